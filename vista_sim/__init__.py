@@ -1,0 +1,62 @@
+"""Turns a recorded drive into a world a policy can drive in.
+
+Heavy parts (OpenCV, Numba, PyArrow, PyAV, PyTorch, PyBullet) load when first used;
+importing the package registers its Gymnasium environments and little else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from vista_sim.envs.registration import register_environments
+
+if TYPE_CHECKING:
+    from vista_sim.evaluation.evaluate import evaluate
+    from vista_sim.policies import Action, CameraSpec, Policy, load_policy
+    from vista_sim.sensors.camera import Camera
+    from vista_sim.traces.samples import sample_trace
+    from vista_sim.traces.trace import Trace
+    from vista_sim.world import World
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Action": "vista_sim.policies",
+    "Camera": "vista_sim.sensors.camera",
+    "CameraSpec": "vista_sim.policies",
+    "Policy": "vista_sim.policies",
+    "Trace": "vista_sim.traces.trace",
+    "World": "vista_sim.world",
+    "evaluate": "vista_sim.evaluation.evaluate",
+    "load_policy": "vista_sim.policies",
+    "sample_trace": "vista_sim.traces.samples",
+}
+
+__all__ = [
+    "Action",
+    "Camera",
+    "CameraSpec",
+    "Policy",
+    "Trace",
+    "World",
+    "__version__",
+    "evaluate",
+    "load_policy",
+    "sample_trace",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vista_sim' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+register_environments()

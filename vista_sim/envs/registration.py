@@ -1,0 +1,14 @@
+"""Registers the environments with Gymnasium; entry points are strings, so nothing heavy loads."""
+
+import gymnasium
+
+ENVIRONMENTS = {
+    "VistaSim/LaneFollowing-v0": "vista_sim.envs.lane_following:LaneFollowingEnv",
+}
+
+
+def register_environments() -> None:
+    """Make `gymnasium.make` know every environment of this package."""
+    for name, entry_point in ENVIRONMENTS.items():
+        if name not in gymnasium.registry:
+            gymnasium.register(id=name, entry_point=entry_point)

@@ -1,0 +1,33 @@
+"""Errors a user can cause. Each message is one line: what is wrong, where, and what would be right.
+
+The commands print the message on stderr and exit with status 2; nothing else is caught,
+so a defect of the program still shows its traceback.
+"""
+
+
+class VistaError(Exception):
+    """Something the user gave cannot be used."""
+
+
+class TraceError(VistaError, ValueError):
+    """A trace, or a recording to be imported, is missing, malformed or inconsistent."""
+
+
+class GeometryError(VistaError, ValueError):
+    """Baked geometry is missing, malformed or does not fit its trace."""
+
+
+class PolicyError(VistaError, ValueError):
+    """A policy folder is missing, malformed or does not fit what it is used for."""
+
+
+class RunError(VistaError, ValueError):
+    """A run folder is missing, malformed or of an unknown format."""
+
+
+class OffPathError(VistaError, ValueError):
+    """A pose is farther from the recorded path than the search reaches."""
+
+
+class MissingDependencyError(VistaError, ImportError):
+    """An optional package is needed and not installed."""

@@ -1,0 +1,314 @@
+"""What a trace says about its car and its sensors: typed, checked, written as JSON.
+
+Camera model: pinhole with Brown-Conrady distortion (k1, k2, p1, p2, k3; Brown 1966, in the
+form of OpenCV's `projectPoints`), or fisheye (Kannala and Brandt 2006, k1..k4, in the form
+of OpenCV's `fisheye`). The centre of the top left pixel is (0, 0).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vista_sim.errors import TraceError
+
+DISTORTION_LENGTH = {"pinhole": 5, "fisheye": 4}
+
+
+@dataclass(frozen=True)
+class Vehicle:
+    """The recording car. What a recording does not say keeps its default and is in `assumed`."""
+
+    length: float = 4.5  # m
+    width: float = 1.8  # m
+    height: float = 1.5  # m
+    wheelbase: float = 2.7  # m
+    rear_overhang: float = 0.9  # m, from the rear axle to the rear bumper
+    steering_ratio: float = 15.0  # steering wheel angle per tire angle
+    max_tire_angle: float = 0.6  # rad
+    max_tire_rate: float = 0.6  # rad/s
+    max_acceleration: float = 3.0  # m/s²
+    max_deceleration: float = 8.0  # m/s²
+    assumed: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, value in vehicle_values(self).items():
+            if not (math.isfinite(value) and value > 0):
+                raise TraceError(f"vehicle {name} is {value}; it must be positive and finite")
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read the `vehicle` object of trace.json; fields it lacks are assumed."""
+        names = [f.name for f in dataclasses.fields(cls) if f.name != "assumed"]
+        given: dict[str, Any] = {}
+        for name in names:
+            if name in values:
+                given[name] = _number(values[name], f"vehicle {name}")
+        assumed = {n for n in names if n not in given}
+        assumed.update(n for n in values.get("assumed", ()) if n in names)
+        return cls(**given, assumed=tuple(sorted(assumed)))
+
+    def to_json(self) -> dict[str, Any]:
+        return {**vehicle_values(self), "assumed": list(self.assumed)}
+
+
+def vehicle_values(vehicle: Vehicle) -> dict[str, float]:
+    """The physical fields of a vehicle by name."""
+    values = dataclasses.asdict(vehicle)
+    del values["assumed"]
+    return values
+
+
+@dataclass(frozen=True, eq=False)
+class Lens:
+    """Intrinsics of a camera at one image size.
+
+    Args:
+        model: "pinhole" or "fisheye".
+        fx, fy, cx, cy: focal lengths and principal point, px.
+        distortion: k1 k2 p1 p2 k3 (pinhole) or k1..k4 (fisheye).
+        size: (height, width), px.
+    """
+
+    model: str
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    size: tuple[int, int]
+    distortion: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.model not in DISTORTION_LENGTH:
+            raise TraceError(f"camera model is {self.model!r}; known are pinhole and fisheye")
+        if not self.distortion:
+            object.__setattr__(self, "distortion", (0.0,) * DISTORTION_LENGTH[self.model])
+        if len(self.distortion) != DISTORTION_LENGTH[self.model]:
+            raise TraceError(
+                f"a {self.model} camera has {DISTORTION_LENGTH[self.model]} distortion "
+                f"coefficients, not {len(self.distortion)}"
+            )
+        if not np.isfinite([self.fx, self.fy, self.cx, self.cy, *self.distortion]).all():
+            raise TraceError("camera intrinsics must be finite numbers")
+        if self.fx <= 0 or self.fy <= 0:
+            raise TraceError(f"camera focal lengths are {self.fx}, {self.fy} px; must be positive")
+        if min(self.size) < 1:
+            raise TraceError(f"camera size is {self.size}; it must be (height, width) in pixels")
+
+    @classmethod
+    def from_fov(cls, size: tuple[int, int], fov: float) -> Self:
+        """An undistorted, centred pinhole lens with a horizontal field of view (rad)."""
+        if not 0 < fov < math.pi:
+            raise ValueError(f"fov is {fov} rad; a pinhole camera has between 0 and pi")
+        height, width = size
+        focal = 0.5 * width / math.tan(0.5 * fov)
+        return cls("pinhole", focal, focal, (width - 1) / 2, (height - 1) / 2, (height, width))
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """The 3x3 intrinsic matrix K."""
+        return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
+
+    @property
+    def distorted(self) -> bool:
+        """Whether projection differs from an ideal pinhole."""
+        return self.model == "fisheye" or any(k != 0 for k in self.distortion)
+
+    @property
+    def fov(self) -> float:
+        """Horizontal field of view between the outer edges of the middle row, rad."""
+        edges = self.unproject(np.array([[-0.5, self.cy], [self.size[1] - 0.5, self.cy]]))
+        left, right = np.arctan2(edges[:, 0], edges[:, 2])
+        return float(right - left)
+
+    def resized(self, size: tuple[int, int]) -> Lens:
+        """The same lens for the image resized to (height, width): u becomes (u + 0.5) s - 0.5."""
+        sy, sx = size[0] / self.size[0], size[1] / self.size[1]
+        return dataclasses.replace(
+            self,
+            fx=self.fx * sx,
+            fy=self.fy * sy,
+            cx=(self.cx + 0.5) * sx - 0.5,
+            cy=(self.cy + 0.5) * sy - 0.5,
+            size=(int(size[0]), int(size[1])),
+        )
+
+    def project(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Pixels (..., 2) as (u, v) of points (..., 3) in the camera frame.
+
+        Points behind a pinhole camera have no image: NaN.
+        """
+        x, y, z = np.moveaxis(np.asarray(points, dtype=np.float64), -1, 0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.model == "fisheye":
+                r = np.hypot(x, y)
+                theta = np.arctan2(r, z)
+                t2 = theta * theta
+                k1, k2, k3, k4 = self.distortion
+                bent = theta * (1 + t2 * (k1 + t2 * (k2 + t2 * (k3 + t2 * k4))))
+                scale = np.where(r > 1e-12, bent / r, 1.0 / z)
+                xd, yd = x * scale, y * scale
+            else:
+                front = z > 0
+                xn = np.where(front, x / z, np.nan)
+                yn = np.where(front, y / z, np.nan)
+                k1, k2, p1, p2, k3 = self.distortion
+                r2 = xn * xn + yn * yn
+                radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+                xd = xn * radial + 2 * p1 * xn * yn + p2 * (r2 + 2 * xn * xn)
+                yd = yn * radial + p1 * (r2 + 2 * yn * yn) + 2 * p2 * xn * yn
+        return np.stack([self.fx * xd + self.cx, self.fy * yd + self.cy], axis=-1)
+
+    def unproject(self, pixels: ArrayLike) -> NDArray[np.float64]:
+        """Viewing rays (..., 3) of pixels (..., 2): z = 1 for a pinhole, unit length for a fisheye.
+
+        The inverse of `project`, by fixed-point iteration (pinhole) and Newton's
+        method (fisheye).
+        """
+        pixels = np.asarray(pixels, dtype=np.float64)
+        xd = (pixels[..., 0] - self.cx) / self.fx
+        yd = (pixels[..., 1] - self.cy) / self.fy
+        if self.model == "fisheye":
+            bent = np.hypot(xd, yd)
+            theta = bent.copy()
+            k1, k2, k3, k4 = self.distortion
+            for _ in range(12):
+                t2 = theta * theta
+                value = theta * (1 + t2 * (k1 + t2 * (k2 + t2 * (k3 + t2 * k4)))) - bent
+                slope = 1 + t2 * (3 * k1 + t2 * (5 * k2 + t2 * (7 * k3 + t2 * 9 * k4)))
+                theta = theta - value / slope
+            scale = np.where(bent > 1e-12, np.sin(theta) / np.maximum(bent, 1e-12), 1.0)
+            return np.stack([xd * scale, yd * scale, np.cos(theta)], axis=-1)
+        k1, k2, p1, p2, k3 = self.distortion
+        x, y = xd, yd
+        if self.distorted:
+            for _ in range(25):
+                r2 = x * x + y * y
+                radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+                dx = 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
+                dy = p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
+                x, y = (xd - dx) / radial, (yd - dy) / radial
+        return np.stack([x, y, np.ones_like(x)], axis=-1)
+
+    def rays(self) -> NDArray[np.float64]:
+        """Viewing rays (height, width, 3) of every pixel, as `unproject` scales them."""
+        v, u = np.mgrid[0 : self.size[0], 0 : self.size[1]]
+        return self.unproject(np.stack([u, v], axis=-1))
+
+
+@dataclass(frozen=True, eq=False)
+class CameraCalibration:
+    """One recorded camera: its lens, its mount, and what its time stamps mean."""
+
+    lens: Lens
+    T_vehicle_camera: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
+    timestamp: str = "middle"  # moment of the exposure that t_ns is: start, middle or end
+    readout: float = 0.0  # s, from the first to the last row (rolling shutter)
+    mask: str | None = None  # PNG beside trace.json: non-zero where the own car hides the scene
+
+    def __post_init__(self) -> None:
+        object.__setattr__(
+            self, "T_vehicle_camera", _rigid(self.T_vehicle_camera, "T_vehicle_camera")
+        )
+        if self.timestamp not in ("start", "middle", "end"):
+            raise TraceError(f"timestamp is {self.timestamp!r}; it must be start, middle or end")
+        if not (math.isfinite(self.readout) and self.readout >= 0):
+            raise TraceError(f"readout is {self.readout} s; it must not be negative")
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read one camera of trace.json. Raises TraceError naming the missing or wrong field."""
+        for name in ("model", "K", "size", "T_vehicle_camera"):
+            if name not in values:
+                raise TraceError(f"calibration field {name!r} is missing")
+        k = _array(values["K"], (3, 3), "K")
+        size = _array(values["size"], (2,), "size")
+        distortion = values.get("distortion") or ()
+        lens = Lens(
+            model=str(values["model"]),
+            fx=float(k[0, 0]),
+            fy=float(k[1, 1]),
+            cx=float(k[0, 2]),
+            cy=float(k[1, 2]),
+            size=(int(size[0]), int(size[1])),
+            distortion=tuple(_number(d, "distortion") for d in distortion),
+        )
+        return cls(
+            lens=lens,
+            T_vehicle_camera=_array(values["T_vehicle_camera"], (4, 4), "T_vehicle_camera"),
+            timestamp=str(values.get("timestamp", "middle")),
+            readout=_number(values.get("readout", 0.0), "readout"),
+            mask=values.get("mask"),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "type": "camera",
+            "model": self.lens.model,
+            "K": self.lens.matrix.tolist(),
+            "distortion": list(self.lens.distortion),
+            "size": list(self.lens.size),
+            "T_vehicle_camera": self.T_vehicle_camera.tolist(),
+            "timestamp": self.timestamp,
+            "readout": self.readout,
+            "mask": self.mask,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class LidarCalibration:
+    """One recorded lidar: its mount, and whether its points are already motion-compensated."""
+
+    T_vehicle_lidar: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
+    motion_compensated: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "T_vehicle_lidar", _rigid(self.T_vehicle_lidar, "T_vehicle_lidar"))
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        if "T_vehicle_lidar" not in values:
+            raise TraceError("calibration field 'T_vehicle_lidar' is missing")
+        mount = _array(values["T_vehicle_lidar"], (4, 4), "T_vehicle_lidar")
+        return cls(mount, bool(values.get("motion_compensated", True)))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "type": "lidar",
+            "T_vehicle_lidar": self.T_vehicle_lidar.tolist(),
+            "motion_compensated": self.motion_compensated,
+        }
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TraceError(f"{name} is {value!r}; it must be a number")
+    return float(value)
+
+
+def _array(value: Any, shape: tuple[int, ...], name: str) -> NDArray[np.float64]:
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TraceError(f"{name} must be numbers of shape {shape}") from None
+    if array.shape != shape:
+        raise TraceError(f"{name} has shape {array.shape}; it must be {shape}")
+    if not np.isfinite(array).all():
+        raise TraceError(f"{name} has a value that is not finite")
+    return array
+
+
+def _rigid(value: ArrayLike, name: str) -> NDArray[np.float64]:
+    pose = _array(value, (4, 4), name)
+    rotation = pose[:3, :3]
+    orthonormal = np.abs(rotation @ rotation.T - np.eye(3)).max() < 1e-4
+    if not orthonormal or np.linalg.det(rotation) < 0 or not np.allclose(pose[3], (0, 0, 0, 1)):
+        raise TraceError(f"{name} is not a rigid transform (rotation and translation)")
+    pose.setflags(write=False)
+    return pose
