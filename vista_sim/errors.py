@@ -25,6 +25,10 @@ class RunError(VistaError, ValueError):
     """A run folder is missing, malformed or of an unknown format."""
 
 
+class WorldError(VistaError, ValueError):
+    """A world, a task or an environment is set up, reset or stepped with unusable values."""
+
+
 class OffPathError(VistaError, ValueError):
     """A pose is farther from the recorded path than the search reaches."""
 
