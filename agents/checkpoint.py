@@ -1,0 +1,146 @@
+"""Where a training stands, on disk: safetensors for tensors, JSON for the rest, never pickle.
+
+A checkpoint is `checkpoint.json`, which names a tensor file and its checksum. The tensor file
+is written first under a name of its own, then the JSON replaces the old one: a kill at any
+moment leaves a whole checkpoint, the new or the old.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from vista_sim.errors import PolicyError
+
+from .files import write_atomically
+
+FORMAT = "vista-checkpoint/1"
+JSON = "checkpoint.json"
+
+
+@dataclass
+class Progress:
+    """What a training knows of itself after `step` gradient steps."""
+
+    step: int = 0
+    best_step: int = 0
+    best_loss: float = float("inf")  # validation loss of the weights kept as best
+    waited: int = 0  # evaluations since then
+    best: dict[str, Tensor] | None = None
+
+
+def save_checkpoint(
+    folder: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    recipe: Mapping[str, Any],
+) -> None:
+    """Write a checkpoint and remove the tensor file of the one before."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {f"network.{name}": t.contiguous() for name, t in network.state_dict().items()}
+    for name, tensor in (progress.best or {}).items():
+        tensors[f"best.{name}"] = tensor.contiguous()
+    for index, state in optimizer.state_dict()["state"].items():
+        for name, tensor in state.items():
+            tensors[f"optimizer.{index}.{name}"] = tensor.contiguous()
+    data = save_tensors(tensors)
+    file = f"step-{progress.step:07d}.safetensors"
+    write_atomically(folder / file, data)
+    values = {
+        "format": FORMAT,
+        "step": progress.step,
+        "best_step": progress.best_step,
+        "best_loss": progress.best_loss if progress.best is not None else None,
+        "waited": progress.waited,
+        "recipe": recipe,
+        "tensors": {"file": file, "sha256": hashlib.sha256(data).hexdigest()},
+    }
+    write_atomically(folder / JSON, (json.dumps(values, indent=2) + "\n").encode())
+    for old in folder.glob("step-*.safetensors"):
+        if old.name != file:
+            old.unlink()
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether there is something to resume."""
+    return (folder / JSON).is_file()
+
+
+def load_checkpoint(
+    folder: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    recipe: Mapping[str, Any],
+) -> Progress:
+    """Put network and optimizer back to where `save_checkpoint` left them.
+
+    Raises:
+        PolicyError: the checkpoint cannot be read, was changed or cut short, or was made by
+            another recipe (the message names the first field that differs).
+    """
+    path = folder / JSON
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values["format"] != FORMAT:
+            raise PolicyError(f"{path}: format is {values['format']!r}; this reads {FORMAT!r}")
+        tensor_path = folder / str(values["tensors"]["file"])
+        checksum = values["tensors"]["sha256"]
+        progress = Progress(
+            int(values["step"]), int(values["best_step"]), waited=int(values["waited"])
+        )
+        best_loss, made_by = values["best_loss"], values["recipe"]
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise PolicyError(f"{path}: is not a readable checkpoint ({error!r})") from None
+    difference = first_difference(made_by, json.loads(json.dumps(recipe)))
+    if difference:
+        raise PolicyError(
+            f"{path}: was made with another {difference}; give the same or start anew with "
+            "--overwrite"
+        )
+    try:
+        data = tensor_path.read_bytes()
+    except OSError as error:
+        raise PolicyError(f"{tensor_path}: cannot be read ({error.strerror})") from None
+    if hashlib.sha256(data).hexdigest() != checksum:
+        raise PolicyError(f"{tensor_path}: was changed or cut short; start anew with --overwrite")
+    try:
+        tensors = load_tensors(data)
+    except SafetensorError as error:
+        raise PolicyError(f"{tensor_path}: is not a safetensors file ({error})") from None
+    parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimizer": {}}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition(".")
+        parts.setdefault(part, {})[rest] = tensor
+    network.load_state_dict(parts["network"])
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in parts["optimizer"].items():
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
+    if parts["best"]:
+        progress.best, progress.best_loss = parts["best"], float(best_loss)
+    return progress
+
+
+def first_difference(made_by: Any, wanted: Any, name: str = "recipe") -> str | None:
+    """Name of the first field in which two recipes differ, with both values."""
+    if isinstance(made_by, dict) and isinstance(wanted, dict):
+        for key in sorted({*made_by, *wanted}):
+            found = first_difference(made_by.get(key), wanted.get(key), key)
+            if found:
+                return found
+        return None
+    return None if made_by == wanted else f"{name} ({made_by!r}, not {wanted!r})"

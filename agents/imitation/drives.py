@@ -1,0 +1,114 @@
+"""Traces made ready to learn from: one camera, the road in use, and its held-out part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from vista_sim.errors import TraceError
+from vista_sim.policies import CameraSpec
+from vista_sim.sensors.camera import Camera, virtual_lens
+from vista_sim.traces.path import TracePath
+from vista_sim.traces.trace import Trace
+
+from .road import Interval, SplitConfig, split_road
+
+
+@dataclass(frozen=True)
+class Drive:
+    """A trace, the camera to see it by, and the road to train and to validate on."""
+
+    trace: Trace
+    camera: Camera
+    train: tuple[Interval, ...]
+    validation: tuple[Interval, ...]
+
+    @property
+    def path(self) -> TracePath:
+        return self.trace.path
+
+
+def parse_span(text: str | None) -> tuple[float, float] | None:
+    """Seconds of "0:7.2", ":7.2", "5:" or None. Raises TraceError."""
+    if text is None:
+        return None
+    start, colon, end = text.partition(":")
+    try:
+        if not colon:
+            raise ValueError
+        span = (float(start) if start else 0.0, float(end) if end else float("inf"))
+    except ValueError:
+        raise TraceError(f"--section {text!r} is not START:END in seconds, such as 0:7.2") from None
+    if not 0 <= span[0] < span[1]:
+        raise TraceError(
+            f"--section {text!r}: the end must lie after the start, and neither below 0"
+        )
+    return span
+
+
+def camera_name(trace: Trace, name: str | None) -> str:
+    """The camera to use: the one named, or the trace's first."""
+    if name is None:
+        if not trace.cameras:
+            raise TraceError(f"{trace.root}: has no camera to learn from")
+        return next(iter(trace.cameras))
+    if name not in trace.cameras:
+        known = ", ".join(trace.cameras) or "none"
+        raise TraceError(f"{trace.root}: no camera {name!r}; cameras: {known}")
+    return name
+
+
+def resolve_camera(trace: Trace, spec: CameraSpec, name: str | None = None) -> CameraSpec:
+    """The camera spec with its field of view fixed to that of the trace's camera where open, so
+    that a policy sees the same on every rig.
+    """
+    if spec.fov is not None:
+        return spec
+    recorded = trace.cameras[camera_name(trace, name)].calibration.lens
+    return replace(spec, fov=virtual_lens(recorded, spec.size, None).fov)
+
+
+def open_drives(
+    paths: Sequence[Path | str],
+    spec: CameraSpec,
+    split: SplitConfig,
+    seed: int,
+    name: str | None = None,
+    section: str | None = None,
+) -> list[Drive]:
+    """Open traces and hold out part of their road.
+
+    Args:
+        paths: trace folders.
+        spec: the policy's camera, resolved.
+        split: how much road is held out.
+        seed: of the split.
+        name: the recorded camera; None: the first of each trace.
+        section: "START:END" in s; only this part of each trace is used.
+
+    Raises:
+        TraceError: a trace cannot be read, lacks the camera, or has no road to drive.
+    """
+    if not paths:
+        raise TraceError("no trace is given; name at least one with --traces")
+    span = parse_span(section)
+    drives = []
+    for i, path in enumerate(paths):
+        trace = Trace.open(path)
+        if span is not None and span[0] >= trace.duration:
+            raise TraceError(
+                f"{trace.root}: --section starts after its end at {trace.duration:.1f} s"
+            )
+        sections = trace.find_sections(span=span)
+        road = [(s.start_s, s.end_s) for s in sections]
+        try:
+            train, validation = split_road(road, split, np.random.default_rng([seed, i]))
+        except TraceError as error:
+            raise TraceError(f"{trace.root}: {error}") from None
+        chosen = camera_name(trace, name)
+        camera = Camera(trace, chosen, size=spec.size, fov=spec.fov, mount=spec.mount)
+        drives.append(Drive(trace, camera, tuple(train), tuple(validation)))
+    return drives
