@@ -1,0 +1,82 @@
+"""Fixtures of many tests: small traces whose geometry is known exactly."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vista_sim.traces.calibration import CameraCalibration, Lens, Vehicle
+from vista_sim.traces.writer import TraceWriter
+from vista_sim.transforms import camera_mount, planar_pose, quaternion_from_matrix
+
+#: (length m, curvature 1/m) of the pieces of `road_trace`'s path.
+ROAD_PIECES = ((40.0, 0.0), (40.0, 1 / 40), (30.0, 0.0), (45.0, -1 / 45), (25.0, 0.0))
+ROAD_SPEED = 8.0  # m/s
+
+
+def road_pose(s):
+    """(x, y, yaw) of `road_trace`'s path at arc length s: straight lines and circles."""
+    x = y = yaw = 0.0
+    for length, curvature in ROAD_PIECES:
+        d = min(s, length)
+        if curvature:
+            radius = 1 / curvature
+            x += radius * (math.sin(yaw + d * curvature) - math.sin(yaw))
+            y -= radius * (math.cos(yaw + d * curvature) - math.cos(yaw))
+        else:
+            x, y = x + d * math.cos(yaw), y + d * math.sin(yaw)
+        yaw += d * curvature
+        s -= d
+        if s <= 0:
+            break
+    return x, y, yaw
+
+
+def ground_color(x, y):
+    """Color (..., 3) of the ground at world (x, y): soft blotches of several sizes."""
+    value = sum(
+        np.sin(x * f + 3 * np.sin(y * f * 0.7)) * np.cos(y * f * 1.3 + f) for f in (0.4, 1.1, 2.9)
+    )
+    gray = 110 + 30 * value
+    return np.stack([gray, gray + 12 * np.sin(x), gray - 12 * np.cos(y)], axis=-1)
+
+
+def view_of_ground(lens, T_world_camera):
+    """What a camera sees of the ground z = 0 under an even sky: uint8 (h, w, 3)."""
+    rays = lens.rays() @ T_world_camera[:3, :3].T
+    eye = T_world_camera[:3, 3]
+    down = rays[..., 2] < -1e-3
+    reach = np.where(down, -eye[2] / np.where(down, rays[..., 2], -1.0), 0.0)
+    point = eye + reach[..., None] * rays
+    image = np.where(down[..., None], ground_color(point[..., 0], point[..., 1]), 205.0)
+    return np.clip(np.round(image), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def road_trace(tmp_path_factory) -> Path:
+    """A drive at 8 m/s over flat ground: straights and circles, 180 m, 22.5 s, camera at 10 Hz."""
+    folder = tmp_path_factory.mktemp("traces") / "road"
+    length = sum(piece[0] for piece in ROAD_PIECES)
+    t = np.arange(0, length / ROAD_SPEED + 1e-9, 0.02)
+    poses = np.array([road_pose(ROAD_SPEED * v) for v in t])
+    matrices = np.array([planar_pose(*pose) for pose in poses])
+    lens = Lens.from_fov((48, 96), 1.2)
+    mount = camera_mount(1.5, 0.0, 1.4, pitch=0.08)
+    calibration = CameraCalibration(lens, mount)
+    with TraceWriter(
+        folder, name="road", licence="MIT", source="computed by a test", vehicle=Vehicle()
+    ) as writer:
+        camera = writer.add_camera("front", calibration, 10.0)
+        for i in range(0, len(t), 5):
+            camera.write(view_of_ground(lens, matrices[i] @ mount), round(t[i] * 1e9))
+        writer.write_ego(
+            np.round(t * 1e9).astype(np.int64),
+            np.column_stack([poses[:, :2], np.zeros(len(t))]),
+            quaternion_from_matrix(matrices[:, :3, :3]),
+            np.full(len(t), ROAD_SPEED),
+            np.gradient(np.unwrap(poses[:, 2]), t),
+        )
+        s = np.linspace(0, length, 50)
+        writer.write_road(s, np.full(50, 3.0), np.full(50, 1.5))
+    return folder

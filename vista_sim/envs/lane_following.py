@@ -1,0 +1,231 @@
+"""`VistaSim/LaneFollowing-v0`: one car, one camera, follow the recorded path."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import ArrayLike, NDArray
+
+from vista_sim.errors import WorldError
+from vista_sim.policies import Action
+from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
+from vista_sim.tasks.starts import StartMode, Starts
+from vista_sim.world import TracePaths, World
+
+MAX_SPEED = 70.0  # m/s; the bound of the speed that is observed
+START_OPTIONS = ("trace", "s", "lateral", "heading")
+
+Observation = dict[str, NDArray[Any]]
+
+
+class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
+    """Follow a recorded path and see what the camera would see.
+
+    Actions: Box(-1, 1, (1,)), scaled to the target curvature; with `control_speed` a second
+    one, scaled to the vehicle's strongest acceleration (positive) and braking (negative).
+    Observations: "camera" uint8 (height, width, 3) RGB; "speed" float32 (1,), m/s.
+
+    `info` holds reward_terms (weighted; they add up to the reward), ending (a name or None),
+    trace, s, lateral, heading_error, speed, validity (share of the camera's pixels that a
+    recorded frame saw) and distance_to_recording (m).
+
+    Args:
+        traces: one or several trace folders, or open traces.
+        size: (height, width) of the camera, px.
+        fov: horizontal, rad; None: that of the first trace's recorded camera.
+        mount: T_vehicle_camera; None: that of the recorded camera.
+        recorded_camera: the recorded camera that views are made from; None: each trace's
+            "front", "left", or first one.
+        dt: s.
+        curvature_limit: 1/m, that an action of 1 stands for.
+        control_speed: whether the speed is driven, or as recorded.
+        reset_mode: "uniform", "start", or "curvature" (see `Starts`).
+        perturb_lateral, perturb_heading: largest perturbation of a start, m and rad.
+        section: (start, end) in s of each trace that may be driven.
+        endings, rewards: of the task.
+        render_mode: None, "rgb_array", or "human".
+        world_options: further arguments of `World`.
+
+    `reset(options={"trace": 0, "s": 40.0, "lateral": 0.5, "heading": -0.05})` sets a start
+    exactly; what is left out is drawn.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "human"], "render_fps": 10}
+
+    def __init__(
+        self,
+        traces: TracePaths,
+        size: Sequence[int] = (66, 200),
+        fov: float | None = None,
+        mount: ArrayLike | None = None,
+        recorded_camera: str | None = None,
+        dt: float = 0.1,
+        curvature_limit: float = 0.2,
+        control_speed: bool = False,
+        reset_mode: StartMode = "uniform",
+        perturb_lateral: float = 0.0,
+        perturb_heading: float = 0.0,
+        section: tuple[float, float] | None = None,
+        endings: Endings | None = None,
+        rewards: Rewards | None = None,
+        render_mode: str | None = None,
+        world_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not (math.isfinite(curvature_limit) and curvature_limit > 0):
+            raise WorldError(f"curvature_limit is {curvature_limit} 1/m; it must be positive")
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise WorldError(f"render_mode is {render_mode!r}; known are rgb_array and human")
+        height, width = _size(size)
+        self.curvature_limit = float(curvature_limit)
+        self.control_speed = bool(control_speed)
+        self.render_mode = render_mode
+        self.metadata = {**type(self).metadata, "render_fps": round(1 / dt) if dt > 0 else 10}
+        task = LaneFollowing(endings or Endings(), rewards or Rewards())
+        self.world = World(
+            traces,
+            dt=dt,
+            task=task,
+            starts=Starts(reset_mode, perturb_lateral, perturb_heading),
+            section=section,
+            recorded_camera=recorded_camera,
+            **(world_options or {}),
+        )
+        self.car = self.world.spawn_agent()
+        self.car.spawn_camera("camera", (height, width), fov, mount)
+        self.action_space = spaces.Box(-1.0, 1.0, (2 if control_speed else 1,), np.float32)
+        self.observation_space = spaces.Dict(
+            {
+                "camera": spaces.Box(0, 255, (height, width, 3), np.uint8),
+                "speed": spaces.Box(0.0, MAX_SPEED, (1,), np.float32),
+            }
+        )
+        self._display: Any = None
+        self._composer: Any = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start an episode. Raises WorldError on options that cannot be."""
+        super().reset(seed=seed)
+        self.world.rng = self.np_random
+        car = self.car
+        car.reset(**_start_options(options))
+        if car.ending is not None:
+            raise WorldError(
+                f"the start (lateral {car.lateral:.2f} m, heading {car.heading_error:.3f} rad, "
+                f"s {car.s:.1f} m) is over at once ({car.ending}); choose one within the endings"
+            )
+        if self._composer is not None:
+            self._composer.restart(car)
+        if self.render_mode == "human":
+            self.render()
+        return self._observation(), self._info({name: 0.0 for name in vars(Rewards())})
+
+    def step(
+        self, action: NDArray[np.float32]
+    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Drive one step. Values outside [-1, 1] are clipped; NaN raises WorldError."""
+        car = self.car
+        car.step(self._action(action))
+        terms = self.world.task.reward_terms(car)
+        reward = sum(terms.values())
+        truncated = car.ending in self.world.task.truncations
+        terminated = car.done and not truncated
+        if self._composer is not None:
+            self._composer.follow(car)
+        if self.render_mode == "human":
+            self.render()
+        return self._observation(), reward, terminated, truncated, self._info(terms)
+
+    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+        """The view, the scene from above and the numbers: uint8 RGB, or None for "human"."""
+        if self.render_mode is None:
+            gymnasium.logger.warn("render() needs render_mode='rgb_array' or 'human'")
+            return None
+        if self._composer is None:
+            from vista_sim.replay.compose import Composer
+
+            self._composer = Composer()
+            self._composer.restart(self.car)
+        image: NDArray[np.uint8] = self._composer.compose(
+            self.car, self.car.observations["camera"]
+        )
+        if self.render_mode == "rgb_array":
+            return image
+        if self._display is None:
+            from vista_sim.replay.display import Display
+
+            self._display = Display("vista_sim", self.metadata["render_fps"])
+        self._display.show(image)
+        return None
+
+    def close(self) -> None:
+        if self._display is not None:
+            self._display.close()
+            self._display = None
+
+    def _action(self, action: ArrayLike) -> Action:
+        values = np.asarray(action, dtype=np.float64).reshape(-1)
+        if values.shape != self.action_space.shape:
+            raise WorldError(
+                f"action has shape {np.shape(action)}; it must be {self.action_space.shape}"
+            )
+        numbers = values.tolist()
+        for number in numbers:
+            if math.isnan(number):
+                raise WorldError(f"action is {numbers}; it must hold numbers from -1 to 1")
+        steer = max(-1.0, min(1.0, numbers[0]))
+        acceleration = None
+        if self.control_speed:
+            pedal = max(-1.0, min(1.0, numbers[1]))
+            vehicle = self.car.vehicle
+            strongest = vehicle.max_acceleration if pedal > 0 else vehicle.max_deceleration
+            acceleration = pedal * strongest
+        return Action(steer * self.curvature_limit, acceleration)
+
+    def _observation(self) -> Observation:
+        seen = self.car.observations
+        return {"camera": seen["camera"], "speed": np.minimum(seen["speed"], np.float32(MAX_SPEED))}
+
+    def _info(self, terms: dict[str, float]) -> dict[str, Any]:
+        car = self.car
+        return {
+            "reward_terms": terms,
+            "ending": car.ending,
+            "trace": car.trace_index,
+            "s": car.s,
+            "lateral": car.lateral,
+            "heading_error": car.heading_error,
+            "speed": car.speed,
+            "validity": car.validity,
+            "distance_to_recording": car.distance_to_recording,
+        }
+
+
+def _size(size: Sequence[int]) -> tuple[int, int]:
+    try:
+        height, width = (int(n) for n in size)
+    except (TypeError, ValueError):
+        raise WorldError(f"size is {size!r}; it must be (height, width) in pixels") from None
+    if min(height, width) < 1:
+        raise WorldError(f"size is {size}; it must be (height, width) in pixels, each at least 1")
+    return height, width
+
+
+def _start_options(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Arguments of `Car.reset` from the options of `reset`."""
+    start: dict[str, Any] = {}
+    for name, value in (options or {}).items():
+        if name not in START_OPTIONS:
+            raise WorldError(f"reset option {name!r} is unknown; known: {', '.join(START_OPTIONS)}")
+        kind = int | np.integer if name == "trace" else int | float | np.integer | np.floating
+        if isinstance(value, bool) or not isinstance(value, kind):
+            expected = "a whole number" if name == "trace" else "a number"
+            raise WorldError(f"reset option {name!r} is {value!r}; it must be {expected}")
+        start[name] = int(value) if name == "trace" else float(value)
+    return start

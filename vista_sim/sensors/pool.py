@@ -1,0 +1,112 @@
+"""One virtual camera over many traces: resolved to a recorded camera trace by trace."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vista_sim.errors import WorldError
+from vista_sim.policies import CameraSpec
+from vista_sim.traces.calibration import Lens
+
+if TYPE_CHECKING:
+    from vista_sim.sensors.camera import Camera
+    from vista_sim.traces.trace import Trace
+
+#: Which recorded camera is used where none is named: the first of these, else the trace's first.
+PREFERRED = ("front", "left")
+
+
+class CameraPool:
+    """Cameras made when first used; the least recently used is dropped.
+
+    Args:
+        traces: open traces.
+        recorded: name of the recorded camera, the same in all traces; None: each trace's
+            "front", "left", or first camera.
+        backend: of the cameras.
+        kept: how many cameras are kept at most.
+        cache_bytes: memory that the decoded frames of all cameras together may take.
+
+    Where a `CameraSpec` has no field of view, the camera is the recorded one at the new size,
+    and the field of view is that of the first trace: a trace recorded through another lens
+    gets an ideal pinhole camera with it, so that all traces share one observation.
+    """
+
+    def __init__(
+        self,
+        traces: Sequence[Trace],
+        recorded: str | None = None,
+        backend: str = "numba",
+        kept: int = 8,
+        cache_bytes: int = 1024 * 2**20,
+    ) -> None:
+        if kept < 1:
+            raise WorldError(f"cameras_kept is {kept}; at least one camera must be kept")
+        self.traces = traces
+        self.recorded = recorded
+        self.backend = backend
+        self.kept = kept
+        self.cache_bytes = cache_bytes
+        self._cameras: OrderedDict[tuple[object, ...], Camera] = OrderedDict()
+
+    def recorded_name(self, trace: int) -> str:
+        """Name of the recorded camera used in a trace. Raises WorldError if there is none."""
+        cameras = self.traces[trace].cameras
+        root = self.traces[trace].root
+        if self.recorded is not None:
+            if self.recorded not in cameras:
+                known = ", ".join(cameras) or "none"
+                raise WorldError(f"{root}: no camera {self.recorded!r}; cameras: {known}")
+            return self.recorded
+        if not cameras:
+            raise WorldError(f"{root}: has no camera to synthesize views from")
+        return next((name for name in PREFERRED if name in cameras), next(iter(cameras)))
+
+    def camera(self, trace: int, spec: CameraSpec) -> Camera:
+        """The camera of `spec` in a trace (an index)."""
+        mount = None if spec.mount is None else spec.mount.tobytes()
+        key = (trace, spec.size, spec.fov, mount)
+        camera = self._cameras.get(key)
+        if camera is None:
+            camera = self._cameras[key] = self._make(trace, spec)
+            while len(self._cameras) > self.kept:
+                self._cameras.popitem(last=False)
+        else:
+            self._cameras.move_to_end(key)
+        return camera
+
+    def _make(self, trace: int, spec: CameraSpec) -> Camera:
+        from vista_sim.sensors.camera import Camera, virtual_lens
+
+        name = self.recorded_name(trace)
+        fov = spec.fov
+        if fov is None and trace != 0:
+            first = self.traces[0].cameras[self.recorded_name(0)].calibration.lens
+            own = self.traces[trace].cameras[name].calibration.lens
+            shared = virtual_lens(first, spec.size, None)
+            if not _alike(shared, virtual_lens(own, spec.size, None)):
+                fov = shared.fov
+        return Camera(
+            self.traces[trace],
+            name,
+            size=spec.size,
+            fov=fov,
+            mount=spec.mount,
+            backend=self.backend,
+            cache_bytes=self.cache_bytes // self.kept,
+        )
+
+
+def _alike(a: Lens, b: Lens) -> bool:
+    """Whether two lenses of one size map rays to the same pixels, to a hundredth of a pixel."""
+    if a.model != b.model or a.size != b.size:
+        return False
+    pixels = np.array([[a.fx, a.fy, a.cx, a.cy], [b.fx, b.fy, b.cx, b.cy]])
+    return bool(
+        np.abs(pixels[0] - pixels[1]).max() < 0.01
+        and np.abs(np.subtract(a.distortion, b.distortion)).max() < 1e-5
+    )
