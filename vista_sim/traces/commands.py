@@ -1,0 +1,143 @@
+"""The commands `vista-sim info` and `vista-sim import`."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this part to the program."""
+    app.command("info")(info)
+    importers = typer.Typer(
+        help="Turn a recording into a trace.", no_args_is_help=True, rich_markup_mode=None
+    )
+    importers.command("kitti-odometry")(kitti_odometry)
+    app.add_typer(importers, name="import")
+
+
+def info(
+    trace: Annotated[Path, typer.Argument(help="Trace folder.")],
+    min_speed: Annotated[float, typer.Option(help="Slower stretches are not driven (m/s).")] = 2.5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a trace holds: duration, length, sensors, ranges, gaps and usable sections."""
+    from vista_sim.traces.summary import summarize
+    from vista_sim.traces.trace import Trace
+
+    with Trace.open(trace) as opened:
+        summary = summarize(opened, min_speed=min_speed)
+    if as_json:
+        typer.echo(json.dumps(summary, indent=2))
+    else:
+        _print(summary)
+
+
+def kitti_odometry(
+    src: Annotated[Path, typer.Argument(help="Folder with KITTI's sequences/ and poses/.")],
+    dst: Annotated[Path, typer.Argument(help="Trace folder to make.")],
+    sequence: Annotated[str, typer.Option(help="Number of the sequence.")] = "00",
+    cameras: Annotated[
+        str, typer.Option(help="left, right, both, or auto: all there are.")
+    ] = "auto",
+    images: Annotated[
+        str, typer.Option(help="gray (image_0/1), color (image_2/3), or auto: colour if there.")
+    ] = "auto",
+    height: Annotated[
+        float, typer.Option(help="Left gray camera above the road, m (IJRR 2013, fig. 3).")
+    ] = 1.65,
+    mount_x: Annotated[
+        float,
+        typer.Option(
+            help="Left gray camera ahead of the rear axle, m: 0.27 ahead of the laser scanner, "
+            "that 0.81 ahead of the inertial unit over the axle (IJRR 2013, fig. 3)."
+        ),
+    ] = 1.08,
+    mount_y: Annotated[
+        float, typer.Option(help="Left gray camera left of the car's middle, m (not published).")
+    ] = 0.0,
+    mount_yaw: Annotated[float, typer.Option(help="Camera looks to the left, degrees.")] = 0.0,
+    pitch: Annotated[
+        float,
+        typer.Option(help="Camera looks down, degrees; from the extrinsics of 2011_10_03."),
+    ] = 0.533,
+    overwrite: Annotated[bool, typer.Option(help="Replace a trace at DST.")] = False,
+) -> None:
+    """Import a sequence of the KITTI odometry benchmark (poses are needed)."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from vista_sim.traces.importers.kitti_odometry import import_kitti_odometry
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(f"importing sequence {sequence}", total=None)
+        made = import_kitti_odometry(
+            src,
+            dst,
+            sequence,
+            cameras,
+            images,
+            mount_x=mount_x,
+            mount_y=mount_y,
+            mount_yaw=math.radians(mount_yaw),
+            pitch=math.radians(pitch),
+            height=height,
+            overwrite=overwrite,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    typer.echo(str(made))
+
+
+def _print(summary: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=summary["name"], show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, text in _rows(summary):
+        table.add_row(name, text)
+    Console().print(table)
+
+
+def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = [
+        ("source", summary["source"] or "not given"),
+        ("licence", summary["licence"] or "not given"),
+        ("duration", f"{summary['duration']:.2f} s"),
+        ("length", f"{summary['length']:.1f} m"),
+        ("ego", f"{summary['ego_rows']} rows at {summary['ego_rate']:.1f} Hz"),
+    ]
+    for name, sensor in summary["sensors"].items():
+        rate = "" if sensor["rate"] is None else f" at {sensor['rate']:.1f} Hz"
+        if sensor["type"] == "camera":
+            height, width = sensor["size"]
+            fov = math.degrees(sensor["fov"])
+            text = f"{summary['frames'][name]} frames{rate}, {height} x {width}, {fov:.0f} degrees"
+        else:
+            text = f"{summary['sweeps'][name]} sweeps{rate}"
+        rows.append((f"{sensor['type']} {name}", text))
+    speed, curvature = summary["speed"], summary["curvature"]
+    rows.append(("speed", f"{speed['min']:.1f} to {speed['max']:.1f} m/s"))
+    if curvature is not None:
+        text = f"{curvature['min']:+.4f} to {curvature['max']:+.4f} 1/m (left is positive)"
+        rows.append(("curvature", text))
+    rows.append(("gaps", _intervals(summary["gaps"]) or "none"))
+    sections = [(s["start"], s["end"]) for s in summary["sections"]]
+    share = f"{summary['usable_duration']:.1f} s, {summary['usable_length']:.1f} m"
+    rows.append(("sections", f"{_intervals(sections) or 'none'} ({share})"))
+    keys = sorted({f"{x['key']}={x['value']}" for x in summary["labels"]})
+    rows.append(("labels", ", ".join(keys) or "none"))
+    rows.append(("geometry", ", ".join(summary["geometry"]) or "not baked"))
+    return rows
+
+
+def _intervals(intervals: Any, most: int = 8) -> str:
+    texts = [f"{start:.2f}-{end:.2f} s" for start, end in intervals]
+    hidden = len(texts) - most
+    return ", ".join(texts[:most]) + (f" and {hidden} more" if hidden > 0 else "")

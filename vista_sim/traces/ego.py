@@ -1,0 +1,168 @@
+"""The motion of the recording car: read, checked for plausible units, interpolated."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vista_sim.errors import TraceError
+from vista_sim.traces.tables import Array, check_span, check_times, read_table
+from vista_sim.transforms import Matrix, matrix_from_quaternion
+
+Floats = NDArray[np.float64]
+
+POSITION = ("x", "y", "z")
+QUATERNION = ("qx", "qy", "qz", "qw")
+REQUIRED = {"t_ns": "int"} | dict.fromkeys((*POSITION, *QUATERNION, "speed", "yaw_rate"), "float")
+OPTIONAL = {"steering_angle": "float", "acceleration": "float"}
+
+MAX_SPEED = 150.0  # m/s; faster than any road car
+MAX_JUMP_SPEED = 100.0  # m/s between two rows
+MAX_YAW_RATE = 10.0  # rad/s; a car at its limits turns with about 1
+
+
+@dataclass(frozen=True, eq=False)
+class EgoMotion:
+    """Poses and motion of the vehicle frame in the world, row by row.
+
+    Args:
+        t: (n,) s, increasing, 0 at the first row.
+        position: (n, 3) m, world frame.
+        quaternion: (n, 4) x y z w, unit length, neighbours in the same hemisphere.
+        speed: (n,) m/s, along x of the vehicle.
+        yaw_rate: (n,) rad/s, positive to the left.
+        optional: further columns of the recording by name (steering_angle rad,
+            acceleration m/s²).
+    """
+
+    t: Floats
+    position: Floats
+    quaternion: Floats
+    speed: Floats
+    yaw_rate: Floats
+    optional: dict[str, Floats] = field(default_factory=dict)
+
+    @property
+    def yaw(self) -> Floats:
+        """(n,) heading in the world frame, rad, unwrapped (no jumps of 2 pi)."""
+        x, y, z, w = self.quaternion.T
+        return np.unwrap(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
+
+    @property
+    def rate(self) -> float:
+        """Rows per second."""
+        return 1.0 / float(np.median(np.diff(self.t)))
+
+    def row_before(self, t: float) -> tuple[int, float]:
+        """The row i and the fraction f in [0, 1] such that t lies at f between i and i + 1."""
+        i = int(np.searchsorted(self.t, t, side="right")) - 1
+        i = min(max(i, 0), len(self.t) - 2)
+        t0, t1 = float(self.t[i]), float(self.t[i + 1])
+        return i, (t - t0) / (t1 - t0)
+
+    def pose(self, t: float) -> Matrix:
+        """T_world_vehicle (4, 4) at time t (s, inside the recording): linear and slerp."""
+        i, f = self.row_before(t)
+        pose = np.eye(4)
+        pose[:3, :3] = matrix_from_quaternion(slerp(self.quaternion[i], self.quaternion[i + 1], f))
+        pose[:3, 3] = self.position[i] + f * (self.position[i + 1] - self.position[i])
+        return pose
+
+
+def slerp(a: Floats, b: Floats, f: float) -> Floats:
+    """Spherical linear interpolation of unit quaternions (4,) in one hemisphere."""
+    cosine = min(1.0, float(a @ b))
+    angle = math.acos(cosine)
+    if angle < 1e-4:  # sin(angle) loses its digits; the chord is as good here
+        mixed = a + f * (b - a)
+        normalized: Floats = mixed / math.sqrt(float(mixed @ mixed))
+        return normalized
+    scale = 1.0 / math.sin(angle)
+    result: Floats = (math.sin((1 - f) * angle) * scale) * a + (math.sin(f * angle) * scale) * b
+    return result
+
+
+def check_ego(path: Path, columns: dict[str, Array]) -> None:
+    """Raise TraceError unless ego columns (as `REQUIRED`) are plausible, in the right units.
+
+    Args:
+        path: named in errors.
+        columns: equally long arrays by column name.
+    """
+    t_ns = columns["t_ns"]
+    if len(t_ns) < 2:
+        raise TraceError(f"{path}: has {len(t_ns)} rows; at least 2 are needed")
+    check_times(path, t_ns)
+    check_span(path, t_ns)
+    norm = np.sqrt(sum(columns[name] ** 2 for name in QUATERNION))
+    _refuse(path, np.abs(norm - 1) > 1e-2, norm, "quaternion has length {:.4g}; it must be 1")
+    speed, rate = np.abs(columns["speed"]), np.abs(columns["yaw_rate"])
+    _refuse(path, speed > MAX_SPEED, speed, "speed is {:.4g}; it must be in m/s")
+    _refuse(path, rate > MAX_YAW_RATE, rate, "yaw_rate is {:.4g}; it must be in rad/s")
+    t = (t_ns - t_ns[0]) * 1e-9
+    position = np.stack([columns[name] for name in POSITION], axis=1)
+    step = np.linalg.norm(np.diff(position, axis=0), axis=1)
+    jump = np.concatenate([[0.0], np.where(step > 2.0, step / np.diff(t), 0.0)])
+    text = "position jumps at {:.4g} m/s; positions must be in m, t_ns in nanoseconds"
+    _refuse(path, jump > MAX_JUMP_SPEED, jump, text)
+    _compare_speeds(path, t, position, columns["speed"])
+
+
+def _refuse(path: Path, bad: NDArray[np.bool_], values: Array, text: str) -> None:
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise TraceError(f"{path}: row {row}: {text.format(values[row])}")
+
+
+def _compare_speeds(path: Path, t: Floats, position: Floats, speed: Floats) -> None:
+    """Refuse a speed column that is clearly not the derivative of the positions in m/s."""
+    stride = max(1, round(1.0 / float(np.median(np.diff(t)))))
+    if len(t) <= 2 * stride:
+        return
+    travelled = np.linalg.norm(position[stride:] - position[:-stride], axis=1)
+    moved = travelled / (t[stride:] - t[:-stride])
+    mean_speed = np.convolve(np.abs(speed), np.full(stride, 1 / stride), "valid")[: len(moved)]
+    fast = (moved > 3.0) & (t[stride:] - t[:-stride] < 1.5)
+    if fast.sum() < 5:
+        return
+    ratio = float(np.median(mean_speed[fast] / moved[fast]))
+    if not 0.6 < ratio < 1.6:
+        hint = {3.6: "km/h", 2.237: "mph", 3.281: "ft/s"}
+        unit = next((u for f, u in hint.items() if abs(ratio / f - 1) < 0.04), "another unit")
+        raise TraceError(
+            f"{path}: speed is {ratio:.2f} times what the positions say; "
+            f"it must be in m/s (is it {unit}?)"
+        )
+
+
+def read_ego(path: Path) -> tuple[int, EgoMotion]:
+    """Read ego.parquet: the time of its first row (ns) and the motion. Raises TraceError."""
+    columns = read_table(path, REQUIRED, OPTIONAL)
+    check_ego(path, columns)
+    t_ns = columns["t_ns"]
+    quaternion = np.stack([columns[name] for name in QUATERNION], axis=1)
+    motion = EgoMotion(
+        t=(t_ns - t_ns[0]) * 1e-9,
+        position=np.stack([columns[name] for name in POSITION], axis=1),
+        quaternion=continuous(quaternion),
+        speed=columns["speed"],
+        yaw_rate=columns["yaw_rate"],
+        optional={name: columns[name] for name in OPTIONAL if name in columns},
+    )
+    for array in (motion.t, motion.position, motion.quaternion, motion.speed, motion.yaw_rate):
+        array.setflags(write=False)
+    return int(t_ns[0]), motion
+
+
+def continuous(quaternion: ArrayLike) -> Floats:
+    """Unit quaternions (n, 4) with signs such that neighbours lie in the same hemisphere."""
+    q = np.array(quaternion, dtype=np.float64)
+    q /= np.linalg.norm(q, axis=1, keepdims=True)
+    flips = np.einsum("ij,ij->i", q[1:], q[:-1]) < 0
+    sign = np.concatenate([[1.0], np.cumprod(np.where(flips, -1.0, 1.0))])
+    result: Floats = q * sign[:, None]
+    return result

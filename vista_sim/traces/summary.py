@@ -1,0 +1,88 @@
+"""What a trace holds, in numbers: for `vista-sim info`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from vista_sim.traces.sections import MIN_SPEED
+from vista_sim.traces.trace import Trace
+
+
+def summarize(trace: Trace, min_speed: float = MIN_SPEED) -> dict[str, Any]:
+    """Numbers and names of a trace, ready for JSON.
+
+    Args:
+        trace: an open trace.
+        min_speed: m/s, for the sections.
+
+    Returns:
+        duration (s), length (m), frames (by camera), sensors, speed and curvature ranges,
+        gaps and sections (s, and m of arc length), geometry (cameras with a baked one).
+    """
+    path = trace.path
+    sections = trace.find_sections(min_speed=min_speed)
+    inside = np.zeros(len(path.s), dtype=bool)
+    for section in sections:
+        inside |= (path.s >= section.start_s) & (path.s <= section.end_s)
+    curvature = np.array([path.curvature(s) for s in path.s[inside]])
+    return {
+        "name": trace.name,
+        "path": str(trace.root),
+        "licence": trace.licence,
+        "source": trace.source,
+        "duration": trace.duration,
+        "length": path.length,
+        "frames": {name: camera.frame_count for name, camera in trace.cameras.items()},
+        "sweeps": {name: lidar.sweep_count for name, lidar in trace.lidars.items()},
+        "sensors": {name: _sensor(trace, name) for name in [*trace.cameras, *trace.lidars]},
+        "ego_rows": len(trace.ego.t),
+        "ego_rate": trace.ego.rate,
+        "speed": _range(trace.ego.speed),
+        "curvature": _range(curvature),
+        "gaps": [list(gap) for gap in trace.gaps],
+        "sections": [
+            {"start": s.start, "end": s.end, "start_s": s.start_s, "end_s": s.end_s}
+            for s in sections
+        ],
+        "usable_duration": sum(s.duration for s in sections),
+        "usable_length": sum(s.length for s in sections),
+        "labels": [
+            {"start": x.start, "end": x.end, "key": x.key, "value": x.value} for x in trace.labels
+        ],
+        "geometry": _baked(trace),
+        "vehicle_assumed": list(trace.vehicle.assumed),
+    }
+
+
+def _range(values: Any) -> dict[str, float] | None:
+    if not len(values):
+        return None
+    return {"min": float(np.min(values)), "max": float(np.max(values))}
+
+
+def _sensor(trace: Trace, name: str) -> dict[str, Any]:
+    if name in trace.lidars:
+        lidar = trace.lidars[name]
+        return {"type": "lidar", "rate": _rate(lidar.t)}
+    camera = trace.cameras[name]
+    lens = camera.calibration.lens
+    return {
+        "type": "camera",
+        "model": lens.model,
+        "size": list(lens.size),
+        "fov": lens.fov,
+        "rate": _rate(camera.t),
+        "mount": [round(float(v), 4) for v in camera.calibration.T_vehicle_camera[:3, 3]],
+    }
+
+
+def _rate(t: Any) -> float | None:
+    return 1.0 / float(np.median(np.diff(t))) if len(t) > 1 else None
+
+
+def _baked(trace: Trace) -> list[str]:
+    from vista_sim.geometry.store import GeometryStore
+
+    return [name for name in trace.cameras if GeometryStore.find(trace, name) is not None]

@@ -1,0 +1,155 @@
+"""Parquet tables of a trace: written in one call, read with every value checked.
+
+Each reader names its columns and their kind. What it returns is finite, of one length and
+of one type (int64, float64, bool or str); unknown columns are ignored. Every failure is a
+`TraceError` of one line that names the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from vista_sim.errors import TraceError
+
+Array = NDArray[Any]
+
+_NAMES = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "vector": "a list of numbers",
+}
+
+
+def write_table(path: Path, columns: Mapping[str, Any]) -> None:
+    """Write equally long columns to a Parquet file (zstd)."""
+    table = pa.table({name: _arrow(values) for name, values in columns.items()})
+    pq.write_table(table, path, compression="zstd")
+
+
+def _arrow(values: Any) -> pa.Array:
+    array = np.asarray(values)
+    if array.ndim == 2:
+        return pa.FixedSizeListArray.from_arrays(pa.array(array.ravel()), array.shape[1])
+    return pa.array(array.tolist(), pa.string()) if array.dtype.kind in "UO" else pa.array(array)
+
+
+def read_table(
+    path: Path,
+    required: Mapping[str, str],
+    optional: Mapping[str, str] | None = None,
+) -> dict[str, Array]:
+    """Read the named columns of a Parquet file.
+
+    Args:
+        path: the file.
+        required: column names, each with its kind: "int", "float", "str", or "vector".
+        optional: columns that may be absent; absent ones are absent in the result too.
+
+    Returns:
+        Columns by name: int64, float64 or object (str) of shape (n,); vectors (n, k).
+
+    Raises:
+        TraceError: unreadable, a column missing or of another type, a value missing or not
+            finite.
+    """
+    wanted = {**required, **(optional or {})}
+    try:
+        with pq.ParquetFile(path) as file:
+            present = set(file.schema_arrow.names)
+            table = file.read([name for name in wanted if name in present])
+    except FileNotFoundError:
+        raise TraceError(f"{path}: not found") from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise TraceError(f"{path}: cannot be read as Parquet ({one_line(error)})") from None
+    missing = [name for name in required if name not in present]
+    if missing:
+        raise TraceError(f"{path}: column {missing[0]!r} is missing; it has {sorted(present)}")
+    return {
+        name: _column(path, name, table.column(name).combine_chunks(), kind)
+        for name, kind in wanted.items()
+        if name in present
+    }
+
+
+def _column(path: Path, name: str, column: pa.Array, kind: str) -> Array:
+    if column.null_count:
+        row = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
+        raise TraceError(f"{path}: row {row}: {name} has no value; every row needs one")
+    kinds = pa.types
+    type_ = column.type
+    array: Array
+    if kind == "vector" and (kinds.is_list(type_) or kinds.is_fixed_size_list(type_)):
+        array = _vectors(path, name, column)
+    elif kind == "int" and kinds.is_integer(type_):
+        array = column.to_numpy(zero_copy_only=False).astype(np.int64)
+    elif kind == "float" and (kinds.is_integer(type_) or kinds.is_floating(type_)):
+        array = column.to_numpy(zero_copy_only=False).astype(np.float64)
+    elif kind == "str" and (
+        kinds.is_string(type_) or kinds.is_large_string(type_) or kinds.is_dictionary(type_)
+    ):
+        return np.array(column.to_pylist(), dtype=object)
+    else:
+        raise TraceError(f"{path}: column {name!r} is of type {type_}; it must be {_NAMES[kind]}")
+    if array.dtype.kind == "f":
+        bad = ~np.isfinite(array)
+        if bad.any():
+            row = int(np.argwhere(bad)[0][0])
+            raise TraceError(f"{path}: row {row}: {name} is {array[row]}; it must be finite")
+    return array
+
+
+def _vectors(path: Path, name: str, column: pa.Array) -> Array:
+    rows = column.to_pylist()
+    lengths = {len(row) for row in rows}
+    if len(lengths) > 1:
+        raise TraceError(f"{path}: column {name!r} has rows of different lengths {sorted(lengths)}")
+    try:
+        return np.array(rows, dtype=np.float64).reshape(len(rows), -1)
+    except (TypeError, ValueError):
+        raise TraceError(f"{path}: column {name!r} must hold lists of numbers") from None
+
+
+def check_times(
+    path: Path, t_ns: NDArray[np.int64], name: str = "t_ns", strict: bool = True
+) -> None:
+    """Raise TraceError unless times increase (or, if not strict, never decrease)."""
+    step = np.diff(t_ns)
+    bad = step <= 0 if strict else step < 0
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0]) + 1
+        raise TraceError(
+            f"{path}: row {row}: {name} {t_ns[row]} follows {t_ns[row - 1]}; time must increase"
+        )
+
+
+def check_span(path: Path, t_ns: NDArray[np.int64]) -> None:
+    """Raise TraceError if times can hardly be nanoseconds."""
+    if len(t_ns) < 2:
+        return
+    median = float(np.median(np.diff(t_ns))) * 1e-9
+    if not 1e-5 < median < 30.0:
+        raise TraceError(
+            f"{path}: rows are {median:.3g} s apart if t_ns is in nanoseconds; is it another unit?"
+        )
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error without line breaks and at a readable length."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def require_same_length(path: Path, columns: Mapping[str, Sequence[Any] | Array]) -> int:
+    """The common length of columns to be written; raises TraceError if they differ."""
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise TraceError(f"{path}: columns have different lengths: {lengths}")
+    return next(iter(lengths.values()), 0)

@@ -1,0 +1,334 @@
+"""A recorded drive on disk, opened and checked.
+
+The folder's layout is "vista-trace/1": trace.json, ego.parquet, a video and a table for each
+camera, a table for each lidar, and optional road, tracks and labels.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vista_sim.errors import TraceError
+from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Vehicle
+from vista_sim.traces.ego import read_ego
+from vista_sim.traces.lidar import RecordedLidar, open_lidar
+from vista_sim.traces.path import TracePath
+from vista_sim.traces.sections import (
+    MIN_SPEED,
+    SHORTEST,
+    Label,
+    Section,
+    excluded_labels,
+    gaps,
+    slow_intervals,
+    subtract,
+)
+from vista_sim.traces.tables import Array, check_span, check_times, one_line, read_table
+from vista_sim.traces.video import RecordedCamera, read_index
+from vista_sim.transforms import Matrix
+
+FORMAT = "vista-trace"
+VERSION = 1
+KNOWN_KEYS = ("format", "name", "licence", "source", "vehicle", "sensors")
+RESERVED_NAMES = ("ego", "road", "tracks", "labels", "geometry", "trace")
+_SENSOR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_TIME_SLACK = 1e-6  # s; rounding of float seconds at the ends of a trace
+
+
+class Trace:
+    """An open trace. `Trace.open(folder)` makes one.
+
+    It may be pickled (it is opened again by its path), forked, and used by many threads.
+
+    Attributes:
+        root: the folder.
+        name, licence, source: what trace.json says of the recording.
+        vehicle: the recording car.
+        start_ns: time of the first ego row, ns; t = 0 in seconds.
+        duration: time of the last ego row, s.
+        ego: motion of the car, row by row.
+        cameras, lidars: sensors by name.
+        labels: marked stretches of time.
+        extra: keys of trace.json beyond the format's own.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root).absolute()
+        values = read_trace_json(self.root)
+        path = self.root / "trace.json"
+        self.name = str(values.get("name", self.root.name))
+        self.licence = str(values.get("licence", ""))
+        self.source = str(values.get("source", ""))
+        self.extra = {k: v for k, v in values.items() if k not in KNOWN_KEYS}
+        try:
+            self.vehicle = Vehicle.from_json(_object(values.get("vehicle", {}), "vehicle"))
+        except TraceError as error:
+            raise TraceError(f"{path}: {error}") from None
+        self.start_ns, self.ego = read_ego(self.root / "ego.parquet")
+        self.duration = float(self.ego.t[-1])
+        cameras: dict[str, RecordedCamera] = {}
+        lidars: dict[str, RecordedLidar] = {}
+        for name, sensor in _sensors(path, values).items():
+            try:
+                kind = _object(sensor, name).get("type", "camera")
+                if kind == "camera":
+                    calibration = CameraCalibration.from_json(sensor)
+                elif kind == "lidar":
+                    mount = LidarCalibration.from_json(sensor)
+                else:  # a sensor of a later version: unknown keys are ignored
+                    continue
+            except TraceError as error:
+                raise TraceError(f"{path}: sensor {name!r}: {error}") from None
+            if kind == "camera":
+                cameras[name] = _open_camera(self.root, name, calibration, self)
+            else:
+                lidars[name] = open_lidar(self.root / f"{name}.parquet", name, mount, self.start_ns)
+        self.cameras: Mapping[str, RecordedCamera] = MappingProxyType(cameras)
+        self.lidars: Mapping[str, RecordedLidar] = MappingProxyType(lidars)
+        self.labels = _read_labels(self.root / "labels.parquet", self.start_ns)
+        self.road = _read_road(self.root / "road.parquet")
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str] | Trace) -> Trace:
+        """Open a trace folder and check all that is cheap to check (no frame is decoded).
+
+        Raises:
+            TraceError: something is missing, malformed or inconsistent; one line says what
+                in which file.
+        """
+        return path if isinstance(path, Trace) else cls(path)
+
+    def __repr__(self) -> str:
+        return f"Trace({str(self.root)!r}, {self.duration:.1f} s, cameras {list(self.cameras)})"
+
+    def __reduce__(self) -> tuple[type[Trace], tuple[str]]:
+        return Trace, (str(self.root),)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close this thread's video decoders. The trace stays usable and opens them anew."""
+        for camera in self.cameras.values():
+            camera.close()
+
+    def pose(self, t: float) -> Matrix:
+        """T_world_vehicle (4, 4) at time t (s), interpolated between ego rows.
+
+        Raises:
+            TraceError: t is outside [0, duration].
+        """
+        return self.ego.pose(self._inside(t))
+
+    def speed(self, t: float) -> float:
+        """Recorded speed at time t, m/s. Raises TraceError outside [0, duration]."""
+        i, f = self.ego.row_before(self._inside(t))
+        return float(self.ego.speed[i] + f * (self.ego.speed[i + 1] - self.ego.speed[i]))
+
+    def _inside(self, t: float) -> float:
+        t = float(t)
+        if not -_TIME_SLACK <= t <= self.duration + _TIME_SLACK:
+            raise TraceError(
+                f"{self.root}: t is {t} s; the trace lasts from 0 to {self.duration} s"
+            )
+        return min(max(t, 0.0), self.duration)
+
+    @cached_property
+    def path(self) -> TracePath:
+        """The recorded trajectory as a curve over arc length."""
+        return TracePath(self.ego, self.root)
+
+    @cached_property
+    def gaps(self) -> tuple[tuple[float, float], ...]:
+        """Stretches (s) in which the ego motion or a camera has no samples, in order of time."""
+        found = gaps(self.ego.t)
+        for camera in self.cameras.values():
+            found += gaps(camera.t, self.duration)
+        clipped = {(max(a, 0.0), min(b, self.duration)) for a, b in found}
+        return tuple(sorted(clipped))
+
+    @cached_property
+    def sections(self) -> tuple[Section, ...]:
+        """What can be driven by the default criteria."""
+        return self.find_sections()
+
+    def find_sections(
+        self,
+        min_speed: float = MIN_SPEED,
+        exclude_labels: Sequence[str | tuple[str, str]] = (),
+        span: tuple[float, float] | None = None,
+    ) -> tuple[Section, ...]:
+        """Stretches that can be driven.
+
+        Args:
+            min_speed: m/s; what is slower is left out.
+            exclude_labels: labels that are left out: a key, "key=value", or (key, value).
+            span: (start, end) in s; None: the whole trace.
+
+        Returns:
+            Sections in order of time; none spans a gap, and each begins and ends at a sample.
+        """
+        start, end = (0.0, self.duration) if span is None else (float(span[0]), float(span[1]))
+        if not start < end:
+            raise TraceError(f"span is {start}:{end} s; its start must be before its end")
+        if not (math.isfinite(min_speed) and min_speed >= 0):
+            raise TraceError(f"min_speed is {min_speed} m/s; it must not be negative")
+        cuts = list(self.gaps)
+        cuts += slow_intervals(self.ego.t, self.ego.speed, min_speed)
+        cuts += excluded_labels(self.labels, exclude_labels)
+        whole = (max(start, 0.0), min(end, self.duration))
+        sections = [
+            Section(a, b, self.path.arc_length(a), self.path.arc_length(b))
+            for a, b in subtract(whole, cuts)
+        ]
+        shortest_time, shortest_length = SHORTEST
+        return tuple(
+            s for s in sections if s.duration >= shortest_time and s.length >= shortest_length
+        )
+
+    def tracks(self) -> dict[str, Array]:
+        """tracks.parquet as columns, empty if there is none.
+
+        Returns:
+            t (n,) s; track_id (n,); category (n,) str; pose (n, 7): x y z qx qy qz qw in the
+            world frame; size (n, 3): length, width, height, m.
+        """
+        path = self.root / "tracks.parquet"
+        if not path.exists():
+            return {}
+        kinds = {"t_ns": "int", "track_id": "int", "category": "str"}
+        columns = read_table(path, kinds | {"pose": "vector", "size": "vector"})
+        check_times(path, columns["t_ns"], strict=False)
+        for name, width in (("pose", 7), ("size", 3)):
+            if len(columns[name]) and columns[name].shape[1] != width:
+                raise TraceError(f"{path}: column {name!r} must hold {width} numbers a row")
+        columns["t"] = (columns.pop("t_ns") - self.start_ns) * 1e-9
+        return columns
+
+
+def read_trace_json(root: Path) -> dict[str, Any]:
+    """Read trace.json of a trace folder and check its format and version. Raises TraceError."""
+    path = root / "trace.json"
+    if not root.is_dir():
+        raise TraceError(f"{root}: no such folder; a trace is a folder with trace.json")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise TraceError(f"{path}: not found; a trace is a folder with trace.json") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise TraceError(f"{path}: cannot be read as JSON ({one_line(error)})") from None
+    if not isinstance(values, dict):
+        raise TraceError(f"{path}: holds no JSON object")
+    match = re.fullmatch(rf"{FORMAT}/(\d{{1,6}})(\.\d+)*", str(values.get("format")))
+    if match is None:
+        found = values.get("format")
+        raise TraceError(f"{path}: format is {found!r}; this version reads '{FORMAT}/{VERSION}'")
+    if int(match[1]) > VERSION:
+        raise TraceError(
+            f"{path}: format is {values['format']!r}, newer than '{FORMAT}/{VERSION}' "
+            "that this version reads; update vista_sim"
+        )
+    return values
+
+
+def check_sensor_name(name: str, where: str) -> None:
+    """Raise TraceError unless a sensor name is usable as a file name in every trace."""
+    if not isinstance(name, str) or not _SENSOR_NAME.fullmatch(name):
+        raise TraceError(
+            f"{where}: sensor name {name!r} is not allowed; use letters, digits, '-' and '_'"
+        )
+    if name in RESERVED_NAMES:
+        raise TraceError(f"{where}: sensor name {name!r} is reserved; choose another")
+
+
+def _object(value: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise TraceError(f"{name!r} is {value!r}; it must be a JSON object")
+    return value
+
+
+def _sensors(path: Path, values: dict[str, Any]) -> Mapping[str, Any]:
+    if "sensors" not in values:
+        raise TraceError(f"{path}: key 'sensors' (the calibration) is missing")
+    try:
+        sensors = _object(values["sensors"], "sensors")
+    except TraceError as error:
+        raise TraceError(f"{path}: {error}") from None
+    for name in sensors:
+        check_sensor_name(name, str(path))
+    return sensors
+
+
+def _open_camera(
+    root: Path, name: str, calibration: CameraCalibration, trace: Trace
+) -> RecordedCamera:
+    table = root / f"{name}.parquet"
+    columns = read_table(table, {"frame": "int", "t_ns": "int"})
+    t_ns: NDArray[np.int64] = columns["t_ns"]
+    check_times(table, t_ns)
+    check_span(table, t_ns)
+    wrong = np.flatnonzero(columns["frame"] != np.arange(len(t_ns)))
+    if len(wrong):
+        row = int(wrong[0])
+        raise TraceError(f"{table}: row {row}: frame is {columns['frame'][row]}; it must be {row}")
+    video = root / f"{name}.mp4"
+    pts = read_index(video, calibration.lens.size)
+    if len(pts) != len(t_ns):
+        raise TraceError(f"{video}: holds {len(pts)} frames, but {table.name} lists {len(t_ns)}")
+    t = (t_ns - trace.start_ns) * 1e-9
+    inside = (t >= -_TIME_SLACK) & (t <= trace.duration + _TIME_SLACK)
+    if not inside.any():
+        raise TraceError(
+            f"{table}: no frame lies within the time of ego.parquet "
+            f"({t[0]:.3f} to {t[-1]:.3f} s of 0 to {trace.duration:.3f} s)"
+        )
+    # Frames before the first or after the last ego row have no pose and are left out.
+    t = np.clip(t[inside], 0.0, trace.duration)
+    t.setflags(write=False)
+    if calibration.mask is not None and not _plain_file(root, calibration.mask):
+        raise TraceError(f"{root}: mask {calibration.mask!r} of {name!r} is no file of the trace")
+    return RecordedCamera(name, video, calibration, t, pts[inside])
+
+
+def _plain_file(root: Path, name: object) -> bool:
+    return isinstance(name, str) and Path(name).name == name and (root / name).is_file()
+
+
+def _read_labels(path: Path, start_ns: int) -> tuple[Label, ...]:
+    if not path.exists():
+        return ()
+    kinds = {"start_ns": "int", "end_ns": "int", "key": "str", "value": "str"}
+    columns = read_table(path, kinds)
+    if (columns["end_ns"] < columns["start_ns"]).any():
+        row = int(np.flatnonzero(columns["end_ns"] < columns["start_ns"])[0])
+        raise TraceError(f"{path}: row {row}: the label ends before it starts")
+    rows = zip(*(columns[name] for name in kinds), strict=True)
+    return tuple(
+        Label((int(a) - start_ns) * 1e-9, (int(b) - start_ns) * 1e-9, str(key), str(value))
+        for a, b, key, value in rows
+    )
+
+
+def _read_road(path: Path) -> dict[str, Array]:
+    """road.parquet as columns s, left, right (n,), m; empty if there is none."""
+    if not path.exists():
+        return {}
+    columns = read_table(path, {"s": "float", "left": "float", "right": "float"})
+    if (np.diff(columns["s"]) <= 0).any():
+        row = int(np.flatnonzero(np.diff(columns["s"]) <= 0)[0]) + 1
+        raise TraceError(f"{path}: row {row}: s must increase")
+    return columns

@@ -1,0 +1,306 @@
+"""Camera streams of a trace: H.264 in MP4, every frame a key frame, reached in any order.
+
+Colours are BT.709 limited range, converted with full chroma interpolation. Time lives in
+the Parquet table beside the video; the container only counts frames.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from vista_sim.errors import TraceError
+from vista_sim.traces.calibration import CameraCalibration
+from vista_sim.traces.tables import one_line
+
+Image = NDArray[np.uint8]
+
+_BT709 = 1  # both SWS_CS_ITU709 and AVCOL_SPC/PRI/TRC_BT709
+_LIMITED, _FULL = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG
+_TO_YUV = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
+_TO_RGB = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+
+
+class VideoWriter:
+    """Writes RGB frames to an MP4: H.264, all key frames, yuv420p, BT.709.
+
+    Args:
+        path: the file.
+        size: (height, width) of the frames; odd sizes are padded by repeating the edge.
+        rate: nominal frames per second, for players.
+        crf: H.264 constant rate factor; 18 is visually lossless, smaller is better.
+        preset: of x264.
+        fragmented: readable up to the last second if the program is killed, at a less
+            handy file; without it the index stands at the front of the finished file.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        size: tuple[int, int],
+        rate: float,
+        *,
+        crf: float = 18.0,
+        preset: str = "medium",
+        fragmented: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self.size = (int(size[0]), int(size[1]))
+        self.frame_count = 0
+        flags = "+frag_keyframe+empty_moov+default_base_moof" if fragmented else "+faststart"
+        options = {"movflags": flags}
+        if fragmented:
+            options["frag_duration"] = "1000000"
+        frame_rate = Fraction(float(rate)).limit_denominator(1000)
+        self._container = av.open(str(self.path), "w", format="mp4", options=options)
+        stream: Any = self._container.add_stream("libx264", rate=frame_rate)
+        stream.height, stream.width = (n + n % 2 for n in self.size)
+        stream.pix_fmt = "yuv420p"
+        stream.gop_size = 1
+        context = stream.codec_context
+        context.max_b_frames = 0
+        context.thread_count = 1
+        context.options = {"crf": f"{crf:g}", "preset": preset}
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = _LIMITED
+        self._stream = stream
+        self._time_base = 1 / frame_rate
+        self._reformatter = VideoReformatter()
+
+    def write(self, rgb: Image) -> None:
+        """Append a frame, uint8 (height, width, 3)."""
+        height, width = self.size
+        if rgb.shape != (height, width, 3) or rgb.dtype != np.uint8:
+            raise TraceError(
+                f"{self.path}: frame {self.frame_count} is {rgb.dtype} {rgb.shape}; "
+                f"it must be uint8 {(height, width, 3)}"
+            )
+        if height % 2 or width % 2:
+            rgb = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        frame = self._reformatter.reformat(
+            av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24"),
+            format="yuv420p",
+            dst_colorspace=_BT709,
+            src_color_range=_FULL,
+            dst_color_range=_LIMITED,
+            interpolation=_TO_YUV,
+            threads=1,
+        )
+        frame.pts = self.frame_count
+        frame.time_base = self._time_base
+        for packet in self._stream.encode(frame):
+            self._container.mux(packet)
+        self.frame_count += 1
+
+    def close(self) -> None:
+        """Flush and finish the file. Calling it again does nothing."""
+        container, self._container = self._container, None
+        if container is None:
+            return
+        try:
+            if self.frame_count:
+                for packet in self._stream.encode(None):
+                    container.mux(packet)
+        finally:
+            container.close()
+
+    def abort(self) -> None:
+        """Let go of the file without caring for its content."""
+        container, self._container = self._container, None
+        if container is not None:
+            try:
+                container.close()
+            except (OSError, ValueError):  # the reason is already on its way to the user
+                return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+
+class _Reader:
+    """One open decoder. Belongs to one thread of one process."""
+
+    def __init__(self, path: Path) -> None:
+        self.pid = os.getpid()
+        self.path = path
+        self.container: Any = av.open(str(path))
+        self.stream = self.container.streams.video[0]
+        self.stream.codec_context.thread_count = 1
+        self.reformatter = VideoReformatter()
+
+    def decode(self, pts: int) -> Any:
+        """The decoded frame with exactly this presentation time stamp, or None."""
+        self.container.seek(pts, stream=self.stream, backward=True)
+        for packet in self.container.demux(self.stream):
+            for frame in packet.decode():
+                if frame.pts == pts:
+                    return frame
+                if frame.pts is None or frame.pts > pts:
+                    return None
+        return None
+
+    def rgb(self, frame: Any, size: tuple[int, int]) -> Image:
+        full = frame.color_range == _FULL or frame.format.name == "yuvj420p"
+        converted = self.reformatter.reformat(
+            frame,
+            format="rgb24",
+            src_colorspace=_BT709,
+            src_color_range=_FULL if full else _LIMITED,
+            dst_color_range=_FULL,
+            interpolation=_TO_RGB,
+            threads=1,
+        )
+        image: Image = converted.to_ndarray()
+        return np.ascontiguousarray(image[: size[0], : size[1]])
+
+
+class RecordedCamera:
+    """A camera stream of a trace.
+
+    Frames are decoded on request by a decoder per process and thread, so an instance may be
+    pickled, forked and shared. Nothing is cached.
+
+    Args:
+        name: of the sensor.
+        path: the MP4.
+        calibration: lens, true size and mount.
+        t: (n,) moment of each frame, s.
+        pts: (n,) presentation time stamp of each frame in the container.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        calibration: CameraCalibration,
+        t: NDArray[np.float64],
+        pts: NDArray[np.int64],
+    ) -> None:
+        self.name = name
+        self.path = path
+        self.calibration = calibration
+        self.t = t
+        self.frame_count = len(t)
+        self._pts = pts
+        self._local = threading.local()
+
+    def __repr__(self) -> str:
+        return f"RecordedCamera({self.name!r}, {self.frame_count} frames, {self.path})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "_local"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._local = threading.local()
+
+    def frame(self, index: int) -> Image:
+        """Decode one frame.
+
+        Args:
+            index: 0 to frame_count - 1.
+
+        Returns:
+            uint8 RGB (height, width, 3) of the true size.
+
+        Raises:
+            IndexError: no such frame.
+            TraceError: the video cannot be decoded there.
+        """
+        if not 0 <= index < self.frame_count:
+            raise IndexError(f"{self.path}: no frame {index}; it has {self.frame_count}")
+        try:
+            reader = self._reader()
+            frame = reader.decode(int(self._pts[index]))
+            if frame is not None:
+                return reader.rgb(frame, self.calibration.lens.size)
+            reason = "the video holds no such frame"
+        except (av.FFmpegError, OSError, ValueError) as error:
+            reason = one_line(error)
+        self._local.reader = None
+        raise TraceError(f"{self.path}: frame {index} cannot be decoded ({reason})")
+
+    def nearest(self, t: float) -> int:
+        """Index of the frame nearest in time to t (s)."""
+        after = int(np.searchsorted(self.t, t))
+        if after == 0:
+            return 0
+        if after == self.frame_count:
+            return self.frame_count - 1
+        return after if self.t[after] - t < t - self.t[after - 1] else after - 1
+
+    def close(self) -> None:
+        """Close this thread's decoder; the next frame opens another."""
+        self._local.reader = None
+
+    def _reader(self) -> _Reader:
+        reader: _Reader | None = getattr(self._local, "reader", None)
+        # A forked child shares the file position with its parent: it needs its own.
+        if reader is None or reader.pid != os.getpid():
+            reader = self._local.reader = _Reader(self.path)
+        return reader
+
+
+def read_index(path: Path, size: tuple[int, int]) -> NDArray[np.int64]:
+    """Check a video by its index, without decoding.
+
+    Args:
+        path: the MP4.
+        size: (height, width) that the calibration gives.
+
+    Returns:
+        Presentation time stamps (n,) of the frames, in the container's units.
+
+    Raises:
+        TraceError: missing, not a video, cut off, of another size, or with frames that are
+            not key frames.
+    """
+    try:
+        bytes_present = path.stat().st_size
+        container: Any = av.open(str(path))
+    except FileNotFoundError:
+        raise TraceError(f"{path}: not found") from None
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = f"not a readable MP4, or cut off before its index: {one_line(error)}"
+        raise TraceError(f"{path}: no frame can be read ({reason})") from None
+    with container:
+        if not container.streams.video:
+            raise TraceError(f"{path}: holds no video stream")
+        stream = container.streams.video[0]
+        # Entries point into the container's memory: copy them while it is open.
+        entries = [(e.timestamp, e.pos + e.size, e.is_keyframe) for e in stream.index_entries]
+        shape = (stream.codec_context.height, stream.codec_context.width)
+    if not entries:
+        raise TraceError(f"{path}: holds no frames")
+    lost = np.flatnonzero(np.array([end for _, end, _ in entries]) > bytes_present)
+    if len(lost):
+        first = int(lost[0])
+        last = f"the last readable frame is {first - 1}" if first else "no frame is readable"
+        raise TraceError(f"{path}: cut off after {bytes_present} bytes; {last} of {len(entries)}")
+    padded = tuple(n + n % 2 for n in size)
+    if shape not in (size, padded):
+        raise TraceError(f"{path}: frames are {shape}, the calibration says {size} (height, width)")
+    for index, (_, _, is_key) in enumerate(entries):
+        if not is_key:
+            raise TraceError(f"{path}: frame {index} is not a key frame; every frame must be one")
+    return np.array([timestamp for timestamp, _, _ in entries], dtype=np.int64)

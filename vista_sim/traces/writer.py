@@ -1,0 +1,346 @@
+"""Writes a trace: into a temporary folder beside its destination, renamed when whole."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vista_sim.errors import TraceError
+from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Vehicle
+from vista_sim.traces.ego import OPTIONAL, POSITION, QUATERNION, check_ego
+from vista_sim.traces.sections import Label
+from vista_sim.traces.tables import check_times, one_line, require_same_length, write_table
+from vista_sim.traces.trace import FORMAT, KNOWN_KEYS, VERSION, Trace, check_sensor_name
+from vista_sim.traces.video import VideoWriter
+from vista_sim.transforms import (
+    inverse,
+    matrix_from_quaternion,
+    planar_pose,
+    quaternion_from_matrix,
+)
+
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class CameraWriter:
+    """Takes the frames of one camera; made by `TraceWriter.add_camera`."""
+
+    def __init__(self, video: VideoWriter) -> None:
+        self._video = video
+        self.t_ns: list[int] = []
+
+    def write(self, rgb: NDArray[np.uint8], t_ns: int) -> None:
+        """Append a frame.
+
+        Args:
+            rgb: uint8 (height, width, 3) of the calibrated size.
+            t_ns: its time, ns; later than that of the frame before.
+        """
+        t_ns = int(t_ns)
+        if self.t_ns and t_ns <= self.t_ns[-1]:
+            raise TraceError(
+                f"{self._video.path}: frame {len(self.t_ns)}: time {t_ns} ns follows "
+                f"{self.t_ns[-1]} ns; time must increase"
+            )
+        with full_disk_is_a_trace_error(self._video.path):
+            self._video.write(rgb)
+        self.t_ns.append(t_ns)
+
+
+class TraceWriter:
+    """Writes one trace; a context manager.
+
+    The destination appears when the block ends well, after the whole trace was opened and
+    checked. After any error, nothing is left.
+
+    Args:
+        destination: folder to make.
+        name, licence, source: of the recording.
+        vehicle: the recording car.
+        overwrite: replace a trace that is there already.
+        extra: further keys for trace.json.
+    """
+
+    def __init__(
+        self,
+        destination: str | os.PathLike[str],
+        *,
+        name: str,
+        licence: str,
+        source: str,
+        vehicle: Vehicle,
+        overwrite: bool = False,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.destination = Path(destination).absolute()
+        self.overwrite = overwrite
+        clash = sorted(set(extra or {}) & set(KNOWN_KEYS))
+        if clash:
+            raise TraceError(f"{self.destination}: extra key {clash[0]!r} belongs to the format")
+        self._values: dict[str, Any] = {
+            "format": f"{FORMAT}/{VERSION}",
+            "name": name,
+            "licence": licence,
+            "source": source,
+            "vehicle": vehicle.to_json(),
+            "sensors": {},
+            **(extra or {}),
+        }
+        self._videos: dict[str, VideoWriter] = {}
+        self._cameras: dict[str, CameraWriter] = {}
+        self._folder: Path | None = None
+
+    def __enter__(self) -> Self:
+        check_destination(self.destination, self.overwrite)
+        parent = self.destination.parent
+        with full_disk_is_a_trace_error(self.destination):
+            parent.mkdir(parents=True, exist_ok=True)
+            prefix = f".{self.destination.name}.part-"
+            self._folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+            self._folder.chmod(0o777 & ~_umask())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                with full_disk_is_a_trace_error(self.destination):
+                    self._finish()
+        finally:
+            for video in self._videos.values():
+                video.abort()
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                self._folder = None
+        if error is not None and _is_full_disk(error) and not isinstance(error, TraceError):
+            raise TraceError(f"{self.destination}: {_FULL_TEXT}") from error
+
+    @property
+    def folder(self) -> Path:
+        """The temporary folder, for files of the trace that have no method here (a mask)."""
+        if self._folder is None:
+            raise RuntimeError("TraceWriter is a context manager: write inside its with block")
+        return self._folder
+
+    def add_camera(
+        self,
+        name: str,
+        calibration: CameraCalibration,
+        rate: float,
+        *,
+        crf: float = 18.0,
+        preset: str = "medium",
+    ) -> CameraWriter:
+        """Add a camera.
+
+        Args:
+            name: of the sensor: letters, digits, '-' and '_'.
+            calibration: with the true size.
+            rate: nominal frames per second.
+            crf, preset: of the video (see `VideoWriter`).
+        """
+        self._add_sensor(name, calibration.to_json())
+        path = self.folder / f"{name}.mp4"
+        with full_disk_is_a_trace_error(path):
+            video = VideoWriter(path, calibration.lens.size, rate, crf=crf, preset=preset)
+        self._videos[name] = video
+        self._cameras[name] = CameraWriter(video)
+        return self._cameras[name]
+
+    def add_lidar(self, name: str, calibration: LidarCalibration, **columns: ArrayLike) -> None:
+        """Add a whole lidar recording: columns sweep, t_ns, x, y, z, intensity, ring, point_t_ns."""
+        self._add_sensor(name, calibration.to_json())
+        self._write(f"{name}.parquet", columns)
+
+    def _add_sensor(self, name: str, values: dict[str, Any]) -> None:
+        check_sensor_name(name, str(self.destination))
+        if name in self._values["sensors"]:
+            raise TraceError(f"{self.destination}: sensor {name!r} is there already")
+        self._values["sensors"][name] = values
+
+    def write_ego(
+        self,
+        t_ns: ArrayLike,
+        position: ArrayLike,
+        quaternion: ArrayLike,
+        speed: ArrayLike,
+        yaw_rate: ArrayLike,
+        **optional: ArrayLike,
+    ) -> None:
+        """Write the motion of the car.
+
+        Args:
+            t_ns: (n,) ns, increasing.
+            position: (n, 3) m; the first at the origin (see `level_to_first_pose`).
+            quaternion: (n, 4) x y z w.
+            speed: (n,) m/s.
+            yaw_rate: (n,) rad/s.
+            optional: further columns (n,): steering_angle (rad), acceleration (m/s²).
+        """
+        p = np.asarray(position, dtype=np.float64).reshape(-1, 3)
+        q = np.asarray(quaternion, dtype=np.float64).reshape(-1, 4)
+        unknown = sorted(set(optional) - set(OPTIONAL))
+        if unknown:
+            raise TraceError(f"ego column {unknown[0]!r} is unknown; known: {sorted(OPTIONAL)}")
+        columns: dict[str, Any] = {"t_ns": np.asarray(t_ns, dtype=np.int64)}
+        columns |= {name: p[:, i] for i, name in enumerate(POSITION)}
+        columns |= {name: q[:, i] for i, name in enumerate(QUATERNION)}
+        for name, values in {"speed": speed, "yaw_rate": yaw_rate, **optional}.items():
+            columns[name] = np.asarray(values, dtype=np.float64)
+        path = self.destination / "ego.parquet"
+        require_same_length(path, columns)
+        for name, values in columns.items():
+            if not np.isfinite(values).all():
+                row = int(np.flatnonzero(~np.isfinite(values))[0])
+                raise TraceError(f"{path}: row {row}: {name} is {values[row]}; it must be finite")
+        check_ego(path, columns)
+        self._write("ego.parquet", columns)
+
+    def write_road(self, s: ArrayLike, left: ArrayLike, right: ArrayLike) -> None:
+        """Write distances (n,) from the path to the road's edges at arc lengths s, all m."""
+        values = {"s": s, "left": left, "right": right}
+        self._write("road.parquet", {k: np.asarray(v, dtype=np.float64) for k, v in values.items()})
+
+    def write_labels(self, labels: Sequence[Label], start_ns: int = 0) -> None:
+        """Write labels; their times are seconds after start_ns, the time of the first ego row."""
+        times = np.array([[x.start, x.end] for x in labels], dtype=np.float64).reshape(-1, 2)
+        t_ns = np.round(times * 1e9).astype(np.int64) + start_ns
+        columns: dict[str, Any] = {"start_ns": t_ns[:, 0], "end_ns": t_ns[:, 1]}
+        columns["key"] = np.array([x.key for x in labels], dtype=object)
+        columns["value"] = np.array([x.value for x in labels], dtype=object)
+        self._write("labels.parquet", columns)
+
+    def write_tracks(
+        self,
+        t_ns: ArrayLike,
+        track_id: ArrayLike,
+        category: Sequence[str],
+        pose: ArrayLike,
+        size: ArrayLike,
+    ) -> None:
+        """Write other road users: pose (n, 7) x y z qx qy qz qw in the world, size (n, 3) m."""
+        columns = {
+            "t_ns": np.asarray(t_ns, dtype=np.int64),
+            "track_id": np.asarray(track_id, dtype=np.int64),
+            "category": np.array(category, dtype=object),
+            "pose": np.asarray(pose, dtype=np.float64).reshape(-1, 7),
+            "size": np.asarray(size, dtype=np.float64).reshape(-1, 3),
+        }
+        self._write("tracks.parquet", columns)
+
+    def _write(self, name: str, columns: Mapping[str, Any]) -> None:
+        path = self.folder / name
+        require_same_length(self.destination / name, columns)
+        with full_disk_is_a_trace_error(path):
+            write_table(path, columns)
+
+    def _finish(self) -> None:
+        for name, camera in self._cameras.items():
+            if not camera.t_ns:
+                raise TraceError(f"{self.destination}: camera {name!r} got no frame")
+            check_times(self.destination / f"{name}.parquet", np.array(camera.t_ns))
+            columns = {"frame": np.arange(len(camera.t_ns)), "t_ns": np.array(camera.t_ns)}
+            self._write(f"{name}.parquet", columns)
+            self._videos[name].close()
+        text = json.dumps(self._values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        (self.folder / "trace.json").write_text(text, encoding="utf-8")
+        try:
+            Trace.open(self.folder).close()
+        except TraceError as error:
+            message = str(error).replace(str(self.folder), str(self.destination))
+            raise TraceError(message) from None
+        replace_folder(self.folder, self.destination)
+        self._folder = None
+
+
+def check_destination(destination: Path, overwrite: bool) -> None:
+    """Raise TraceError if a trace may not be written there."""
+    if not destination.exists() and not destination.is_symlink():
+        return
+    if not destination.is_dir():
+        raise TraceError(f"{destination}: is there already and is no folder")
+    if not any(destination.iterdir()):
+        return
+    if not overwrite:
+        raise TraceError(f"{destination}: is there already; choose another name or overwrite it")
+    if not (destination / "trace.json").is_file():
+        raise TraceError(f"{destination}: holds no trace (no trace.json), so it is not overwritten")
+
+
+def replace_folder(new: Path, destination: Path) -> None:
+    """Rename a folder to its destination; what was there goes only after that."""
+    old: Path | None = None
+    if destination.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{destination.name}.old-", dir=destination.parent))
+        os.replace(destination, old)
+    try:
+        os.replace(new, destination)
+    except OSError:
+        if old is not None:
+            os.replace(old, destination)
+        raise
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+_FULL_TEXT = "no space left on the device; nothing was kept"
+
+
+def _is_full_disk(error: BaseException) -> bool:
+    """Whether an error of Python, PyAV or PyArrow means that nothing more can be written."""
+    text = str(error)
+    return getattr(error, "errno", None) in _FULL_DISK or (
+        isinstance(error, OSError) and "No space left on device" in text
+    )
+
+
+@contextmanager
+def full_disk_is_a_trace_error(path: Path) -> Iterator[None]:
+    """Turn an error of writing below a path into a TraceError of one line."""
+    try:
+        yield
+    except TraceError:
+        raise
+    except OSError as error:
+        text = _FULL_TEXT if _is_full_disk(error) else f"cannot be written ({one_line(error)})"
+        raise TraceError(f"{path}: {text}") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def level_to_first_pose(
+    position: ArrayLike, quaternion: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Move poses so that the first lies at the origin with yaw zero; roll and pitch stay.
+
+    Args:
+        position: (n, 3) m, in a frame with z up against gravity.
+        quaternion: (n, 4) x y z w.
+
+    Returns:
+        Positions (n, 3) and quaternions (n, 4) in the trace's world frame.
+    """
+    position = np.asarray(position, dtype=np.float64)
+    rotation = matrix_from_quaternion(quaternion)
+    yaw = float(np.arctan2(rotation[0, 1, 0], rotation[0, 0, 0]))
+    turn = inverse(planar_pose(0.0, 0.0, yaw))[:3, :3]
+    return (position - position[0]) @ turn.T, quaternion_from_matrix(turn @ rotation)
