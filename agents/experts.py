@@ -12,35 +12,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vista_sim.policies import Action, CameraSpec
-from vista_sim.transforms import yaw_of
 
 if TYPE_CHECKING:
     from vista_sim.traces.path import TracePath
     from vista_sim.world import Car
 
 
-def path_pose(path: TracePath, s: float) -> tuple[float, float, float]:
-    """x, y (m) and yaw (rad) of the path at arc length s; straight on beyond its ends."""
-    inside = min(max(s, 0.0), path.length)
-    pose = path.pose(inside)
-    yaw = yaw_of(pose)
-    beyond = s - inside
-    return (
-        float(pose[0, 3]) + beyond * math.cos(yaw),
-        float(pose[1, 3]) + beyond * math.sin(yaw),
-        yaw,
-    )
-
-
-def displaced_pose(
-    path: TracePath, s: float, lateral: float, heading: float
-) -> tuple[float, float, float]:
-    """x, y (m) and yaw (rad) of a car at a lateral offset (m, left) and heading error (rad)."""
-    x, y, yaw = path_pose(path, s)
-    return x - lateral * math.sin(yaw), y + lateral * math.cos(yaw), yaw + heading
-
-
 @dataclass(frozen=True)
+class PurePursuitConfig:
+    """How far ahead pure pursuit looks."""
+
+    lookahead: float = 3.2
+    """Distance at standstill, m."""
+    lookahead_time: float = 0.48
+    """What the speed adds to it, s."""
+    curvature_limit: float = 0.2
+    """Largest curvature, 1/m."""
+
+    def __post_init__(self) -> None:
+        if self.lookahead <= 0 or self.lookahead_time < 0 or self.curvature_limit <= 0:
+            raise ValueError("lookahead and curvature_limit must be positive")
+
+
 class PurePursuit:
     """Drive the circle through a point of the path some way ahead.
 
@@ -48,18 +41,13 @@ class PurePursuit:
     2 y / L², with y the point's lateral coordinate in the vehicle frame and L its distance.
     Near the path this is a second-order system with damping 0.71 that closes a lateral error
     as exp(-s / L). L grows with speed because the tires turn at a limited rate: with 0.6
-    rad/s, starts 1.5 m and 10 degrees off come back at 3 to 15 m/s, on bends too.
+    rad/s, starts 1.5 m and 10 degrees off come back at 3 to 14 m/s, on bends too.
     """
-
-    lookahead: float = 3.2  # m, at standstill
-    lookahead_time: float = 0.48  # s, what the speed adds
-    curvature_limit: float = 0.2  # 1/m
 
     camera: CameraSpec | None = None
 
-    def __post_init__(self) -> None:
-        if self.lookahead <= 0 or self.lookahead_time < 0 or self.curvature_limit <= 0:
-            raise ValueError("lookahead and curvature_limit must be positive")
+    def __init__(self, config: PurePursuitConfig | None = None) -> None:
+        self.config = config or PurePursuitConfig()
 
     def reset(self) -> None:
         """Nothing to forget."""
@@ -68,18 +56,12 @@ class PurePursuit:
         self, path: TracePath, x: float, y: float, yaw: float, s: float, speed: float
     ) -> float:
         """Curvature (1/m) to drive from a pose whose nearest path point is at arc length s."""
-        target = path_pose(path, s + self.lookahead + self.lookahead_time * speed)
+        config = self.config
+        target = path.place(s + config.lookahead + config.lookahead_time * speed)
         dx, dy = target[0] - x, target[1] - y
         lateral = math.cos(yaw) * dy - math.sin(yaw) * dx
-        distance = max(dx * dx + dy * dy, 1.0)
-        return max(-self.curvature_limit, min(self.curvature_limit, 2.0 * lateral / distance))
-
-    def label(
-        self, path: TracePath, s: float, lateral: float, heading: float, speed: float
-    ) -> float:
-        """Curvature (1/m) to drive from an offset (m) and heading error (rad) at s."""
-        x, y, yaw = displaced_pose(path, s, lateral, heading)
-        return self.curvature(path, x, y, yaw, s, speed)
+        curvature = 2.0 * lateral / max(dx * dx + dy * dy, 1.0)
+        return max(-config.curvature_limit, min(config.curvature_limit, curvature))
 
     def act(self, observation: Mapping[str, Any], car: Car | None = None) -> Action:
         car = _privileged(car)

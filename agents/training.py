@@ -223,7 +223,7 @@ def _gradient_step(
     output = network(camera, torch.from_numpy(batch.speed))
     loss = functional.huber_loss(output, target, delta=config.huber)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
     if torch.isfinite(loss) and torch.isfinite(norm):
         optimizer.step()

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.transforms import Matrix, wrap_angle, yaw_of
+
 from ..experts import PurePursuit
 from ..training import Views
 from .drives import Drive
@@ -112,10 +114,11 @@ class GuidedViews:
         for i, place in enumerate(chosen):
             drive, s = self._drives[places.drive[place]], float(places.s[place])
             t = drive.path.time(s)
-            offset = (0.0, float(lateral[i]), float(heading[i]))
+            x, y, yaw = drive.path.place(s, float(lateral[i]), float(heading[i]))
+            offset = _seen_from(drive.trace.pose(t), x, y, yaw)
             camera[i] = drive.camera.render(t, offset)[0]
             speed[i] = drive.trace.speed(t) * factor[i]
-            curvature[i] = self._expert.label(drive.path, s, *offset[1:], float(speed[i]))
+            curvature[i] = self._expert.curvature(drive.path, x, y, yaw, s, float(speed[i]))
         return Views(camera, speed, curvature)
 
     def _offsets(
@@ -129,6 +132,19 @@ class GuidedViews:
         lateral = np.where(near, config.near_lateral * close[0], config.lateral * wide[0])
         heading = np.where(near, config.near_heading * close[1], config.heading * wide[1])
         return lateral, heading
+
+
+def _seen_from(
+    T_world_recorded: Matrix, x: float, y: float, yaw: float
+) -> tuple[float, float, float]:
+    """A pose in the world as x, y, yaw in the recorded car's frame.
+
+    The path is a smoothed curve, so that the recorded car is not quite at its offset zero.
+    """
+    recorded = yaw_of(T_world_recorded)
+    dx, dy = x - float(T_world_recorded[0, 3]), y - float(T_world_recorded[1, 3])
+    c, s = math.cos(recorded), math.sin(recorded)
+    return c * dx + s * dy, c * dy - s * dx, wrap_angle(yaw - recorded)
 
 
 class _Places:

@@ -106,7 +106,8 @@ def balanced_weights(
     """
     if not len(curvature):
         return np.empty(0)
-    largest = float(np.percentile(np.abs(curvature), 99)) or 1.0
+    size = np.abs(curvature)
+    largest = float(np.percentile(size, 99)) or float(size.max()) or 1.0
     scaled = np.clip(curvature / largest, -1.0, 1.0)
     index = np.minimum(((scaled + 1) / 2 * bins).astype(int), bins - 1)
     count = np.bincount(index, minlength=bins)[index]
