@@ -1,0 +1,43 @@
+# Each target makes .venv by itself with the machine's python3.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test lint format bench clean
+
+help:
+	@echo "make demo    set up, train two policies on the sample drive, judge and film them"
+	@echo "make test    set up and run the tests"
+	@echo "make lint    set up and check format, style and types"
+	@echo "make format  set up and put the code into its format"
+	@echo "make bench   set up and measure speed and fidelity"
+	@echo "make clean   delete the virtual environment and caches"
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev]'
+	touch $(READY)
+
+demo: $(READY)
+	$(BIN)/vista-train demo --out runs/demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)
+	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/fidelity.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

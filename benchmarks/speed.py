@@ -1,0 +1,148 @@
+"""How long a full `env.step` takes, in units of one `cv2.remap` timed in the same process.
+
+    python benchmarks/speed.py [--json] [--trace FOLDER] [--steps 400]
+
+Warm: the frames the steps need have been decoded before. Cold: every step starts somewhere
+else in a trace of which nothing is in memory. Actions are random, and so are the starts, up
+to 1.5 m beside the recorded path. The unit is `cv2.remap` of a 200 x 320 x 3 image with
+float maps, bilinear, on one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SIZES = ((200, 320), (66, 200))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--trace", type=Path, help="a baked trace; default: the sample trace")
+    parser.add_argument("--steps", type=int, default=400, help="steps timed for each figure")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+
+    import cv2
+
+    import vista_sim
+    from vista_sim.geometry.bake import bake
+
+    cv2.setNumThreads(1)
+    trace = options.trace or vista_sim.sample_trace("proving-ground")
+    bake(trace)
+    remap_ms = time_remap()
+    result: dict[str, Any] = {
+        "import_ms_beyond_gymnasium": time_import(),
+        "cv2_remap_200x320_ms": remap_ms,
+        "steps": {},
+    }
+    for size in SIZES:
+        result["steps"][f"{size[0]}x{size[1]}"] = measure(trace, size, options)
+    # The machine's speed drifts: the unit is the median of timings before and after.
+    unit = float(np.median([remap_ms, time_remap()]))
+    result["cv2_remap_200x320_ms"] = unit
+    for figures in result["steps"].values():
+        for kind in ("warm", "cold"):
+            figures[f"{kind}_remaps"] = figures[f"{kind}_ms"] / unit
+    if options.json:
+        print(json.dumps(result, indent=2))
+        return
+    print(f"import vista_sim beyond gymnasium: {result['import_ms_beyond_gymnasium']:.0f} ms")
+    print(f"one cv2.remap, 200 x 320 x 3:      {unit:.3f} ms")
+    for name, figures in result["steps"].items():
+        for kind in ("warm", "cold"):
+            ms, remaps = figures[f"{kind}_ms"], figures[f"{kind}_remaps"]
+            print(f"env.step {name:>7} {kind}: {ms:.2f} ms, {remaps:.1f} remaps")
+
+
+def measure(trace: Path, size: tuple[int, int], options: argparse.Namespace) -> dict[str, float]:
+    """Median time of a step with one camera of a size, warm and cold, ms."""
+    import gymnasium
+
+    import vista_sim  # noqa: F401  registers the environment
+
+    env = gymnasium.make(
+        "VistaSim/LaneFollowing-v0",
+        traces=[trace],
+        size=size,
+        perturb_lateral=1.5,
+        perturb_heading=0.1,
+    )
+    env.action_space.seed(options.seed)
+    env.reset(seed=options.seed)
+    for _ in range(5):  # compile
+        env.step(env.action_space.sample())
+    cold = run(env, options.steps // 4, options.seed + 1, fresh=True)
+    drive_through(env)
+    warm = run(env, options.steps, options.seed + 2, fresh=False)
+    env.close()
+    return {"warm_ms": warm, "cold_ms": cold}
+
+
+def run(env: Any, steps: int, seed: int, fresh: bool) -> float:
+    """Median time of a step, ms. With `fresh`, every step is the first after a reset."""
+    env.reset(seed=seed)
+    times = []
+    ended = True
+    for _ in range(steps):
+        if ended or fresh:
+            env.reset()
+        action = env.action_space.sample()
+        start = time.perf_counter()
+        _, _, terminated, truncated, _ = env.step(action)
+        times.append(time.perf_counter() - start)
+        ended = terminated or truncated
+    return 1e3 * float(np.median(times))
+
+
+def drive_through(env: Any) -> None:
+    """Visit every metre of the trace, so that all frames are decoded."""
+    world = env.unwrapped.world
+    car = world.cars[0]
+    for section in car.trace.sections:
+        for s in np.arange(section.start_s, section.end_s - 0.5, 1.0):
+            env.reset(options={"trace": 0, "s": float(s), "lateral": 0.0, "heading": 0.0})
+
+
+def time_remap(runs: int = 300) -> float:
+    """Median time of the unit, ms."""
+    import cv2
+
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (200, 320, 3), dtype=np.uint8)
+    v, u = np.mgrid[0:200, 0:320].astype(np.float32)
+    u, v = u + 3 * np.sin(v / 20), v + 3 * np.cos(u / 30)
+    return 1e3 * median_time(lambda: cv2.remap(image, u, v, cv2.INTER_LINEAR), runs)
+
+
+def median_time(function: Callable[[], Any], runs: int) -> float:
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def time_import(runs: int = 7) -> float:
+    """Median time of `import vista_sim` after `import gymnasium`, each in a new process, ms."""
+    code = (
+        "import gymnasium, time; t = time.perf_counter(); import vista_sim; "
+        "print(time.perf_counter() - t)"
+    )
+    times = [float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(runs)]
+    return 1e3 * float(np.median(times))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The command `vista-sim`: each part of the package registers its own commands here."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import sys
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from vista_sim import __version__
+from vista_sim.errors import VistaError
+
+#: Modules with a `register(app)`; they import what is heavy inside their commands.
+COMMAND_MODULES = (
+    "vista_sim.traces.commands",
+    "vista_sim.proving_ground.commands",
+    "vista_sim.geometry.commands",
+    "vista_sim.sensors.commands",
+    "vista_sim.evaluation.commands",
+)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def build_app() -> typer.Typer:
+    """Put the commands of all parts together."""
+    app = typer.Typer(
+        name="vista-sim",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="Turns a recorded drive into a world a policy can drive in.",
+    )
+
+    @app.callback()
+    def options(
+        version: Annotated[
+            bool,
+            typer.Option("--version", help="Print the version.", callback=_print_version),
+        ] = False,
+    ) -> None:
+        """Turns a recorded drive into a world a policy can drive in."""
+
+    for name in COMMAND_MODULES:
+        import_module(name).register(app)
+    return app
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line. A user's mistake is one line on stderr and exit status 2."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        build_app()(arguments)
+    except VistaError as error:
+        fail(str(error))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+            raise
+        fail(f"{error.filename or 'write'}: {error.strerror}")
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
+
+
+def fail(message: str) -> None:
+    """Print one line on stderr and exit with status 2."""
+    sys.stderr.write("error: " + " ".join(message.split()) + "\n")
+    sys.exit(2)

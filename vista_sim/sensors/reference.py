@@ -1,0 +1,199 @@
+"""View synthesis in plain NumPy: slow, short, and what every other backend is compared with.
+
+Conventions of the arguments, here and in the other backends:
+    rays: float (2, h, w), normalized viewing rays (`warp.normalized_rays`).
+    codes, scale: uint16 (h, w); inverse depth is codes * scale, 1/m.
+    pose: 4x4, from the camera the rays belong to into the other camera.
+    lens: the other camera's `warp.lens_parameters`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vista_sim.sensors.warp import (
+    EMPTY,
+    INPAINTED,
+    MIN_DEPTH_RATIO,
+    SAME_DEPTH,
+    SAME_SURFACE,
+    UNSEEN,
+)
+
+Array = NDArray[np.floating]
+
+
+def _transform(rays: Array, w: Array, pose: Array) -> tuple[Array, Array, Array]:
+    """Points ray / w in the other camera, times w: stays finite for w = 0 (infinitely far)."""
+    x, y = rays
+    moved = [pose[i, 0] * x + pose[i, 1] * y + pose[i, 2] + pose[i, 3] * w for i in range(3)]
+    return moved[0], moved[1], moved[2]
+
+
+def _project(lens: Array, x: Array, y: Array) -> tuple[Array, Array]:
+    kind, fx, fy, cx, cy, k1, k2, p1, p2, k3 = (float(v) for v in lens)
+    if kind == 1.0:
+        r2 = x * x + y * y
+        radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+        x, y = (
+            x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
+            y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
+        )
+    elif kind == 2.0:
+        r = np.hypot(x, y)
+        t = np.arctan(r)
+        bent = t * (1 + t**2 * (k1 + t**2 * (k2 + t**2 * (p1 + t**2 * p2))))
+        ratio = np.where(r > 1e-9, bent / np.maximum(r, 1e-9), 1.0)
+        x, y = x * ratio, y * ratio
+    return fx * x + cx, fy * y + cy
+
+
+def splat(
+    rays: Array,
+    codes: NDArray[np.uint16],
+    scale: float,
+    pose: Array,
+    lens: Array,
+    ratio: float,
+    out: Array,
+) -> None:
+    """Send every pixel of a frame to the new camera; the nearest wins.
+
+    A pixel lands beside the centre of the one it falls on; the inverse depth found at that
+    centre follows from its slope in the frame, to first order.
+
+    Args:
+        ratio: focal length of the frame by that of the view.
+        out: (H, W), receives the inverse depth in the new camera, EMPTY where nothing arrives.
+    """
+    out[:] = EMPTY
+    code = codes.astype(np.float64)
+    x, y, z = _transform(rays.astype(np.float64), code * scale, pose)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        front = z > MIN_DEPTH_RATIO
+        u, v = _project(lens, x / z, y / z)
+        height, width = out.shape
+        inside = front & (u >= -0.5) & (u < width - 0.5) & (v >= -0.5) & (v < height - 0.5)
+    slope_v, slope_u = (_slope(code, axis)[inside] for axis in (0, 1))
+    u, v, z = u[inside], v[inside], z[inside]
+    columns, rows = np.floor(u + 0.5).astype(int), np.floor(v + 0.5).astype(int)
+    shift = ((columns - u) * slope_u + (rows - v) * slope_v) * ratio * z
+    found = np.maximum((code[inside] + shift) * scale, 0.0) / z
+    np.maximum.at(out, (rows, columns), found.astype(out.dtype))
+
+
+def _slope(code: Array, axis: int) -> Array:
+    """Change of the code per pixel where three neighbours lie on one surface, else 0."""
+    padded = np.pad(code, [(1, 1) if i == axis else (0, 0) for i in (0, 1)], mode="edge")
+    after, before = (np.take(padded, range(k, k + code.shape[axis]), axis) for k in (2, 0))
+    change = 0.5 * (after - before)
+    return np.where(np.abs(change) <= 0.5 * SAME_SURFACE * code, change, 0.0)
+
+
+def close_cracks(depth: Array, out: Array) -> None:
+    """Close one-pixel cracks of a stretched surface.
+
+    A pixel behind two opposite neighbours (in its row or column) of one surface joins them; an
+    empty one between any two (diagonals too) joins them, or the farther one. Of several
+    answers the nearest wins. Beyond the border lies what lies inside of it.
+    """
+    height, width = depth.shape
+    padded = np.pad(depth, 1, mode="reflect")
+
+    def neighbour(dv: int, du: int) -> Array:
+        return padded[1 + dv : 1 + dv + height, 1 + du : 1 + du + width]
+
+    def bridge(dv: int, du: int) -> Array:
+        a, b = neighbour(dv, du), neighbour(-dv, -du)
+        low, high = np.minimum(a, b), np.maximum(a, b)
+        one_surface = (high - low <= SAME_SURFACE * high + SAME_DEPTH) & (low >= 0)
+        behind = low - depth > SAME_SURFACE * low + SAME_DEPTH
+        between = np.where(one_surface, 0.5 * (a + b), low)
+        return np.where(depth < 0, between, np.where(one_surface & behind, between, depth))
+
+    out[:] = np.maximum(bridge(0, 1), bridge(1, 0))
+    diagonal = np.maximum(bridge(1, 1), bridge(1, -1))
+    out[:] = np.where(depth < 0, np.maximum(out, diagonal), out)
+
+
+def locate(
+    rays: Array,
+    depth: Array,
+    pose: Array,
+    lens: Array,
+    size: tuple[int, int],
+    map_u: Array,
+    map_v: Array,
+    seen: NDArray[np.bool_],
+) -> int:
+    """Find where in a frame every pixel of the view is.
+
+    Args:
+        rays, depth: of the view, with EMPTY where the frame shows nothing.
+        pose, lens: from the view to the frame.
+        size: (height, width) of the frame.
+        map_u, map_v: (H, W), receive the pixel coordinates in the frame.
+        seen: (H, W), receives whether the frame saw the pixel.
+
+    Returns:
+        How many pixels it saw.
+    """
+    x, y, z = _transform(rays.astype(np.float64), depth.astype(np.float64), pose)
+    near = np.maximum(z, MIN_DEPTH_RATIO)
+    map_u[:], map_v[:] = _project(lens, x / near, y / near)
+    height, width = size
+    with np.errstate(invalid="ignore"):
+        inside = (map_u >= -0.5) & (map_u <= width - 0.5)
+        inside &= (map_v >= -0.5) & (map_v <= height - 0.5)
+        seen[:] = inside & (depth >= 0) & (z > MIN_DEPTH_RATIO)
+    return int(seen.sum())
+
+
+def patch(
+    colours: NDArray[np.uint8],
+    seen: NDArray[np.bool_],
+    depth: Array,
+    label: int,
+    image: NDArray[np.uint8],
+    source: NDArray[np.uint8],
+    inverse_depth: Array,
+) -> int:
+    """Take what one more frame saw for the pixels still UNSEEN; how many remain so."""
+    new = seen & (source == UNSEEN)
+    image[new], source[new], inverse_depth[new] = colours[new], label, depth[new]
+    return int((source == UNSEEN).sum())
+
+
+def inpaint(image: NDArray[np.uint8], source: NDArray[np.uint8], depth: Array) -> None:
+    """Fill what no frame saw: each hole of a row mirrors the seen stretch on its far side.
+
+    Changes `image`, `source` (INPAINTED) and `depth` (that of the far side) in place. Rows
+    in which nothing was seen repeat the nearest row that has something.
+    """
+    seen_rows = np.flatnonzero((source != UNSEEN).any(axis=1))
+    for row in seen_rows:
+        seen = source[row] != UNSEEN
+        edges = np.flatnonzero(np.diff(np.concatenate([[True], seen, [True]]).astype(int)))
+        for start, end in edges.reshape(-1, 2):
+            left, right = start - 1, end
+            from_left = right >= seen.size or (left >= 0 and depth[row, left] <= depth[row, right])
+            edge, away = (left, -1) if from_left else (right, 1)
+            stretch = seen[edge::away]
+            reach = (np.argmin(stretch) if not stretch.all() else stretch.size) - 1
+            distance = np.abs(np.arange(start, end) - edge)
+            if reach > 0:
+                distance = np.minimum(distance % (2 * reach), 2 * reach - distance % (2 * reach))
+            else:
+                distance = np.zeros_like(distance)
+            image[row, start:end] = image[row, edge + away * distance]
+            depth[row, start:end] = depth[row, edge]
+            source[row, start:end] = INPAINTED
+    for row in np.setdiff1d(np.arange(source.shape[0]), seen_rows):
+        if seen_rows.size:
+            distance = np.abs(seen_rows - row)
+            nearest = seen_rows[np.argmin(distance)]
+            image[row], depth[row] = image[nearest], depth[nearest]
+        else:
+            image[row], depth[row] = 0, 0.0
+        source[row] = INPAINTED
