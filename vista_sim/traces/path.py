@@ -9,9 +9,9 @@ headings carry less noise than second derivatives of positions.
 from __future__ import annotations
 
 import math
-import threading
 from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +27,8 @@ Floats = NDArray[np.float64]
 
 SPACING = 0.5  # m between points
 POSITION_REACH = 3.0  # m to each side that a point is fitted to
-HEADING_REACH = 4.0  # m to each side that a curvature is fitted to
-WINDOW = 12.0  # m to each side of near= that is searched first
+HEADING_REACH = 5.0  # m to each side that a curvature is fitted to
+WINDOW = 10.0  # m to each side of near= that is searched first
 HEADING_WEIGHT = 5.0  # m of distance that a radian of heading error counts as
 
 
@@ -55,23 +55,19 @@ class TracePath:
     def __init__(self, ego: EgoMotion, root: Path | None = None) -> None:
         self._ego = ego
         self._name = str(root or "trace")
-        rows_s, points, curvature = _build(ego)
+        rows_s, rough, points, curvature = _build(ego)
         step = np.linalg.norm(np.diff(points, axis=0), axis=1)
         bend = np.clip(curvature[:-1] * step, -1.0, 1.0)
         # The arc over a chord, from the curvature: chord = arc (1 - (k arc)²/24).
-        s = np.concatenate([[0.0], np.cumsum(step * (1 + bend**2 / 24))])
-        rough = np.arange(len(points)) * (rows_s[-1] / max(1, len(points) - 1))
-        self._row_s: Floats = np.interp(rows_s, rough, s)
-        # A car that stands makes no way: time must still be a function of arc length.
-        self._row_s = np.maximum.accumulate(self._row_s) + np.linspace(0, 1e-9, len(ego.t))
+        s: Floats = np.concatenate([[0.0], np.cumsum(step * (1 + bend**2 / 24))])
+        # A car that stands makes no way, but time must stay a function of arc length.
+        self._row_s: Floats = np.interp(rows_s, rough, s) + np.linspace(0, 1e-9, len(ego.t))
         self.length = float(self._row_s[-1])
-        s[-1] = self.length
         self.points: Floats = points
         self.s: Floats = s
         self._curvature = curvature
         self._spline = _spline(s, points)
         self._knots: list[float] = s.tolist()
-        self._local = threading.local()
         self.points.setflags(write=False)
         self.s.setflags(write=False)
         heading = np.array([self._tangent(v) for v in self._knots])
@@ -150,7 +146,7 @@ class TracePath:
         x, y = float(x), float(y)
         start = None if near is None else self._search_window(x, y, float(near))
         if start is None:
-            start = self._search_all(x, y, yaw, near, reach)
+            start = self._search_all(x, y, yaw, near)
         s = start
         length = self.length
         px = py = dx = dy = 0.0
@@ -191,34 +187,18 @@ class TracePath:
         rim = (i == first and first > 0) or (i == last - 1 and last < len(self._knots))
         return None if rim else self._knots[i]
 
-    def _search_all(
-        self, x: float, y: float, yaw: float, near: float | None, reach: float
-    ) -> float:
+    def _search_all(self, x: float, y: float, yaw: float, near: float | None) -> float:
         delta = self.points - (x, y)
         distance = np.hypot(delta[:, 0], delta[:, 1])
-        nearest = float(distance.min())
-        if not nearest <= reach + self._overhang(x, y):
-            raise OffPathError(
-                f"the pose ({x:.1f}, {y:.1f}) is {nearest:.1f} m from the path, "
-                f"farther than {reach:g} m"
-            )
         cosine = self._direction @ (math.cos(yaw), math.sin(yaw))
         cost = distance + HEADING_WEIGHT * np.arccos(np.clip(cosine, -1.0, 1.0))
         if near is not None:  # among equals, the branch that is nearest along the road
             cost = distance + 0.02 * np.abs(self.s - near)
         # Heading chooses the branch; on it, the nearest point counts.
         i = int(cost.argmin())
-        first, last = self._branch(i)
+        reach = int(WINDOW / SPACING)
+        first, last = max(0, i - reach), min(len(self._knots), i + reach + 1)
         return self._knots[first + int(distance[first:last].argmin())]
-
-    def _branch(self, i: int) -> tuple[int, int]:
-        return max(0, i - int(WINDOW / SPACING)), min(len(self._knots), i + int(WINDOW / SPACING))
-
-    def _overhang(self, x: float, y: float) -> float:
-        """How far beyond an end a position lies along the tangent there, m."""
-        start = (self.points[0] - (x, y)) @ self._direction[0]
-        end = ((x, y) - self.points[-1]) @ self._direction[-1]
-        return float(max(start, end, 0.0))
 
     def _inside(self, s: float) -> float:
         s = float(s)
@@ -248,22 +228,23 @@ class TracePath:
         return math.atan2(dy, dx)
 
 
-def _build(ego: EgoMotion) -> tuple[Floats, Floats, Floats]:
-    """Rough arc length of each row, smooth points at even steps of it, and their curvature."""
+def _build(ego: EgoMotion) -> tuple[Floats, Floats, Floats, Floats]:
+    """Rough arc length of each row; that of the points, the points, and their curvature."""
     xy = np.ascontiguousarray(ego.position[:, :2])
     rows_s = arc_of_rows(xy)
-    if rows_s[-1] < 2 * SPACING:  # the car stands: a metre straight ahead stands for the path
+    if rows_s[-1] < 2 * SPACING:  # the car stands: straight ahead is its path
         yaw = float(ego.yaw[0])
-        ahead = np.array([[0.0], [SPACING], [2 * SPACING]]) * (math.cos(yaw), math.sin(yaw))
-        return np.linspace(0, 2 * SPACING, len(xy)), xy[0] + ahead, np.zeros(3)
-    count = max(3, round(rows_s[-1] / SPACING) + 1)
-    knots = np.linspace(0.0, rows_s[-1], count)
+        knots = np.array([0.0, SPACING, 2 * SPACING])
+        points: Floats = xy[0] + knots[:, None] * np.array([math.cos(yaw), math.sin(yaw)])
+        return rows_s, knots, points, np.zeros(3)
+    count = max(3, round(float(rows_s[-1]) / SPACING) + 1)
+    knots = np.linspace(0.0, float(rows_s[-1]), count)
     points = np.stack([np.interp(knots, rows_s, xy[:, k]) for k in (0, 1)], axis=1)
     curvature = np.zeros(count)
     yaw = ego.yaw
     # Nothing is known between the rows at both sides of a gap: smooth each side by itself.
     edges = [0, *(int(np.searchsorted(ego.t, b)) for _, b in gaps(ego.t)), len(xy)]
-    for first, stop in zip(edges[:-1], edges[1:], strict=True):
+    for first, stop in pairwise(edges):
         rows = first + thin(rows_s[first:stop], 0.05)
         inside = (knots >= rows_s[first]) & (knots <= rows_s[stop - 1])
         at = rows_s[rows]
@@ -271,8 +252,8 @@ def _build(ego: EgoMotion) -> tuple[Floats, Floats, Floats]:
             continue
         for k in (0, 1):
             points[inside, k], _ = local_fit(knots[inside], at, xy[rows, k], POSITION_REACH, 2)
-        _, curvature[inside] = local_fit(knots[inside], at, yaw[rows], HEADING_REACH, 1)
-    return rows_s, points, curvature
+        _, curvature[inside] = local_fit(knots[inside], at, yaw[rows], HEADING_REACH, 2)
+    return rows_s, knots, points, curvature
 
 
 def _spline(s: Floats, points: Floats) -> list[tuple[float, ...]]:

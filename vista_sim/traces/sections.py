@@ -112,15 +112,24 @@ def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def excluded_labels(
-    labels: Iterable[Label], exclude: Sequence[str | tuple[str, str]]
+    t: Floats, labels: Iterable[Label], exclude: Sequence[str | tuple[str, str]]
 ) -> list[Interval]:
-    """Intervals of the labels to exclude: by key ("tunnel"), "key=value" or (key, value)."""
+    """Intervals of the labels to exclude, widened to the samples at times t around them.
+
+    Args:
+        t: (n,) s.
+        labels: of the trace.
+        exclude: keys ("tunnel"), "key=value" or (key, value).
+    """
     wanted = [tuple(e.split("=", 1)) if isinstance(e, str) else tuple(e) for e in exclude]
-    return [
-        (label.start, label.end)
-        for label in labels
-        if any(w == (label.key,) or w == (label.key, label.value) for w in wanted)
-    ]
+    found = []
+    for label in labels:
+        if (label.key,) in wanted or (label.key, label.value) in wanted:
+            before = int(np.searchsorted(t, label.start)) - 1
+            after = int(np.searchsorted(t, label.end, side="right"))
+            start = float(t[before]) if before >= 0 else -np.inf
+            found.append((start, float(t[after]) if after < len(t) else np.inf))
+    return found
 
 
 def subtract(span: Interval, cuts: Iterable[Interval]) -> list[Interval]:

@@ -38,6 +38,8 @@ from vista_sim.traces.tables import Array, check_span, check_times, one_line, re
 from vista_sim.traces.video import RecordedCamera, read_index
 from vista_sim.transforms import Matrix
 
+__all__ = ["Label", "Section", "Trace", "check_sensor_name", "read_trace_json"]
+
 FORMAT = "vista-trace"
 VERSION = 1
 KNOWN_KEYS = ("format", "name", "licence", "source", "vehicle", "sensors")
@@ -189,7 +191,7 @@ class Trace:
             raise TraceError(f"min_speed is {min_speed} m/s; it must not be negative")
         cuts = list(self.gaps)
         cuts += slow_intervals(self.ego.t, self.ego.speed, min_speed)
-        cuts += excluded_labels(self.labels, exclude_labels)
+        cuts += excluded_labels(self.ego.t, self.labels, exclude_labels)
         whole = (max(start, 0.0), min(end, self.duration))
         sections = [
             Section(a, b, self.path.arc_length(a), self.path.arc_length(b))

@@ -170,7 +170,7 @@ class _Reader:
             interpolation=_TO_RGB,
             threads=1,
         )
-        image: Image = converted.to_ndarray()
+        image: Image = converted.to_ndarray()  # type: ignore[assignment]
         return np.ascontiguousarray(image[: size[0], : size[1]])
 
 

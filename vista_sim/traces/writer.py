@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -53,7 +53,7 @@ class CameraWriter:
                 f"{self._video.path}: frame {len(self.t_ns)}: time {t_ns} ns follows "
                 f"{self.t_ns[-1]} ns; time must increase"
             )
-        with full_disk_is_a_trace_error(self._video.path):
+        with write_errors_name(self._video.path):
             self._video.write(rgb)
         self.t_ns.append(t_ns)
 
@@ -83,7 +83,7 @@ class TraceWriter:
         overwrite: bool = False,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        self.destination = Path(destination).absolute()
+        self.destination = Path(destination).resolve()
         self.overwrite = overwrite
         clash = sorted(set(extra or {}) & set(KNOWN_KEYS))
         if clash:
@@ -100,11 +100,13 @@ class TraceWriter:
         self._videos: dict[str, VideoWriter] = {}
         self._cameras: dict[str, CameraWriter] = {}
         self._folder: Path | None = None
+        self._made: list[Path] = []
 
     def __enter__(self) -> Self:
         check_destination(self.destination, self.overwrite)
         parent = self.destination.parent
-        with full_disk_is_a_trace_error(self.destination):
+        self._made = [p for p in (parent, *parent.parents) if not p.exists()]
+        with write_errors_name(self.destination):
             parent.mkdir(parents=True, exist_ok=True)
             prefix = f".{self.destination.name}.part-"
             self._folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
@@ -117,18 +119,29 @@ class TraceWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        folder = str(self._folder)
         try:
             if kind is None:
-                with full_disk_is_a_trace_error(self.destination):
+                with write_errors_name(self.destination):
                     self._finish()
+        except TraceError as failure:
+            error = failure
         finally:
             for video in self._videos.values():
                 video.abort()
             if self._folder is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)
                 self._folder = None
-        if error is not None and _is_full_disk(error) and not isinstance(error, TraceError):
+                self._remove_made_parents()
+        if error is not None and is_full_disk(error):
             raise TraceError(f"{self.destination}: {_FULL_TEXT}") from error
+        if isinstance(error, TraceError):  # name the place the user knows
+            raise TraceError(str(error).replace(folder, str(self.destination))) from error
+
+    def _remove_made_parents(self) -> None:
+        with suppress(OSError):  # a parent that is in use by now stays
+            for parent in self._made:
+                parent.rmdir()
 
     @property
     def folder(self) -> Path:
@@ -156,14 +169,14 @@ class TraceWriter:
         """
         self._add_sensor(name, calibration.to_json())
         path = self.folder / f"{name}.mp4"
-        with full_disk_is_a_trace_error(path):
+        with write_errors_name(path):
             video = VideoWriter(path, calibration.lens.size, rate, crf=crf, preset=preset)
         self._videos[name] = video
         self._cameras[name] = CameraWriter(video)
         return self._cameras[name]
 
     def add_lidar(self, name: str, calibration: LidarCalibration, **columns: ArrayLike) -> None:
-        """Add a whole lidar recording: columns sweep, t_ns, x, y, z, intensity, ring, point_t_ns."""
+        """Add a lidar with all its points: the columns of `lidar.REQUIRED` and `OPTIONAL`."""
         self._add_sensor(name, calibration.to_json())
         self._write(f"{name}.parquet", columns)
 
@@ -246,7 +259,7 @@ class TraceWriter:
     def _write(self, name: str, columns: Mapping[str, Any]) -> None:
         path = self.folder / name
         require_same_length(self.destination / name, columns)
-        with full_disk_is_a_trace_error(path):
+        with write_errors_name(path):
             write_table(path, columns)
 
     def _finish(self) -> None:
@@ -259,11 +272,7 @@ class TraceWriter:
             self._videos[name].close()
         text = json.dumps(self._values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         (self.folder / "trace.json").write_text(text, encoding="utf-8")
-        try:
-            Trace.open(self.folder).close()
-        except TraceError as error:
-            message = str(error).replace(str(self.folder), str(self.destination))
-            raise TraceError(message) from None
+        Trace.open(self.folder).close()
         replace_folder(self.folder, self.destination)
         self._folder = None
 
@@ -301,7 +310,7 @@ def replace_folder(new: Path, destination: Path) -> None:
 _FULL_TEXT = "no space left on the device; nothing was kept"
 
 
-def _is_full_disk(error: BaseException) -> bool:
+def is_full_disk(error: BaseException) -> bool:
     """Whether an error of Python, PyAV or PyArrow means that nothing more can be written."""
     text = str(error)
     return getattr(error, "errno", None) in _FULL_DISK or (
@@ -310,14 +319,14 @@ def _is_full_disk(error: BaseException) -> bool:
 
 
 @contextmanager
-def full_disk_is_a_trace_error(path: Path) -> Iterator[None]:
-    """Turn an error of writing below a path into a TraceError of one line."""
+def write_errors_name(path: Path) -> Iterator[None]:
+    """Turn an error of writing a file into a TraceError of one line that names it."""
     try:
         yield
     except TraceError:
         raise
     except OSError as error:
-        text = _FULL_TEXT if _is_full_disk(error) else f"cannot be written ({one_line(error)})"
+        text = _FULL_TEXT if is_full_disk(error) else f"cannot be written ({one_line(error)})"
         raise TraceError(f"{path}: {text}") from error
 
 

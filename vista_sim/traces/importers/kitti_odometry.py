@@ -89,7 +89,7 @@ def import_kitti_odometry(
         TraceError: what is missing, malformed or does not fit, in one line.
     """
     src, dst = Path(src), Path(dst)
-    check_destination(dst.absolute(), overwrite)
+    check_destination(dst, overwrite)
     folder, poses_path = _find(src, sequence)
     poses = _read_poses(poses_path)
     t_ns = _read_times(folder / "times.txt", len(poses), poses_path)
@@ -259,7 +259,8 @@ def _find_streams(
         if not np.isfinite(P).all() or P[0, 0] <= 0 or P[1, 1] <= 0 or P[2, 2] != 1:
             raise TraceError(f"{calib_path}: line P{i} is no projection matrix K [I t]")
         files = _list_images(folder / f"image_{i}", count, poses_path)
-        streams[side] = _Stream(files, P[:, :3], -np.linalg.solve(P[:, :3], P[:, 3]))
+        centre = np.asarray(-np.linalg.solve(P[:, :3], P[:, 3]), dtype=np.float64)
+        streams[side] = _Stream(files, P[:, :3], centre)
     return streams
 
 
