@@ -201,7 +201,10 @@ def test_numba_agrees_with_the_reference(lens, offset):
         assert count == seen.sum()
         view = cv2.remap(image, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         source = np.where(seen, np.uint8(0), np.uint8(UNSEEN))
-        left = kernels.patch(255 - view, seen | holes_of(SIZE), depth, 1, view, source, depth)
+        other = seen | holes_of(SIZE)
+        left = kernels.patch(
+            255 - image, map_u, map_v, other, depth, 1, view, source, depth
+        )
         assert left == (source == UNSEEN).sum()
         kernels.inpaint(view, source, depth)
         results.append((view, source, depth))

@@ -57,7 +57,7 @@ def inverse(pose: ArrayLike) -> Matrix:
     rotation = np.swapaxes(pose[..., :3, :3], -1, -2)
     result = np.zeros_like(pose)
     result[..., :3, :3] = rotation
-    result[..., :3, 3] = -np.einsum("...ij,...j->...i", rotation, pose[..., :3, 3])
+    result[..., :3, 3] = -(rotation @ pose[..., :3, 3, None])[..., 0]
     result[..., 3, 3] = 1.0
     return result
 

@@ -148,38 +148,65 @@ class Camera:
         """Synthesize one image and tell, pixel by pixel, where it is from. See `render`."""
         T_world_view = self.trace.pose(t) @ _offset_pose(offset) @ self.T_vehicle_camera
         main = self._main_frame(t)
-        image = self._draw(self._frames[main], T_world_view)
+        frame = self._frames[main]
+        unseen = self._locate(frame, T_world_view, crack_passes=2)
+        image: NDArray[np.uint8] = cv2.remap(
+            frame.image,
+            self._map_u,
+            self._map_v,
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
         source = np.where(self._seen, np.uint8(MAIN), np.uint8(UNSEEN))
-        inverse_depth = np.maximum(self._depth, 0.0)
-        unseen = source.size - int(np.count_nonzero(self._seen))
+        inverse_depth = np.maximum(self._depth, np.float32(0.0))
         for index in self._other_frames(main):
             if unseen <= self.synthesis.min_unseen * source.size:
                 break
-            colours = self._draw(self._frames[index], T_world_view)
+            frame = self._frames[index]
+            self._locate(frame, T_world_view, crack_passes=1)
             unseen = self._kernels.patch(
-                colours, self._seen, self._depth, OTHER, image, source, inverse_depth
+                frame.image,
+                self._map_u,
+                self._map_v,
+                self._seen,
+                self._depth,
+                OTHER,
+                image,
+                source,
+                inverse_depth,
             )
         if unseen:
             self._kernels.inpaint(image, source, inverse_depth)
         return View(image, source, inverse_depth)
 
-    def _draw(
-        self, frame: SourceFrame, T_world_view: NDArray[np.float64]
-    ) -> NDArray[np.uint8]:
-        """The view as one frame shows it; `_seen` and `_depth` say where and how far."""
+    def _locate(
+        self, frame: SourceFrame, T_world_view: NDArray[np.float64], crack_passes: int
+    ) -> int:
+        """Find the pixels of the view in a frame: fills `_map_u`, `_map_v`, `_seen`, `_depth`.
+
+        Where cracks cross, the first pass leaves a pixel without neighbours to a second one.
+
+        Returns:
+            How many pixels the frame did not see.
+        """
         T_view_frame = inverse(T_world_view) @ frame.T_world_camera
         forth = T_view_frame.astype(np.float32)
         back = inverse(T_view_frame).astype(np.float32)
-        scale = np.float32(frame.scale)
         kernels = self._kernels
         kernels.splat(
-            self._source_rays, frame.codes, scale, forth, self._lens, self._ratio, self._splatted
+            self._source_rays,
+            frame.codes,
+            np.float32(frame.scale),
+            forth,
+            self._lens,
+            self._ratio,
+            self._splatted,
         )
-        # Twice: where cracks cross, the first time leaves a pixel with no neighbour.
-        kernels.close_cracks(self._splatted, self._depth)
+        for _ in range(crack_passes):
+            kernels.close_cracks(self._splatted, self._depth)
+            self._splatted, self._depth = self._depth, self._splatted
         self._splatted, self._depth = self._depth, self._splatted
-        kernels.close_cracks(self._splatted, self._depth)
-        kernels.locate(
+        seen = kernels.locate(
             self._rays,
             self._depth,
             back,
@@ -189,14 +216,7 @@ class Camera:
             self._map_v,
             self._seen,
         )
-        colours: NDArray[np.uint8] = cv2.remap(
-            frame.image,
-            self._map_u,
-            self._map_v,
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        return colours
+        return int(self._seen.size - seen)
 
     def _main_frame(self, t: float) -> int:
         """Index of the frame that sees most of the scene at t: the last one taken by then."""

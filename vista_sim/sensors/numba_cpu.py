@@ -206,9 +206,11 @@ def locate(
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath=_FAST)
 def patch(
-    colours: NDArray[np.uint8],
+    frame: NDArray[np.uint8],
+    map_u: NDArray[np.float32],
+    map_v: NDArray[np.float32],
     seen: NDArray[np.bool_],
     depth: NDArray[np.float32],
     label: int,
@@ -218,17 +220,28 @@ def patch(
 ) -> int:
     """See `reference.patch`."""
     height, width = source.shape
+    frame_height, frame_width = frame.shape[0], frame.shape[1]
+    u_edge, v_edge = _F(frame_width - 1), _F(frame_height - 1)
     unseen = 0
     for v in range(height):
         for u in range(width):
-            if source[v, u] == UNSEEN:
-                if seen[v, u]:
-                    for c in range(3):
-                        image[v, u, c] = colours[v, u, c]
-                    source[v, u] = label
-                    inverse_depth[v, u] = depth[v, u]
-                else:
-                    unseen += 1
+            if source[v, u] != UNSEEN:
+                continue
+            if not seen[v, u]:
+                unseen += 1
+                continue
+            pu = min(max(map_u[v, u], _F(0.0)), u_edge)
+            pv = min(max(map_v[v, u], _F(0.0)), v_edge)
+            iu, iv = min(int(pu), frame_width - 2), min(int(pv), frame_height - 2)
+            fu, fv = pu - _F(iu), pv - _F(iv)
+            for c in range(3):
+                p00, p01 = _F(frame[iv, iu, c]), _F(frame[iv, iu + 1, c])
+                p10, p11 = _F(frame[iv + 1, iu, c]), _F(frame[iv + 1, iu + 1, c])
+                top = p00 + fu * (p01 - p00)
+                mean = top + fv * (p10 + fu * (p11 - p10) - top)
+                image[v, u, c] = np.uint8(mean + _F(0.5))
+            source[v, u] = label
+            inverse_depth[v, u] = depth[v, u]
     return unseen
 
 

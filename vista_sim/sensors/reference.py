@@ -151,7 +151,9 @@ def locate(
 
 
 def patch(
-    colours: NDArray[np.uint8],
+    frame: NDArray[np.uint8],
+    map_u: Array,
+    map_v: Array,
     seen: NDArray[np.bool_],
     depth: Array,
     label: int,
@@ -159,9 +161,23 @@ def patch(
     source: NDArray[np.uint8],
     inverse_depth: Array,
 ) -> int:
-    """Take what one more frame saw for the pixels still UNSEEN; how many remain so."""
+    """Take what one more frame saw for the pixels still UNSEEN; how many remain so.
+
+    Args:
+        frame: uint8 (h, w, 3), read at the positions `map_u`, `map_v`, bilinear.
+        map_u, map_v, seen, depth: as `locate` left them for that frame.
+        label: written to `source` where a colour was found.
+        image, source, inverse_depth: of the view, changed in place.
+    """
     new = seen & (source == UNSEEN)
-    image[new], source[new], inverse_depth[new] = colours[new], label, depth[new]
+    height, width = frame.shape[:2]
+    u, v = np.clip(map_u[new], 0, width - 1), np.clip(map_v[new], 0, height - 1)
+    iu, iv = np.minimum(u.astype(int), width - 2), np.minimum(v.astype(int), height - 2)
+    fu, fv = (u - iu)[:, None], (v - iv)[:, None]
+    top = (1 - fu) * frame[iv, iu] + fu * frame[iv, iu + 1]
+    bottom = (1 - fu) * frame[iv + 1, iu] + fu * frame[iv + 1, iu + 1]
+    image[new] = np.floor((1 - fv) * top + fv * bottom + 0.5).astype(np.uint8)
+    source[new], inverse_depth[new] = label, depth[new]
     return int((source == UNSEEN).sum())
 
 
