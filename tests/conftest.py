@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny import write_tiny_trace
 
 from vista_sim.traces.calibration import CameraCalibration, Lens, Vehicle
 from vista_sim.traces.writer import TraceWriter
@@ -80,3 +81,9 @@ def road_trace(tmp_path_factory) -> Path:
         s = np.linspace(0, length, 50)
         writer.write_road(s, np.full(50, 3.0), np.full(50, 1.5))
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_trace(tmp_path_factory) -> Path:
+    """Three seconds around a circle, 31 frames of 47 x 71 (see `tiny`). Copy it to change it."""
+    return write_tiny_trace(tmp_path_factory.mktemp("traces") / "tiny")

@@ -81,9 +81,7 @@ class World:
             roots = ", ".join(str(trace.root) for trace in self.traces)
             within = "" if section is None else f" between {section[0]} and {section[1]} s"
             raise WorldError(f"{roots}: nothing to drive at {min_speed} m/s or faster{within}")
-        self.cameras = CameraPool(
-            self.traces, recorded_camera, backend, cameras_kept, cache_bytes
-        )
+        self.cameras = CameraPool(self.traces, recorded_camera, backend, cameras_kept, cache_bytes)
         self.sampler = StartSampler(self.traces, self.sections, starts or Starts())
         self.rng = np.random.default_rng()
         self.cars: list[Car] = []
@@ -122,7 +120,8 @@ class World:
             WorldError: there is none.
         """
         sections = self.sections[trace]
-        for section in sections:
+        # A car that stops between two sections leaves both with the same s: the later counts.
+        for section in reversed(sections):
             if section.start_s <= s <= section.end_s:
                 return section
         spans = ", ".join(f"{x.start_s:.1f} to {x.end_s:.1f}" for x in sections) or "none"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -20,7 +20,7 @@ from vista_sim.world import TracePaths, World
 MAX_SPEED = 70.0  # m/s; the bound of the speed that is observed
 START_OPTIONS = ("trace", "s", "lateral", "heading")
 
-Observation = dict[str, NDArray[Any]]
+Observation = dict[str, Any]
 
 
 class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
@@ -55,7 +55,10 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     exactly; what is left out is drawn.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "human"], "render_fps": 10}
+    metadata: dict[str, Any] = {  # noqa: RUF012  # as Gymnasium declares it
+        "render_modes": ["rgb_array", "human"],
+        "render_fps": 10,
+    }
 
     def __init__(
         self,
@@ -124,7 +127,7 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             self._composer.restart(car)
         if self.render_mode == "human":
             self.render()
-        return self._observation(), self._info({name: 0.0 for name in vars(Rewards())})
+        return self._observation(), self._info(dict.fromkeys(vars(Rewards()), 0.0))
 
     def step(
         self, action: NDArray[np.float32]
@@ -142,7 +145,7 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             self.render()
         return self._observation(), reward, terminated, truncated, self._info(terms)
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8] | None:
         """The view, the scene from above and the numbers: uint8 RGB, or None for "human"."""
         if self.render_mode is None:
             gymnasium.logger.warn("render() needs render_mode='rgb_array' or 'human'")
@@ -152,9 +155,7 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
             self._composer = Composer()
             self._composer.restart(self.car)
-        image: NDArray[np.uint8] = self._composer.compose(
-            self.car, self.car.observations["camera"]
-        )
+        image: NDArray[np.uint8] = self._composer.compose(self.car, self.car.observations["camera"])
         if self.render_mode == "rgb_array":
             return image
         if self._display is None:

@@ -1,4 +1,4 @@
-"""Lane following: stay on the recorded path, or on the road around it, to the end of the section."""
+"""Lane following: stay on the recorded path, or on the road around it, to its end."""
 
 from __future__ import annotations
 

@@ -1,0 +1,83 @@
+"""Closed loop over whole traces: drive, crash, be set back on the path, go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vista_sim.errors import WorldError
+from vista_sim.evaluation.recorder import Recorder, drive
+from vista_sim.policies import Policy
+from vista_sim.tasks.lane_following import CRASHES
+
+if TYPE_CHECKING:
+    from vista_sim.replay.video import Film
+    from vista_sim.traces.sections import Section
+    from vista_sim.world import Car
+
+KIND = "closed_loop"
+
+
+@dataclass(frozen=True)
+class ClosedLoop:
+    """How whole traces are driven.
+
+    Args:
+        setback: after a crash the car is put on the path where the recording was this many
+            seconds later, s.
+    """
+
+    setback: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not self.setback > 0:
+            raise WorldError(f"setback is {self.setback} s; it must be positive")
+
+
+def drive_trace(
+    policy: Policy,
+    car: Car,
+    trace: int,
+    recorder: Recorder,
+    settings: ClosedLoop | None = None,
+    film: Film | None = None,
+    driven: Callable[[float], None] | None = None,
+) -> None:
+    """Drive all sections of a trace from their start to their end.
+
+    Args:
+        policy: drives; it is reset each time the car is set on the path.
+        car: of a world whose task's endings say what a crash is.
+        trace: index into the world's traces.
+        recorder: gets every step and every episode.
+        film: gets a picture each step.
+        driven: called with the distance (m) covered of the trace, now and then.
+    """
+    settings = settings or ClosedLoop()
+    before = 0.0
+
+    for section in car.world.sections[trace]:
+
+        def watch(car: Car, section: Section = section, before: float = before) -> None:
+            if film is not None:
+                film.shoot(car)
+            if driven is not None and car.steps % 10 == 0:
+                driven(before + car.s - section.start_s)
+
+        s: float | None = section.start_s
+        while s is not None:
+            car.reset(trace=trace, s=s, lateral=0.0, heading=0.0)
+            recorder.begin(car, KIND)
+            drive(policy, car, recorder, watch)
+            recorder.end(car)
+            s = _next_start(car, section, settings) if car.ending in CRASHES else None
+        before += section.length
+
+
+def _next_start(car: Car, section: Section, settings: ClosedLoop) -> float | None:
+    """Arc length at which a car that crashed goes on; None if the section ends before."""
+    time = car.scene_time + settings.setback
+    if time >= section.end - car.dt:
+        return None
+    return car.path.arc_length(time)

@@ -1,0 +1,167 @@
+"""The command `vista-sim evaluate`."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vista_sim.errors import WorldError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from vista_sim.evaluation.evaluate import Report
+    from vista_sim.evaluation.recovery import Recovery
+
+# Metric, heading, factor to the unit shown, digits.
+SHOWN = (
+    ("crashes", "crashes", 1.0, 0),
+    ("crashes_per_km", "per km", 1.0, 2),
+    ("share_without_intervention", "by itself %", 100.0, 1),
+    ("mean_cross_track_error_m", "off path, mean m", 1.0, 2),
+    ("max_cross_track_error_m", "max m", 1.0, 2),
+    ("mean_heading_error_rad", "heading, mean deg", 180 / math.pi, 2),
+    ("steering_whiteness_rad_s", "whiteness deg/s", 180 / math.pi, 2),
+    ("peak_lateral_acceleration_m_s2", "peak lat. m/s²", 1.0, 1),
+    ("peak_lateral_jerk_m_s3", "jerk m/s³", 1.0, 1),
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this part to the program."""
+    app.command("evaluate")(evaluate)
+
+
+def evaluate(
+    policy: Annotated[
+        str, typer.Option(help="Policy folder, or 'expert' for the privileged reference.")
+    ],
+    traces: Annotated[
+        list[Path], typer.Option(help="Trace folder; repeat the option for several.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Run folder to write.")] = None,
+    section: Annotated[
+        str | None, typer.Option(help="Drive only START:END, in seconds of each trace.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Draws where recovery is tested.")] = 0,
+    recovery: Annotated[bool, typer.Option(help="Test recovery from beside the path.")] = True,
+    starts: Annotated[
+        int, typer.Option(help="Places of the recovery test on straight, left and right road each.")
+    ] = 2,
+    video: Annotated[bool, typer.Option(help="Film each trace into the run folder.")] = True,
+    overwrite: Annotated[bool, typer.Option(help="Replace a run at OUT.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Judge a policy in closed loop: whole traces, and recovery from beside the path.
+
+    A crash is leaving the road (2 m from the path, or 18 degrees off it); the car is then set
+    back on the path two seconds further on. The metrics are defined in
+    vista_sim/evaluation/metrics.py.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    from vista_sim.evaluation.evaluate import evaluate as judge
+    from vista_sim.evaluation.recovery import RecoveryTest
+
+    span = None if section is None else parse_section(section)
+    test = RecoveryTest(starts_per_kind=starts) if recovery else False
+    bar_columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*bar_columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("evaluating", total=None)
+        report = judge(
+            policy,
+            traces,
+            out,
+            seed,
+            test,
+            video,
+            span,
+            lambda done, total: bar.update(task, completed=done, total=total),
+            overwrite=overwrite,
+        )
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=2))
+    else:
+        print_report(report, Console())
+
+
+def parse_section(text: str) -> tuple[float, float]:
+    """Seconds of START:END. Raises WorldError."""
+    try:
+        start, end = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise WorldError(
+            f"section is {text!r}; it must be START:END in seconds, as 0:7.2"
+        ) from None
+    if not (math.isfinite(start) and math.isfinite(end) and 0 <= start < end):
+        raise WorldError(f"section is {text!r}; START must be before END, and neither negative")
+    return start, end
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print the tables of a report."""
+    from rich.table import Table
+
+    table = Table(title=f"closed loop: {report.policy}", title_justify="left")
+    table.add_column("trace", overflow="fold")
+    for _, heading, _, _ in SHOWN:
+        table.add_column(heading, justify="right")
+    for trace in report.traces:
+        table.add_row(trace["name"], *_cells(trace))
+    if len(report.traces) > 1:
+        table.add_section()
+        table.add_row("all", *_cells(report.metrics))
+    console.print(table)
+    if report.recovery is not None:
+        _print_recovery(report.recovery, console)
+    if report.out is not None:
+        console.print(f"run: {report.out}", soft_wrap=True)
+
+
+def _cells(metrics: Any) -> list[str]:
+    cells = []
+    for name, _, factor, digits in SHOWN:
+        value = metrics[name]
+        cells.append("-" if math.isnan(value) else f"{factor * value:.{digits}f}")
+    return cells
+
+
+def _print_recovery(recovery: Recovery, console: Console) -> None:
+    from rich.table import Table
+
+    if not recovery.places:
+        console.print("recovery: no place has 5 s of recorded drive ahead of it; not tested")
+        return
+    test = recovery.test
+    title = "recovered starts: policy / expert, of those tried"
+    table = Table(title=title, title_justify="left")
+    table.add_column("offset m", justify="right")
+    for heading in test.headings:
+        table.add_column(f"{math.degrees(heading):+.0f}°", justify="right")
+    policy, expert = recovery.policy.sum(axis=0), recovery.expert.sum(axis=0)
+    for i, lateral in enumerate(test.laterals):
+        pairs = zip(policy[i].tolist(), expert[i].tolist(), strict=True)
+        table.add_row(f"{lateral:+.1f}", *(f"{mine}/{best}" for mine, best in pairs))
+    console.print(table)
+    rate = "-" if math.isnan(recovery.rate) else f"{100 * recovery.rate:.1f} %"
+    console.print(
+        f"recovers from {rate} of what the expert recovers from "
+        f"(expert: {100 * recovery.expert_rate:.1f} % of {int(recovery.tried.sum())} starts, "
+        f"at {len(recovery.places)} places)"
+    )

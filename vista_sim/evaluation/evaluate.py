@@ -1,0 +1,247 @@
+"""Judges a policy in closed loop: whole traces, recovery, report, run folder."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vista_sim.errors import PolicyError
+from vista_sim.evaluation import closed_loop
+from vista_sim.evaluation.metrics import Table, select, summarize
+from vista_sim.evaluation.recorder import Recorder
+from vista_sim.evaluation.recovery import Recovery, RecoveryTest, draw_places, try_recovery
+from vista_sim.evaluation.reference import ReferenceDriver
+from vista_sim.evaluation.runs import RunWriter, columns
+from vista_sim.policies import Policy, load_policy, read_policy_json
+from vista_sim.replay.video import Film, film_view
+from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
+from vista_sim.world import TracePaths, World
+
+#: Called with work done and work in all, in metres to drive.
+Progress = Callable[[int, int], None]
+EXPERT = "expert"
+START_COST = 15  # m that a start of the recovery test counts as in progress
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an evaluation found.
+
+    Args:
+        policy: name or folder of the policy.
+        metrics: of all traces together, by name (see `metrics.summarize`).
+        traces: for each trace "trace" (its folder), "name", and its own metrics.
+        recovery: outcome of the recovery test; None if it was left out.
+        out: the run folder; None if nothing was written.
+        seconds: wall time.
+    """
+
+    policy: str
+    metrics: Mapping[str, float]
+    traces: tuple[Mapping[str, Any], ...]
+    recovery: Recovery | None
+    out: Path | None
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values; what was not measured is null."""
+        return {
+            "policy": self.policy,
+            "metrics": _plain(self.metrics),
+            "traces": [_plain(trace) for trace in self.traces],
+            "recovery": None if self.recovery is None else self.recovery.to_json(),
+            "out": None if self.out is None else str(self.out),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def evaluate(
+    policy: Policy | str | os.PathLike[str],
+    suite: TracePaths,
+    out: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    recovery: bool | RecoveryTest = True,
+    video: bool = True,
+    section: tuple[float, float] | None = None,
+    progress: Progress | None = None,
+    *,
+    dt: float = 0.1,
+    endings: Endings | None = None,
+    overwrite: bool = False,
+    recorded_camera: str | None = None,
+    video_frames: int = 1200,
+) -> Report:
+    """Judge a policy.
+
+    Args:
+        policy: a policy, its folder, or "expert" for the privileged reference.
+        suite: a trace, or several.
+        out: run folder to write; None writes nothing.
+        seed: draws where recovery is tested.
+        recovery: whether to test recovery, or how.
+        video: whether to film each trace (into `out`).
+        section: (start, end) in s of each trace that is driven.
+        progress: called with (done, total) as it goes.
+        dt: step, s.
+        endings: when the car has crashed; None: 2 m from the path, or 18 degrees off it.
+        overwrite: replace a run at `out`.
+        recorded_camera: see `World`.
+        video_frames: at most so many frames a trace are filmed.
+
+    Raises:
+        TraceError, PolicyError, WorldError, RunError: something given cannot be used.
+    """
+    started = perf_counter()
+    driver, name = _load(policy)
+    world = World(
+        suite,
+        dt=dt,
+        task=LaneFollowing(endings or Endings()),
+        section=section,
+        recorded_camera=recorded_camera,
+    )
+    car, expert_car = world.spawn_agent(), world.spawn_agent()
+    if driver.camera is not None:
+        spec = driver.camera
+        car.spawn_camera("camera", spec.size, spec.fov, spec.mount)
+    test = recovery if isinstance(recovery, RecoveryTest) else RecoveryTest()
+    places = draw_places(world, test, seed) if recovery else ()
+    starts = len(places) * len(test.laterals) * len(test.headings)
+    meter = _Meter(progress, world, starts)
+
+    writer = RunWriter(
+        out,
+        {
+            "what": "evaluation in closed loop" + (" and recovery test" if recovery else ""),
+            "policy": {"name": name, "sha256": _policy_hash(policy)},
+            "traces": [{"path": str(t.root), "name": t.name} for t in world.traces],
+            "seed": seed,
+            "dt": dt,
+            "section": None if section is None else list(section),
+        },
+        reward_terms=tuple(vars(Rewards())),
+        overwrite=overwrite,
+    )
+    with writer:
+        recorder = Recorder(writer)
+        for index in range(len(world.traces)):
+            with _film(writer, world, index, dt, video, video_frames) as film:
+                closed_loop.drive_trace(
+                    driver, car, index, recorder, film=film, driven=meter.driven
+                )
+            meter.finished(index)
+        recovered = None
+        if recovery:
+            expert = ReferenceDriver()
+            recovered = try_recovery(
+                driver, car, expert, expert_car, recorder, test, places, meter.tried
+            )
+        episodes, steps = columns(writer.episodes.table()), columns(writer.steps.table())
+        metrics, traces = _judge(world, episodes, steps)
+        report = Report(name, metrics, traces, recovered, writer.folder, perf_counter() - started)
+        writer.finish({k: v for k, v in report.to_json().items() if k not in ("out", "seconds")})
+    return report
+
+
+def _load(policy: Policy | str | os.PathLike[str]) -> tuple[Policy, str]:
+    if isinstance(policy, str | os.PathLike):
+        if str(policy) == EXPERT:
+            return ReferenceDriver(), EXPERT
+        return load_policy(Path(policy)), str(policy)
+    if not isinstance(policy, Policy):
+        raise PolicyError(
+            f"{policy!r} is no policy: it needs reset(), act(observation, car) and camera"
+        )
+    return policy, type(policy).__name__
+
+
+def _policy_hash(policy: Policy | str | os.PathLike[str]) -> str | None:
+    """SHA-256 over policy.json and the files of its folder that it names; None otherwise."""
+    if not isinstance(policy, str | os.PathLike) or str(policy) == EXPERT:
+        return None
+    folder = Path(policy)
+    names = {"policy.json"}
+    pending: list[Any] = [read_policy_json(folder)]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value
+        elif isinstance(value, str) and Path(value).name == value and (folder / value).is_file():
+            names.add(value)
+    digest = hashlib.sha256()
+    for name in sorted(names):
+        digest.update(name.encode() + b"\0" + (folder / name).read_bytes())
+    return digest.hexdigest()
+
+
+def _film(
+    writer: RunWriter, world: World, trace: int, dt: float, wanted: bool, frames: int
+) -> Film | nullcontext[None]:
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", world.traces[trace].name)
+    path = writer.view_path(f"{trace:02d}-{name}")
+    if path is None or not wanted or not world.sections[trace]:
+        return nullcontext()
+    recorded = world.traces[trace].cameras[world.cameras.recorded_name(trace)]
+    return Film(path, film_view(recorded.calibration.lens.size), 1 / dt, max_frames=frames)
+
+
+def _judge(
+    world: World, episodes: Table, steps: Table
+) -> tuple[dict[str, float], tuple[dict[str, Any], ...]]:
+    """Metrics of closed-loop driving over all traces, and of each."""
+    looped = select(episodes, episodes["kind"] == closed_loop.KIND)
+    traces = []
+    for index, trace in enumerate(world.traces):
+        own = select(looped, looped["trace"] == index)
+        values = summarize(_steps_of(steps, own), own)
+        traces.append({"trace": str(trace.root), "name": trace.name, **values})
+    return summarize(_steps_of(steps, looped), looped), tuple(traces)
+
+
+def _steps_of(steps: Table, episodes: Table) -> dict[str, NDArray[Any]]:
+    return select(steps, np.isin(steps["episode"], episodes["episode"]))
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """NaN is not JSON."""
+    return {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in values.items()
+    }
+
+
+class _Meter:
+    """Adds up progress over traces and recovery starts, in metres."""
+
+    def __init__(self, progress: Progress | None, world: World, starts: int) -> None:
+        self._progress = progress
+        self._lengths: Sequence[float] = [sum(s.length for s in x) for x in world.sections]
+        self._road = 0.0
+        self._total = max(1, round(sum(self._lengths)) + starts * START_COST)
+
+    def driven(self, metres: float) -> None:
+        self._report(self._road + metres)
+
+    def finished(self, trace: int) -> None:
+        self._road += self._lengths[trace]
+        self._report(self._road)
+
+    def tried(self, starts: int) -> None:
+        self._report(self._road + starts * START_COST)
+
+    def _report(self, done: float) -> None:
+        if self._progress is not None:
+            self._progress(min(round(done), self._total), self._total)

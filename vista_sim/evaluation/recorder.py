@@ -1,0 +1,138 @@
+"""Drives a car with a policy and writes each step into a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from vista_sim.errors import PolicyError
+from vista_sim.evaluation.runs import RunWriter
+from vista_sim.policies import Action, Policy
+
+if TYPE_CHECKING:
+    from vista_sim.world import Car
+
+#: Called with the car after its start and after each step; returning True ends the episode.
+Watcher = Callable[["Car"], bool | None]
+
+
+class Recorder:
+    """Turns what cars do into the rows of a run."""
+
+    def __init__(self, writer: RunWriter) -> None:
+        self.writer = writer
+        self.episode = -1
+        self._distance = self._reward = 0.0
+        self._at = (0.0, 0.0)
+        self._start: dict[str, Any] = {}
+
+    def begin(self, car: Car, kind: str, driver: str = "policy", road: str | None = None) -> None:
+        """A car was set on its path."""
+        self.episode += 1
+        self._distance = self._reward = 0.0
+        self._at = (car.x, car.y)
+        self._start = {
+            "episode": self.episode,
+            "kind": kind,
+            "driver": driver,
+            "trace": car.trace_index,
+            "trace_name": car.trace.name,
+            "road": road,
+            "section_start_s": car.section.start_s,
+            "section_end_s": car.section.end_s,
+            "start_s": car.s,
+            "start_lateral": car.lateral,
+            "start_heading": car.heading_error,
+        }
+        self.writer.steps.append(self._state(car))
+
+    def step(self, car: Car, policy_s: float, dynamics_s: float) -> None:
+        """A car has made a step."""
+        terms = car.world.task.reward_terms(car)
+        reward = sum(terms.values())
+        self._reward += reward
+        self._distance += math.hypot(car.x - self._at[0], car.y - self._at[1])
+        self._at = (car.x, car.y)
+        row = self._state(car)
+        row["reward"] = reward
+        for name, value in terms.items():
+            row[f"reward_{name}"] = value
+        self.writer.steps.append(row)
+        self.writer.timings.append(
+            {
+                "episode": self.episode,
+                "step": car.steps,
+                "policy_s": policy_s,
+                "dynamics_s": dynamics_s,
+                "view_s": car.view_seconds,
+            }
+        )
+        self.writer.flush_now_and_then()
+
+    def end(self, car: Car, ending: str | None = None, **more: Any) -> None:
+        """The episode is over; `ending` where the car itself was not done."""
+        self.writer.episodes.append(
+            {
+                **self._start,
+                "end_s": car.s,
+                "steps": car.steps,
+                "duration": car.t,
+                "distance": self._distance,
+                "reward": self._reward,
+                "ending": car.ending or ending,
+                **more,
+            }
+        )
+        self.writer.flush_now_and_then()
+
+    def _state(self, car: Car) -> dict[str, Any]:
+        action = car.action
+        return {
+            "episode": self.episode,
+            "step": car.steps,
+            "t": car.t,
+            "scene_time": car.scene_time,
+            "s": car.s,
+            "lateral": car.lateral,
+            "heading_error": car.heading_error,
+            "x": car.x,
+            "y": car.y,
+            "yaw": car.yaw,
+            "speed": car.speed,
+            "tire_angle": car.tire_angle,
+            "curvature": car.curvature,
+            "action_curvature": None if action is None else action.curvature,
+            "action_acceleration": None if action is None else action.acceleration,
+            "validity": car.validity,
+            "distance_to_recording": car.distance_to_recording,
+            "ending": car.ending,
+        }
+
+
+def drive(policy: Policy, car: Car, recorder: Recorder, watch: Watcher | None = None) -> None:
+    """Let a policy drive a car that was just reset, until it is done or `watch` says so.
+
+    Raises:
+        PolicyError: the policy returns no `Action`.
+    """
+    policy.reset()
+    stop = watch(car) if watch is not None else False
+    while not (car.done or stop):
+        started = perf_counter()
+        action = act(policy, car)
+        decided = perf_counter()
+        car.move(action)
+        moved = perf_counter()
+        car.observe()
+        recorder.step(car, decided - started, moved - decided)
+        stop = watch(car) if watch is not None else False
+
+
+def act(policy: Policy, car: Car) -> Action:
+    """Ask a policy for an action and check that it is one."""
+    action = policy.act(car.observations, car)
+    if not isinstance(action, Action):
+        raise PolicyError(f"{type(policy).__name__} returned {action!r}; it must return an Action")
+    return action
