@@ -94,7 +94,11 @@ def progress_bar(name: str, steps: int, hidden: bool = False) -> Iterator[Report
             smooth[:] = [loss if not smooth else 0.98 * smooth[0] + 0.02 * loss]
             progress.update(task, completed=step, loss=smooth[0])
 
-        yield report
+        try:
+            yield report
+        except BaseException:
+            progress.live.transient = True  # a mistake is told in one line, without the bar
+            raise
 
 
 def one_line(message: str) -> str:

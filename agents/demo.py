@@ -1,14 +1,236 @@
-"""`vista-train demo`"""
+"""`vista-train demo`: the whole road once, on the sample drives.
 
+Bakes two sample drives, trains behaviour cloning and guided policy learning on the first (same
+network, same number of steps, same seed), judges both on both, and prints one table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from vista_sim.errors import PolicyError
+
+from .imitation.guided import GuidedConfig
+from .imitation.recipes import BehaviourCloning, Guided, Recipe, learn
+from .training import TrainingConfig
+
+if TYPE_CHECKING:
+    from vista_sim.evaluation.evaluate import Report
+
+LEARNED, UNSEEN = "proving-ground", "proving-ground-unseen"
+RECIPES: dict[str, type[Recipe]] = {"bc": BehaviourCloning, "guided": Guided}
 
 
 @dataclass(frozen=True)
 class Demo:
-    """Demo."""
+    """Train on the sample drive, judge on it and on one never seen, and show a table."""
 
+    out: Path = Path("runs/demo")
+    """Folder for policies, runs and videos. Running again renews it; trainings that are there
+    and whole are kept, those that were interrupted go on."""
     seed: int = 0
-    """Seed."""
+    """Of both trainings and of the places where recovery is tested."""
+    quick: bool = False
+    """A few steps and one video, to see that everything works; the policies learn little."""
+    traces: tuple[Path, ...] = ()
+    """Trace to learn from and trace to be tested on, instead of the sample drives."""
+    json: bool = False
+    """Print the table as JSON."""
+    training: Annotated[TrainingConfig, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=TrainingConfig
+    )
 
 
-def run_demo(demo: Demo) -> None: ...
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: a policy on a trace."""
+
+    policy: str
+    trace: str
+    crashes: int
+    crashes_per_km: float
+    without_intervention: float  # share of the distance
+    mean_cross_track: float  # m
+    max_cross_track: float  # m
+    recovery: float  # share of all starts
+    recovery_of_expert: float  # share of the starts that the expert recovers from
+    video: str
+
+
+def run_demo(demo: Demo) -> list[Row]:
+    """Run the demo and print its table. Raises VistaError where something cannot be used."""
+    started = time.monotonic()
+    traces = _traces(demo)
+    console = Console(stderr=True)
+    with _stages(console) as stage:
+        for trace in traces:
+            _bake(trace, stage)
+        folders = {name: _train(demo, name, traces[0], stage) for name in RECIPES}
+        rows = [row for trace in traces for row in _judge(demo, folders, trace, stage)]
+    if demo.json:
+        print(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
+    else:
+        _print_table(rows, traces, time.monotonic() - started, demo)
+    return rows
+
+
+Stage = Callable[[str], Callable[[float, float], None]]
+
+
+@contextmanager
+def _stages(console: Console) -> Iterator[Stage]:
+    """Progress bars, one a stage; gives a function that opens one and returns its callback."""
+    columns = (
+        TextColumn("{task.description:<44}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+
+        def stage(name: str) -> Callable[[float, float], None]:
+            task = progress.add_task(name, total=None)
+
+            def update(done: float, total: float) -> None:
+                progress.update(task, completed=done, total=max(total, 1e-9))
+
+            return update
+
+        try:
+            yield stage
+        except BaseException:
+            progress.live.transient = True  # a mistake is told in one line, without the bars
+            raise
+
+
+def _traces(demo: Demo) -> tuple[Path, Path]:
+    if not demo.traces:
+        from vista_sim.traces.samples import sample_trace
+
+        return sample_trace(LEARNED), sample_trace(UNSEEN)
+    if len(demo.traces) != 2:
+        raise PolicyError("--traces takes two folders: the trace to learn from, and another")
+    return demo.traces[0], demo.traces[1]
+
+
+def _bake(trace: Path, stage: Stage) -> None:
+    from vista_sim.geometry.bake import bake
+
+    update = stage(f"bake the geometry of {trace.name}")
+    bake(trace, progress=update)
+    update(1, 1)
+
+
+def _train(demo: Demo, name: str, trace: Path, stage: Stage) -> Path:
+    training = demo.training
+    options: dict[str, Any] = {}
+    if demo.quick:
+        training = dataclasses.replace(training, steps=20, batch_size=16, evaluate_every=10)
+        if name == "guided":
+            options["starts"] = GuidedConfig(chunk=64, chunks=2)
+    recipe = RECIPES[name](
+        traces=(trace,),
+        out=demo.out / name,
+        seed=demo.seed,
+        training=training,
+        resume=True,
+        **options,
+    )
+    update = stage(f"train {name}, {training.steps} steps of {training.batch_size} views")
+    try:
+        learn(recipe, lambda step, loss: update(step, training.steps))
+    except PolicyError:  # what is there is of other settings, or damaged: start anew
+        recipe = dataclasses.replace(recipe, resume=False, overwrite=True)
+        learn(recipe, lambda step, loss: update(step, training.steps))
+    update(1, 1)
+    return recipe.out
+
+
+def _judge(demo: Demo, folders: dict[str, Path], trace: Path, stage: Stage) -> Iterator[Row]:
+    from vista_sim.evaluation.evaluate import evaluate
+    from vista_sim.evaluation.recovery import RecoveryTest
+
+    test = RecoveryTest()
+    if demo.quick:
+        test = RecoveryTest(laterals=(-0.5, 0.5), headings=(0.0,), starts_per_kind=1)
+    for name, folder in folders.items():
+        out = demo.out / "runs" / f"{name}-on-{trace.name}"
+        update = stage(f"drive {name} on {trace.name}")
+        report = evaluate(
+            folder,
+            [trace],
+            out=out,
+            seed=demo.seed,
+            recovery=test,
+            progress=update,
+            overwrite=True,
+            video_frames=20 if demo.quick else 1200,
+        )
+        update(1, 1)
+        yield _row(name, trace, report)
+
+
+def _row(name: str, trace: Path, report: Report) -> Row:
+    metrics, recovery = report.metrics, report.recovery
+    videos = sorted((report.out / "views").glob("*.mp4")) if report.out else []
+    return Row(
+        policy=name,
+        trace=trace.name,
+        crashes=round(metrics["crashes"]),
+        crashes_per_km=metrics["crashes_per_km"],
+        without_intervention=metrics["share_without_intervention"],
+        mean_cross_track=metrics["mean_cross_track_error_m"],
+        max_cross_track=metrics["max_cross_track_error_m"],
+        recovery=recovery.policy_rate if recovery else float("nan"),
+        recovery_of_expert=recovery.rate if recovery else float("nan"),
+        video=str(videos[0]) if videos else "",
+    )
+
+
+def _print_table(rows: list[Row], traces: tuple[Path, Path], seconds: float, demo: Demo) -> None:
+    table = Table(title="Policies in closed loop", title_justify="left")
+    table.add_column("trace")
+    table.add_column("policy")
+    for heading in (
+        "crashes",
+        "crashes\nper km",
+        "driven without\nintervention",
+        "cross-track error\nmean / max, m",
+        "recovery",
+        "of what the\nexpert recovers",
+    ):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        seen = "learned from" if row.trace == traces[0].name else "never seen"
+        table.add_row(
+            f"{row.trace} ({seen})",
+            row.policy,
+            str(row.crashes),
+            f"{row.crashes_per_km:.1f}",
+            f"{100 * row.without_intervention:.0f} %",
+            f"{row.mean_cross_track:.2f} / {row.max_cross_track:.2f}",
+            f"{100 * row.recovery:.0f} %",
+            f"{100 * row.recovery_of_expert:.0f} %",
+        )
+    # Wide enough for the table, so that a log file or a narrow pipe does not fold it.
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table)
+    print("\nvideos:")
+    for row in rows:
+        print(f"  {row.video}")
+    print(f"policies: {demo.out / 'bc'}, {demo.out / 'guided'}  (tensorboard --logdir {demo.out})")
+    print(f"tables of every run: {demo.out / 'runs'}    {seconds / 60:.1f} minutes in all")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from vista_sim.errors import TraceError
 from vista_sim.policies import CameraSpec
 from vista_sim.sensors.camera import Camera, virtual_lens
+from vista_sim.sensors.pool import CameraPool
 from vista_sim.traces.path import TracePath
 from vista_sim.traces.trace import Trace
 
@@ -49,30 +49,19 @@ def parse_span(text: str | None) -> tuple[float, float] | None:
     return span
 
 
-def camera_name(trace: Trace, name: str | None) -> str:
-    """The camera to use: the one named, or the trace's first."""
-    if name is None:
-        if not trace.cameras:
-            raise TraceError(f"{trace.root}: has no camera to learn from")
-        return next(iter(trace.cameras))
-    if name not in trace.cameras:
-        known = ", ".join(trace.cameras) or "none"
-        raise TraceError(f"{trace.root}: no camera {name!r}; cameras: {known}")
-    return name
-
-
-def resolve_camera(trace: Trace, spec: CameraSpec, name: str | None = None) -> CameraSpec:
-    """The camera spec with its field of view fixed to that of the trace's camera where open, so
-    that a policy sees the same on every rig.
+def resolve_camera(traces: Sequence[Trace], spec: CameraSpec, name: str | None) -> CameraSpec:
+    """The camera spec with its field of view, where open, fixed to that of the first trace's
+    camera, so that a policy sees the same on every rig.
     """
     if spec.fov is not None:
         return spec
-    recorded = trace.cameras[camera_name(trace, name)].calibration.lens
-    return replace(spec, fov=virtual_lens(recorded, spec.size, None).fov)
+    recorded = CameraPool(traces, name).recorded_name(0)
+    lens = traces[0].cameras[recorded].calibration.lens
+    return replace(spec, fov=virtual_lens(lens, spec.size, None).fov)
 
 
 def open_drives(
-    paths: Sequence[Path | str],
+    traces: Sequence[Trace],
     spec: CameraSpec,
     split: SplitConfig,
     seed: int,
@@ -82,33 +71,31 @@ def open_drives(
     """Open traces and hold out part of their road.
 
     Args:
-        paths: trace folders.
+        traces: open traces.
         spec: the policy's camera, resolved.
         split: how much road is held out.
         seed: of the split.
-        name: the recorded camera; None: the first of each trace.
+        name: the recorded camera; None: the one that the world would use.
         section: "START:END" in s; only this part of each trace is used.
 
     Raises:
-        TraceError: a trace cannot be read, lacks the camera, or has no road to drive.
+        TraceError: a trace has no road to drive.
+        WorldError: a trace lacks the camera.
     """
-    if not paths:
-        raise TraceError("no trace is given; name at least one with --traces")
     span = parse_span(section)
+    pool = CameraPool(traces, name)
     drives = []
-    for i, path in enumerate(paths):
-        trace = Trace.open(path)
+    for i, trace in enumerate(traces):
         if span is not None and span[0] >= trace.duration:
             raise TraceError(
                 f"{trace.root}: --section starts after its end at {trace.duration:.1f} s"
             )
-        sections = trace.find_sections(span=span)
-        road = [(s.start_s, s.end_s) for s in sections]
+        road = [(s.start_s, s.end_s) for s in trace.find_sections(span=span)]
         try:
             train, validation = split_road(road, split, np.random.default_rng([seed, i]))
         except TraceError as error:
             raise TraceError(f"{trace.root}: {error}") from None
-        chosen = camera_name(trace, name)
-        camera = Camera(trace, chosen, size=spec.size, fov=spec.fov, mount=spec.mount)
+        recorded = pool.recorded_name(i)
+        camera = Camera(trace, recorded, size=spec.size, fov=spec.fov, mount=spec.mount)
         drives.append(Drive(trace, camera, tuple(train), tuple(validation)))
     return drives

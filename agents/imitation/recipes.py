@@ -13,6 +13,7 @@ import tyro
 
 from vista_sim.errors import PolicyError
 from vista_sim.policies import CameraSpec
+from vista_sim.traces.trace import Trace
 
 from ..checkpoint import has_checkpoint
 from ..experts import PurePursuit, PurePursuitConfig
@@ -38,7 +39,7 @@ class Recipe:
     section: str | None = None
     """Use this part of each trace alone: START:END in seconds, such as 0:7.2."""
     camera: str | None = None
-    """Recorded camera to learn from; by default the first of each trace."""
+    """Recorded camera to learn from; by default "front", "left" or the first."""
     fov: float | None = None
     """Horizontal field of view of the policy's camera, rad; by default that of the first trace's
     camera. It is written to policy.json, so that other rigs show the policy the same."""
@@ -58,6 +59,8 @@ class Recipe:
     split: SplitConfig = field(default_factory=SplitConfig)
 
     def __post_init__(self) -> None:
+        if not self.traces:
+            raise ValueError("traces is empty; give at least one trace folder")
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}; it must not be negative")
         if self.fov is not None and not 0 < self.fov < math.pi:
@@ -87,22 +90,13 @@ def learn(recipe: Recipe, report: Report | None = None) -> TrainingResult:
         TrainingError: the loss is not finite.
     """
     prepare_folder(recipe.out, recipe.resume, recipe.overwrite)
-    from vista_sim.traces.trace import Trace
-
+    traces = [Trace.open(path) for path in recipe.traces]
     wanted = CameraSpec(size=recipe.network.size, fov=recipe.fov)
-    if recipe.traces:
-        wanted = resolve_camera(Trace.open(recipe.traces[0]), wanted, recipe.camera)
-    drives = open_drives(
-        recipe.traces, wanted, recipe.split, recipe.seed, recipe.camera, recipe.section
-    )
+    wanted = resolve_camera(traces, wanted, recipe.camera)
+    drives = open_drives(traces, wanted, recipe.split, recipe.seed, recipe.camera, recipe.section)
     method, views = _views(recipe, drives)
     description = describe(recipe, method, drives)
-    spec = PolicySpec(
-        camera=wanted,
-        network=recipe.network,
-        name=method,
-        training=description,
-    )
+    spec = PolicySpec(camera=wanted, network=recipe.network, name=method, training=description)
     return train(
         spec,
         views,

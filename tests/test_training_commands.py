@@ -1,0 +1,100 @@
+"""`vista-train` as typed: a policy at the end, or one line on stderr and status 2."""
+
+import json
+
+import pytest
+from vista_agents.cli import main
+from vista_agents.policy import load
+
+SMALL = [
+    *("--steps", "6", "--batch-size", "8", "--evaluate-every", "3", "--checkpoint-every", "3"),
+    *("--threads", "1", "--network.size", "24", "48", "--network.hidden", "16"),
+    *("--network.channels", "8", "8", "--network.kernels", "5", "3", "--network.strides", "2", "2"),
+]
+STARTS = ["--starts.chunk", "16", "--starts.chunks", "2"]
+
+
+def refused(capsys, *args):
+    """The one line that a refused command prints."""
+    with pytest.raises(SystemExit) as stop:
+        main([str(arg) for arg in args])
+    said = capsys.readouterr()
+    assert stop.value.code == 2
+    line = said.err.strip().splitlines()
+    assert len(line) == 1, said.err
+    assert line[0].startswith("vista-train: ")
+    return line[0]
+
+
+@pytest.mark.parametrize("command", ["bc", "guided"])
+def test_a_command_trains_a_policy_that_says_how(road_trace, tmp_path, capsys, command):
+    out = tmp_path / "policy"
+    extra = STARTS if command == "guided" else []
+    main([command, "--traces", str(road_trace), "--out", str(out), "--json", *SMALL, *extra])
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["steps"] == 6
+    assert printed["policy"] == str(out)
+    assert load(out).camera.fov == pytest.approx(1.2)
+    training = json.loads((out / "policy.json").read_text())["training"]
+    assert training["method"] == command
+    assert training["traces"] == ["road"]
+    assert training["seed"] == 0
+    assert training["training"]["steps"] == 6
+
+
+def test_a_folder_with_a_training_is_not_overwritten_unasked(road_trace, tmp_path, capsys):
+    args = ["bc", "--traces", str(road_trace), "--out", str(tmp_path / "x"), *SMALL]
+    main([*args, "--json"])
+    before = (tmp_path / "x/weights.safetensors").read_bytes()
+    capsys.readouterr()
+    assert "--resume or --overwrite" in refused(capsys, *args)
+    assert "exclude each other" in refused(capsys, *args, "--resume", "--overwrite")
+    main([*args, "--json", "--resume"])
+    assert (tmp_path / "x/weights.safetensors").read_bytes() == before
+    main([*args, "--json", "--overwrite", "--seed", "1"])
+    assert (tmp_path / "x/weights.safetensors").read_bytes() != before
+    capsys.readouterr()
+    assert "another seed (1, not 0)" in refused(capsys, *args, "--resume")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "bc, guided, demo"),
+        (["teach"], "teach"),
+        (["bc"], "--traces"),
+        (["bc", "--traces", "x", "--out", "y", "--stepz", "3"], "--stepz"),
+        (["bc", "--traces", "x", "--out", "y", "--steps", "many"], "--steps"),
+        (["bc", "--traces", "x", "--out", "y", "--steps", "0"], "steps is 0"),
+        (["bc", "--traces", "x", "--out", "y", "--fov", "4"], "fov is 4.0 rad"),
+        (["guided", "--traces", "x", "--out", "y", "--network.norm", "spectral"], "spectral"),
+        (["guided", "--traces", "--out", "y"], "traces is empty"),
+        (["guided", "--traces", "/no/such/drive", "--out", "y"], "/no/such/drive: no such folder"),
+    ],
+)
+def test_a_wrong_command_gets_one_line(tmp_path, monkeypatch, capsys, args, message):
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(capsys, *args)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--section", "7"], "--section '7'"),
+        (["--section", "100:120"], "starts after its end"),
+        (["--camera", "rear"], "no camera 'rear'; cameras: front"),
+    ],
+)
+def test_what_a_trace_does_not_have_gets_one_line(road_trace, tmp_path, capsys, extra, message):
+    out = tmp_path / "x"
+    assert message in refused(capsys, "bc", "--traces", road_trace, "--out", out, *SMALL, *extra)
+    assert not out.exists()
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    said = capsys.readouterr().out
+    assert all(command in said for command in ("bc", "guided", "demo"))
