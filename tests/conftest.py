@@ -54,6 +54,22 @@ def view_of_ground(lens, T_world_camera):
     return np.clip(np.round(image), 0, 255).astype(np.uint8)
 
 
+def write_straight(folder, speed_of_time, seconds=30.0):
+    """A straight drive without sensors; returns its speed (m/s) and position (m) over time."""
+    t = np.arange(0, seconds + 1e-9, 0.02)
+    speed = np.array([speed_of_time(v) for v in t])
+    x = np.concatenate([[0], np.cumsum(0.5 * (speed[1:] + speed[:-1]) * np.diff(t))])
+    with TraceWriter(folder, name="straight", licence="", source="", vehicle=Vehicle()) as writer:
+        writer.write_ego(
+            np.round(t * 1e9).astype(np.int64),
+            np.column_stack([x, 0 * x, 0 * x]),
+            np.tile([0.0, 0.0, 0.0, 1.0], (len(t), 1)),
+            speed,
+            np.zeros(len(t)),
+        )
+    return t, speed, x
+
+
 @pytest.fixture(scope="session")
 def road_trace(tmp_path_factory) -> Path:
     """A drive at 8 m/s over flat ground: straights and circles, 180 m, 22.5 s, camera at 10 Hz."""

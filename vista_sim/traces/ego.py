@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.errors import TraceError
 from vista_sim.traces.tables import Array, check_span, check_times, read_table
-from vista_sim.transforms import Matrix, matrix_from_quaternion
+from vista_sim.transforms import Matrix
 
 Floats = NDArray[np.float64]
 
@@ -67,23 +67,43 @@ class EgoMotion:
     def pose(self, t: float) -> Matrix:
         """T_world_vehicle (4, 4) at time t (s, inside the recording): linear and slerp."""
         i, f = self.row_before(t)
-        pose = np.eye(4)
-        pose[:3, :3] = matrix_from_quaternion(slerp(self.quaternion[i], self.quaternion[i + 1], f))
-        pose[:3, 3] = self.position[i] + f * (self.position[i + 1] - self.position[i])
-        return pose
+        x, y, z, w = slerp(self.quaternion[i].tolist(), self.quaternion[i + 1].tolist(), f)
+        (x0, y0, z0), (x1, y1, z1) = self.position[i : i + 2].tolist()
+        return np.array(
+            [
+                [
+                    1 - 2 * (y * y + z * z),
+                    2 * (x * y - z * w),
+                    2 * (x * z + y * w),
+                    x0 + f * (x1 - x0),
+                ],
+                [
+                    2 * (x * y + z * w),
+                    1 - 2 * (x * x + z * z),
+                    2 * (y * z - x * w),
+                    y0 + f * (y1 - y0),
+                ],
+                [
+                    2 * (x * z - y * w),
+                    2 * (y * z + x * w),
+                    1 - 2 * (x * x + y * y),
+                    z0 + f * (z1 - z0),
+                ],
+                [0.0, 0.0, 0.0, 1.0],
+            ]
+        )
 
 
-def slerp(a: Floats, b: Floats, f: float) -> Floats:
-    """Spherical linear interpolation of unit quaternions (4,) in one hemisphere."""
-    cosine = min(1.0, float(a @ b))
-    angle = math.acos(cosine)
+def slerp(a: list[float], b: list[float], f: float) -> tuple[float, float, float, float]:
+    """Spherical linear interpolation of unit quaternions in one hemisphere."""
+    angle = math.acos(min(1.0, sum(p * q for p, q in zip(a, b, strict=True))))
     if angle < 1e-4:  # sin(angle) loses its digits; the chord is as good here
-        mixed = a + f * (b - a)
-        normalized: Floats = mixed / math.sqrt(float(mixed @ mixed))
-        return normalized
-    scale = 1.0 / math.sin(angle)
-    result: Floats = (math.sin((1 - f) * angle) * scale) * a + (math.sin(f * angle) * scale) * b
-    return result
+        u, v = 1 - f, f
+    else:
+        scale = 1.0 / math.sin(angle)
+        u, v = math.sin((1 - f) * angle) * scale, math.sin(f * angle) * scale
+    x, y, z, w = (u * p + v * q for p, q in zip(a, b, strict=True))
+    return x, y, z, w
 
 
 def check_ego(path: Path, columns: dict[str, Array]) -> None:

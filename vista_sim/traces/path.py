@@ -26,7 +26,7 @@ from vista_sim.transforms import Matrix, wrap_angle
 Floats = NDArray[np.float64]
 
 SPACING = 0.5  # m between points
-POSITION_REACH = 3.0  # m to each side that a point is fitted to
+POSITION_REACH = 4.0  # m to each side that a point is fitted to
 HEADING_REACH = 5.0  # m to each side that a curvature is fitted to
 WINDOW = 10.0  # m to each side of near= that is searched first
 HEADING_WEIGHT = 5.0  # m of distance that a radian of heading error counts as
@@ -233,10 +233,10 @@ def _build(ego: EgoMotion) -> tuple[Floats, Floats, Floats, Floats]:
     xy = np.ascontiguousarray(ego.position[:, :2])
     rows_s = arc_of_rows(xy)
     if rows_s[-1] < 2 * SPACING:  # the car stands: straight ahead is its path
-        yaw = float(ego.yaw[0])
+        first_yaw = float(ego.yaw[0])
         knots = np.array([0.0, SPACING, 2 * SPACING])
-        points: Floats = xy[0] + knots[:, None] * np.array([math.cos(yaw), math.sin(yaw)])
-        return rows_s, knots, points, np.zeros(3)
+        ahead = np.outer(knots, (math.cos(first_yaw), math.sin(first_yaw)))
+        return rows_s, knots, xy[0] + ahead, np.zeros(3)
     count = max(3, round(float(rows_s[-1]) / SPACING) + 1)
     knots = np.linspace(0.0, float(rows_s[-1]), count)
     points = np.stack([np.interp(knots, rows_s, xy[:, k]) for k in (0, 1)], axis=1)

@@ -82,7 +82,7 @@ def running_median(t: Floats, values: Floats, window: float = FLICKER) -> Floats
         return values
     half = round(0.5 * window / float(np.median(np.diff(t))))
     count = 2 * max(1, half) + 1
-    filtered: Floats = median_filter(values, size=min(count, len(values)), mode="nearest")
+    filtered: Floats = median_filter(values, size=min(count, len(values)), mode="reflect")
     return filtered
 
 

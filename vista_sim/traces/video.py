@@ -56,10 +56,12 @@ class VideoWriter:
         self.path = Path(path)
         self.size = (int(size[0]), int(size[1]))
         self.frame_count = 0
-        flags = "+frag_keyframe+empty_moov+default_base_moof" if fragmented else "+faststart"
+        if not 1e-3 <= rate <= 1e4:
+            raise TraceError(f"{self.path}: rate is {rate}; it must be in frames per second")
+        flags = "+empty_moov+default_base_moof" if fragmented else "+faststart"
         options = {"movflags": flags}
         if fragmented:
-            options["frag_duration"] = "1000000"
+            options |= {"frag_duration": "1000000", "flush_packets": "1"}
         frame_rate = Fraction(float(rate)).limit_denominator(1000)
         self._container = av.open(str(self.path), "w", format="mp4", options=options)
         stream: Any = self._container.add_stream("libx264", rate=frame_rate)
@@ -70,6 +72,8 @@ class VideoWriter:
         context.max_b_frames = 0
         context.thread_count = 1
         context.options = {"crf": f"{crf:g}", "preset": preset}
+        if fragmented:  # without frames held back by the encoder
+            context.options |= {"tune": "zerolatency"}
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED
         self._stream = stream
@@ -236,7 +240,7 @@ class RecordedCamera:
                 return reader.rgb(frame, self.calibration.lens.size)
             reason = "the video holds no such frame"
         except (av.FFmpegError, OSError, ValueError) as error:
-            reason = one_line(error)
+            reason = _reason(error)
         self._local.reader = None
         raise TraceError(f"{self.path}: frame {index} cannot be decoded ({reason})")
 
@@ -281,7 +285,11 @@ def read_index(path: Path, size: tuple[int, int]) -> NDArray[np.int64]:
     except FileNotFoundError:
         raise TraceError(f"{path}: not found") from None
     except (av.FFmpegError, OSError, ValueError) as error:
-        reason = f"not a readable MP4, or cut off before its index: {one_line(error)}"
+        boxes = _top_boxes(path)
+        if boxes[:1] == ["ftyp"] and "moov" not in boxes:
+            reason = "the file is cut off: its index, the moov box, is missing"
+        else:
+            reason = f"not an MP4: {_reason(error)}"
         raise TraceError(f"{path}: no frame can be read ({reason})") from None
     with container:
         if not container.streams.video:
@@ -304,3 +312,32 @@ def read_index(path: Path, size: tuple[int, int]) -> NDArray[np.int64]:
         if not is_key:
             raise TraceError(f"{path}: frame {index} is not a key frame; every frame must be one")
     return np.array([timestamp for timestamp, _, _ in entries], dtype=np.int64)
+
+
+def _top_boxes(path: Path) -> list[str]:
+    """Types of the whole boxes at the top of an MP4 (ISO 14496-12, 4.2), as far as they go."""
+    found: list[str] = []
+    try:
+        end = path.stat().st_size
+        with path.open("rb") as file:
+            at = 0
+            while at + 8 <= end and len(found) < 64:
+                file.seek(at)
+                header = file.read(16)
+                size = int.from_bytes(header[:4], "big")
+                if size == 1:
+                    size = int.from_bytes(header[8:16], "big")
+                if size == 0:
+                    size = end - at
+                if size < 8 or at + size > end:
+                    break
+                found.append(header[4:8].decode("latin-1"))
+                at += size
+    except OSError:
+        return found
+    return found
+
+
+def _reason(error: BaseException) -> str:
+    """An error's text without FFmpeg's number and the file name, which the message has."""
+    return getattr(error, "strerror", None) or one_line(error)

@@ -106,11 +106,15 @@ class TraceWriter:
         check_destination(self.destination, self.overwrite)
         parent = self.destination.parent
         self._made = [p for p in (parent, *parent.parents) if not p.exists()]
-        with write_errors_name(self.destination):
-            parent.mkdir(parents=True, exist_ok=True)
-            prefix = f".{self.destination.name}.part-"
-            self._folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-            self._folder.chmod(0o777 & ~_umask())
+        try:
+            with write_errors_name(self.destination):
+                parent.mkdir(parents=True, exist_ok=True)
+                prefix = f".{self.destination.name}.part-"
+                self._folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+                self._folder.chmod(0o777 & ~_umask())
+        except BaseException:
+            self._remove_made_parents()
+            raise
         return self
 
     def __exit__(
@@ -269,7 +273,8 @@ class TraceWriter:
             check_times(self.destination / f"{name}.parquet", np.array(camera.t_ns))
             columns = {"frame": np.arange(len(camera.t_ns)), "t_ns": np.array(camera.t_ns)}
             self._write(f"{name}.parquet", columns)
-            self._videos[name].close()
+            with write_errors_name(self._videos[name].path):
+                self._videos[name].close()
         text = json.dumps(self._values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         (self.folder / "trace.json").write_text(text, encoding="utf-8")
         Trace.open(self.folder).close()
