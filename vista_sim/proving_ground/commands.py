@@ -1,0 +1,100 @@
+"""`vista-sim record`: drives through the proving ground and writes a trace."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vista_sim.errors import VistaError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("record")(record_command)
+
+
+def record_command(
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="Folder of the new trace.")],
+    seed: Annotated[int, typer.Option(min=0, help="Of the world, the driver and the noise.")] = 7,
+    seconds: Annotated[float, typer.Option(min=1.0, help="Length of the drive, s.")] = 90.0,
+    size: Annotated[
+        str, typer.Option(metavar="HxW", help="Height x width of the images, px.")
+    ] = "200x320",
+    fov: Annotated[float, typer.Option(help="Horizontal field of view, degrees.")] = 75.0,
+    rate: Annotated[float, typer.Option(help="Frames per second.")] = 10.0,
+    mount_x: Annotated[
+        float, typer.Option(help="Camera in front of the rear axle, m.")
+    ] = 1.6,
+    mount_y: Annotated[float, typer.Option(help="Camera left of the car's middle, m.")] = 0.0,
+    mount_height: Annotated[float, typer.Option(help="Camera above the ground, m.")] = 1.4,
+    pitch: Annotated[float, typer.Option(help="Camera's tilt downwards, degrees.")] = 4.0,
+    distortion: Annotated[
+        str, typer.Option(metavar="K1,K2,P1,P2,K3", help="Brown-Conrady coefficients.")
+    ] = "0,0,0,0,0",
+    stereo: Annotated[
+        float,
+        typer.Option(metavar="BASELINE", help="Second camera so far to the right, m; 0: none."),
+    ] = 0.0,
+    supersample: Annotated[
+        int, typer.Option(help="Samples drawn along each side of a pixel.")
+    ] = 2,
+    position_noise: Annotated[
+        float, typer.Option(help="Deviation of the recorded positions, m.")
+    ] = 0.003,
+    angle_noise: Annotated[
+        float, typer.Option(help="Deviation of the recorded attitude, degrees.")
+    ] = 0.02,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a trace that is there already.")
+    ] = False,
+) -> None:
+    """Drive through a generated world (PyBullet) and record it as a trace."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from vista_sim.proving_ground.record import Recording, record
+
+    recording = Recording(
+        seed=seed,
+        seconds=seconds,
+        size=_size(size),
+        fov=math.radians(fov),
+        rate=rate,
+        mount=(mount_x, mount_y, mount_height),
+        pitch=math.radians(pitch),
+        distortion=_numbers(distortion, 5, "--distortion"),
+        stereo=stereo,
+        supersample=supersample,
+        position_noise=position_noise,
+        angle_noise=math.radians(angle_noise),
+    )
+    with Progress(
+        "Recording", BarColumn(), MofNCompleteColumn(), "frames", TimeRemainingColumn()
+    ) as bar:
+        task = bar.add_task("record", total=None)
+        record(
+            destination,
+            recording,
+            overwrite=overwrite,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    typer.echo(f"{destination}: {seconds:g} s recorded with seed {seed}")
+
+
+def _size(text: str) -> tuple[int, int]:
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(p.strip().isdigit() for p in parts):
+        raise VistaError(f"--size is {text!r}; it must be HEIGHTxWIDTH in pixels, like 200x320")
+    return int(parts[0]), int(parts[1])
+
+
+def _numbers(text: str, count: int, option: str) -> tuple[float, ...]:
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != count or not all(math.isfinite(v) for v in values):
+        raise VistaError(f"{option} is {text!r}; it must be {count} numbers with commas between")
+    return values

@@ -1,0 +1,174 @@
+"""PyBullet's CPU renderer (TinyRenderer) as a drawing engine for textured static meshes.
+
+TinyRenderer samples the scene at the integer corners of its viewport, with the rows counted
+from below; the projection matrix here shifts them so that pixel (u, v) is the ray of
+`Lens.project`. Textures are sampled without filtering: callers choose sizes that fit.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Hashable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vista_sim.errors import MissingDependencyError
+from vista_sim.proving_ground.meshes import Mesh
+from vista_sim.traces.calibration import Lens
+from vista_sim.transforms import inverse
+
+NEAR, FAR = 0.2, 1200.0  # m
+TEXTURE_BUDGET = 256 * 2**20  # bytes; PyBullet frees textures only when a world is reset
+
+
+def import_pybullet() -> ModuleType:
+    """The pybullet module. Raises MissingDependencyError where it is not installed."""
+    try:
+        import pybullet
+    except ImportError:
+        raise MissingDependencyError(
+            "the proving ground needs PyBullet, which has wheels for Python 3.11 only: "
+            "in a Python 3.11 environment, pip install 'vista-sim[proving-ground]'"
+        ) from None
+    return pybullet  # type: ignore[no-any-return]
+
+
+class Renderer:
+    """One PyBullet world without physics. Not safe to use from several threads at once."""
+
+    def __init__(self) -> None:
+        self._bullet: Any = import_pybullet()
+        self._client = self._bullet.connect(self._bullet.DIRECT)
+        self._folder = tempfile.TemporaryDirectory(prefix="vista-proving-ground-")
+        self._bodies: dict[Hashable, int] = {}
+        self._skins: dict[Hashable, Hashable] = {}
+        self._textures: dict[Hashable, int] = {}
+        self._texture_bytes = 0
+        self._loaded = 0
+
+    def close(self) -> None:
+        """Free the world; the renderer cannot be used afterwards."""
+        if self._client >= 0:
+            self._bullet.disconnect(physicsClientId=self._client)
+            self._client = -1
+            self._folder.cleanup()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many textures were loaded that the world should be reset."""
+        return self._texture_bytes > TEXTURE_BUDGET
+
+    def reset(self) -> None:
+        """Remove all bodies and textures."""
+        self._bullet.resetSimulation(physicsClientId=self._client)
+        self._bodies.clear()
+        self._skins.clear()
+        self._textures.clear()
+        self._texture_bytes = 0
+
+    @property
+    def keys(self) -> set[Hashable]:
+        return set(self._bodies)
+
+    def has_texture(self, key: Hashable) -> bool:
+        return key in self._textures
+
+    def load_texture(self, key: Hashable, image: NDArray[np.uint8]) -> None:
+        """Keep an RGB image (first row on top) under a key."""
+        self._loaded += 1  # PyBullet remembers textures by file name
+        path = Path(self._folder.name) / f"{self._loaded}.bmp"
+        cv2.imwrite(str(path), np.ascontiguousarray(image[..., ::-1]))
+        handle = self._bullet.loadTexture(str(path), physicsClientId=self._client)
+        path.unlink()
+        if handle < 0:
+            raise RuntimeError(f"PyBullet could not load a texture of shape {image.shape}")
+        self._textures[key] = handle
+        self._texture_bytes += image.size
+
+    def add(
+        self, key: Hashable, mesh: Mesh, pose: tuple[list[float], list[float]], texture: Hashable
+    ) -> None:
+        """Place a mesh at pose (position, quaternion x y z w) with a loaded texture."""
+        shape = self._bullet.createVisualShape(
+            self._bullet.GEOM_MESH,
+            vertices=mesh.vertices.tolist(),
+            indices=mesh.indices.ravel().tolist(),
+            uvs=mesh.uvs.tolist(),
+            normals=mesh.normals.tolist(),
+            physicsClientId=self._client,
+        )
+        body = self._bullet.createMultiBody(
+            0.0, -1, shape, pose[0], pose[1], physicsClientId=self._client
+        )
+        if shape < 0 or body < 0:
+            raise RuntimeError(f"PyBullet could not place a mesh of {mesh.triangles} triangles")
+        self._bodies[key] = body
+        self.skin(key, texture)
+
+    def skin(self, key: Hashable, texture: Hashable) -> None:
+        """Give a placed mesh another loaded texture."""
+        if self._skins.get(key) != texture:
+            self._bullet.changeVisualShape(
+                self._bodies[key],
+                -1,
+                textureUniqueId=self._textures[texture],
+                physicsClientId=self._client,
+            )
+            self._skins[key] = texture
+
+    def remove(self, key: Hashable) -> None:
+        self._bullet.removeBody(self._bodies.pop(key), physicsClientId=self._client)
+        self._skins.pop(key, None)
+
+    def draw(
+        self,
+        T_world_camera: NDArray[np.float64],
+        lens: Lens,
+        sun: NDArray[np.float64],
+        ambient: float,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Draw through an ideal pinhole.
+
+        Returns:
+            Colours (h, w, 3) and depth (h, w), m along the optical axis, inf where nothing is.
+        """
+        height, width = lens.size
+        flip = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenGL's camera looks along -z, y up
+        view = flip @ inverse(T_world_camera)
+        _, _, rgba, code, segments = self._bullet.getCameraImage(
+            width,
+            height,
+            view.T.ravel().tolist(),
+            projection_matrix(lens).T.ravel().tolist(),
+            lightDirection=sun.tolist(),
+            lightColor=[1.0, 1.0, 1.0],
+            lightAmbientCoeff=ambient,
+            lightDiffuseCoeff=1.0 - ambient,
+            lightSpecularCoeff=0.0,
+            shadow=0,
+            renderer=self._bullet.ER_TINY_RENDERER,
+            physicsClientId=self._client,
+        )
+        code = np.asarray(code, dtype=np.float64).reshape(height, width)
+        depth = (NEAR * FAR / (FAR - code * (FAR - NEAR))).astype(np.float32)
+        depth[np.asarray(segments).reshape(height, width) < 0] = np.inf
+        return np.asarray(rgba, dtype=np.uint8).reshape(height, width, 4)[..., :3], depth
+
+
+def projection_matrix(lens: Lens) -> NDArray[np.float64]:
+    """OpenGL projection matrix (4, 4) under which TinyRenderer's samples are the lens's pixels."""
+    height, width = lens.size
+    matrix = np.zeros((4, 4))
+    matrix[0, 0] = 2 * lens.fx / width
+    matrix[0, 2] = 1 - 2 * lens.cx / width
+    matrix[1, 1] = 2 * lens.fy / height
+    matrix[1, 2] = 2 * (lens.cy + 1) / height - 1
+    matrix[2, 2] = -(FAR + NEAR) / (FAR - NEAR)
+    matrix[2, 3] = -2 * FAR * NEAR / (FAR - NEAR)
+    matrix[3, 2] = -1.0
+    return matrix

@@ -1,0 +1,204 @@
+"""The proving ground's world: generated from a seed, drawn by PyBullet from any pose."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vista_sim.proving_ground.ground import Ground
+from vista_sim.proving_ground.layout import Layout
+from vista_sim.proving_ground.renderer import Renderer
+from vista_sim.proving_ground.road import Road, RoadShape
+from vista_sim.proving_ground.sky import Sky, Weather
+from vista_sim.proving_ground.surface import Surface
+from vista_sim.traces.calibration import Lens
+
+WIDEST = math.radians(80.0)  # angle from the optical axis beyond which nothing can be drawn
+
+
+@dataclass(frozen=True, eq=False)
+class RenderedView:
+    """A picture of the world and its exact geometry."""
+
+    image: NDArray[np.uint8]  # (h, w, 3) RGB
+    depth: NDArray[np.float32]  # (h, w) m along the optical axis, inf for the sky
+
+
+class Scene:
+    """The world of one seed. Pictures depend on seed, pose and lens, not on what came before.
+
+    Several scenes may live in one process. `close` (or leaving a with block) frees PyBullet's
+    memory.
+    """
+
+    def __init__(self, seed: int, shape: RoadShape | None = None) -> None:
+        self._renderer = Renderer()
+        self.seed = seed
+        self.road = Road(seed, shape)
+        self.weather = Weather.draw(seed)
+        self.layout = Layout(seed, self.road, self.weather)
+        self.surface = Surface(seed, self.road, self.layout.urban)
+        self.surface.add_decals(self.layout.decals)
+        self.sky = Sky(seed, self.weather)
+        self.ground = Ground(self.road, self.surface)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._renderer.close()
+
+    def render(
+        self, T_world_camera: NDArray[np.float64], lens: Lens, supersample: int = 2
+    ) -> RenderedView:
+        """Draw the world.
+
+        Args:
+            T_world_camera: 4x4 pose of the camera (x right, y down, z forward) in the world.
+            lens: any lens whose rays stay within 80 degrees of the optical axis.
+            supersample: how many samples a pixel has along each side.
+
+        Raises:
+            ValueError: the lens sees farther to the side, or supersample is below 1.
+        """
+        if supersample < 1:
+            raise ValueError(f"supersample is {supersample}; it must be at least 1")
+        height, width = lens.size
+        fine = lens.resized((height * supersample, width * supersample))
+        drawn, maps = _drawn_lens(fine)
+        self._stream(T_world_camera, drawn)
+        weather = self.weather
+        image, depth = self._renderer.draw(T_world_camera, drawn, weather.sun, weather.ambient)
+        rays = drawn.rays().astype(np.float32)
+        image = self.sky.compose(image, depth, rays, T_world_camera[:3, :3])
+        inverse = 1.0 / depth
+        if maps is not None:
+            image = cv2.remap(image, *maps, cv2.INTER_LINEAR)
+            inverse = cv2.remap(inverse, *maps, cv2.INTER_NEAREST)
+        if supersample > 1:
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        with np.errstate(divide="ignore"):
+            true_depth = 1.0 / _shrink_inverse_depth(inverse, supersample)
+        return RenderedView(image, true_depth.astype(np.float32))
+
+    def _stream(self, T_world_camera: NDArray[np.float64], lens: Lens) -> None:
+        """Bring in what this camera sees and remove the rest."""
+        renderer = self._renderer
+        if renderer.crowded:
+            renderer.reset()
+        xy = T_world_camera[:2, 3]
+        sees = _Frustum(T_world_camera, lens)
+        wanted: set[Hashable] = set()
+        for piece in self.ground.pieces(xy, lens.fx):
+            if not sees(piece.center, piece.radius):
+                continue
+            wanted.add(piece.key)
+            texture = (piece.key, piece.texture)
+            if not renderer.has_texture(texture):
+                renderer.load_texture(texture, self.ground.image(piece))
+            if piece.key in renderer.keys:
+                renderer.skin(piece.key, texture)
+            else:
+                renderer.add(
+                    piece.key,
+                    self.ground.mesh(piece.key),
+                    ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]),
+                    texture,
+                )
+        for item in self.layout.visible(xy, lens.fx):
+            if not sees(item.center, item.radius):
+                continue
+            wanted.add(item.key)
+            if not renderer.has_texture(item.texture):
+                renderer.load_texture(item.texture, self.layout.image(item.texture))
+            if item.key in renderer.keys:
+                renderer.skin(item.key, item.texture)
+            else:
+                renderer.add(item.key, self.layout.mesh(item), item.pose, item.texture)
+        for key in renderer.keys - wanted:
+            renderer.remove(key)
+
+
+class _Frustum:
+    """Whether a disc on the ground can be seen, by its direction alone."""
+
+    def __init__(self, T_world_camera: NDArray[np.float64], lens: Lens) -> None:
+        self._xy = T_world_camera[:2, 3]
+        forward = T_world_camera[:2, 2]
+        self._upright = float(np.linalg.norm(forward)) > 0.7
+        self._heading = math.atan2(forward[1], forward[0])
+        height, width = lens.size
+        left = math.atan2(lens.cx + 0.5, lens.fx)
+        right = math.atan2(width - 0.5 - lens.cx, lens.fx)
+        # A tilted or rolled camera sees farther to the side than its middle row does.
+        self._half = max(left, right) + math.radians(12.0)
+
+    def __call__(self, center: tuple[float, float], radius: float) -> bool:
+        dx, dy = center[0] - self._xy[0], center[1] - self._xy[1]
+        distance = math.hypot(dx, dy)
+        if distance <= radius + 1.0 or not self._upright:
+            return True
+        off = abs(math.remainder(math.atan2(dy, dx) - self._heading, 2 * math.pi))
+        return off < self._half + math.asin(min(radius / distance, 1.0))
+
+
+def _drawn_lens(
+    lens: Lens,
+) -> tuple[Lens, tuple[NDArray[np.float32], NDArray[np.float32]] | None]:
+    """The ideal pinhole to draw for a lens, and where the lens's pixels lie in it."""
+    if not lens.distorted:
+        return lens, None
+    rays = lens.rays()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x, y = rays[..., 0] / rays[..., 2], rays[..., 1] / rays[..., 2]
+    if not (rays[..., 2] > math.cos(WIDEST) * np.linalg.norm(rays, axis=-1)).all():
+        raise ValueError("the lens sees more than 80 degrees to the side; it cannot be drawn")
+    cx = math.ceil(2 - float(x.min()) * lens.fx)
+    cy = math.ceil(2 - float(y.min()) * lens.fy)
+    width = cx + math.ceil(float(x.max()) * lens.fx) + 3
+    height = cy + math.ceil(float(y.max()) * lens.fy) + 3
+    drawn = dataclasses.replace(
+        lens,
+        model="pinhole",
+        cx=float(cx),
+        cy=float(cy),
+        size=(height, width),
+        distortion=(),
+    )
+    maps = (
+        (x * lens.fx + cx).astype(np.float32),
+        (y * lens.fy + cy).astype(np.float32),
+    )
+    return drawn, maps
+
+
+def _shrink_inverse_depth(inverse: NDArray[np.float32], by: int) -> NDArray[np.float32]:
+    """Inverse depth at the pixels' centres from by x by samples each.
+
+    It is linear in the image on a plane, so samples that belong together are averaged;
+    across an edge the middle one of the sorted samples is taken.
+    """
+    if by == 1:
+        return inverse
+    h, w = inverse.shape[0] // by, inverse.shape[1] // by
+    blocks = inverse.reshape(h, by, w, by).swapaxes(1, 2).reshape(h, w, by * by)
+    blocks = np.sort(blocks, axis=-1)
+    smooth = blocks[..., -1] - blocks[..., 0] < 0.08 * blocks[..., -1]
+    middle = blocks[..., (by * by) // 2]
+    return np.asarray(np.where(smooth, blocks.mean(axis=-1), middle), np.float32)

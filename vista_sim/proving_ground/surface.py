@@ -1,0 +1,363 @@
+"""What the ground looks like: meadow, earth, the road with its markings, wear and shadows.
+
+Everything is a function of place, so neighbouring textures meet without a seam. Texel
+arrays have rows along increasing y (or s) and columns along increasing x (or lateral).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vista_sim.proving_ground import textures
+from vista_sim.proving_ground.road import Road
+from vista_sim.proving_ground.textures import Image, blend, smoothstep, tinted
+
+STRIP_HALF_WIDTH = 7.0  # m of the road and its verge that are drawn as one strip
+MARKING_WIDTH = 0.13  # m
+DASH, GAP = 3.0, 5.0  # m, centre line
+
+
+@dataclass(frozen=True, eq=False)
+class Decal:
+    """Something painted on the ground: a polygon (n, 2) in the world's xy plane.
+
+    kind: "shadow" (darkens by `strength`); "gravel", "paving", "dirt" (replace the ground).
+    """
+
+    kind: str
+    polygon: NDArray[np.float64]
+    strength: float = 1.0
+    soft: float = 0.05  # m, blur of the edge
+
+
+@dataclass(frozen=True)
+class Wear:
+    """A stretch of road with its own surface and markings."""
+
+    start: float
+    end: float
+    tone: float  # gray of the asphalt
+    warm: float  # red over blue
+    center: bool
+    left: bool
+    right: bool
+    worn: float  # 0 new paint, 1 nearly gone
+
+
+class Surface:
+    """Colours of the ground at any place and resolution."""
+
+    def __init__(self, seed: int, road: Road, urban: list[tuple[float, float]]) -> None:
+        rng = np.random.default_rng([seed, 2])
+        self.road = road
+        self.decals: list[Decal] = []
+        self._boxes = np.zeros((0, 4))
+        self._grass = textures.pyramid(textures.grass(rng))
+        self._dirt = textures.pyramid(textures.dirt(rng))
+        self._gravel = textures.pyramid(textures.gravel(rng))
+        self._paving = textures.pyramid(textures.paving(rng))
+        self._asphalt = textures.pyramid(textures.asphalt(rng))
+        self._spots = textures.pyramid(textures.noise(rng, 512, 1.0, 4, 120))
+        self._wide = [textures.pyramid(textures.noise(rng, 512, 1.3, 2, 100)) for _ in range(3)]
+        self._tint = 1 + 0.06 * rng.standard_normal(3).astype(np.float32)
+        self._urban = urban  # stretches of s with kerb and pavement instead of a shoulder
+        self._wear = _draw_wear(rng, road)
+        self._cracks = _draw_cracks(rng, road)
+        self._patches = _draw_patches(rng, road)
+
+    def add_decals(self, decals: list[Decal]) -> None:
+        self.decals += decals
+        boxes = [
+            (*(d.polygon.min(0) - 3 * d.soft), *(d.polygon.max(0) + 3 * d.soft))
+            for d in self.decals
+        ]
+        self._boxes = np.array(boxes).reshape(-1, 4)
+
+    def tile(self, x0: float, y0: float, size: float, count: int) -> Image:
+        """A square of ground, (count, count, 3), with its lower left corner at (x0, y0)."""
+        texel = size / count
+        x = x0 + texel * (np.arange(count, dtype=np.float32) + 0.5)
+        y = y0 + texel * (np.arange(count, dtype=np.float32) + 0.5)
+        colour = self._ground(*np.meshgrid(x, y), texel)
+
+        def to_pixels(polygon: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.asarray((polygon - (x0, y0)) / texel - 0.5)
+
+        box = (x0, y0, x0 + size, y0 + size)
+        return self._paint_decals(colour, box, to_pixels, (texel, texel))
+
+    def strip(self, s0: float, s1: float, count: int, width: int) -> Image:
+        """The road from s0 to s1, (count, width, 3), columns from left to right of the road."""
+        road = self.road
+        step, texel = (s1 - s0) / count, 2 * STRIP_HALF_WIDTH / width
+        s = s0 + step * (np.arange(count, dtype=np.float64) + 0.5)
+        lateral = STRIP_HALF_WIDTH - texel * (np.arange(width, dtype=np.float64) + 0.5)
+        xy = road.point(s[:, None], lateral[None])
+        colour = self._ground(
+            xy[..., 0].astype(np.float32), xy[..., 1].astype(np.float32), max(step, texel)
+        )
+        corners = road.point([s0, s0, s1, s1], np.array([1, -1, 1, -1]) * STRIP_HALF_WIDTH)
+        box = (*corners.min(0) - 0.5, *corners.max(0) + 0.5)
+
+        def to_pixels(polygon: NDArray[np.float64]) -> NDArray[np.float64]:
+            along, side = road.project(polygon)
+            return np.stack(
+                [(STRIP_HALF_WIDTH - side) / texel - 0.5, (along - s0) / step - 0.5], axis=-1
+            )
+
+        colour = self._paint_decals(colour, box, to_pixels, (texel, step), shadows=False)
+        colour = self._paint_road(colour, s, lateral, step, texel)
+        return self._paint_decals(colour, box, to_pixels, (texel, step), shadows=True)
+
+    def _ground(self, x: Image, y: Image, texel: float) -> Image:
+        """Meadow and earth at x, y (h, w)."""
+        a = _lookup(self._grass, x, y, 0.02, texel)
+        b = _lookup(self._grass, 0.79 * x - 0.61 * y, 0.61 * x + 0.79 * y, 0.053, texel)
+        colour = np.asarray(0.62 * a + 0.38 * b, np.float32)
+        low = [_lookup(w, x, y, 0.5, texel) for w in self._wide[:2]]
+        very_low = _lookup(self._wide[2], x, y, 2.3, texel)
+        spot = _lookup(self._spots, x, y, 0.06, texel)
+        bare = smoothstep(0.75, 1.5, np.asarray(low[0] + 0.45 * spot, np.float32))
+        earth = _lookup(self._dirt, x, y, 0.025, texel)
+        colour = blend(colour, earth, bare)
+        value = 1.0 + 0.10 * low[1] + 0.07 * very_low + 0.06 * spot
+        dry = np.clip(0.5 + 0.35 * very_low + 0.3 * low[1], 0, 1)[..., None]
+        colour = colour * np.asarray(value, np.float32)[..., None]
+        colour = colour * (1 + dry * np.array([0.22, 0.04, 0.0], np.float32)) * self._tint
+        return np.asarray(colour, np.float32)
+
+    def _paint_road(
+        self,
+        ground: Image,
+        s: NDArray[np.float64],
+        lateral: NDArray[np.float64],
+        step: float,
+        texel: float,
+    ) -> Image:
+        sg, lg = (g.astype(np.float32) for g in np.meshgrid(s, lateral, indexing="ij"))
+        size = max(texel, min(step, 8 * texel))
+        grain = _lookup(self._asphalt, lg, sg, 0.015, size)
+        coarse = _lookup(self._asphalt, 0.5 * sg + 0.87 * lg, 0.87 * sg - 0.5 * lg, 0.041, size)
+        low = _lookup(self._wide[0], sg, lg, 0.12, size)
+        value = grain * (0.4 + 0.6 * coarse) * (1 + 0.055 * low)
+        for wheel in (-2.5, -1.0, 1.0, 2.5):
+            value -= 0.055 * np.exp(-(((lg - wheel) / 0.28) ** 2))
+        wear = [self._wear_at(float(v)) for v in s]
+        tone = np.array([w.tone for w in wear], np.float32)[:, None]
+        warm = np.array([w.warm for w in wear], np.float32)[:, None]
+        value = self._paint_damage(value, s, step, texel)
+        gray = value * tone
+        colour = np.stack([gray * (1 + warm), gray, gray * (1 - warm)], axis=-1)
+        urban = np.array([any(a <= v < b for a, b in self._urban) for v in s])[:, None]
+        edge_noise = _lookup(self._wide[1], sg, lg, 0.05, size)
+        spot = _lookup(self._spots, sg, lg, 0.03, size)
+
+        half = self.road.half_width
+        reach = np.abs(lg)
+        wobble = np.where(urban, 0.0, 0.035 * spot + 0.03 * edge_noise)
+        shoulder = _lookup(self._gravel, lg, sg, 0.012, size)
+        width = 0.75 + 0.22 * edge_noise + 0.10 * spot
+        fade = smoothstep(-0.25, 0.25, np.asarray(reach - half - width, np.float32))
+        rural = blend(shoulder, ground, fade)
+        slabs = _lookup(self._paving, lg, sg, 0.4 * 12 / 512, size)
+        kerb_tone = 0.56 + 0.05 * spot + np.where((sg % 1.0) < 0.025, -0.2, 0.0)
+        kerb = np.repeat(np.asarray(kerb_tone, np.float32)[..., None], 3, -1)
+        walk = blend(kerb, slabs, smoothstep(0.14, 0.16, np.asarray(reach - half, np.float32)))
+        edge = smoothstep(1.5, 1.6, np.asarray(reach - half + 0.04 * spot, np.float32))
+        verge = np.where(urban[..., None], blend(walk, ground, edge), rural)
+        side = smoothstep(-0.5 * texel, 0.5 * texel, np.asarray(reach - half - wobble, np.float32))
+        paint = self._paint_markings(sg, lg, wear, spot, edge_noise, texel, step)
+        white = tinted((0.80, 0.80, 0.77), np.asarray(0.85 + 0.15 * grain, np.float32))
+        return blend(blend(np.asarray(colour, np.float32), white, paint), verge, side)
+
+    def _paint_markings(
+        self,
+        s: Image,
+        lateral: Image,
+        wear: list[Wear],
+        spot: Image,
+        edge_noise: Image,
+        texel: float,
+        step: float,
+    ) -> Image:
+        """Coverage (h, w) by white paint."""
+
+        def column(values: list[bool]) -> Image:
+            return np.array(values, np.float32)[:, None]
+
+        def line(center: float) -> Image:
+            return _box_coverage(lateral - center, MARKING_WIDTH, texel)
+
+        dash = _box_coverage((s % (DASH + GAP)) - DASH / 2 - 0.5, DASH, step)
+        if step > DASH + GAP:
+            dash = np.full_like(dash, DASH / (DASH + GAP))
+        edge = self.road.half_width - 0.22
+        paint = column([w.center for w in wear]) * line(0.0) * dash
+        paint = paint + column([w.left for w in wear]) * line(edge)
+        paint = paint + column([w.right for w in wear]) * line(-edge)
+        worn = column([w.worn for w in wear])  # type: ignore[arg-type]
+        loss = smoothstep(0.0, 1.2, np.asarray(spot + 0.6 * edge_noise + 3.2 * worn - 2.2))
+        return np.asarray(paint * (1 - 0.9 * loss) * (0.92 - 0.25 * worn), np.float32)
+
+    def _paint_damage(
+        self, value: Image, s: NDArray[np.float64], step: float, texel: float
+    ) -> Image:
+        """Patches and cracks on the asphalt's gray value."""
+        s0, s1 = float(s[0]), float(s[-1])
+        for start, end, left, right, tone in self._patches:
+            if end < s0 - 0.3 or start > s1 + 0.3:
+                continue
+            lateral = STRIP_HALF_WIDTH - texel * (np.arange(value.shape[1]) + 0.5)
+            a = _box_coverage(s - (start + end) / 2, end - start, step)[:, None]
+            b = _box_coverage(lateral - (left + right) / 2, left - right, texel)[None]
+            inner_a = _box_coverage(s - (start + end) / 2, end - start - 0.08, step)[:, None]
+            inner_b = _box_coverage(lateral - (left + right) / 2, left - right - 0.08, texel)[None]
+            seam = a * b - inner_a * inner_b
+            value = value * (1 + (tone - 1) * a * b) * (1 - 0.42 * seam)
+        mask = np.zeros(value.shape, np.float32)
+        width = max(1, round(0.022 / texel))
+        for points, strength in self._cracks:
+            if points[:, 0].max() < s0 - 0.5 or points[:, 0].min() > s1 + 0.5:
+                continue
+            pixels = np.stack(
+                [(STRIP_HALF_WIDTH - points[:, 1]) / texel - 0.5, (points[:, 0] - s0) / step], -1
+            )
+            line = [np.round(pixels * 16).astype(np.int32).reshape(-1, 1, 2)]
+            cv2.polylines(mask, line, False, strength, width, cv2.LINE_AA, 4)
+        thin = min(1.0, 0.022 / texel) * min(1.0, 0.06 / step)
+        return np.asarray(value * (1 - mask * thin), np.float32)
+
+    def _wear_at(self, s: float) -> Wear:
+        for wear in self._wear:
+            if s < wear.end:
+                return wear
+        return self._wear[-1]
+
+    def _paint_decals(
+        self,
+        colour: Image,
+        box: tuple[float, float, float, float],
+        to_pixels: object,
+        texel: tuple[float, float],
+        shadows: bool | None = None,
+    ) -> Image:
+        """Paint the decals that touch box (x0, y0, x1, y1); `texel` is the size in x, y (m)."""
+        x0, y0, x1, y1 = box
+        b = self._boxes
+        near = (b[:, 0] < x1) & (b[:, 2] > x0) & (b[:, 1] < y1) & (b[:, 3] > y0)
+        h, w = colour.shape[:2]
+        dark = np.zeros((h, w), np.float32)
+        for index in np.flatnonzero(near):
+            decal = self.decals[index]
+            if shadows is not None and shadows != (decal.kind == "shadow"):
+                continue
+            pixels = to_pixels(decal.polygon)  # type: ignore[operator]
+            blur = (decal.soft / texel[0], decal.soft / texel[1])
+            pad = (3 * blur[0] + 2, 3 * blur[1] + 2)
+            lo = np.floor(np.maximum(pixels.min(0) - pad, (-pad[0], -pad[1]))).astype(int)
+            hi = np.ceil(np.minimum(pixels.max(0) + pad, (w + pad[0], h + pad[1]))).astype(int)
+            if hi[0] <= max(lo[0], 0) or hi[1] <= max(lo[1], 0) or lo[0] >= w or lo[1] >= h:
+                continue
+            mask = np.zeros((hi[1] - lo[1], hi[0] - lo[0]), np.float32)
+            points = np.round((pixels - lo) * 16).astype(np.int32).reshape(-1, 1, 2)
+            cv2.fillPoly(mask, [points], 1.0, cv2.LINE_8, 4)
+            if max(blur) > 0.3:
+                mask = cv2.GaussianBlur(mask, (0, 0), max(blur[0], 0.1), sigmaY=max(blur[1], 0.1))
+            c0, r0 = max(lo[0], 0), max(lo[1], 0)
+            c1, r1 = min(hi[0], w), min(hi[1], h)
+            mask = mask[r0 - lo[1] : r1 - lo[1], c0 - lo[0] : c1 - lo[0]]
+            if decal.kind == "shadow":  # the sun is hidden once, however many things hide it
+                patch = dark[r0:r1, c0:c1]
+                np.maximum(patch, mask * np.float32(decal.strength), out=patch)
+            else:
+                colour[r0:r1, c0:c1] = self._decal_colour(colour[r0:r1, c0:c1], mask, decal)
+        return np.asarray(colour * (1 - dark)[..., None], np.float32)
+
+    def _decal_colour(self, colour: Image, mask: Image, decal: Decal) -> Image:
+        source = {"gravel": self._gravel, "paving": self._paving, "dirt": self._dirt}[decal.kind]
+        level = source[1]
+        h, w = mask.shape
+        tile = np.tile(level, (-(-h // level.shape[0]), -(-w // level.shape[1]), 1))[:h, :w]
+        return blend(colour, tile, np.asarray(mask * decal.strength, np.float32))
+
+
+def _box_coverage(x: NDArray[np.floating], width: float, texel: float) -> Image:
+    """How much of a texel at distance x from its centre a band of `width` covers."""
+    reach = (np.minimum(x + texel / 2, width / 2) - np.maximum(x - texel / 2, -width / 2)) / texel
+    return np.asarray(np.clip(reach, 0.0, 1.0), np.float32)
+
+
+def _lookup(levels: list[Image], x: Image, y: Image, size: float, texel: float) -> Image:
+    """Bilinear samples of a repeating texture whose finest texel is `size` m wide."""
+    level = int(np.clip(math.floor(math.log2(max(texel / size, 1.0)) + 0.3), 0, len(levels) - 1))
+    image = levels[level]
+    count = image.shape[0]
+    scale = 1.0 / (size * 2**level)
+    padded = cv2.copyMakeBorder(image, 0, 1, 0, 1, cv2.BORDER_WRAP)
+    u = np.mod(np.asarray(x, np.float32) * np.float32(scale), np.float32(count))
+    v = np.mod(np.asarray(y, np.float32) * np.float32(scale), np.float32(count))
+    return np.asarray(cv2.remap(padded, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _draw_wear(rng: np.random.Generator, road: Road) -> list[Wear]:
+    result = []
+    s = road.start
+    while s < road.end:
+        length = rng.uniform(35.0, 130.0)
+        lined = rng.random() < 0.78
+        result.append(
+            Wear(
+                start=s,
+                end=s + length,
+                tone=float(rng.uniform(0.27, 0.43)),
+                warm=float(rng.normal(0.01, 0.02)),
+                center=bool(rng.random() < 0.9),
+                left=lined and bool(rng.random() < 0.92),
+                right=lined and bool(rng.random() < 0.92),
+                worn=float(rng.uniform(0.0, 1.0) ** 2),
+            )
+        )
+        s += length
+    return result
+
+
+def _draw_cracks(
+    rng: np.random.Generator, road: Road
+) -> list[tuple[NDArray[np.float64], float]]:
+    """Wandering polylines (n, 2) of (s, lateral), with their strength."""
+    cracks = []
+    count = int((road.end - road.start) / 3.0)
+    half = road.half_width
+    for _ in range(count):
+        s = rng.uniform(road.start, road.end)
+        lateral = rng.uniform(-half, half)
+        direction = rng.choice([0.0, math.pi / 2]) + rng.normal(0, 0.25)
+        steps = int(rng.integers(8, 45))
+        turn = np.cumsum(rng.normal(0, 0.22, steps)) * 0.6 + rng.normal(0, 0.35, steps)
+        points = np.stack([s + np.cumsum(0.14 * np.cos(direction + turn)),
+                           lateral + np.cumsum(0.14 * np.sin(direction + turn))], -1)
+        points = points[np.abs(points[:, 1]) < half - 0.02]
+        if len(points) > 3:
+            cracks.append((points, float(rng.uniform(0.3, 0.75))))
+    return cracks
+
+
+def _draw_patches(
+    rng: np.random.Generator, road: Road
+) -> list[tuple[float, float, float, float, float]]:
+    """Rectangles (start, end, left, right, tone) of mended asphalt; some are manhole-sized."""
+    patches = []
+    for _ in range(int((road.end - road.start) / 9.0)):
+        s = rng.uniform(road.start, road.end)
+        if rng.random() < 0.25:
+            length, width = 0.7, 0.7
+        else:
+            length, width = rng.uniform(0.8, 7.0), rng.uniform(0.4, 2.4)
+        left = rng.uniform(-road.half_width + width + 0.3, road.half_width - 0.3)
+        patches.append((s, s + length, left, left - width, float(rng.uniform(0.68, 1.22))))
+    return patches
