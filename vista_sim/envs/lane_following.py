@@ -123,8 +123,8 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
                 f"the start (lateral {car.lateral:.2f} m, heading {car.heading_error:.3f} rad, "
                 f"s {car.s:.1f} m) is over at once ({car.ending}); choose one within the endings"
             )
-        if self._composer is not None:
-            self._composer.restart(car)
+        if self.render_mode is not None:
+            self._restart_picture()
         if self.render_mode == "human":
             self.render()
         return self._observation(), self._info(dict.fromkeys(vars(Rewards()), 0.0))
@@ -151,10 +151,7 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             gymnasium.logger.warn("render() needs render_mode='rgb_array' or 'human'")
             return None
         if self._composer is None:
-            from vista_sim.replay.compose import Composer
-
-            self._composer = Composer()
-            self._composer.restart(self.car)
+            raise WorldError("render() needs a start: call reset first")
         image: NDArray[np.uint8] = self._composer.compose(self.car, self.car.observations["camera"])
         if self.render_mode == "rgb_array":
             return image
@@ -169,6 +166,13 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if self._display is not None:
             self._display.close()
             self._display = None
+
+    def _restart_picture(self) -> None:
+        if self._composer is None:
+            from vista_sim.replay.compose import Composer
+
+            self._composer = Composer()
+        self._composer.restart(self.car)
 
     def _action(self, action: ArrayLike) -> Action:
         values = np.asarray(action, dtype=np.float64).reshape(-1)

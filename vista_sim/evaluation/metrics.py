@@ -41,11 +41,12 @@ def share_without_intervention(episodes: Table) -> float:
     Path length covered by the episodes over the length of the sections they were asked to
     drive; the rest is what the car was set back over after crashes.
     """
-    covered = np.maximum(episodes["end_s"] - episodes["start_s"], 0.0).sum()
+    ends = np.minimum(episodes["end_s"], episodes["section_end_s"])  # a step may reach beyond
+    covered = np.maximum(ends - episodes["start_s"], 0.0).sum()
     keys = zip(episodes["trace"].tolist(), episodes["section_start_s"].tolist(), strict=True)
     lengths = dict(zip(keys, episodes["section_end_s"].tolist(), strict=True))
     asked = sum(end - start for (_, start), end in lengths.items())
-    return float(min(1.0, covered / asked)) if asked > 0 else float("nan")
+    return float(covered / asked) if asked > 0 else float("nan")
 
 
 def cross_track_error(steps: Table) -> Floats:

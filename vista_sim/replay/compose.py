@@ -195,8 +195,9 @@ def _car_outline(car: Car) -> NDArray[np.float64]:
     half = 0.5 * vehicle.width
     corners = np.array([[front, half], [front, -half], [back, -half], [back, half]])
     c, s = math.cos(car.yaw), math.sin(car.yaw)
-    turned: NDArray[np.float64] = corners @ np.array([[c, s], [-s, c]])
-    return turned + (car.x, car.y)
+    outline: NDArray[np.float64] = corners @ np.array([[c, s], [-s, c]])
+    outline += (car.x, car.y)
+    return outline
 
 
 def _numbers(car: Car) -> list[tuple[str, str]]:

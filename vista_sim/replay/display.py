@@ -27,7 +27,7 @@ class Display:
             import pygame
         except ImportError:
             raise MissingDependencyError(
-                "a window needs pygame; install it: pip install 'vista-sim[display]'"
+                "a window needs pygame; install it: pip install 'vista-sim[replay]'"
             ) from None
         self._pygame = pygame
         self._rate = rate

@@ -1,0 +1,141 @@
+"""Runs on disk: written as they go, readable after a kill, kept from accidents."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+
+from vista_sim.errors import RunError
+from vista_sim.evaluation import runs
+from vista_sim.evaluation.runs import RunWriter, columns, read_run
+
+
+def write(folder, count=5, **options):
+    with RunWriter(folder, {"what": "a test"}, ("survive",), **options) as writer:
+        for i in range(count):
+            writer.steps.append({"episode": 0, "step": i, "t": 0.1 * i, "reward_survive": 1.0})
+            if i == 2:
+                writer.flush()
+        writer.episodes.append({"episode": 0, "ending": "end_of_trace"})
+        writer.finish({"crashes": 0})
+    return folder
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    run = read_run(write(tmp_path / "run"))
+    assert run.info["format"] == "vista-run/1"
+    assert run.info["status"] == "complete"
+    assert run.info["results"] == {"crashes": 0}
+    assert run.info["versions"]["vista-sim"]
+    assert run.steps.column("step").to_pylist() == [0, 1, 2, 3, 4]
+    assert run.steps.column("reward_survive").to_pylist() == [1.0] * 5
+    assert columns(run.episodes)["ending"].tolist() == ["end_of_trace"]
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {"run.json", "episodes.parquet", "steps.parquet", "timings.parquet"}
+    assert (tmp_path / "run" / "steps.parquet").is_file()
+    assert pq.read_table(tmp_path / "run" / "steps.parquet").num_rows == 5
+
+
+def test_a_killed_run_is_readable_with_any_parquet_reader(tmp_path):
+    program = f"""
+import os, signal
+from vista_sim.evaluation.runs import RunWriter
+writer = RunWriter({str(tmp_path / "run")!r}, {{"what": "a test"}})
+for i in range(10):
+    writer.steps.append({{"episode": 0, "step": i}})
+    if i in (3, 7):
+        writer.flush()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.run([sys.executable, "-c", program], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    run = read_run(tmp_path / "run")
+    assert run.info["status"] == "running"
+    assert run.steps.column("step").to_pylist() == list(range(8))
+    assert run.episodes.num_rows == 0
+    assert pq.read_table(tmp_path / "run" / "steps.parquet").num_rows == 8
+
+
+def test_a_kill_while_tables_are_merged_loses_nothing(tmp_path, monkeypatch):
+    replace = runs.os.replace
+
+    def stop_at_the_last_step(source, destination):
+        if str(destination).endswith("steps.parquet"):
+            raise KeyboardInterrupt
+        replace(source, destination)
+
+    monkeypatch.setattr(runs.os, "replace", stop_at_the_last_step)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "run")
+    assert read_run(tmp_path / "run").steps.num_rows == 5
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyboardInterrupt, "interrupted"), (ValueError, "failed")]
+)
+def test_an_error_keeps_what_was_driven(tmp_path, error, status):
+    def fail():
+        with RunWriter(tmp_path / "run", {}) as writer:
+            writer.steps.append({"episode": 0, "step": 0})
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    run = read_run(tmp_path / "run")
+    assert run.info["status"] == status
+    assert run.steps.num_rows == 1
+
+
+def test_what_is_there_is_not_written_over_by_accident(tmp_path):
+    write(tmp_path / "run")
+    with pytest.raises(RunError, match="is there already"):
+        RunWriter(tmp_path / "run", {})
+    write(tmp_path / "run", count=3, overwrite=True)
+    assert read_run(tmp_path / "run").steps.num_rows == 3
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.tex").write_text("years of work")
+    with pytest.raises(RunError, match="holds no run"):
+        RunWriter(tmp_path / "thesis", {}, overwrite=True)
+    assert (tmp_path / "thesis" / "thesis.tex").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="no folder"):
+        RunWriter(tmp_path / "file", {}, overwrite=True)
+
+
+def test_an_empty_folder_may_be_used(tmp_path):
+    assert read_run(write(tmp_path)).steps.num_rows == 5
+
+
+def test_without_a_folder_the_tables_stay_in_memory():
+    with RunWriter(None, {}) as writer:
+        writer.steps.append({"episode": 0, "step": 1})
+        writer.flush()
+        writer.steps.append({"episode": 0, "step": 2})
+        assert writer.steps.table().column("step").to_pylist() == [1, 2]
+        assert writer.view_path("film") is None
+        writer.finish({})
+
+
+def spoil(folder, name, text):
+    (folder / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "run.json").unlink(), r"run\.json: not found"),
+        (lambda f: spoil(f, "run.json", "{"), r"run\.json: cannot be read as JSON"),
+        (lambda f: spoil(f, "run.json", "[]"), r"run\.json: format is None"),
+        (lambda f: spoil(f, "run.json", json.dumps({"format": "vista-run/2"})), "vista-run/2"),
+        (lambda f: (f / "steps.parquet").unlink(), r"steps\.parquet: not found"),
+        (lambda f: spoil(f, "steps.parquet", "PAR1"), r"steps\.parquet: cannot be read"),
+    ],
+)
+def test_damaged_runs_are_reported(tmp_path, damage, message):
+    write(tmp_path / "run")
+    damage(tmp_path / "run")
+    with pytest.raises(RunError, match=message):
+        read_run(tmp_path / "run")
