@@ -1,0 +1,227 @@
+"""The motion between neighbouring frames, refined by what the frames show.
+
+Recorded poses (GPS and inertial sensors, wheel odometry) err by centimetres and tenths of a
+degree from frame to frame: as much as a pixel, and more than matching tolerates. Between
+keyframes, rotation and direction of motion are refined by followed corners; the lengths of
+successive motions are made consistent with each other, and with the recording in the long run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vista_sim.geometry.settings import MotionRefinement
+from vista_sim.geometry.tracks import Tracks, corners, follow, refine_motion, triangulate
+from vista_sim.transforms import Matrix, inverse
+
+Floats = NDArray[np.float64]
+
+_MIN_PARALLAX = 1.0  # px; points that move less say nothing about a ratio of lengths
+_RATIO_FLOOR = 0.001  # no ratio of lengths is known better than this
+
+
+@dataclass(frozen=True, eq=False)
+class RefinedMotion:
+    """Poses whose differences between near frames are refined. They drift over long distances.
+
+    Args:
+        poses: (n, 4, 4) T_world_camera; the first as recorded.
+        report: how much was moved: medians and maxima over the keyframes.
+    """
+
+    poses: Floats
+    report: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class _Keyframe:
+    index: int
+    before: Tracks | None  # into the keyframe before
+    after: Tracks | None
+
+
+def refine_motions(
+    recorded: Floats,
+    stretch: NDArray[np.int64],
+    gray: Callable[[int], NDArray[np.uint8]],
+    matrix: Matrix,
+    settings: MotionRefinement,
+    pool: Executor,
+    progress: Callable[[float], None] | None = None,
+) -> RefinedMotion:
+    """Refine the motion of a camera.
+
+    Args:
+        recorded: (n, 4, 4) T_world_camera.
+        stretch: (n,) number of the gapless stretch of each frame.
+        gray: gives the working image of an index.
+        matrix: K of the working images.
+        pool: where frames are worked on.
+        progress: called with the share that is done.
+    """
+    keys = _keyframes(recorded[:, :3, 3], stretch, settings.keyframe_distance)
+    motions: list[Matrix | None] = []  # from each keyframe to the next; None across a gap
+    ratios = np.full((max(len(keys) - 1, 0), 2), np.nan)
+    focal = float(matrix[0, 0])
+    last: _Keyframe | None = None
+    for k, key in enumerate(_followed(keys, stretch, gray, matrix, settings, pool)):
+        if last is not None:
+            motions.append(_between(last, key, recorded, focal, settings))
+            if k >= 2:
+                ratios[k - 2] = _length_ratio(last, motions[-2], motions[-1], focal)
+        last = key
+        if progress is not None:
+            progress((k + 1) / len(keys))
+    scale = _consistent_lengths(motions, ratios, settings.length_sigma)
+    return _compose(recorded, keys, motions, scale)
+
+
+def _keyframes(positions: Floats, stretch: NDArray[np.int64], distance: float) -> list[int]:
+    """Frames at least `distance` apart, and the first and last one of each stretch."""
+    keys = [0]
+    ends = {int(i) for i in np.flatnonzero(np.diff(stretch))} | {len(stretch) - 1}
+    for i in range(1, len(stretch)):
+        far = np.linalg.norm(positions[i] - positions[keys[-1]]) >= distance
+        if far or i in ends or stretch[i] != stretch[i - 1]:
+            keys.append(i)
+    return keys
+
+
+def _followed(
+    keys: list[int],
+    stretch: NDArray[np.int64],
+    gray: Callable[[int], NDArray[np.uint8]],
+    matrix: Matrix,
+    settings: MotionRefinement,
+    pool: Executor,
+) -> Iterator[_Keyframe]:
+    """Each keyframe with its corners followed into the keyframes beside it, in order."""
+
+    def work(k: int) -> _Keyframe:
+        here = gray(keys[k])
+        points = corners(here, settings.features)
+        tracks: list[Tracks | None] = []
+        for other in (k - 1, k + 1):
+            near = 0 <= other < len(keys) and stretch[keys[other]] == stretch[keys[k]]
+            tracks.append(follow(here, gray(keys[other]), points, matrix) if near else None)
+        return _Keyframe(keys[k], *tracks)
+
+    block = 32  # what is followed ahead stays bounded
+    for start in range(0, len(keys), block):
+        yield from pool.map(work, range(start, min(start + block, len(keys))))
+
+
+def _between(
+    a: _Keyframe, b: _Keyframe, recorded: Floats, focal: float, settings: MotionRefinement
+) -> Matrix | None:
+    """T_b_a refined by the corners of both; as recorded where too few; None across a gap."""
+    if a.after is None or b.before is None:
+        return None
+    motion: Matrix = inverse(recorded[b.index]) @ recorded[a.index]
+    here = np.concatenate([a.after.here, b.before.there])
+    there = np.concatenate([a.after.there, b.before.here])
+    if len(here) < settings.min_tracks or np.linalg.norm(motion[:3, 3]) < 0.02:
+        return motion
+    return refine_motion(here, there, motion, focal, settings)
+
+
+def _length_ratio(
+    key: _Keyframe, before: Matrix | None, after: Matrix | None, focal: float
+) -> tuple[float, float]:
+    """How the lengths of two successive motions must change for their depths to agree.
+
+    Returns:
+        Log of the factor for the motion after, less that for the motion before, and its
+        standard deviation; NaN where nothing can be said.
+    """
+    if before is None or after is None or key.before is None or key.after is None:
+        return np.nan, np.nan
+    both = key.before.found & key.after.found
+    in_before, in_after = both[key.before.found], both[key.after.found]
+    w0, angle0 = triangulate(
+        key.before.here[in_before], key.before.there[in_before], inverse(before)
+    )
+    w1, angle1 = triangulate(key.after.here[in_after], key.after.there[in_after], after)
+    parallax = np.minimum(angle0, angle1) * focal
+    good = (w0 > 0) & (w1 > 0) & (parallax > _MIN_PARALLAX)
+    if good.sum() < 20:
+        return np.nan, np.nan
+    log, weight = np.log(w1[good] / w0[good]), parallax[good] ** 2
+    mean = float(np.median(log))
+    for _ in range(8):
+        sigma = max(1.4826 * float(np.median(np.abs(log - mean))), 1e-4)
+        robust = weight / (1.0 + ((log - mean) / (2.0 * sigma)) ** 2)
+        mean = float(np.sum(robust * log) / np.sum(robust))
+    return mean, sigma / float(np.sqrt(good.sum()))
+
+
+def _consistent_lengths(motions: list[Matrix | None], ratios: Floats, sigma: float) -> Floats:
+    """Factors (k,) for the lengths of the motions.
+
+    Minimizes the errors of the measured ratios of neighbours, and of the factors themselves:
+    those with a heavy tail, so that stretches of wrong speed give way to the rest.
+    """
+    count = len(motions)
+    log = np.zeros(count)
+    known = np.isfinite(ratios).all(axis=1)[: max(count - 1, 0)]
+    first = np.flatnonzero(known)
+    if first.size == 0:
+        return np.ones(count)
+    from scipy.linalg import solveh_banded
+
+    weight = 1.0 / (ratios[first, 1] ** 2 + _RATIO_FLOOR**2)
+    pull = weight * ratios[first, 0]
+    for _ in range(40):
+        diagonal = 1.0 / sigma**2 / (1.0 + (log / sigma) ** 2)
+        right = np.zeros(count)
+        upper = np.zeros(count)
+        np.add.at(diagonal, first, weight)
+        np.add.at(diagonal, first + 1, weight)
+        upper[first + 1] = -weight
+        np.add.at(right, first, -pull)
+        np.add.at(right, first + 1, pull)
+        log = solveh_banded(np.stack([upper, diagonal]), right)
+    return np.exp(log)
+
+
+def _compose(
+    recorded: Floats, keys: list[int], motions: list[Matrix | None], scale: Floats
+) -> RefinedMotion:
+    """Chain the refined motions; frames between keyframes share the correction by distance."""
+    poses = recorded.copy()
+    turns, shifts = [], []
+    for k, motion in enumerate(motions):
+        a, b = keys[k], keys[k + 1]
+        between = range(a + 1, b + 1)
+        if motion is None:  # a gap: start anew at the recorded pose
+            continue
+        refined = motion.copy()
+        refined[:3, 3] *= scale[k]
+        straight = inverse(recorded[a]) @ recorded[b]
+        correction = inverse(straight) @ inverse(refined)
+        turn, shift = cv2.Rodrigues(correction[:3, :3])[0][:, 0], correction[:3, 3]
+        turns.append(float(np.linalg.norm(turn)))
+        shifts.append(float(np.linalg.norm(shift)))
+        steps = np.linalg.norm(np.diff(recorded[a : b + 1, :3, 3], axis=0), axis=1)
+        share = np.cumsum(steps) / steps.sum() if steps.sum() > 0 else np.linspace(0, 1, len(steps))
+        for i, f in zip(between, share, strict=True):
+            part = np.eye(4)
+            part[:3, :3] = cv2.Rodrigues(turn * f)[0]
+            part[:3, 3] = shift * f
+            poses[i] = poses[a] @ inverse(recorded[a]) @ recorded[i] @ part
+    factors = scale[[m is not None for m in motions]] if motions else np.ones(0)
+    report = {
+        "keyframes": float(len(keys)),
+        "median_turn_deg": float(np.degrees(np.median(turns))) if turns else 0.0,
+        "max_turn_deg": float(np.degrees(np.max(turns))) if turns else 0.0,
+        "median_shift_m": float(np.median(shifts)) if shifts else 0.0,
+        "max_shift_m": float(np.max(shifts)) if shifts else 0.0,
+        "max_length_change": float(np.abs(factors - 1).max()) if factors.size else 0.0,
+    }
+    return RefinedMotion(poses, report)

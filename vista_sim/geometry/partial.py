@@ -1,0 +1,144 @@
+"""The work of a bake that is not finished: kept on disk, so that it goes on after a kill."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from vista_sim.errors import GeometryError
+from vista_sim.geometry.store import DESCRIPTION
+
+_PLAN = "plan.json"
+_WORK = "work"
+
+
+class Partial:
+    """A folder `.<camera>.partial` beside the place of the finished geometry.
+
+    Arrays are memory mapped and hold one entry a frame; an entry counts once it is marked
+    done, which happens after it was written. Only what was asked for by the same plan is
+    taken up again.
+
+    Args:
+        destination: folder of the finished geometry.
+        plan: what is baked; JSON values.
+        fresh: do not take up what is there.
+
+    Attributes:
+        folder: what becomes the destination.
+        work: a folder in it that goes when the bake is finished.
+    """
+
+    def __init__(self, destination: Path, plan: dict[str, Any], fresh: bool = False) -> None:
+        self.destination = destination
+        self.folder = destination.parent / f".{destination.name}.partial"
+        self.work = self.folder / _WORK
+        same = read_json(self.folder / _PLAN) == json.loads(json.dumps(plan))
+        if fresh or not same or not self.work.is_dir():
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.work.mkdir(parents=True)
+            write_json(self.folder / _PLAN, plan)
+
+    def array(
+        self, name: str, shape: tuple[int, ...], dtype: DTypeLike, work: bool = False
+    ) -> NDArray[Any]:
+        """An array on disk, as it was left; zero at first.
+
+        Args:
+            name: of the file.
+            work: whether it goes when the bake is finished.
+        """
+        path = (self.work if work else self.folder) / name
+        if path.exists():
+            try:
+                array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r+")
+                if array.shape == shape and array.dtype == np.dtype(dtype):
+                    return array
+            except (OSError, ValueError):
+                pass
+            path.unlink()
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
+        # Without its blocks reserved, a full disk would end the process by a signal.
+        with open(path, "r+b") as file, no_space_is_a_geometry_error(path):
+            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+        return array
+
+    def finish(self, description: dict[str, Any]) -> None:
+        """Describe the result and move it to its destination; what was there goes after that."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        write_json(self.folder / DESCRIPTION, description)
+        (self.folder / _PLAN).unlink(missing_ok=True)
+        old: Path | None = None
+        if self.destination.exists():
+            name = f".{self.destination.name}.old-"
+            old = Path(tempfile.mkdtemp(prefix=name, dir=self.destination.parent))
+            os.replace(self.destination, old)
+        os.replace(self.folder, self.destination)
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object, or None where there is none that can be read."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write a JSON file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.new")
+    with no_space_is_a_geometry_error(path):
+        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+
+
+@contextmanager
+def locked(destination: Path) -> Iterator[None]:
+    """Hold the right to bake to a destination; waits while another process has it."""
+    path = destination.parent / f".{destination.name}.lock"
+    with open(path, "w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:  # a file system without locks: go on without
+            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+                raise
+        yield
+
+
+@contextmanager
+def no_space_is_a_geometry_error(path: Path) -> Iterator[None]:
+    """Turn a full disk into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise GeometryError(
+            f"{path}: no space left on the device; free some and run the bake again"
+        ) from error
+
+
+def writable_folder(path: Path) -> bool:
+    """Make a folder, and tell whether files can be made in it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return True
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise GeometryError(f"{path}: no space left on the device") from error
+        return False

@@ -1,0 +1,102 @@
+"""What decides the outcome of a bake: kept with the result, so that a change makes it anew."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from vista_sim.errors import GeometryError
+
+#: Raised when the same settings give another result than they did before.
+METHOD_VERSION = 1
+
+GEOMETRIES = ("auto", "ground", "multiview")
+
+#: A geometry has at most this many pixels unless its size is given.
+MAX_PIXELS = 120_000
+
+
+@dataclass(frozen=True)
+class Matching:
+    """How the inverse depth of a frame is found from its neighbours (see `multiview`)."""
+
+    baselines: tuple[float, ...] = (0.85, 1.7, 2.6)  # m driven to the neighbours, on each side
+    min_baseline: float = 0.25  # m; less shows no parallax
+    max_baseline: float = 6.0  # m
+    max_interval: float = 4.0  # s between a frame and its neighbour
+    nearest: float = 2.8  # m; nothing nearer is looked for, except ground
+    planes_per_pixel: float = 1.0  # planes per pixel that 0.5 m to the side moves the picture
+    small_step_penalty: int = 5  # of semi-global matching; a mismatched census bit costs 4
+    large_step_penalty: int = 200  # across an edge of the image less, by its contrast
+    edge_contrast: int = 60  # gray levels at which the large penalty is halved
+    prior_slope: float = 2.0  # per 16 planes away from the ground or the sky
+    prior_limit: float = 8.0
+    refinements: int = 2  # Gauss-Newton steps after matching
+    agreement: tuple[float, float] = (0.006, 0.03)  # 1/m and share by which frames may differ
+
+    def __post_init__(self) -> None:
+        if not self.baselines or min(self.baselines) <= 0:
+            raise ValueError(f"baselines are {self.baselines} m; each must be positive")
+        if self.nearest <= 0:
+            raise ValueError(f"nearest is {self.nearest} m; it must be positive")
+
+
+@dataclass(frozen=True)
+class MotionRefinement:
+    """How much the recorded motion between neighbouring frames may be corrected."""
+
+    features: int = 500  # corners followed from frame to frame
+    rotation_sigma: float = math.radians(0.2)  # rad, of the recorded motion
+    translation_sigma: float = 0.05  # m, of its direction
+    length_sigma: float = 0.01  # share of its length; larger errors count as outliers
+    keyframe_distance: float = 0.4  # m between frames whose motion is refined
+    min_tracks: int = 40  # fewer, and the recorded motion stays
+
+
+@dataclass(frozen=True)
+class BakeSettings:
+    """All settings of a bake.
+
+    Args:
+        size: (height, width) of the geometry.
+        geometry: "multiview" or "ground".
+    """
+
+    size: tuple[int, int]
+    geometry: str = "multiview"
+    matching: Matching = field(default_factory=Matching)
+    motion: MotionRefinement = field(default_factory=MotionRefinement)
+
+    def __post_init__(self) -> None:
+        if self.geometry not in ("ground", "multiview"):
+            raise GeometryError(
+                f"geometry is {self.geometry!r}; it must be one of {', '.join(GEOMETRIES)}"
+            )
+        height, width = self.size
+        if not (8 <= height <= 4096 and 8 <= width <= 4096):
+            raise GeometryError(
+                f"geometry size is {height}x{width}; each side must be 8 to 4096 pixels"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Settings as plain JSON values."""
+        values: dict[str, Any] = {"method_version": METHOD_VERSION, "geometry": self.geometry}
+        values["size"] = list(self.size)
+        if self.geometry == "multiview":
+            values["matching"] = _plain(dataclasses.asdict(self.matching))
+            values["motion"] = _plain(dataclasses.asdict(self.motion))
+        return values
+
+
+def default_size(recorded: tuple[int, int]) -> tuple[int, int]:
+    """The recorded (height, width) divided by the smallest whole number that makes it small."""
+    divisor = 1
+    while recorded[0] // divisor * (recorded[1] // divisor) > MAX_PIXELS:
+        divisor += 1
+    return recorded[0] // divisor, recorded[1] // divisor
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}

@@ -1,0 +1,169 @@
+"""Baked geometry on disk: where it lies, how it is read, and whether it fits its trace.
+
+    <trace>/geometry/<camera>/
+        geometry.json       format "vista-geometry/1"; present only when all is there
+        inverse_depth.npy   uint16 (n, h, w), or (1, h, w) where every frame has the same
+        confidence.npy      uint8, of the same shape
+        poses.npy           float64 (n, 4, 4), T_world_camera with refined differences
+
+A trace that cannot be written to keeps its geometry in the user's cache folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vista_sim.errors import GeometryError
+from vista_sim.traces.calibration import Lens
+from vista_sim.traces.trace import Trace
+
+FORMAT = "vista-geometry/1"
+INVERSE_DEPTH, CONFIDENCE, POSES, DESCRIPTION = (
+    "inverse_depth.npy",
+    "confidence.npy",
+    "poses.npy",
+    "geometry.json",
+)
+_REMEDY = "run 'vista-sim bake' on the trace to make it again"
+
+
+class GeometryStore:
+    """Inverse depth and confidence of every frame of one recorded camera, memory mapped.
+
+    Made by `GeometryStore.find`. Read only; processes share the pages. Pickling keeps the path.
+
+    Attributes:
+        path: its folder.
+        size: (h, w) of the geometry.
+        frame_count: n, as many as the recorded camera has.
+        lens: of the recorded camera at that size, with its distortion.
+        inverse_depth: uint16 (n, h, w), in steps of `scale`; 0 is infinitely far.
+        scale: 1/m per step.
+        confidence: uint8 (n, h, w); 0 is the ground plane or a guess, 255 is sure.
+        poses: float64 (n, 4, 4), T_world_camera; refined so that near frames fit each other
+            better than as recorded, while they may drift from the recording over long ways.
+        settings: what it was baked with.
+        report: what the bake found out.
+    """
+
+    def __init__(self, path: Path, lens: Lens, frame_count: int, identity: str | None) -> None:
+        self.path = path
+        self._arguments = (path, lens, frame_count, identity)
+        description = _read_description(path / DESCRIPTION)
+        if identity is not None and description["trace"] != identity:
+            raise GeometryError(
+                f"{path}: was baked from other poses, another calibration or another video than "
+                f"this trace has; {_REMEDY}"
+            )
+        self.size: tuple[int, int] = (int(description["size"][0]), int(description["size"][1]))
+        self.scale = float(description["scale"])
+        self.settings: dict[str, Any] = description["settings"]
+        self.report: dict[str, Any] = description["report"]
+        self.frame_count = frame_count
+        self.lens = lens.resized(self.size)
+        shape = (frame_count, *self.size)
+        self.inverse_depth = _open_array(path / INVERSE_DEPTH, np.dtype(np.uint16), shape)
+        self.confidence = _open_array(path / CONFIDENCE, np.dtype(np.uint8), shape)
+        self.poses = _open_array(path / POSES, np.dtype(np.float64), (frame_count, 4, 4))
+
+    @classmethod
+    def find(cls, trace: Trace, camera: str) -> GeometryStore | None:
+        """The baked geometry of a recorded camera; None if there is none, or none finished.
+
+        Raises:
+            GeometryError: there is one that is malformed or does not belong to the trace.
+        """
+        for path in (folder_in_trace(trace, camera), folder_in_cache(trace, camera)):
+            if (path / DESCRIPTION).exists():
+                recorded = trace.cameras[camera]
+                return cls(
+                    path, recorded.calibration.lens, recorded.frame_count, identify(trace, camera)
+                )
+        return None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return GeometryStore, self._arguments
+
+    def __repr__(self) -> str:
+        return f"GeometryStore({str(self.path)!r}, {self.frame_count} frames, size {self.size})"
+
+    def metric(self, index: int) -> NDArray[np.float32]:
+        """Inverse depth of one frame, float32 (h, w), 1/m."""
+        return np.asarray(self.inverse_depth[index], dtype=np.float32) * np.float32(self.scale)
+
+
+def folder_in_trace(trace: Trace, camera: str) -> Path:
+    """Where the geometry of a camera lies if the trace can be written to."""
+    return trace.root / "geometry" / camera
+
+
+def folder_in_cache(trace: Trace, camera: str) -> Path:
+    """Where it lies otherwise: the same for all copies of a trace."""
+    import platformdirs
+
+    cache = Path(platformdirs.user_cache_dir("vista_sim", appauthor=False))
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", trace.name)[:40]
+    return cache / "geometry" / f"{name}-{identify(trace, camera)[:16]}" / camera
+
+
+def identify(trace: Trace, camera: str) -> str:
+    """A hash of what a bake depends on: calibration, time stamps, ego motion, and the video.
+
+    Of the video it takes the size and both ends, which hold its index.
+    """
+    recorded = trace.cameras[camera]
+    digest = hashlib.sha256()
+    digest.update(json.dumps(recorded.calibration.to_json(), sort_keys=True).encode())
+    ego = trace.ego
+    for values in (recorded.t, ego.t, ego.position, ego.quaternion):
+        digest.update(np.ascontiguousarray(values, dtype=np.float64).tobytes())
+    with open(recorded.path, "rb") as video:
+        size = os.fstat(video.fileno()).st_size
+        digest.update(size.to_bytes(8, "little"))
+        digest.update(video.read(65536))
+        video.seek(max(0, size - 65536))
+        digest.update(video.read())
+    return digest.hexdigest()
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise GeometryError(f"{path}: cannot be read as JSON ({reason}); {_REMEDY}") from None
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        found = values.get("format") if isinstance(values, dict) else values
+        raise GeometryError(f"{path}: format is {found!r}; it must be {FORMAT!r}; {_REMEDY}")
+    size, scale = values.get("size"), values.get("scale")
+    sound = isinstance(size, list) and len(size) == 2 and all(isinstance(s, int) for s in size)
+    sound = sound and isinstance(scale, float) and 0 < scale < 1
+    sound = sound and isinstance(values.get("trace"), str)
+    sound = sound and all(isinstance(values.get(key), dict) for key in ("settings", "report"))
+    if not sound:
+        raise GeometryError(
+            f"{path}: size, scale, trace, settings or report is missing or malformed; {_REMEDY}"
+        )
+    return values
+
+
+def _open_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Map an array of the shape, or of one frame that stands for all."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        reason = " ".join(str(error).split())
+        raise GeometryError(f"{path}: cannot be read ({reason}); {_REMEDY}") from None
+    if array.dtype != dtype or array.shape not in (shape, (1, *shape[1:])):
+        raise GeometryError(
+            f"{path}: holds {array.dtype} {array.shape}; it must be {dtype} {shape}; {_REMEDY}"
+        )
+    return np.broadcast_to(array, shape, subok=True)
