@@ -62,9 +62,7 @@ def test_a_lens_projects_as_opencv_does(lens):
     pixels = lens.project(points)
     np.testing.assert_allclose(pixels, expected.reshape(-1, 2), atol=1e-6)
     rays = lens.unproject(pixels)
-    np.testing.assert_allclose(
-        rays[:, :2] / rays[:, 2:], points[:, :2] / points[:, 2:], atol=1e-6
-    )
+    np.testing.assert_allclose(rays[:, :2] / rays[:, 2:], points[:, :2] / points[:, 2:], atol=1e-6)
 
 
 def test_a_resized_lens_sees_the_same_directions():
@@ -202,9 +200,7 @@ def test_numba_agrees_with_the_reference(lens, offset):
         view = cv2.remap(image, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         source = np.where(seen, np.uint8(0), np.uint8(UNSEEN))
         other = seen | holes_of(SIZE)
-        left = kernels.patch(
-            255 - image, map_u, map_v, other, depth, 1, view, source, depth
-        )
+        left = kernels.patch(255 - image, map_u, map_v, other, depth, 1, view, source, depth)
         assert left == (source == UNSEEN).sum()
         kernels.inpaint(view, source, depth)
         results.append((view, source, depth))

@@ -25,7 +25,7 @@ from vista_sim.sensors.warp import (
 )
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
-from vista_sim.transforms import inverse, planar_pose
+from vista_sim.transforms import Matrix, inverse, planar_pose
 
 BACKENDS = {"numpy": "vista_sim.sensors.reference", "numba": "vista_sim.sensors.numba_cpu"}
 
@@ -149,7 +149,8 @@ class Camera:
         T_world_view = self.trace.pose(t) @ _offset_pose(offset) @ self.T_vehicle_camera
         main = self._main_frame(t)
         frame = self._frames[main]
-        unseen = self._locate(frame, T_world_view, crack_passes=2)
+        T_view_main = inverse(T_world_view) @ self._frames.poses[main]
+        unseen = self._locate(frame, T_view_main, crack_passes=2)
         image: NDArray[np.uint8] = cv2.remap(
             frame.image,
             self._map_u,
@@ -163,7 +164,8 @@ class Camera:
             if unseen <= self.synthesis.min_unseen * source.size:
                 break
             frame = self._frames[index]
-            self._locate(frame, T_world_view, crack_passes=1)
+            T_view_other = T_view_main @ self._frames.relative_pose(main, index)
+            self._locate(frame, T_view_other, crack_passes=1)
             unseen = self._kernels.patch(
                 frame.image,
                 self._map_u,
@@ -179,9 +181,7 @@ class Camera:
             self._kernels.inpaint(image, source, inverse_depth)
         return View(image, source, inverse_depth)
 
-    def _locate(
-        self, frame: SourceFrame, T_world_view: NDArray[np.float64], crack_passes: int
-    ) -> int:
+    def _locate(self, frame: SourceFrame, T_view_frame: Matrix, crack_passes: int) -> int:
         """Find the pixels of the view in a frame: fills `_map_u`, `_map_v`, `_seen`, `_depth`.
 
         Where cracks cross, the first pass leaves a pixel without neighbours to a second one.
@@ -189,7 +189,6 @@ class Camera:
         Returns:
             How many pixels the frame did not see.
         """
-        T_view_frame = inverse(T_world_view) @ frame.T_world_camera
         forth = T_view_frame.astype(np.float32)
         back = inverse(T_view_frame).astype(np.float32)
         kernels = self._kernels

@@ -17,6 +17,7 @@ from vista_sim.sensors.warp import SAME_SURFACE, SourceFrame
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
 from vista_sim.traces.video import RecordedCamera
+from vista_sim.transforms import Matrix, inverse
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +35,7 @@ class FrameCache:
     Safe to use from several threads.
     """
 
-    def __init__(
-        self, trace: Trace, name: str, size: tuple[int, int], capacity_bytes: int
-    ) -> None:
+    def __init__(self, trace: Trace, name: str, size: tuple[int, int], capacity_bytes: int) -> None:
         self.camera = trace.cameras[name]
         self.lens: Lens = self.camera.calibration.lens.resized(size)
         self.size = size
@@ -50,6 +49,8 @@ class FrameCache:
         self.poses = np.full((len(self.times), 4, 4), np.nan)  # T_world_camera
         for i in inside:
             self.poses[i] = trace.pose(float(self.times[i])) @ mount
+        # Between near frames, baking may have found better poses than the recorded ones.
+        self._fitted_poses = self.poses
         self._store = GeometryStore.find(trace, name)
         if self._store is None:
             logger.warning(
@@ -60,8 +61,10 @@ class FrameCache:
                 trace.root,
             )
             ground = ground_inverse_depth(self.lens, mount)
-            self._ground_codes = np.round(np.minimum(ground, 1.0) / _GROUND_SCALE)
-            self._ground_codes = self._ground_codes.astype(np.uint16)
+            codes = np.round(np.minimum(ground, 1.0) / _GROUND_SCALE)
+            self._ground_codes = codes.astype(np.uint16)
+        else:
+            self._fitted_poses = np.asarray(self._store.poses)
         frame_bytes = size[0] * size[1] * 5
         self.capacity = max(3, int(capacity_bytes) // frame_bytes)
         self._frames: OrderedDict[int, SourceFrame] = OrderedDict()
@@ -80,6 +83,10 @@ class FrameCache:
                 self._frames.popitem(last=False)
         return frame
 
+    def relative_pose(self, a: int, b: int) -> Matrix:
+        """T_a_b between the camera's poses at two near frames."""
+        return inverse(self._fitted_poses[a]) @ self._fitted_poses[b]
+
     def _load(self, index: int) -> SourceFrame:
         image = self.camera.frame(index)
         if image.shape[:2] != self.size:
@@ -91,12 +98,10 @@ class FrameCache:
         else:
             codes = resize_inverse_depth(self._store.inverse_depth[index], self.size)
             scale = float(self._store.scale)
-        return SourceFrame(np.ascontiguousarray(image), codes, scale, self.poses[index])
+        return SourceFrame(np.ascontiguousarray(image), codes, scale)
 
 
-def resize_inverse_depth(
-    codes: NDArray[np.uint16], size: tuple[int, int]
-) -> NDArray[np.uint16]:
+def resize_inverse_depth(codes: NDArray[np.uint16], size: tuple[int, int]) -> NDArray[np.uint16]:
     """Inverse depth at another size: linear on a surface, the nearest value across an edge."""
     if codes.shape == size:
         return np.array(codes)

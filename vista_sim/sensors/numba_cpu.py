@@ -13,7 +13,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from vista_sim.sensors.warp import EMPTY, INPAINTED, MIN_DEPTH_RATIO, SAME_DEPTH, SAME_SURFACE, UNSEEN
+from vista_sim.sensors.warp import (
+    EMPTY,
+    INPAINTED,
+    MIN_DEPTH_RATIO,
+    SAME_DEPTH,
+    SAME_SURFACE,
+    UNSEEN,
+)
 
 # No `nnan`: rays of pixels that must not be used are NaN and have to stay so.
 _FAST = {"reassoc", "contract", "arcp", "nsz"}
@@ -36,9 +43,7 @@ def _project(lens: Any, x: Any, y: Any) -> Any:
         r = math.sqrt(x * x + y * y)
         theta = math.atan(r)
         t2 = theta * theta
-        bent = theta * (
-            _F(1.0) + t2 * (lens[5] + t2 * (lens[6] + t2 * (lens[7] + t2 * lens[8])))
-        )
+        bent = theta * (_F(1.0) + t2 * (lens[5] + t2 * (lens[6] + t2 * (lens[7] + t2 * lens[8]))))
         scale = bent / r if r > _F(1e-9) else _F(1.0)
         x, y = x * scale, y * scale
     return lens[1] * x + lens[3], lens[2] * y + lens[4]
@@ -95,9 +100,7 @@ def splat(
             row_v[u] = fy * ((r10 * x + r11 * y + r12 + t1 * w) * inv) + cy
         if not ideal:
             for u in range(width):
-                row_u[u], row_v[u] = _project(
-                    lens, (row_u[u] - cx) / fx, (row_v[u] - cy) / fy
-                )
+                row_u[u], row_v[u] = _project(lens, (row_u[u] - cx) / fx, (row_v[u] - cy) / fy)
         for u in range(width):
             pu, pv, z = row_u[u], row_v[u], row_z[u]
             # Whole numbers kept as floats: they are exact, and conversions do not vectorize.

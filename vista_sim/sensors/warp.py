@@ -50,13 +50,11 @@ class SourceFrame:
     """A recorded frame at working size, with its inverse depth.
 
     image: uint8 (h, w, 3). codes: uint16 (h, w), inverse depth in steps of `scale` (1/m).
-    T_world_camera: pose of the camera when it was taken.
     """
 
     image: NDArray[np.uint8]
     codes: NDArray[np.uint16]
     scale: float
-    T_world_camera: NDArray[np.float64]
 
 
 def lens_parameters(lens: Lens) -> NDArray[np.float32]:
