@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from vista_sim.errors import TraceError
 from vista_sim.traces.importers.kitti_odometry import import_kitti_odometry
 from vista_sim.traces.trace import Trace
-from vista_sim.traces.writer import VideoWriter
+from vista_sim.traces.video import VideoWriter
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "kitti-odometry"
 FOCAL, CX, CY, BASELINE = 70.0, 29.5, 18.5, 0.54

@@ -10,7 +10,8 @@ from tiny import frame_of
 
 from vista_sim.errors import TraceError
 from vista_sim.traces.trace import Trace
-from vista_sim.traces.video import VideoWriter, read_index
+from vista_sim.traces.video import VideoWriter
+from vista_sim.traces.video_index import read_index
 
 PURE = [
     (255, 0, 0),

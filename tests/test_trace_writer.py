@@ -14,7 +14,7 @@ import pytest
 from tiny import START_NS, calibration, circle_motion, frame_of, write_tiny_trace
 
 from vista_sim.errors import TraceError
-from vista_sim.traces import writer as writer_module
+from vista_sim.traces import atomic
 from vista_sim.traces.calibration import Vehicle
 from vista_sim.traces.trace import Trace
 from vista_sim.traces.video import VideoWriter
@@ -48,8 +48,8 @@ def interrupt(*_args, **_kwargs):
         (pq, "write_table"),
         (VideoWriter, "write"),
         (VideoWriter, "close"),
-        (writer_module.tempfile, "mkdtemp"),
-        (writer_module.os, "replace"),
+        (atomic.os, "mkdir"),
+        (atomic.os, "replace"),
     ],
 )
 @pytest.mark.parametrize("failure", [no_space, no_space_in_av])

@@ -50,5 +50,5 @@ def write_tiny_trace(folder, *, frame_t=None, ego_t=None, speed=None, labels=(),
         for index, t in enumerate(frame_t):
             camera.write(frame_of(index), START_NS + round(t * 1e9))
         if labels:
-            writer.write_labels([Label(*label) for label in labels], START_NS)
+            writer.write_labels([Label(*label) for label in labels])
     return folder

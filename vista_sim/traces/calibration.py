@@ -51,7 +51,7 @@ class Vehicle:
             if name in values:
                 given[name] = _number(values[name], f"vehicle {name}")
         assumed = {n for n in names if n not in given}
-        assumed.update(n for n in values.get("assumed", ()) if n in names)
+        assumed.update(n for n in _list(values.get("assumed"), "assumed") if n in names)
         return cls(**given, assumed=tuple(sorted(assumed)))
 
     def to_json(self) -> dict[str, Any]:
@@ -229,7 +229,9 @@ class CameraCalibration:
                 raise TraceError(f"calibration field {name!r} is missing")
         k = _array(values["K"], (3, 3), "K")
         size = _array(values["size"], (2,), "size")
-        distortion = values.get("distortion") or ()
+        if k[0, 1] != 0 or k[1, 0] != 0 or tuple(k[2]) != (0, 0, 1):
+            raise TraceError("K must be fx 0 cx, 0 fy cy, 0 0 1 (pixels without skew)")
+        distortion = _list(values.get("distortion"), "distortion")
         lens = Lens(
             model=str(values["model"]),
             fx=float(k[0, 0]),
@@ -289,13 +291,24 @@ class LidarCalibration:
 def _number(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TraceError(f"{name} is {value!r}; it must be a number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise TraceError(f"{name} is too large a number") from None
+
+
+def _list(value: Any, name: str) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list | tuple):
+        raise TraceError(f"{name} is {value!r}; it must be a list")
+    return list(value)
 
 
 def _array(value: Any, shape: tuple[int, ...], name: str) -> NDArray[np.float64]:
     try:
         array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TraceError(f"{name} must be numbers of shape {shape}") from None
     if array.shape != shape:
         raise TraceError(f"{name} has shape {array.shape}; it must be {shape}")
@@ -307,6 +320,8 @@ def _array(value: Any, shape: tuple[int, ...], name: str) -> NDArray[np.float64]
 def _rigid(value: ArrayLike, name: str) -> NDArray[np.float64]:
     pose = _array(value, (4, 4), name)
     rotation = pose[:3, :3]
+    if np.abs(rotation).max() > 1.001:
+        raise TraceError(f"{name} is not a rigid transform (rotation and translation)")
     orthonormal = np.abs(rotation @ rotation.T - np.eye(3)).max() < 1e-4
     if not orthonormal or np.linalg.det(rotation) < 0 or not np.allclose(pose[3], (0, 0, 0, 1)):
         raise TraceError(f"{name} is not a rigid transform (rotation and translation)")

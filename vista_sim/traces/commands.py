@@ -74,7 +74,7 @@ def kitti_odometry(
     from vista_sim.traces.importers.kitti_odometry import import_kitti_odometry
 
     console = Console(stderr=True)
-    with Progress(console=console, transient=True) as bar:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"importing sequence {sequence}", total=None)
         made = import_kitti_odometry(
             src,

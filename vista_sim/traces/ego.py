@@ -118,14 +118,16 @@ def check_ego(path: Path, columns: dict[str, Array]) -> None:
         raise TraceError(f"{path}: has {len(t_ns)} rows; at least 2 are needed")
     check_times(path, t_ns)
     check_span(path, t_ns)
-    norm = np.sqrt(sum(columns[name] ** 2 for name in QUATERNION))
+    with np.errstate(over="ignore"):  # an absurd value becomes infinite and is refused below
+        norm = np.sqrt(sum(columns[name] ** 2 for name in QUATERNION))
     _refuse(path, np.abs(norm - 1) > 1e-2, norm, "quaternion has length {:.4g}; it must be 1")
     speed, rate = np.abs(columns["speed"]), np.abs(columns["yaw_rate"])
     _refuse(path, speed > MAX_SPEED, speed, "speed is {:.4g}; it must be in m/s")
     _refuse(path, rate > MAX_YAW_RATE, rate, "yaw_rate is {:.4g}; it must be in rad/s")
     t = (t_ns - t_ns[0]) * 1e-9
     position = np.stack([columns[name] for name in POSITION], axis=1)
-    step = np.linalg.norm(np.diff(position, axis=0), axis=1)
+    with np.errstate(over="ignore"):
+        step = np.linalg.norm(np.diff(position, axis=0), axis=1)
     jump = np.concatenate([[0.0], np.where(step > 2.0, step / np.diff(t), 0.0)])
     text = "position jumps at {:.4g} m/s; positions must be in m, t_ns in nanoseconds"
     _refuse(path, jump > MAX_JUMP_SPEED, jump, text)

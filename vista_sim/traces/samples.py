@@ -18,7 +18,7 @@ def sample_trace(name: str = "proving-ground") -> Path:
         TraceError: there is no such sample.
     """
     package = Path(__file__).resolve().parents[1]
-    homes = (package.parent / "assets", package / "assets")
+    homes = (package / "assets", package.parent / "assets")  # a wheel, a clone
     for home in homes:
         if (home / name / "trace.json").is_file() and Path(name).name == name:
             return home / name

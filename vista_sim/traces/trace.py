@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
+from vista_sim.traces.annotations import read_labels, read_road, read_tracks
 from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Vehicle
 from vista_sim.traces.ego import read_ego
 from vista_sim.traces.lidar import RecordedLidar, open_lidar
@@ -35,7 +36,8 @@ from vista_sim.traces.sections import (
     subtract,
 )
 from vista_sim.traces.tables import Array, check_span, check_times, one_line, read_table
-from vista_sim.traces.video import RecordedCamera, read_index
+from vista_sim.traces.video import RecordedCamera
+from vista_sim.traces.video_index import read_index
 from vista_sim.transforms import Matrix
 
 __all__ = ["Label", "Section", "Trace", "check_sensor_name", "read_trace_json"]
@@ -62,6 +64,8 @@ class Trace:
         ego: motion of the car, row by row.
         cameras, lidars: sensors by name.
         labels: marked stretches of time.
+        road: s, left, right (n,): distance from the path to the road's edges, m; empty if
+            not recorded.
         extra: keys of trace.json beyond the format's own.
     """
 
@@ -98,8 +102,8 @@ class Trace:
                 lidars[name] = open_lidar(self.root / f"{name}.parquet", name, mount, self.start_ns)
         self.cameras: Mapping[str, RecordedCamera] = MappingProxyType(cameras)
         self.lidars: Mapping[str, RecordedLidar] = MappingProxyType(lidars)
-        self.labels = _read_labels(self.root / "labels.parquet", self.start_ns)
-        self.road = _read_road(self.root / "road.parquet")
+        self.labels = read_labels(self.root / "labels.parquet", self.start_ns)
+        self.road = read_road(self.root / "road.parquet")
 
     @classmethod
     def open(cls, path: str | os.PathLike[str] | Trace) -> Trace:
@@ -203,23 +207,8 @@ class Trace:
         )
 
     def tracks(self) -> dict[str, Array]:
-        """tracks.parquet as columns, empty if there is none.
-
-        Returns:
-            t (n,) s; track_id (n,); category (n,) str; pose (n, 7): x y z qx qy qz qw in the
-            world frame; size (n, 3): length, width, height, m.
-        """
-        path = self.root / "tracks.parquet"
-        if not path.exists():
-            return {}
-        kinds = {"t_ns": "int", "track_id": "int", "category": "str"}
-        columns = read_table(path, kinds | {"pose": "vector", "size": "vector"})
-        check_times(path, columns["t_ns"], strict=False)
-        for name, width in (("pose", 7), ("size", 3)):
-            if len(columns[name]) and columns[name].shape[1] != width:
-                raise TraceError(f"{path}: column {name!r} must hold {width} numbers a row")
-        columns["t"] = (columns.pop("t_ns") - self.start_ns) * 1e-9
-        return columns
+        """Other road users, empty if not recorded (see `annotations.read_tracks`)."""
+        return read_tracks(self.root / "tracks.parquet", self.start_ns)
 
 
 def read_trace_json(root: Path) -> dict[str, Any]:
@@ -308,29 +297,3 @@ def _open_camera(
 
 def _plain_file(root: Path, name: object) -> bool:
     return isinstance(name, str) and Path(name).name == name and (root / name).is_file()
-
-
-def _read_labels(path: Path, start_ns: int) -> tuple[Label, ...]:
-    if not path.exists():
-        return ()
-    kinds = {"start_ns": "int", "end_ns": "int", "key": "str", "value": "str"}
-    columns = read_table(path, kinds)
-    if (columns["end_ns"] < columns["start_ns"]).any():
-        row = int(np.flatnonzero(columns["end_ns"] < columns["start_ns"])[0])
-        raise TraceError(f"{path}: row {row}: the label ends before it starts")
-    rows = zip(*(columns[name] for name in kinds), strict=True)
-    return tuple(
-        Label((int(a) - start_ns) * 1e-9, (int(b) - start_ns) * 1e-9, str(key), str(value))
-        for a, b, key, value in rows
-    )
-
-
-def _read_road(path: Path) -> dict[str, Array]:
-    """road.parquet as columns s, left, right (n,), m; empty if there is none."""
-    if not path.exists():
-        return {}
-    columns = read_table(path, {"s": "float", "left": "float", "right": "float"})
-    if (np.diff(columns["s"]) <= 0).any():
-        row = int(np.flatnonzero(np.diff(columns["s"]) <= 0)[0]) + 1
-        raise TraceError(f"{path}: row {row}: s must increase")
-    return columns

@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
 from vista_sim.traces.calibration import CameraCalibration
-from vista_sim.traces.tables import one_line
+from vista_sim.traces.video_index import reason_of
 
 Image = NDArray[np.uint8]
 
 _BT709 = 1  # both SWS_CS_ITU709 and AVCOL_SPC/PRI/TRC_BT709
 _LIMITED, _FULL = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG
+#: Pixels of a frame beyond which 9 % more bytes are worth half the decoding time.
+_LARGE = 1 << 18
 _TO_YUV = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 _TO_RGB = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
@@ -71,9 +73,14 @@ class VideoWriter:
         context = stream.codec_context
         context.max_b_frames = 0
         context.thread_count = 1
-        context.options = {"crf": f"{crf:g}", "preset": preset}
+        tunes = []
+        if self.size[0] * self.size[1] > _LARGE:
+            tunes.append("fastdecode")
         if fragmented:  # without frames held back by the encoder
-            context.options |= {"tune": "zerolatency"}
+            tunes.append("zerolatency")
+        context.options = {"crf": f"{crf:g}", "preset": preset}
+        if tunes:
+            context.options |= {"tune": ",".join(tunes)}
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED
         self._stream = stream
@@ -240,7 +247,7 @@ class RecordedCamera:
                 return reader.rgb(frame, self.calibration.lens.size)
             reason = "the video holds no such frame"
         except (av.FFmpegError, OSError, ValueError) as error:
-            reason = _reason(error)
+            reason = reason_of(error)
         self._local.reader = None
         raise TraceError(f"{self.path}: frame {index} cannot be decoded ({reason})")
 
@@ -263,81 +270,3 @@ class RecordedCamera:
         if reader is None or reader.pid != os.getpid():
             reader = self._local.reader = _Reader(self.path)
         return reader
-
-
-def read_index(path: Path, size: tuple[int, int]) -> NDArray[np.int64]:
-    """Check a video by its index, without decoding.
-
-    Args:
-        path: the MP4.
-        size: (height, width) that the calibration gives.
-
-    Returns:
-        Presentation time stamps (n,) of the frames, in the container's units.
-
-    Raises:
-        TraceError: missing, not a video, cut off, of another size, or with frames that are
-            not key frames.
-    """
-    try:
-        bytes_present = path.stat().st_size
-        container: Any = av.open(str(path))
-    except FileNotFoundError:
-        raise TraceError(f"{path}: not found") from None
-    except (av.FFmpegError, OSError, ValueError) as error:
-        boxes = _top_boxes(path)
-        if boxes[:1] == ["ftyp"] and "moov" not in boxes:
-            reason = "the file is cut off: its index, the moov box, is missing"
-        else:
-            reason = f"not an MP4: {_reason(error)}"
-        raise TraceError(f"{path}: no frame can be read ({reason})") from None
-    with container:
-        if not container.streams.video:
-            raise TraceError(f"{path}: holds no video stream")
-        stream = container.streams.video[0]
-        # Entries point into the container's memory: copy them while it is open.
-        entries = [(e.timestamp, e.pos + e.size, e.is_keyframe) for e in stream.index_entries]
-        shape = (stream.codec_context.height, stream.codec_context.width)
-    if not entries:
-        raise TraceError(f"{path}: holds no frames")
-    lost = np.flatnonzero(np.array([end for _, end, _ in entries]) > bytes_present)
-    if len(lost):
-        first = int(lost[0])
-        last = f"the last readable frame is {first - 1}" if first else "no frame is readable"
-        raise TraceError(f"{path}: cut off after {bytes_present} bytes; {last} of {len(entries)}")
-    padded = tuple(n + n % 2 for n in size)
-    if shape not in (size, padded):
-        raise TraceError(f"{path}: frames are {shape}, the calibration says {size} (height, width)")
-    for index, (_, _, is_key) in enumerate(entries):
-        if not is_key:
-            raise TraceError(f"{path}: frame {index} is not a key frame; every frame must be one")
-    return np.array([timestamp for timestamp, _, _ in entries], dtype=np.int64)
-
-
-def _top_boxes(path: Path) -> list[str]:
-    """Types of the whole boxes at the top of an MP4 (ISO 14496-12, 4.2), as far as they go."""
-    found: list[str] = []
-    try:
-        end = path.stat().st_size
-        with path.open("rb") as file:
-            at = 0
-            while at + 8 <= end and len(found) < 64:
-                file.seek(at)
-                header = file.read(16)
-                size = int.from_bytes(header[:4], "big")
-                if size == 1:
-                    size = int.from_bytes(header[8:16], "big")
-                if size == 0:
-                    size = end - at
-                if size < 8 or at + size > end:
-                    break
-                found.append(header[4:8].decode("latin-1"))
-                at += size
-    except OSError:
-        return found
-    return found
-
-
-def _reason(error: BaseException) -> str:
-    """An error's text without FFmpeg's number and the file name, which the message has."""
-    return getattr(error, "strerror", None) or one_line(error)

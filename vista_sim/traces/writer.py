@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,10 +15,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.errors import TraceError
+from vista_sim.traces.atomic import (
+    FULL_TEXT,
+    check_destination,
+    is_full_disk,
+    make_sibling,
+    replace_folder,
+    write_errors_name,
+)
 from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Vehicle
 from vista_sim.traces.ego import OPTIONAL, POSITION, QUATERNION, check_ego
 from vista_sim.traces.sections import Label
-from vista_sim.traces.tables import check_times, one_line, require_same_length, write_table
+from vista_sim.traces.tables import check_times, require_same_length, write_table
 from vista_sim.traces.trace import FORMAT, KNOWN_KEYS, VERSION, Trace, check_sensor_name
 from vista_sim.traces.video import VideoWriter
 from vista_sim.transforms import (
@@ -29,8 +35,6 @@ from vista_sim.transforms import (
     planar_pose,
     quaternion_from_matrix,
 )
-
-_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class CameraWriter:
@@ -101,6 +105,8 @@ class TraceWriter:
         self._cameras: dict[str, CameraWriter] = {}
         self._folder: Path | None = None
         self._made: list[Path] = []
+        self._labels: tuple[Label, ...] = ()
+        self._start_ns = 0
 
     def __enter__(self) -> Self:
         check_destination(self.destination, self.overwrite)
@@ -109,9 +115,7 @@ class TraceWriter:
         try:
             with write_errors_name(self.destination):
                 parent.mkdir(parents=True, exist_ok=True)
-                prefix = f".{self.destination.name}.part-"
-                self._folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-                self._folder.chmod(0o777 & ~_umask())
+                self._folder = make_sibling(self.destination)
         except BaseException:
             self._remove_made_parents()
             raise
@@ -138,7 +142,7 @@ class TraceWriter:
                 self._folder = None
                 self._remove_made_parents()
         if error is not None and is_full_disk(error):
-            raise TraceError(f"{self.destination}: {_FULL_TEXT}") from error
+            raise TraceError(f"{self.destination}: {FULL_TEXT}") from error
         if isinstance(error, TraceError):  # name the place the user knows
             raise TraceError(str(error).replace(folder, str(self.destination))) from error
 
@@ -226,6 +230,7 @@ class TraceWriter:
                 row = int(np.flatnonzero(~np.isfinite(values))[0])
                 raise TraceError(f"{path}: row {row}: {name} is {values[row]}; it must be finite")
         check_ego(path, columns)
+        self._start_ns = int(columns["t_ns"][0])
         self._write("ego.parquet", columns)
 
     def write_road(self, s: ArrayLike, left: ArrayLike, right: ArrayLike) -> None:
@@ -233,14 +238,9 @@ class TraceWriter:
         values = {"s": s, "left": left, "right": right}
         self._write("road.parquet", {k: np.asarray(v, dtype=np.float64) for k, v in values.items()})
 
-    def write_labels(self, labels: Sequence[Label], start_ns: int = 0) -> None:
-        """Write labels; their times are seconds after start_ns, the time of the first ego row."""
-        times = np.array([[x.start, x.end] for x in labels], dtype=np.float64).reshape(-1, 2)
-        t_ns = np.round(times * 1e9).astype(np.int64) + start_ns
-        columns: dict[str, Any] = {"start_ns": t_ns[:, 0], "end_ns": t_ns[:, 1]}
-        columns["key"] = np.array([x.key for x in labels], dtype=object)
-        columns["value"] = np.array([x.value for x in labels], dtype=object)
-        self._write("labels.parquet", columns)
+    def write_labels(self, labels: Sequence[Label]) -> None:
+        """Write labels; their times are seconds after the first ego row."""
+        self._labels = tuple(labels)
 
     def write_tracks(
         self,
@@ -266,7 +266,17 @@ class TraceWriter:
         with write_errors_name(path):
             write_table(path, columns)
 
+    def _finish_labels(self) -> None:
+        times = np.array([[x.start, x.end] for x in self._labels], dtype=np.float64)
+        t_ns = np.round(times * 1e9).astype(np.int64) + self._start_ns
+        columns: dict[str, Any] = {"start_ns": t_ns[:, 0], "end_ns": t_ns[:, 1]}
+        columns["key"] = np.array([x.key for x in self._labels], dtype=object)
+        columns["value"] = np.array([x.value for x in self._labels], dtype=object)
+        self._write("labels.parquet", columns)
+
     def _finish(self) -> None:
+        if self._labels:
+            self._finish_labels()
         for name, camera in self._cameras.items():
             if not camera.t_ns:
                 raise TraceError(f"{self.destination}: camera {name!r} got no frame")
@@ -280,65 +290,6 @@ class TraceWriter:
         Trace.open(self.folder).close()
         replace_folder(self.folder, self.destination)
         self._folder = None
-
-
-def check_destination(destination: Path, overwrite: bool) -> None:
-    """Raise TraceError if a trace may not be written there."""
-    if not destination.exists() and not destination.is_symlink():
-        return
-    if not destination.is_dir():
-        raise TraceError(f"{destination}: is there already and is no folder")
-    if not any(destination.iterdir()):
-        return
-    if not overwrite:
-        raise TraceError(f"{destination}: is there already; choose another name or overwrite it")
-    if not (destination / "trace.json").is_file():
-        raise TraceError(f"{destination}: holds no trace (no trace.json), so it is not overwritten")
-
-
-def replace_folder(new: Path, destination: Path) -> None:
-    """Rename a folder to its destination; what was there goes only after that."""
-    old: Path | None = None
-    if destination.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{destination.name}.old-", dir=destination.parent))
-        os.replace(destination, old)
-    try:
-        os.replace(new, destination)
-    except OSError:
-        if old is not None:
-            os.replace(old, destination)
-        raise
-    if old is not None:
-        shutil.rmtree(old, ignore_errors=True)
-
-
-_FULL_TEXT = "no space left on the device; nothing was kept"
-
-
-def is_full_disk(error: BaseException) -> bool:
-    """Whether an error of Python, PyAV or PyArrow means that nothing more can be written."""
-    text = str(error)
-    return getattr(error, "errno", None) in _FULL_DISK or (
-        isinstance(error, OSError) and "No space left on device" in text
-    )
-
-
-@contextmanager
-def write_errors_name(path: Path) -> Iterator[None]:
-    """Turn an error of writing a file into a TraceError of one line that names it."""
-    try:
-        yield
-    except TraceError:
-        raise
-    except OSError as error:
-        text = _FULL_TEXT if is_full_disk(error) else f"cannot be written ({one_line(error)})"
-        raise TraceError(f"{path}: {text}") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def level_to_first_pose(

@@ -27,9 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
+from vista_sim.traces.atomic import check_destination
 from vista_sim.traces.calibration import CameraCalibration, Lens, Vehicle
 from vista_sim.traces.smoothing import local_fit
-from vista_sim.traces.writer import TraceWriter, check_destination, level_to_first_pose
+from vista_sim.traces.writer import TraceWriter, level_to_first_pose
 from vista_sim.transforms import Matrix, camera_mount, inverse, quaternion_from_matrix
 
 Floats = NDArray[np.float64]

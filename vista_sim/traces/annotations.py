@@ -1,0 +1,62 @@
+"""Optional tables of a trace: labels, road width, and tracks of other road users."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from vista_sim.errors import TraceError
+from vista_sim.traces.sections import Label
+from vista_sim.traces.tables import Array, check_times, read_table
+
+
+def read_labels(path: Path, start_ns: int) -> tuple[Label, ...]:
+    """Read labels.parquet; none if there is no such file. Raises TraceError."""
+    if not path.exists():
+        return ()
+    kinds = {"start_ns": "int", "end_ns": "int", "key": "str", "value": "str"}
+    columns = read_table(path, kinds)
+    if (columns["end_ns"] < columns["start_ns"]).any():
+        row = int(np.flatnonzero(columns["end_ns"] < columns["start_ns"])[0])
+        raise TraceError(f"{path}: row {row}: the label ends before it starts")
+    rows = zip(*(columns[name] for name in kinds), strict=True)
+    return tuple(
+        Label((int(a) - start_ns) * 1e-9, (int(b) - start_ns) * 1e-9, str(key), str(value))
+        for a, b, key, value in rows
+    )
+
+
+def read_road(path: Path) -> dict[str, Array]:
+    """Read road.parquet; empty if there is no such file. Raises TraceError.
+
+    Returns:
+        s, left, right (n,): arc length, increasing, and distances from the path to the
+        road's edges, m.
+    """
+    if not path.exists():
+        return {}
+    columns = read_table(path, {"s": "float", "left": "float", "right": "float"})
+    if (np.diff(columns["s"]) <= 0).any():
+        row = int(np.flatnonzero(np.diff(columns["s"]) <= 0)[0]) + 1
+        raise TraceError(f"{path}: row {row}: s must increase")
+    return columns
+
+
+def read_tracks(path: Path, start_ns: int) -> dict[str, Array]:
+    """Read tracks.parquet; empty if there is no such file. Raises TraceError.
+
+    Returns:
+        t (n,) s; track_id (n,); category (n,) str; pose (n, 7): x y z qx qy qz qw in the
+        world frame; size (n, 3): length, width, height, m.
+    """
+    if not path.exists():
+        return {}
+    kinds = {"t_ns": "int", "track_id": "int", "category": "str"}
+    columns = read_table(path, kinds | {"pose": "vector", "size": "vector"})
+    check_times(path, columns["t_ns"], strict=False)
+    for name, width in (("pose", 7), ("size", 3)):
+        if len(columns[name]) and columns[name].shape[1] != width:
+            raise TraceError(f"{path}: column {name!r} must hold {width} numbers a row")
+    columns["t"] = (columns.pop("t_ns") - start_ns) * 1e-9
+    return columns
