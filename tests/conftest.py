@@ -70,23 +70,20 @@ def write_straight(folder, speed_of_time, seconds=30.0):
     return t, speed, x
 
 
-@pytest.fixture(scope="session")
-def road_trace(tmp_path_factory) -> Path:
-    """A drive at 8 m/s over flat ground: straights and circles, 180 m, 22.5 s, camera at 10 Hz."""
-    folder = tmp_path_factory.mktemp("traces") / "road"
+def write_road(folder, fov=1.2, size=(48, 96), camera="front") -> Path:
+    """A drive along `ROAD_PIECES` over flat ground, with a camera at 10 Hz."""
     length = sum(piece[0] for piece in ROAD_PIECES)
     t = np.arange(0, length / ROAD_SPEED + 1e-9, 0.02)
     poses = np.array([road_pose(ROAD_SPEED * v) for v in t])
     matrices = np.array([planar_pose(*pose) for pose in poses])
-    lens = Lens.from_fov((48, 96), 1.2)
+    lens = Lens.from_fov(size, fov)
     mount = camera_mount(1.5, 0.0, 1.4, pitch=0.08)
-    calibration = CameraCalibration(lens, mount)
     with TraceWriter(
         folder, name="road", licence="MIT", source="computed by a test", vehicle=Vehicle()
     ) as writer:
-        camera = writer.add_camera("front", calibration, 10.0)
+        video = writer.add_camera(camera, CameraCalibration(lens, mount), 10.0)
         for i in range(0, len(t), 5):
-            camera.write(view_of_ground(lens, matrices[i] @ mount), round(t[i] * 1e9))
+            video.write(view_of_ground(lens, matrices[i] @ mount), round(t[i] * 1e9))
         writer.write_ego(
             np.round(t * 1e9).astype(np.int64),
             np.column_stack([poses[:, :2], np.zeros(len(t))]),
@@ -100,6 +97,6 @@ def road_trace(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_trace(tmp_path_factory) -> Path:
-    """Three seconds around a circle, 31 frames of 47 x 71 (see `tiny`). Copy it to change it."""
-    return write_tiny_trace(tmp_path_factory.mktemp("traces") / "tiny")
+def road_trace(tmp_path_factory) -> Path:
+    """A drive at 8 m/s over flat ground: straights and circles, 180 m, 22.5 s, camera at 10 Hz."""
+    return write_road(tmp_path_factory.mktemp("traces") / "road")

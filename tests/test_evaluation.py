@@ -7,7 +7,7 @@ import math
 import av
 import numpy as np
 import pytest
-from conftest import ROAD_PIECES
+from conftest import ROAD_PIECES, write_straight
 
 from vista_sim.cli import main
 from vista_sim.errors import PolicyError, RunError, WorldError
@@ -19,6 +19,7 @@ from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.evaluation.runs import columns, read_run
 from vista_sim.policies import Action, CameraSpec
 from vista_sim.tasks.lane_following import Endings
+from vista_sim.traces.trace import Trace
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +109,16 @@ def test_a_section_limits_what_is_driven(road_trace):
     assert report.metrics["distance_m"] == pytest.approx(39.2, abs=0.9)
 
 
+def test_every_section_is_driven(tmp_path):
+    write_straight(tmp_path / "t", lambda t: max(0.0, min(6.0, 2 * abs(t - 15.0) - 8.0)))
+    sections = Trace.open(tmp_path / "t").sections
+    report = evaluate("expert", tmp_path / "t", tmp_path / "run", recovery=False, video=False)
+    episodes = columns(read_run(tmp_path / "run").episodes)
+    assert episodes["start_s"] == pytest.approx([section.start_s for section in sections])
+    assert len(sections) == 2
+    assert report.metrics["share_without_intervention"] == 1.0
+
+
 def test_the_policys_camera_is_what_it_sees(road_trace):
     policy = Seeing()
     evaluate(policy, road_trace, recovery=FEW, section=(0.0, 8.0))
@@ -144,9 +155,10 @@ def test_the_run_holds_every_step_and_its_metrics_can_be_computed_again(road_tra
     steps, episodes = columns(run.steps), columns(run.episodes)
     looped = metrics.select(episodes, episodes["kind"] == "closed_loop")
     own = metrics.select(steps, np.isin(steps["episode"], looped["episode"]))
-    assert metrics.summarize(own, looped) == pytest.approx(dict(report.metrics))
-    for name in ("t", "s", "lateral", "heading_error", "x", "y", "yaw", "speed", "validity"):
+    assert metrics.summarize(own, looped) == pytest.approx(dict(report.metrics), nan_ok=True)
+    for name in ("t", "s", "lateral", "heading_error", "x", "y", "yaw", "speed"):
         assert np.isfinite(steps[name]).all(), name
+    assert np.isnan(steps["validity"]).all()  # who needs no camera sees nothing
     terms = sum(steps[name] for name in steps if name.startswith("reward_"))
     moved = steps["step"] > 0
     assert terms[moved] == pytest.approx(steps["reward"][moved])

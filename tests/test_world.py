@@ -5,10 +5,10 @@ import math
 
 import numpy as np
 import pytest
-from conftest import ROAD_SPEED, road_pose, view_of_ground, write_straight
+from conftest import ROAD_SPEED, road_pose, view_of_ground, write_road, write_straight
 
 from vista_sim.errors import TraceError, WorldError
-from vista_sim.policies import Action
+from vista_sim.policies import Action, CameraSpec
 from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
 from vista_sim.tasks.starts import CURVATURE_EDGES, Starts
 from vista_sim.transforms import planar_pose
@@ -360,3 +360,28 @@ def test_reward_terms_are_what_their_definitions_say(road_trace):
 def test_settings_that_cannot_be_are_refused(make):
     with pytest.raises(WorldError):
         make()
+
+
+def test_traces_of_different_rigs_share_one_camera(road_trace, tmp_path):
+    other = write_road(tmp_path / "other", fov=0.9, size=(40, 60), camera="dash")
+    world = World([road_trace, other, road_trace], cameras_kept=2)
+    spec = CameraSpec((48, 96))
+    first = world.cameras.camera(0, spec)
+    assert first.lens.fov == pytest.approx(1.2)
+    second = world.cameras.camera(1, spec)
+    assert (second.name, second.size) == ("dash", (48, 96))
+    assert second.lens.fov == pytest.approx(1.2)
+    assert world.cameras.camera(1, CameraSpec((48, 96), fov=0.7)).lens.fov == pytest.approx(0.7)
+    # Two are kept: the first one has gone and is made anew.
+    assert world.cameras.camera(1, spec) is second
+    assert world.cameras.camera(0, spec) is not first
+
+
+def test_the_recorded_camera_at_another_size_is_the_recorded_camera(road_trace):
+    world = World([road_trace, road_trace])
+    for trace in (0, 1):
+        lens = world.cameras.camera(trace, CameraSpec((24, 48))).lens
+        recorded = world.traces[trace].cameras["front"].calibration.lens.resized((24, 48))
+        assert (lens.fx, lens.fy, lens.cx, lens.cy) == pytest.approx(
+            (recorded.fx, recorded.fy, recorded.cx, recorded.cy)
+        )

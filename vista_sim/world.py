@@ -63,7 +63,7 @@ class World:
         exclude_labels: Sequence[str] = (),
         recorded_camera: str | None = None,
         backend: str = "numba",
-        cameras_kept: int = 8,
+        cameras_kept: int = 16,
         cache_bytes: int = 1024 * 2**20,
     ) -> None:
         if not (math.isfinite(dt) and 0 < dt <= 1):
@@ -147,7 +147,7 @@ class Car:
         tire_rate: mean rate of the tire angle over the last step, rad/s.
         ending: why the episode is over, None while it goes on.
         observations: by name; "camera" uint8 (height, width, 3), "speed" float32 (1,).
-        validity: share of the first camera's pixels that a recorded frame saw; 1 without.
+        validity: share of the first camera's pixels that a recorded frame saw; NaN without one.
         distance_to_recording: m from the recorded pose that the view is made from.
         view_seconds: wall time that the last step's views took, s.
     """
@@ -265,7 +265,7 @@ class Car:
         """Renew `observations`, `validity` and `distance_to_recording`."""
         speed = np.array([self._state.speed], dtype=np.float32)
         observations: dict[str, Any] = {}
-        self.validity = 1.0
+        self.validity = math.nan
         started = perf_counter()
         for name, spec in self._specs.items():
             image, valid = self.render(spec)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,18 +18,22 @@ if TYPE_CHECKING:
     from vista_sim.evaluation.evaluate import Report
     from vista_sim.evaluation.recovery import Recovery
 
-# Metric, heading, factor to the unit shown, digits.
+# Metric, what it is called, factor to the unit shown, digits.
 SHOWN = (
     ("crashes", "crashes", 1.0, 0),
-    ("crashes_per_km", "per km", 1.0, 2),
-    ("share_without_intervention", "by itself %", 100.0, 1),
-    ("mean_cross_track_error_m", "off path, mean m", 1.0, 2),
-    ("max_cross_track_error_m", "max m", 1.0, 2),
-    ("mean_heading_error_rad", "heading, mean deg", 180 / math.pi, 2),
-    ("steering_whiteness_rad_s", "whiteness deg/s", 180 / math.pi, 2),
-    ("peak_lateral_acceleration_m_s2", "peak lat. m/s²", 1.0, 1),
-    ("peak_lateral_jerk_m_s3", "jerk m/s³", 1.0, 1),
+    ("distance_m", "distance driven, m", 1.0, 0),
+    ("crashes_per_km", "crashes per km", 1.0, 2),
+    ("share_without_intervention", "driven by itself, %", 100.0, 1),
+    ("mean_cross_track_error_m", "cross-track error, mean, m", 1.0, 3),
+    ("max_cross_track_error_m", "cross-track error, max, m", 1.0, 2),
+    ("mean_heading_error_rad", "heading error, mean, deg", 180 / math.pi, 2),
+    ("max_heading_error_rad", "heading error, max, deg", 180 / math.pi, 2),
+    ("steering_whiteness_rad_s", "steering whiteness, deg/s", 180 / math.pi, 2),
+    ("peak_lateral_acceleration_m_s2", "lateral acceleration, peak, m/s²", 1.0, 2),
+    ("peak_lateral_jerk_m_s3", "lateral jerk, peak, m/s³", 1.0, 2),
+    ("mean_validity", "pixels really seen, %", 100.0, 1),
 )
+MAX_COLUMNS = 4  # traces shown beside each other
 
 
 def register(app: typer.Typer) -> None:
@@ -119,14 +124,17 @@ def print_report(report: Report, console: Console) -> None:
     from rich.table import Table
 
     table = Table(title=f"closed loop: {report.policy}", title_justify="left")
-    table.add_column("trace", overflow="fold")
-    for _, heading, _, _ in SHOWN:
-        table.add_column(heading, justify="right")
-    for trace in report.traces:
-        table.add_row(trace["name"], *_cells(trace))
-    if len(report.traces) > 1:
-        table.add_section()
-        table.add_row("all", *_cells(report.metrics))
+    table.add_column("")
+    columns: list[Mapping[str, Any]] = list(report.traces)
+    if len(columns) > MAX_COLUMNS:
+        columns = []
+    for trace in columns:
+        table.add_column(trace["name"], justify="right", overflow="fold")
+    if len(columns) != 1:
+        table.add_column(f"all {len(report.traces)}", justify="right")
+        columns.append(report.metrics)
+    for name, label, factor, digits in SHOWN:
+        table.add_row(label, *(_cell(column[name], factor, digits) for column in columns))
     console.print(table)
     if report.recovery is not None:
         _print_recovery(report.recovery, console)
@@ -134,12 +142,8 @@ def print_report(report: Report, console: Console) -> None:
         console.print(f"run: {report.out}", soft_wrap=True)
 
 
-def _cells(metrics: Any) -> list[str]:
-    cells = []
-    for name, _, factor, digits in SHOWN:
-        value = metrics[name]
-        cells.append("-" if math.isnan(value) else f"{factor * value:.{digits}f}")
-    return cells
+def _cell(value: float, factor: float, digits: int) -> str:
+    return "-" if math.isnan(value) else f"{factor * value:.{digits}f}"
 
 
 def _print_recovery(recovery: Recovery, console: Console) -> None:

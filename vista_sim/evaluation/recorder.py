@@ -105,7 +105,7 @@ class Recorder:
             "curvature": car.curvature,
             "action_curvature": None if action is None else action.curvature,
             "action_acceleration": None if action is None else action.acceleration,
-            "validity": car.validity,
+            "validity": None if math.isnan(car.validity) else car.validity,
             "distance_to_recording": car.distance_to_recording,
             "ending": car.ending,
         }

@@ -87,7 +87,7 @@ STEP_FIELDS: dict[str, pa.DataType] = {
             "curvature",
             "action_curvature",  # null in the row of a start
             "action_acceleration",  # null where the speed is as recorded
-            "validity",
+            "validity",  # null without a camera
             "distance_to_recording",
             "reward",
         ),

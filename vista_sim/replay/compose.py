@@ -203,6 +203,7 @@ def _car_outline(car: Car) -> NDArray[np.float64]:
 def _numbers(car: Car) -> list[tuple[str, str]]:
     """Labels and values to show."""
     steering = math.degrees(car.tire_angle)
+    seen = "-" if math.isnan(car.validity) else f"{100 * car.validity:.1f} %"
     return [
         ("speed", f"{car.speed:.1f} m/s"),
         ("lateral offset", f"{car.lateral:+.2f} m"),
@@ -210,6 +211,6 @@ def _numbers(car: Car) -> list[tuple[str, str]]:
         ("tire angle", f"{steering:+.1f} deg"),
         ("distance", f"{car.s:.0f} m"),
         ("time", f"{car.t:.1f} s"),
-        ("pixels seen", f"{100 * car.validity:.1f} %"),
+        ("pixels seen", seen),
         ("state", car.ending.replace("_", " ") if car.ending else "driving"),
     ]

@@ -29,7 +29,8 @@ class CameraPool:
             "front", "left", or first camera.
         backend: of the cameras.
         kept: how many cameras are kept at most.
-        cache_bytes: memory that the decoded frames of all cameras together may take.
+        cache_bytes: memory that the decoded frames of all cameras together may take, if no
+            more than `kept` or two a trace are used.
 
     Where a `CameraSpec` has no field of view, the camera is the recorded one at the new size,
     and the field of view is that of the first trace: a trace recorded through another lens
@@ -41,7 +42,7 @@ class CameraPool:
         traces: Sequence[Trace],
         recorded: str | None = None,
         backend: str = "numba",
-        kept: int = 8,
+        kept: int = 16,
         cache_bytes: int = 1024 * 2**20,
     ) -> None:
         if kept < 1:
@@ -97,7 +98,7 @@ class CameraPool:
             fov=fov,
             mount=spec.mount,
             backend=self.backend,
-            cache_bytes=self.cache_bytes // self.kept,
+            cache_bytes=self.cache_bytes // min(self.kept, 2 * len(self.traces)),
         )
 
 
