@@ -124,7 +124,7 @@ def test_a_car_that_never_moves_has_a_path_without_length():
     assert point.lateral == pytest.approx(0.0, abs=1e-6)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     share=st.floats(0, 1),
     lateral=st.floats(-8, 8),

@@ -150,7 +150,7 @@ class TracePath:
         s = start
         length = self.length
         px = py = dx = dy = 0.0
-        for _ in range(8):
+        for _ in range(12):
             inside = min(max(s, 0.0), length)
             px, py, dx, dy, ddx, ddy = self._evaluate(inside)
             ex, ey = x - px, y - py
@@ -160,8 +160,8 @@ class TracePath:
                 s = inside + along / math.sqrt(speed2)
                 break
             slope = speed2 - (ex * ddx + ey * ddy)
-            # Near the centre of a bend Newton's slope fails; a damped step still descends.
-            step = along / max(slope, 0.3 * speed2)
+            # At the centre of a bend Newton's slope vanishes; a damped step still descends.
+            step = along / (slope if slope > 0.05 * speed2 else 0.3 * speed2)
             s = inside + max(-SPACING, min(SPACING, step))
             if abs(step) < 1e-9:
                 break
