@@ -100,3 +100,9 @@ def write_road(folder, fov=1.2, size=(48, 96), camera="front") -> Path:
 def road_trace(tmp_path_factory) -> Path:
     """A drive at 8 m/s over flat ground: straights and circles, 180 m, 22.5 s, camera at 10 Hz."""
     return write_road(tmp_path_factory.mktemp("traces") / "road")
+
+
+@pytest.fixture(scope="session")
+def tiny_trace(tmp_path_factory) -> Path:
+    """Three seconds around a circle, 31 frames of 47 x 71 (see `tiny`). Copy it to change it."""
+    return write_tiny_trace(tmp_path_factory.mktemp("traces") / "tiny")
