@@ -211,6 +211,18 @@ def test_numba_agrees_with_the_reference(lens, offset):
     assert (np.abs(depth_a - depth_b) > 1e-4).mean() < 0.005
 
 
+@pytest.mark.parametrize("size", [(6, 8), (7, 9), (66, 101)])
+def test_numba_doubles_depth_as_the_reference_does(size):
+    rng = np.random.default_rng(1)
+    coarse = rng.uniform(0.0, 0.05, (-(-size[0] // 2), -(-size[1] // 2))).astype(np.float32)
+    coarse[rng.random(coarse.shape) < 0.3] = -1.0
+    a, b = np.empty(size, np.float32), np.empty(size, np.float32)
+    reference.double(coarse, a)
+    numba_cpu.double(coarse, b)
+    np.testing.assert_allclose(a, b, rtol=1e-6)
+    np.testing.assert_array_equal(a[::2, ::2], coarse)
+
+
 def holes_of(size):
     """A fixed pattern of pixels that another frame saw."""
     v, u = np.mgrid[0 : size[0], 0 : size[1]]

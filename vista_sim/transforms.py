@@ -55,10 +55,10 @@ def inverse(pose: ArrayLike) -> Matrix:
     """Inverse of rigid transforms, shape (..., 4, 4)."""
     pose = np.asarray(pose, dtype=np.float64)
     rotation = np.swapaxes(pose[..., :3, :3], -1, -2)
-    result = np.zeros_like(pose)
+    result = np.empty(pose.shape)
     result[..., :3, :3] = rotation
-    result[..., :3, 3] = -(rotation @ pose[..., :3, 3, None])[..., 0]
-    result[..., 3, 3] = 1.0
+    result[..., :3, 3:] = -(rotation @ pose[..., :3, 3:])
+    result[..., 3, :] = (0.0, 0.0, 0.0, 1.0)
     return result
 
 

@@ -15,11 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from vista_sim.errors import TraceError
 from vista_sim.sensors.frames import FrameCache
 from vista_sim.sensors.warp import (
-    MAIN,
     OTHER,
-    UNSEEN,
     SourceFrame,
     View,
+    halved,
     lens_parameters,
     normalized_rays,
 )
@@ -102,8 +101,12 @@ class Camera:
         self._lens = lens_parameters(self.lens)
         self._source_lens = lens_parameters(self._frames.lens)
         self._ratio = np.float32(self._frames.lens.fx / self.lens.fx)
-        self._splatted = np.empty(self.size, dtype=np.float32)
+        self._coarse_rays = np.ascontiguousarray(self._source_rays[:, ::2, ::2])
+        self._coarse_lens = halved(self._lens)
         self._depth = np.empty(self.size, dtype=np.float32)
+        self._scratch = np.empty((2, *self.size), dtype=np.float32)
+        coarse = (-(-self.size[0] // 2), -(-self.size[1] // 2))
+        self._coarse_scratch = np.empty((2, *coarse), dtype=np.float32)
         self._map_u, self._map_v = np.empty_like(self._depth), np.empty_like(self._depth)
         self._seen = np.empty(self.size, dtype=np.bool_)
         travelled = np.linalg.norm(np.diff(self._frames.poses[:, :3, 3], axis=0), axis=1)
@@ -150,7 +153,7 @@ class Camera:
         main = self._main_frame(t)
         frame = self._frames[main]
         T_view_main = inverse(T_world_view) @ self._frames.poses[main]
-        unseen = self._locate(frame, T_view_main, crack_passes=2)
+        unseen = self._locate(frame, T_view_main, coarse=False)
         image: NDArray[np.uint8] = cv2.remap(
             frame.image,
             self._map_u,
@@ -158,14 +161,15 @@ class Camera:
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        source = np.where(self._seen, np.uint8(MAIN), np.uint8(UNSEEN))
+        # MAIN (0) where it was seen, UNSEEN (255) elsewhere.
+        source = self._seen.view(np.uint8) - np.uint8(1)
         inverse_depth = np.maximum(self._depth, np.float32(0.0))
         for index in self._other_frames(main):
             if unseen <= self.synthesis.min_unseen * source.size:
                 break
             frame = self._frames[index]
             T_view_other = T_view_main @ self._frames.relative_pose(main, index)
-            self._locate(frame, T_view_other, crack_passes=1)
+            self._locate(frame, T_view_other, coarse=True)
             unseen = self._kernels.patch(
                 frame.image,
                 self._map_u,
@@ -181,10 +185,10 @@ class Camera:
             self._kernels.inpaint(image, source, inverse_depth)
         return View(image, source, inverse_depth)
 
-    def _locate(self, frame: SourceFrame, T_view_frame: Matrix, crack_passes: int) -> int:
+    def _locate(self, frame: SourceFrame, T_view_frame: Matrix, coarse: bool) -> int:
         """Find the pixels of the view in a frame: fills `_map_u`, `_map_v`, `_seen`, `_depth`.
 
-        Where cracks cross, the first pass leaves a pixel without neighbours to a second one.
+        With `coarse`, at half the resolution of the frame's inverse depth.
 
         Returns:
             How many pixels the frame did not see.
@@ -192,19 +196,19 @@ class Camera:
         forth = T_view_frame.astype(np.float32)
         back = inverse(T_view_frame).astype(np.float32)
         kernels = self._kernels
-        kernels.splat(
-            self._source_rays,
-            frame.codes,
-            np.float32(frame.scale),
-            forth,
-            self._lens,
-            self._ratio,
-            self._splatted,
-        )
-        for _ in range(crack_passes):
-            kernels.close_cracks(self._splatted, self._depth)
-            self._splatted, self._depth = self._depth, self._splatted
-        self._splatted, self._depth = self._depth, self._splatted
+        rays, lens, codes = self._source_rays, self._lens, frame.codes
+        first, second = self._scratch
+        if coarse:
+            rays, lens, codes = self._coarse_rays, self._coarse_lens, frame.coarse_codes
+            first, second = self._coarse_scratch
+        kernels.splat(rays, codes, np.float32(frame.scale), forth, lens, self._ratio, first)
+        # Twice: where cracks cross, the first time leaves a pixel without neighbours.
+        kernels.close_cracks(first, second)
+        if coarse:
+            kernels.close_cracks(second, first)
+            kernels.double(first, self._depth)
+        else:
+            kernels.close_cracks(second, self._depth)
         seen = kernels.locate(
             self._rays,
             self._depth,

@@ -65,7 +65,7 @@ class FrameCache:
             self._ground_codes = codes.astype(np.uint16)
         else:
             self._fitted_poses = np.asarray(self._store.poses)
-        frame_bytes = size[0] * size[1] * 5
+        frame_bytes = int(size[0] * size[1] * 5.5)
         self.capacity = max(3, int(capacity_bytes) // frame_bytes)
         self._frames: OrderedDict[int, SourceFrame] = OrderedDict()
         self._lock = threading.Lock()
@@ -98,7 +98,8 @@ class FrameCache:
         else:
             codes = resize_inverse_depth(self._store.inverse_depth[index], self.size)
             scale = float(self._store.scale)
-        return SourceFrame(np.ascontiguousarray(image), codes, scale)
+        coarse = np.ascontiguousarray(codes[::2, ::2])
+        return SourceFrame(np.ascontiguousarray(image), codes, coarse, scale)
 
 
 def resize_inverse_depth(codes: NDArray[np.uint16], size: tuple[int, int]) -> NDArray[np.uint16]:

@@ -23,11 +23,12 @@ from vista_sim.sensors.warp import (
 )
 
 # No `nnan`: rays of pixels that must not be used are NaN and have to stay so.
+# Python's error model checks every division for zero, which keeps loops from being vectorized.
 _FAST = {"reassoc", "contract", "arcp", "nsz"}
 _F = np.float32
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, inline="always")
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
 def _project(lens: Any, x: Any, y: Any) -> Any:
     """Pixel of the normalized image point (x, y); `lens` as made by `warp.lens_parameters`."""
     model = lens[0]
@@ -49,14 +50,14 @@ def _project(lens: Any, x: Any, y: Any) -> Any:
     return lens[1] * x + lens[3], lens[2] * y + lens[4]
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, inline="always")
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
 def _slope(before: Any, here: Any, after: Any) -> Any:
     """Change of the code per pixel where the three lie on one surface, else 0."""
     change = _F(0.5) * (after - before)
     return change if abs(change) <= _F(0.5 * SAME_SURFACE) * here else _F(0.0)
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def splat(
     rays: NDArray[np.float32],
     codes: NDArray[np.uint16],
@@ -69,8 +70,8 @@ def splat(
     """See `reference.splat`."""
     height, width = codes.shape
     out_height, out_width = out.shape
-    u_end, v_end = _F(out_width), _F(out_height)
-    half = _F(0.5)
+    u_end, v_end, half = _F(out_width), _F(out_height), _F(0.5)
+    kind, fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3], lens[4]
     r00, r01, r02, t0 = pose[0, 0], pose[0, 1], pose[0, 2], pose[0, 3]
     r10, r11, r12, t1 = pose[1, 0], pose[1, 1], pose[1, 2], pose[1, 3]
     r20, r21, r22, t2 = pose[2, 0], pose[2, 1], pose[2, 2], pose[2, 3]
@@ -78,11 +79,8 @@ def splat(
     flat = out.reshape(-1)
     # Passes over a row that the compiler vectorizes, then the scatter, which it cannot.
     row_u, row_v = np.empty(width, dtype=np.float32), np.empty(width, dtype=np.float32)
-    row_z, found = np.empty(width, dtype=np.float32), np.empty(width, dtype=np.float32)
     slope_u, slope_v = np.zeros(width, dtype=np.float32), np.empty(width, dtype=np.float32)
-    target = np.empty(width, dtype=np.int32)
-    ideal = lens[0] == _F(0.0)
-    fx, fy, cx, cy = lens[1], lens[2], lens[3], lens[4]
+    found, target = np.empty(width, dtype=np.float32), np.empty(width, dtype=np.int32)
     for v in range(height):
         row, xs, ys = codes[v], rays[0, v], rays[1, v]
         above, below = codes[max(v - 1, 0)], codes[min(v + 1, height - 1)]
@@ -93,20 +91,19 @@ def splat(
             slope_v[u] = _slope(_F(above[u]), _F(row[u]), _F(below[u]))
         for u in range(width):
             x, y, w = xs[u], ys[u], _F(row[u]) * scale
-            z = r20 * x + r21 * y + r22 + t2 * w
-            inv = _F(1.0) / z
-            row_z[u], found[u] = z, inv
+            inv = _F(1.0) / (r20 * x + r21 * y + r22 + t2 * w)
             row_u[u] = fx * ((r00 * x + r01 * y + r02 + t0 * w) * inv) + cx
             row_v[u] = fy * ((r10 * x + r11 * y + r12 + t1 * w) * inv) + cy
-        if not ideal:
+        if kind > _F(0.0):
             for u in range(width):
                 row_u[u], row_v[u] = _project(lens, (row_u[u] - cx) / fx, (row_v[u] - cy) / fy)
         for u in range(width):
-            pu, pv, z = row_u[u], row_v[u], row_z[u]
-            # Whole numbers kept as floats: they are exact, and conversions do not vectorize.
+            pu, pv, code = row_u[u], row_v[u], _F(row[u])
+            z = r20 * xs[u] + r21 * ys[u] + r22 + t2 * (code * scale)
+            # Whole numbers kept as floats: they are exact, and what follows vectorizes.
             iu, iv = np.floor(pu + half), np.floor(pv + half)
-            shift = (iu - pu) * slope_u[u] + (iv - pv) * slope_v[u]
-            found[u] *= (_F(row[u]) + shift * ratio * z) * scale
+            shift = ((iu - pu) * slope_u[u] + (iv - pv) * slope_v[u]) * ratio * z
+            found[u] = (code + shift) * scale / z
             inside = (iu >= _F(0.0)) & (iu < u_end) & (iv >= _F(0.0)) & (iv < v_end)
             k = iv * u_end + iu if inside & (z > MIN_DEPTH_RATIO) else _F(-1.0)
             target[u] = np.int32(k)
@@ -116,7 +113,7 @@ def splat(
                 flat[k] = max(found[u], _F(0.0))
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, inline="always")
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
 def _bridge(value: Any, a: Any, b: Any) -> Any:
     """See `bridge` in `reference.close_cracks`."""
     low, high = min(a, b), max(a, b)
@@ -130,7 +127,7 @@ def _bridge(value: Any, a: Any, b: Any) -> Any:
     return value
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def close_cracks(depth: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     """See `reference.close_cracks`."""
     height, width = depth.shape
@@ -157,7 +154,7 @@ def close_cracks(depth: NDArray[np.float32], out: NDArray[np.float32]) -> None:
             )
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, inline="always")
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
 def _close(value: Any, across: Any, along: Any, down: Any, up: Any) -> Any:
     bridged = max(_bridge(value, across[0], across[1]), _bridge(value, along[0], along[1]))
     if value < _F(0.0):
@@ -166,7 +163,36 @@ def _close(value: Any, across: Any, along: Any, down: Any, up: Any) -> Any:
     return bridged
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+def double(depth: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """See `reference.double`."""
+    height, width = out.shape
+    pairs = width // 2
+    for v in range(0, height, 2):
+        row, target = depth[v // 2], out[v]
+        last = row[-1]
+        for j in range(pairs - 1):
+            target[2 * j] = row[j]
+            target[2 * j + 1] = _join(row[j], row[j + 1])
+        target[2 * pairs - 2] = row[pairs - 1]
+        target[2 * pairs - 1] = _join(row[pairs - 1], last)
+        target[width - 1] = last
+    for v in range(1, height, 2):
+        above, target = out[v - 1], out[v]
+        below = out[v + 1] if v + 1 < height else above
+        for u in range(width):
+            target[u] = _join(above[u], below[u])
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
+def _join(a: Any, b: Any) -> Any:
+    low, high = min(a, b), max(a, b)
+    one_surface = high - low <= _F(SAME_SURFACE) * high + _F(SAME_DEPTH)
+    joined = _F(0.5) * (a + b) if one_surface else low
+    return high if low < _F(0.0) else joined
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def locate(
     rays: NDArray[np.float32],
     depth: NDArray[np.float32],
@@ -209,7 +235,7 @@ def locate(
     return count
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def patch(
     frame: NDArray[np.uint8],
     map_u: NDArray[np.float32],

@@ -117,6 +117,29 @@ def close_cracks(depth: Array, out: Array) -> None:
     out[:] = np.where(depth < 0, np.maximum(out, diagonal), out)
 
 
+def double(depth: Array, out: Array) -> None:
+    """Bring inverse depth to twice the resolution: out[2 i, 2 j] is depth[i, j].
+
+    Between two of one surface lies their mean; between others the farther one; beside
+    nothing, the one there is.
+    """
+    rows = np.empty((depth.shape[0], out.shape[1]), dtype=out.dtype)
+    rows[:, ::2] = depth
+    after = (
+        depth[:, 1:] if out.shape[1] % 2 else np.pad(depth, ((0, 0), (0, 1)), mode="edge")[:, 1:]
+    )
+    rows[:, 1::2] = _join(depth[:, : after.shape[1]], after)
+    out[::2] = rows
+    below = rows[1:] if out.shape[0] % 2 else np.pad(rows, ((0, 1), (0, 0)), mode="edge")[1:]
+    out[1::2] = _join(rows[: below.shape[0]], below)
+
+
+def _join(a: Array, b: Array) -> Array:
+    low, high = np.minimum(a, b), np.maximum(a, b)
+    one_surface = high - low <= SAME_SURFACE * high + SAME_DEPTH
+    return np.where(low < 0, high, np.where(one_surface, 0.5 * (a + b), low))
+
+
 def locate(
     rays: Array,
     depth: Array,

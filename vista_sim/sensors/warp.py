@@ -7,7 +7,8 @@ How a view is made, in every backend:
 2. `close_cracks`: a stretched surface has one-pixel cracks; they are closed.
 3. `locate`: every pixel of the view finds its sub-pixel position in the frame by that inverse
    depth, and reads its colour there (bilinear, OpenCV's `remap`).
-4. `patch`: what the main frame did not see is taken from other frames, made the same way.
+4. `patch`: what the main frame did not see is taken from other frames, in the same way but
+   with their inverse depth at half the resolution (`double` brings it back).
 5. `inpaint`: what no frame saw repeats the background beside it, mirrored.
 """
 
@@ -50,10 +51,12 @@ class SourceFrame:
     """A recorded frame at working size, with its inverse depth.
 
     image: uint8 (h, w, 3). codes: uint16 (h, w), inverse depth in steps of `scale` (1/m).
+    coarse_codes: every second row and column of `codes`.
     """
 
     image: NDArray[np.uint8]
     codes: NDArray[np.uint16]
+    coarse_codes: NDArray[np.uint16]
     scale: float
 
 
@@ -62,6 +65,13 @@ def lens_parameters(lens: Lens) -> NDArray[np.float32]:
     kind = 2.0 if lens.model == "fisheye" else float(lens.distorted)
     values = [kind, lens.fx, lens.fy, lens.cx, lens.cy, *lens.distortion]
     return np.array(values + [0.0] * (10 - len(values)), dtype=np.float32)
+
+
+def halved(parameters: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`lens_parameters` of the image that has only every second row and column."""
+    result = parameters.copy()
+    result[1:5] *= 0.5
+    return result
 
 
 def normalized_rays(lens: Lens) -> NDArray[np.float32]:
