@@ -17,13 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.geometry.settings import MotionRefinement
-from vista_sim.geometry.tracks import Tracks, corners, follow, refine_motion, triangulate
+from vista_sim.geometry.tracks import (
+    MotionEstimate,
+    Tracks,
+    corners,
+    estimate_motion,
+    follow,
+    triangulate,
+)
 from vista_sim.transforms import Matrix, inverse
 
 Floats = NDArray[np.float64]
 
 _MIN_PARALLAX = 1.0  # px; points that move less say nothing about a ratio of lengths
 _RATIO_FLOOR = 0.001  # no ratio of lengths is known better than this
+_UNUSUAL = 3.0  # standard deviations
+_MIN_MOTION = 0.02  # m; the direction of less cannot be seen
+_RIDGE = np.eye(5)  # 1/rad²: keeps what is not seen at all invertible, and is nothing otherwise
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,20 +76,21 @@ def refine_motions(
         progress: called with the share that is done.
     """
     keys = _keyframes(recorded[:, :3, 3], stretch, settings.keyframe_distance)
-    motions: list[Matrix | None] = []  # from each keyframe to the next; None across a gap
+    estimates: list[MotionEstimate | None] = []  # from each keyframe to the next
     ratios = np.full((max(len(keys) - 1, 0), 2), np.nan)
     focal = float(matrix[0, 0])
     last: _Keyframe | None = None
     for k, key in enumerate(_followed(keys, stretch, gray, matrix, settings, pool)):
         if last is not None:
-            motions.append(_between(last, key, recorded, focal, settings))
+            estimates.append(_between(last, key, recorded, focal, settings))
             if k >= 2:
-                ratios[k - 2] = _length_ratio(last, motions[-2], motions[-1], focal)
+                ratios[k - 2] = _length_ratio(last, estimates[-2], estimates[-1], focal)
         last = key
         if progress is not None:
             progress((k + 1) / len(keys))
-    scale = _consistent_lengths(motions, ratios, settings.length_sigma)
-    return _compose(recorded, keys, motions, scale)
+    turns = _weighed(estimates, settings)
+    scale = _consistent_lengths(len(estimates), ratios, settings)
+    return _compose(recorded, stretch, keys, turns, scale)
 
 
 def _keyframes(positions: Floats, stretch: NDArray[np.int64], distance: float) -> list[int]:
@@ -119,20 +130,57 @@ def _followed(
 
 def _between(
     a: _Keyframe, b: _Keyframe, recorded: Floats, focal: float, settings: MotionRefinement
-) -> Matrix | None:
-    """T_b_a refined by the corners of both; as recorded where too few; None across a gap."""
+) -> MotionEstimate | None:
+    """T_b_a by the corners of both; None across a gap, or where there are too few."""
     if a.after is None or b.before is None:
         return None
     motion: Matrix = inverse(recorded[b.index]) @ recorded[a.index]
     here = np.concatenate([a.after.here, b.before.there])
     there = np.concatenate([a.after.there, b.before.here])
-    if len(here) < settings.min_tracks or np.linalg.norm(motion[:3, 3]) < 0.02:
-        return motion
-    return refine_motion(here, there, motion, focal, settings)
+    if len(here) < settings.min_tracks or np.linalg.norm(motion[:3, 3]) < _MIN_MOTION:
+        return None
+    return estimate_motion(here, there, motion, focal)
+
+
+def _weighed(
+    estimates: list[MotionEstimate | None], settings: MotionRefinement
+) -> list[Matrix | None]:
+    """Motions corrected as far as the corners are to be trusted more than the recording.
+
+    How much the recording errs is found from the corrections themselves (empirical Bayes):
+    their spread beyond that of the measurement is its own. Single errors may be much larger
+    than is usual: what is far outside that spread is believed.
+    """
+    known = [e for e in estimates if e is not None]
+    if not known:
+        return [None] * len(estimates)
+    covariances = np.array(
+        [settings.motion_inflation * np.linalg.inv(e.information + _RIDGE) for e in known]
+    )
+    lengths = np.array([np.linalg.norm(e.recorded[:3, 3]) for e in known])
+    scale = np.stack([np.ones_like(lengths)] * 3 + [lengths] * 2, axis=1)  # rad, m
+    corrections = np.array([e.correction for e in known]) * scale
+    measured = np.diagonal(covariances, axis1=1, axis2=2) * scale**2
+    excess = np.median(corrections**2, axis=0) / 0.455 - np.median(measured, axis=0)
+    floor = np.array([settings.min_rotation_sigma] * 3 + [settings.min_translation_sigma] * 2)
+    trust = np.maximum(excess, floor**2)
+    square = corrections**2
+    unusual = square**2 / (square + _UNUSUAL**2 * (trust + measured))
+    result: list[Matrix | None] = []
+    rows = iter(zip(covariances, (trust + unusual) / scale**2, strict=True))
+    for estimate in estimates:
+        if estimate is None:
+            result.append(None)
+            continue
+        covariance, variance = next(rows)
+        prior = np.diag(variance)
+        gain = prior @ np.linalg.inv(prior + covariance)
+        result.append(estimate.corrected(gain @ estimate.correction))
+    return result
 
 
 def _length_ratio(
-    key: _Keyframe, before: Matrix | None, after: Matrix | None, focal: float
+    key: _Keyframe, before: MotionEstimate | None, after: MotionEstimate | None, focal: float
 ) -> tuple[float, float]:
     """How the lengths of two successive motions must change for their depths to agree.
 
@@ -145,9 +193,9 @@ def _length_ratio(
     both = key.before.found & key.after.found
     in_before, in_after = both[key.before.found], both[key.after.found]
     w0, angle0 = triangulate(
-        key.before.here[in_before], key.before.there[in_before], inverse(before)
+        key.before.here[in_before], key.before.there[in_before], inverse(before.corrected())
     )
-    w1, angle1 = triangulate(key.after.here[in_after], key.after.there[in_after], after)
+    w1, angle1 = triangulate(key.after.here[in_after], key.after.there[in_after], after.corrected())
     parallax = np.minimum(angle0, angle1) * focal
     good = (w0 > 0) & (w1 > 0) & (parallax > _MIN_PARALLAX)
     if good.sum() < 20:
@@ -161,67 +209,72 @@ def _length_ratio(
     return mean, sigma / float(np.sqrt(good.sum()))
 
 
-def _consistent_lengths(motions: list[Matrix | None], ratios: Floats, sigma: float) -> Floats:
+def _consistent_lengths(count: int, ratios: Floats, settings: MotionRefinement) -> Floats:
     """Factors (k,) for the lengths of the motions.
 
     Minimizes the errors of the measured ratios of neighbours, and of the factors themselves:
     those with a heavy tail, so that stretches of wrong speed give way to the rest.
     """
-    count = len(motions)
     log = np.zeros(count)
-    known = np.isfinite(ratios).all(axis=1)[: max(count - 1, 0)]
-    first = np.flatnonzero(known)
+    first = np.flatnonzero(np.isfinite(ratios).all(axis=1)[: max(count - 1, 0)])
     if first.size == 0:
         return np.ones(count)
     from scipy.linalg import solveh_banded
 
-    weight = 1.0 / (ratios[first, 1] ** 2 + _RATIO_FLOOR**2)
-    pull = weight * ratios[first, 0]
-    for _ in range(40):
+    variance = settings.length_inflation * ratios[first, 1] ** 2 + _RATIO_FLOOR**2
+    # Two lengths err in each ratio.
+    spread = np.median((ratios[first, 0] - np.median(ratios[first, 0])) ** 2) / 0.455
+    excess = 0.5 * float(spread - np.median(variance))
+    sigma = float(np.sqrt(max(excess, settings.min_length_sigma**2)))
+    pull = ratios[first, 0] / variance
+    for _ in range(60):
         diagonal = 1.0 / sigma**2 / (1.0 + (log / sigma) ** 2)
-        right = np.zeros(count)
-        upper = np.zeros(count)
-        np.add.at(diagonal, first, weight)
-        np.add.at(diagonal, first + 1, weight)
-        upper[first + 1] = -weight
+        right, upper = np.zeros(count), np.zeros(count)
+        np.add.at(diagonal, first, 1.0 / variance)
+        np.add.at(diagonal, first + 1, 1.0 / variance)
+        upper[first + 1] = -1.0 / variance
         np.add.at(right, first, -pull)
         np.add.at(right, first + 1, pull)
         log = solveh_banded(np.stack([upper, diagonal]), right)
-    return np.exp(log)
+    factors: Floats = np.exp(log)
+    return factors
 
 
 def _compose(
-    recorded: Floats, keys: list[int], motions: list[Matrix | None], scale: Floats
+    recorded: Floats,
+    stretch: NDArray[np.int64],
+    keys: list[int],
+    motions: list[Matrix | None],
+    scale: Floats,
 ) -> RefinedMotion:
-    """Chain the refined motions; frames between keyframes share the correction by distance."""
+    """Chain the refined motions; frames between keyframes share the correction by distance.
+
+    After a gap the chain starts anew at the recorded pose.
+    """
     poses = recorded.copy()
-    turns, shifts = [], []
+    turns, shifts, changes = [0.0], [0.0], [0.0]
     for k, motion in enumerate(motions):
         a, b = keys[k], keys[k + 1]
-        between = range(a + 1, b + 1)
-        if motion is None:  # a gap: start anew at the recorded pose
+        if stretch[a] != stretch[b]:
             continue
-        refined = motion.copy()
-        refined[:3, 3] *= scale[k]
-        straight = inverse(recorded[a]) @ recorded[b]
-        correction = inverse(straight) @ inverse(refined)
-        turn, shift = cv2.Rodrigues(correction[:3, :3])[0][:, 0], correction[:3, 3]
-        turns.append(float(np.linalg.norm(turn)))
-        shifts.append(float(np.linalg.norm(shift)))
         steps = np.linalg.norm(np.diff(recorded[a : b + 1, :3, 3], axis=0), axis=1)
-        share = np.cumsum(steps) / steps.sum() if steps.sum() > 0 else np.linspace(0, 1, len(steps))
-        for i, f in zip(between, share, strict=True):
+        share = np.cumsum(steps) / steps.sum() if steps.sum() > 0 else np.zeros(len(steps))
+        turn, shift = np.zeros(3), np.zeros(3)
+        if motion is not None:
+            refined = motion.copy()
+            refined[:3, 3] *= scale[k]
+            correction = inverse(refined @ inverse(recorded[a]) @ recorded[b])
+            turn, shift = cv2.Rodrigues(correction[:3, :3])[0][:, 0], correction[:3, 3]
+            turns.append(float(np.degrees(np.linalg.norm(turn))))
+            shifts.append(float(np.linalg.norm(shift)))
+            changes.append(abs(float(scale[k]) - 1.0))
+        for i, f in zip(range(a + 1, b + 1), share, strict=True):
             part = np.eye(4)
             part[:3, :3] = cv2.Rodrigues(turn * f)[0]
             part[:3, 3] = shift * f
             poses[i] = poses[a] @ inverse(recorded[a]) @ recorded[i] @ part
-    factors = scale[[m is not None for m in motions]] if motions else np.ones(0)
-    report = {
-        "keyframes": float(len(keys)),
-        "median_turn_deg": float(np.degrees(np.median(turns))) if turns else 0.0,
-        "max_turn_deg": float(np.degrees(np.max(turns))) if turns else 0.0,
-        "median_shift_m": float(np.median(shifts)) if shifts else 0.0,
-        "max_shift_m": float(np.max(shifts)) if shifts else 0.0,
-        "max_length_change": float(np.abs(factors - 1).max()) if factors.size else 0.0,
-    }
+    report = {"keyframes": float(len(keys))}
+    for name, values in (("turn_deg", turns), ("shift_m", shifts), ("length_change", changes)):
+        report[f"median_{name}"] = float(np.median(values))
+        report[f"max_{name}"] = float(np.max(values))
     return RefinedMotion(poses, report)

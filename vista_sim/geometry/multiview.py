@@ -20,6 +20,7 @@ from vista_sim.geometry.neighbours import projections
 from vista_sim.geometry.refine import detail, refine
 from vista_sim.geometry.settings import Matching
 from vista_sim.geometry.sgm import aggregate, best_plane
+from vista_sim.geometry.surface import fit_ground, smooth_ground
 from vista_sim.geometry.working import WorkingFrame
 from vista_sim.traces.calibration import Lens
 
@@ -57,6 +58,7 @@ class MultiView:
         self.planes = inverse_depth_planes(lens, self.ground, settings)
         self._step = float(self.planes[1])
         self._prior = self.ground / np.float32(self._step)
+        self._maybe_sky = self.ground == 0
 
     def match(
         self,
@@ -90,7 +92,8 @@ class MultiView:
             settings.large_step_penalty,
             settings.edge_contrast,
         )
-        inverse_depth = cv2.medianBlur(best_plane(total) * np.float32(self._step), 5)
+        plane = best_plane(total, self._maybe_sky, settings.far_margin)
+        inverse_depth = cv2.medianBlur(plane * np.float32(self._step), 5)
         inverse_depth = refine(
             inverse_depth,
             detail(frame.gray),
@@ -138,7 +141,10 @@ class MultiView:
             denying,
         )
         reliable = (agreeing > 0) & (agreeing >= denying)
-        filled: Floats = fill(fused, reliable, gray, self.ground)
+        ground = fit_ground(fused, self.ground)
+        filled = smooth_ground(
+            fill(fused, reliable, gray, ground), ground, self.settings.ground_window
+        )
         agree, deny = agreeing.astype(np.float32), denying.astype(np.float32)
         # One witness is not sure; more are, as far as none denies.
         sure = agree / (agree + deny + 1.0)

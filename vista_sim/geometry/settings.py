@@ -27,14 +27,16 @@ class Matching:
     max_baseline: float = 6.0  # m
     max_interval: float = 4.0  # s between a frame and its neighbour
     nearest: float = 2.8  # m; nothing nearer is looked for, except ground
-    planes_per_pixel: float = 1.0  # planes per pixel that 0.5 m to the side moves the picture
+    planes_per_pixel: float = 1.5  # planes per pixel that 0.5 m to the side moves the picture
     small_step_penalty: int = 5  # of semi-global matching; a mismatched census bit costs 4
     large_step_penalty: int = 200  # across an edge of the image less, by its contrast
     edge_contrast: int = 60  # gray levels at which the large penalty is halved
-    prior_slope: float = 2.0  # per 16 planes away from the ground or the sky
+    prior_slope: float = 4.0  # per 16 planes away from the ground or the sky
     prior_limit: float = 8.0
+    far_margin: int = 64  # summed cost that the best plane must save over infinity in the sky
     refinements: int = 2  # Gauss-Newton steps after matching
     agreement: tuple[float, float] = (0.006, 0.03)  # 1/m and share by which frames may differ
+    ground_window: float = 0.06  # share of the image's width over which ground is locally flat
 
     def __post_init__(self) -> None:
         if not self.baselines or min(self.baselines) <= 0:
@@ -48,11 +50,16 @@ class MotionRefinement:
     """How much the recorded motion between neighbouring frames may be corrected."""
 
     features: int = 500  # corners followed from frame to frame
-    rotation_sigma: float = math.radians(0.2)  # rad, of the recorded motion
-    translation_sigma: float = 0.05  # m, of its direction
-    length_sigma: float = 0.01  # share of its length; larger errors count as outliers
     keyframe_distance: float = 0.4  # m between frames whose motion is refined
     min_tracks: int = 40  # fewer, and the recorded motion stays
+    # Corners err together (repeated texture, blur, compression): the covariance of what they
+    # say is this many times that of independent ones. Measured in the proving ground.
+    motion_inflation: float = 12.0
+    length_inflation: float = 3.0
+    # The recording is never trusted more than this.
+    min_rotation_sigma: float = math.radians(0.005)  # rad
+    min_translation_sigma: float = 0.002  # m
+    min_length_sigma: float = 0.003  # share
 
 
 @dataclass(frozen=True)

@@ -134,11 +134,19 @@ def aggregate(
 
 
 @njit(cache=True, nogil=True)
-def best_plane(total: NDArray[np.uint16]) -> NDArray[np.float32]:
+def best_plane(
+    total: NDArray[np.uint16], maybe_sky: NDArray[np.bool_], far_margin: int
+) -> NDArray[np.float32]:
     """Index (h, w) of the cheapest plane, between planes by the lines through its neighbours.
 
     The equiangular fit suits costs that rise linearly on both sides, as Hamming distances
     do (Shimizu and Okutomi 2001).
+
+    Args:
+        total: (h, w, d); plane 0 is infinitely far.
+        maybe_sky: (h, w), where infinity is taken unless another plane is much cheaper:
+            what is far from the car hardly moves, and noise could only bring it nearer.
+        far_margin: by how much.
     """
     height, width, count = total.shape
     out = np.empty((height, width), np.float32)
@@ -152,7 +160,9 @@ def best_plane(total: NDArray[np.uint16]) -> NDArray[np.float32]:
             while costs[best] != least:
                 best += 1
             value = _F(best)
-            if 0 < best < count - 1:
+            if maybe_sky[v, u] and np.int64(costs[0]) - np.int64(least) < far_margin:
+                value = _F(0.0)
+            elif 0 < best < count - 1:
                 left = _F(costs[best - 1]) - _F(least)
                 right = _F(costs[best + 1]) - _F(least)
                 if left + right > 0:

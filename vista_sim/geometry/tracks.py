@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.geometry.settings import MotionRefinement
 from vista_sim.transforms import Matrix
 
 Floats = NDArray[np.float64]
@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 _FLOW = {"winSize": (13, 13), "maxLevel": 4, "criteria": (3, 20, 0.01)}
 _MAX_RETURN_ERROR = 0.3  # px between a corner and where following it there and back ends
 _MAX_ITERATIONS = 10
+_LOOSE = (math.radians(0.5), 0.2)  # rad and m; no recording is thought to err by more
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,54 +59,76 @@ def _normalized(points: NDArray[np.float32], matrix: Matrix) -> Floats:
     return np.stack([x, y, np.ones_like(x)], axis=1)
 
 
-def refine_motion(
-    here: Floats, there: Floats, motion: Matrix, focal: float, settings: MotionRefinement
-) -> Matrix:
-    """Turn a motion so that followed corners lie on their epipolar lines.
-
-    Robust Gauss-Newton on the Sampson distance (Hartley and Zisserman, Multiple View
-    Geometry, 2nd ed., eq. 11.9) over rotation and direction of translation, with the
-    recorded motion as prior. The length of the translation cannot be seen and stays.
+@dataclass(frozen=True, eq=False)
+class MotionEstimate:
+    """What followed corners say about a motion T_there_here.
 
     Args:
-        here, there: (n, 3) normalized points.
-        motion: T_there_here, as recorded.
-        focal: px, that turns distances into pixels.
-
-    Returns:
-        The refined T_there_here.
+        recorded: the motion as recorded.
+        correction: (5,) best rotation vector (rad) and change of direction (rad, along `side`
+            and `up`).
+        information: (5, 5) inverse covariance of `correction`, as if the corners erred
+            independently.
     """
+
+    recorded: Matrix
+    correction: Floats
+    information: Floats
+
+    def corrected(self, correction: Floats | None = None) -> Matrix:
+        """The motion after a correction (5,); the best one if none is given."""
+        x = self.correction if correction is None else correction
+        return _corrected(self.recorded, x)
+
+
+def _corrected(motion: Matrix, x: Floats) -> Matrix:
+    """Turn a motion and its direction of translation, whose length stays."""
     length = float(np.linalg.norm(motion[:3, 3]))
     direction = motion[:3, 3] / length
     side = np.cross(direction, (1.0, 0.0, 0.0) if abs(direction[0]) < 0.9 else (0.0, 1.0, 0.0))
     side /= np.linalg.norm(side)
-    up = np.cross(direction, side)
+    t = direction + x[3] * side + x[4] * np.cross(direction, side)
+    result = np.eye(4)
+    result[:3, :3] = cv2.Rodrigues(x[:3])[0] @ motion[:3, :3]
+    result[:3, 3] = t * (length / np.linalg.norm(t))
+    return result
 
-    def moved(x: Floats) -> Matrix:
-        t = direction + x[3] * side + x[4] * up
-        result = np.eye(4)
-        result[:3, :3] = cv2.Rodrigues(x[:3])[0] @ motion[:3, :3]
-        result[:3, 3] = t * (length / np.linalg.norm(t))
-        return result
 
-    angle = settings.translation_sigma / length
-    precision = 1.0 / np.array([settings.rotation_sigma] * 3 + [angle] * 2) ** 2
+def estimate_motion(here: Floats, there: Floats, motion: Matrix, focal: float) -> MotionEstimate:
+    """Turn a motion so that followed corners lie on their epipolar lines.
+
+    Robust Gauss-Newton on the Sampson distance (Hartley and Zisserman, Multiple View
+    Geometry, 2nd ed., eq. 11.9) over rotation and direction of translation. The length of
+    the translation cannot be seen and stays.
+
+    Args:
+        here, there: (n, 3) normalized points.
+        motion: T_there_here, as recorded; it moves.
+        focal: px, that turns distances into pixels.
+    """
+    length = float(np.linalg.norm(motion[:3, 3]))
+    # Loose: it only keeps the search near the recording where corners say nothing.
+    angle = _LOOSE[1] / length
+    precision = np.diag(1.0 / np.array([_LOOSE[0]] * 3 + [angle] * 2) ** 2)
     x = np.zeros(5)
     for _ in range(_MAX_ITERATIONS):
-        residual = _sampson(here, there, moved(x)) * focal
+        residual = _sampson(here, there, _corrected(motion, x)) * focal
         sigma = max(1.4826 * float(np.median(np.abs(residual))), 0.05)
         weight = 1.0 / (1.0 + (residual / (2.0 * sigma)) ** 2) / sigma**2
         slopes = np.empty((len(residual), 5))
         for k in range(5):
             nudged = x.copy()
             nudged[k] += 1e-5
-            slopes[:, k] = (_sampson(here, there, moved(nudged)) * focal - residual) / 1e-5
-        normal = (slopes * weight[:, None]).T @ slopes + np.diag(precision)
-        step = np.linalg.solve(normal, slopes.T @ (weight * residual) + precision * x)
+            moved = _sampson(here, there, _corrected(motion, nudged)) * focal
+            slopes[:, k] = (moved - residual) / 1e-5
+        information = (slopes * weight[:, None]).T @ slopes
+        step = np.linalg.solve(
+            information + precision, slopes.T @ (weight * residual) + precision @ x
+        )
         x = x - step
         if np.abs(step).max() < 1e-6:
             break
-    return moved(x)
+    return MotionEstimate(motion, x, information)
 
 
 def _sampson(here: Floats, there: Floats, motion: Matrix) -> Floats:
