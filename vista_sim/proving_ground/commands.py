@@ -25,9 +25,7 @@ def record_command(
     ] = "200x320",
     fov: Annotated[float, typer.Option(help="Horizontal field of view, degrees.")] = 75.0,
     rate: Annotated[float, typer.Option(help="Frames per second.")] = 10.0,
-    mount_x: Annotated[
-        float, typer.Option(help="Camera in front of the rear axle, m.")
-    ] = 1.6,
+    mount_x: Annotated[float, typer.Option(help="Camera in front of the rear axle, m.")] = 1.6,
     mount_y: Annotated[float, typer.Option(help="Camera left of the car's middle, m.")] = 0.0,
     mount_height: Annotated[float, typer.Option(help="Camera above the ground, m.")] = 1.4,
     pitch: Annotated[float, typer.Option(help="Camera's tilt downwards, degrees.")] = 4.0,
@@ -38,9 +36,7 @@ def record_command(
         float,
         typer.Option(metavar="BASELINE", help="Second camera so far to the right, m; 0: none."),
     ] = 0.0,
-    supersample: Annotated[
-        int, typer.Option(help="Samples drawn along each side of a pixel.")
-    ] = 2,
+    supersample: Annotated[int, typer.Option(help="Samples drawn along each side of a pixel.")] = 2,
     position_noise: Annotated[
         float, typer.Option(help="Deviation of the recorded positions, m.")
     ] = 0.003,

@@ -59,7 +59,7 @@ class Drive:
 
     def at(self, name: str, t: ArrayLike) -> Array:
         """A column interpolated at times t (s)."""
-        return np.interp(t, self.t, getattr(self, name))
+        return np.interp(np.asarray(t, dtype=np.float64), self.t, getattr(self, name))
 
     def poses(self, t: ArrayLike) -> Array:
         """T_world_vehicle (n, 4, 4) at times t (n,): on the ground, z along its normal."""
@@ -159,7 +159,7 @@ def drive(
         if s > road.end - 50.0:
             raise ValueError(f"the road of {road.end:.0f} m ends before {seconds} s are driven")
     columns = rows.T
-    t = TIME_STEP * np.arange(count)
+    t = TIME_STEP * np.arange(count, dtype=np.float64)
     positions = np.column_stack([columns[2], columns[3]])
     along, side = road.project(positions)
     return Drive(

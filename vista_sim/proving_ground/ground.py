@@ -39,6 +39,7 @@ class Piece:
 
 
 def power_of_two(value: float, low: int, high: int) -> int:
+    """The power of two nearest to a value, within bounds."""
     return int(min(max(2 ** round(math.log2(max(value, 1e-9))), low), high))
 
 

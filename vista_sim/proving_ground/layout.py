@@ -4,53 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import cast
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.proving_ground import objects, textures
+from vista_sim.proving_ground import buildings, cars, plants, textures, things
 from vista_sim.proving_ground.meshes import Mesh
-from vista_sim.proving_ground.objects import Prototype
+from vista_sim.proving_ground.placing import Item, Placer
+from vista_sim.proving_ground.prototype import Prototype
 from vista_sim.proving_ground.road import Road
 from vista_sim.proving_ground.sky import Weather
 from vista_sim.proving_ground.surface import Decal
-from vista_sim.transforms import quaternion_from_matrix
 
-FREE = 1.1  # m beside the road on which nothing stands
 COARSE_FROM = 55.0  # m from which plants are drawn with fewer triangles
 
 MODELS: dict[str, tuple[Callable[[np.random.Generator, str], Prototype], int]] = {
-    "house": (objects.house, 8),
-    "hall": (objects.hall, 2),
-    "tree": (objects.tree, 6),
-    "conifer": (objects.conifer, 3),
-    "bush": (objects.bush, 4),
-    "hedge": (objects.hedge, 3),
-    "car": (objects.car, 8),
-    "fence": (objects.fence, 5),
-    "wall": (objects.wall, 3),
-    "lamp": (objects.lamp, 1),
-    "pole": (objects.pole, 2),
-    "post": (objects.post, 1),
-    "sign": (objects.sign, 3),
-    "rock": (objects.rock, 3),
-    "hay_bale": (objects.hay_bale, 1),
+    "house": (buildings.house, 8),
+    "hall": (buildings.hall, 2),
+    "tree": (plants.tree, 6),
+    "conifer": (plants.conifer, 3),
+    "bush": (plants.bush, 4),
+    "hedge": (plants.hedge, 3),
+    "car": (cars.car, 8),
+    "fence": (things.fence, 5),
+    "wall": (buildings.wall, 3),
+    "lamp": (things.lamp, 1),
+    "pole": (things.pole, 2),
+    "post": (things.post, 1),
+    "sign": (things.sign, 3),
+    "rock": (things.rock, 3),
+    "hay_bale": (things.hay_bale, 1),
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Item:
-    """One thing in its place, as the scene draws it."""
-
-    key: Hashable
-    center: tuple[float, float]
-    radius: float
-    pose: tuple[list[float], list[float]]  # position, quaternion x y z w
-    prototype: Prototype
-    coarse: bool = False
-    texture: Hashable = None
 
 
 class Layout:
@@ -65,7 +51,6 @@ class Layout:
     def __init__(self, seed: int, road: Road, weather: Weather) -> None:
         self._rng = np.random.default_rng([seed, 5])
         self._road = road
-        self._weather = weather
         models = np.random.default_rng([seed, 6])
         self._models = {
             kind: [make(models, f"{kind}{i}") for i in range(count)]
@@ -74,11 +59,10 @@ class Layout:
         self._pyramids = {
             p.name: textures.pyramid(p.texture) for ps in self._models.values() for p in ps
         }
-        self.items: list[Item] = []
-        self.decals: list[Decal] = []
+        self._placer = Placer(road, weather)
         self.urban: list[tuple[float, float]] = []
-        self._kept: list[tuple[float, float, float]] = []  # x, y, radius of taken ground
         self._fill()
+        self.items, self.decals = self._placer.items, self._placer.decals
         self._xy = np.array([item.center for item in self.items]).reshape(-1, 2)
         self._reach = np.array([i.prototype.reach + i.radius for i in self.items])
 
@@ -107,7 +91,7 @@ class Layout:
 
     def image(self, texture: Hashable) -> NDArray[np.uint8]:
         """Texture (rows, columns, 3) named (prototype, pyramid level)."""
-        name, level = texture  # type: ignore[misc]
+        name, level = cast(tuple[str, int], texture)
         return textures.to_bytes(self._pyramids[name][level])
 
     # Zones ------------------------------------------------------------------------------
@@ -138,20 +122,22 @@ class Layout:
             kind = "hall" if rng.random() < 0.10 else "house"
             setback = float(rng.uniform(9.3, 14.0))
             model = self._pick(kind)
-            self._place(model, middle, side * (setback + model.footprint[1] / 2), facing=True)
+            self._placer.place(
+                model, middle, side * (setback + model.footprint[1] / 2), facing=True
+            )
             self._boundary(s, s + lot, side, 7.6, gate=middle)
             for _ in range(int(rng.integers(2, 5))):
                 at = s + rng.uniform(0, lot)
-                self._place(self._pick("bush"), at, side * rng.uniform(8.4, setback + 1))
+                self._placer.place(self._pick("bush"), at, side * rng.uniform(8.4, setback + 1))
             for _ in range(int(rng.integers(1, 4))):
                 plant = self._pick("tree" if rng.random() < 0.75 else "conifer")
                 lateral = rng.uniform(8.5, 12) if rng.random() < 0.35 else rng.uniform(22, 38)
-                self._place(plant, s + rng.uniform(0, lot), side * lateral)
+                self._placer.place(plant, s + rng.uniform(0, lot), side * lateral)
             s += lot
         self._parked_cars(start + 4, end - 4, side, 0.55)
         if side > 0:
             for at in np.arange(start + 6, end - 2, 27.0):
-                self._place(self._pick("lamp"), float(at), side * 5.35, facing=True)
+                self._placer.place(self._pick("lamp"), float(at), side * 5.35, facing=True)
         self._signs(start, end, side, 0.022)
 
     def _boundary(self, start: float, end: float, side: float, lateral: float, gate: float) -> None:
@@ -165,7 +151,7 @@ class Layout:
         step = 4.0 / max(scale, 0.4)
         for at in np.arange(start + step / 2, end - step / 2 + 0.01, step):
             if abs(at - gate) > 2.6:
-                self._place(model, float(at), side * lateral, facing=True, spacing=0.0)
+                self._placer.place(model, float(at), side * lateral, facing=True, spacing=0.0)
 
     def _parked_cars(self, start: float, end: float, side: float, share: float) -> None:
         rng = self._rng
@@ -188,9 +174,11 @@ class Layout:
                     turned = rng.random() < 0.35
                     yaw = rng.normal(0, 0.02) + (math.pi if turned else 0.0)
                     model = self._pick("car")
-                    placed |= self._place(model, at, lateral, facing=True, yaw=yaw, spacing=0.2)
+                    placed |= self._placer.place(
+                        model, at, lateral, facing=True, yaw=yaw, spacing=0.2
+                    )
             if placed:
-                self.decals.append(Decal("gravel", ring, 0.92, 0.06))
+                self._placer.decals.append(Decal("gravel", ring, 0.92, 0.06))
             s = stop + float(rng.uniform(3, 12))
 
     def _signs(self, start: float, end: float, side: float, rate: float) -> None:
@@ -198,7 +186,9 @@ class Layout:
         for _ in range(rng.poisson(rate * (end - start))):
             yaw = 0.0 if side < 0 else math.pi
             at = float(rng.uniform(start, end))
-            self._place(self._pick("sign"), at, side * rng.uniform(4.95, 5.3), yaw=yaw, spacing=0.3)
+            self._placer.place(
+                self._pick("sign"), at, side * rng.uniform(4.95, 5.3), yaw=yaw, spacing=0.3
+            )
 
     def _field(self, start: float, end: float, side: float) -> None:
         rng = self._rng
@@ -208,7 +198,7 @@ class Layout:
             self._boundary_run(model, start + 2, end - 2, side, lateral)
         if rng.random() < 0.6:
             for at in np.arange(start + 5, end, 36.0):
-                self._place(self._pick("pole"), float(at), side * 10.2, facing=True)
+                self._placer.place(self._pick("pole"), float(at), side * 10.2, facing=True)
         self._scatter("tree", start, end, side, 0.055, 11.0, 45.0)
         self._scatter("bush", start, end, side, 0.16, 6.0, 16.0)
         self._scatter("rock", start, end, side, 0.07, 5.6, 14.0)
@@ -217,7 +207,9 @@ class Layout:
         if rng.random() < 0.5:
             kind = "house" if rng.random() < 0.6 else "hall"
             at = float(rng.uniform(start, end))
-            self._place(self._pick(kind), at, side * rng.uniform(24, 42), yaw=rng.uniform(0, 6))
+            self._placer.place(
+                self._pick(kind), at, side * rng.uniform(24, 42), yaw=rng.uniform(0, 6)
+            )
         self._posts(start, end, side)
         self._signs(start, end, side, 0.012)
         if rng.random() < 0.4:
@@ -230,7 +222,7 @@ class Layout:
         while s < end:
             scale = 1.0 - side * lateral * float(self._road.curvature_at(s))
             step = 4.0 / max(scale, 0.4)
-            self._place(model, s + step / 2, side * lateral, facing=True, spacing=0.0)
+            self._placer.place(model, s + step / 2, side * lateral, facing=True, spacing=0.0)
             s += step
 
     def _wood(self, start: float, end: float, side: float) -> None:
@@ -240,7 +232,7 @@ class Layout:
         for _ in range(int(area / rng.uniform(22, 40))):
             model = self._pick("conifer" if rng.random() < conifers else "tree")
             lateral = 7.0 + 38.0 * rng.random() ** 1.3
-            self._place(model, float(rng.uniform(start, end)), side * lateral, spacing=1.1)
+            self._placer.place(model, float(rng.uniform(start, end)), side * lateral, spacing=1.1)
         self._scatter("bush", start, end, side, 0.35, 5.9, 16.0)
         self._scatter("rock", start, end, side, 0.07, 5.6, 12.0)
         self._posts(start, end, side)
@@ -251,7 +243,7 @@ class Layout:
         model = self._pick("tree")
         for at in np.arange(start + 4, end - 2, step):
             lateral = 7.6 + rng.normal(0, 0.15)
-            self._place(model, float(at), side * lateral, spacing=0.5, yaw=rng.uniform(0, 6))
+            self._placer.place(model, float(at), side * lateral, spacing=0.5, yaw=rng.uniform(0, 6))
         self._scatter("bush", start, end, side, 0.12, 6.0, 14.0)
         self._scatter("tree", start, end, side, 0.05, 16.0, 45.0)
         self._scatter("rock", start, end, side, 0.05, 5.6, 14.0)
@@ -259,14 +251,14 @@ class Layout:
             self._boundary_run(self._pick("fence"), start + 2, end - 2, side, 10.5)
         if rng.random() < 0.5:
             at = float(rng.uniform(start, end))
-            self._place(self._pick("house"), at, side * rng.uniform(20, 34), facing=True)
+            self._placer.place(self._pick("house"), at, side * rng.uniform(20, 34), facing=True)
         self._posts(start, end, side)
         self._signs(start, end, side, 0.012)
 
     def _posts(self, start: float, end: float, side: float) -> None:
         model = self._pick("post")
         for at in np.arange(math.ceil(start / 25) * 25, end, 25.0):
-            self._place(model, float(at), side * 4.75, facing=True, spacing=0.1)
+            self._placer.place(model, float(at), side * 4.75, facing=True, spacing=0.1)
 
     def _scatter(
         self, kind: str, start: float, end: float, side: float, rate: float, near: float, far: float
@@ -275,7 +267,9 @@ class Layout:
         rng = self._rng
         for _ in range(rng.poisson(rate * (end - start))):
             at = float(rng.uniform(start, end))
-            self._place(self._pick(kind), at, side * rng.uniform(near, far), yaw=rng.uniform(0, 6))
+            self._placer.place(
+                self._pick(kind), at, side * rng.uniform(near, far), yaw=rng.uniform(0, 6)
+            )
 
     def _background(self) -> None:
         """Groves and farms between 50 and 170 m from the road."""
@@ -287,112 +281,11 @@ class Layout:
             for _ in range(int(rng.integers(1, 7))):
                 xy = center + rng.normal(0, 7.0, 2)
                 model = self._pick("conifer" if conifers else "tree")
-                self._stand(model, xy, float(rng.uniform(0, 6)), 1.0)
+                self._placer.stand(model, xy, float(rng.uniform(0, 6)), 1.0)
             if rng.random() < 0.10:
                 xy = center + rng.uniform(-15, 15, 2)
-                self._stand(self._pick("house"), xy, float(rng.uniform(0, 6)), 1.0)
-
-    # Placing ----------------------------------------------------------------------------
+                self._placer.stand(self._pick("house"), xy, float(rng.uniform(0, 6)), 1.0)
 
     def _pick(self, kind: str) -> Prototype:
         models = self._models[kind]
         return models[int(self._rng.integers(len(models)))]
-
-    def _place(
-        self,
-        model: Prototype,
-        s: float,
-        lateral: float,
-        facing: bool = False,
-        yaw: float = 0.0,
-        spacing: float = 0.6,
-    ) -> bool:
-        """Put a model beside the road if there is room; `facing` turns its -y to the road."""
-        if not self._road.start + 2 < s < self._road.end - 2:
-            return False
-        heading = float(self._road.heading_at(s)) + yaw
-        if facing and lateral < 0:
-            heading += math.pi
-        return self._stand(model, self._road.point(s, lateral), heading, spacing)
-
-    def _stand(
-        self, model: Prototype, xy: NDArray[np.float64], yaw: float, spacing: float
-    ) -> bool:
-        c, s = math.cos(yaw), math.sin(yaw)
-        turn = np.array([[c, -s], [s, c]])
-        hx, hy = model.footprint[0] / 2, model.footprint[1] / 2
-        corners = np.array([[hx, hy], [-hx, hy], [-hx, -hy], [hx, -hy]]) @ turn.T + xy
-        clear = self._road.half_width + FREE
-        if np.any(self._road.distance(np.vstack([corners, xy])) < clear):
-            return False
-        if model.crown and float(self._road.distance(xy)) < clear + 0.85 * model.crown[1]:
-            return False
-        core = 0.55 * model.crown[1] if model.crown else max(hx, hy)
-        if spacing > 0 and not self._room(xy, core + spacing):
-            return False
-        self._keep(xy, corners, core)
-        z = float(self._road.terrain.height(*xy)) - 0.06
-        rotation = np.eye(3)
-        rotation[:2, :2] = turn
-        if model.tilts:
-            up = self._road.terrain.normal(*xy)
-            forward = rotation[:, 0] - up * (rotation[:, 0] @ up)
-            forward /= np.linalg.norm(forward)
-            rotation = np.stack([forward, np.cross(up, forward), up], axis=1)
-        quaternion = quaternion_from_matrix(rotation)
-        center = (float(xy[0]), float(xy[1]))
-        pose = ([*center, z], [float(q) for q in quaternion])
-        self.items.append(Item(len(self.items), center, model.radius, pose, model))
-        self._shade(model, xy, corners)
-        return True
-
-    def _room(self, xy: NDArray[np.float64], radius: float) -> bool:
-        kept = np.array(self._kept[-900:]).reshape(-1, 3)
-        gap = np.hypot(kept[:, 0] - xy[0], kept[:, 1] - xy[1]) - kept[:, 2]
-        return bool(np.all(gap > radius))
-
-    def _keep(
-        self, xy: NDArray[np.float64], corners: NDArray[np.float64], core: float
-    ) -> None:
-        """Remember taken ground: one circle, or several along a long footprint."""
-        long, short = corners[0] - corners[1], corners[1] - corners[2]
-        a, b = float(np.linalg.norm(long)), float(np.linalg.norm(short))
-        count = max(1, min(6, round(a / max(b, 0.5))))
-        for i in range(count):
-            at = xy + long * ((i + 0.5) / count - 0.5)
-            radius = core if count == 1 else max(b / 2, 0.5 * a / count)
-            self._kept.append((float(at[0]), float(at[1]), radius))
-
-    def _shade(
-        self, model: Prototype, xy: NDArray[np.float64], corners: NDArray[np.float64]
-    ) -> None:
-        """Paint the shadow that the sun casts on the ground, and the dark below a car."""
-        sun = self._weather.sun
-        strength = self._weather.shadow_strength
-        throw = -sun[:2] / sun[2]  # m of shadow per m of height
-        if model.crown:
-            bottom, spread = model.crown
-            angle = np.linspace(0, 2 * math.pi, 40, endpoint=False)
-            wobble = 1 + 0.16 * np.sin(5 * angle + xy[0]) + 0.12 * np.sin(9 * angle + xy[1])
-            ring = spread * wobble[:, None] * np.stack([np.cos(angle), np.sin(angle)], -1)
-            low, high = xy + throw * bottom, xy + throw * 0.85 * model.height
-            points = np.concatenate([low + 0.8 * ring, high + 0.55 * ring])
-            self.decals.append(Decal("shadow", _hull(points), strength, 0.25))
-            trunk = np.concatenate([corners, corners + throw * bottom])
-            self.decals.append(Decal("shadow", _hull(trunk), strength, 0.05))
-            return
-        height = model.height * (0.8 if "house" in model.name else 1.0)
-        points = np.concatenate([corners, corners + throw * height])
-        self.decals.append(Decal("shadow", _hull(points), strength, 0.03 + 0.01 * height))
-        if model.name.startswith("car"):
-            self.decals.append(Decal("shadow", corners, 0.55, 0.12))
-        elif model.height > 0.5 and min(model.footprint) > 0.25:
-            grown = xy + (corners - xy) * 1.08
-            self.decals.append(Decal("shadow", grown, 0.30, 0.15))
-
-
-def _hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Convex hull (n, 2) of points (m, 2)."""
-    middle = points.mean(0)
-    hull = cv2.convexHull((points - middle).astype(np.float32)).reshape(-1, 2)
-    return np.asarray(hull, np.float64) + middle

@@ -42,15 +42,24 @@ class MeshBuilder:
     def add(
         self, vertices: ArrayLike, normals: ArrayLike, uvs: ArrayLike, indices: ArrayLike
     ) -> None:
-        vertices = np.asarray(vertices, dtype=np.float64).reshape(-1, 3)
-        self._vertices.append(vertices)
-        self._normals.append(np.asarray(normals, dtype=np.float64).reshape(-1, 3))
+        """Add triangles; each is wound so that its front is where its vertices' normals point.
+
+        The renderer draws fronts only.
+        """
+        p = np.asarray(vertices, dtype=np.float64).reshape(-1, 3)
+        n = np.asarray(normals, dtype=np.float64).reshape(-1, 3)
+        index = np.asarray(indices, dtype=np.int64).reshape(-1, 3)
+        a, b, c = (p[index[:, i]] for i in range(3))
+        facing = np.einsum("ij,ij->i", np.cross(b - a, c - a), n[index].sum(axis=1))
+        index = np.where(facing[:, None] < 0, index[:, ::-1], index)
+        self._vertices.append(p)
+        self._normals.append(n)
         self._uvs.append(np.asarray(uvs, dtype=np.float64).reshape(-1, 2))
-        self._indices.append(np.asarray(indices, dtype=np.int64).reshape(-1, 3) + self._count)
-        self._count += len(vertices)
+        self._indices.append(index + self._count)
+        self._count += len(p)
 
     def build(self) -> Mesh:
-        """The mesh; texture coordinates are kept inside [0, 1), where the renderer does not wrap."""
+        """The mesh, its texture coordinates kept inside [0, 1), where nothing wraps."""
         uvs = np.clip(np.concatenate(self._uvs), 1e-5, 1 - 1e-5)
         return Mesh(
             np.concatenate(self._vertices),
@@ -88,12 +97,12 @@ class MeshBuilder:
         c, s = math.cos(yaw), math.sin(yaw)
         ring = np.array([[hx, -hy], [hx, hy], [-hx, hy], [-hx, -hy]]) @ np.array([[c, s], [-s, c]])
         low = np.column_stack([ring + center[:2], np.full(4, center[2])])
-        high = low + (0.0, 0.0, h)
+        high = low + np.array([0.0, 0.0, h])
         for i in range(4):
             j = (i + 1) % 4
-            rect: Rect = rects[i]  # type: ignore[assignment]
+            rect: Rect = rects[i]
             self.quad([low[i], low[j], high[j], high[i]], rect)
-        self.quad([high[3], high[0], high[1], high[2]], top or rects[0])  # type: ignore[arg-type]
+        self.quad([high[3], high[0], high[1], high[2]], top or rects[0])
 
     def cylinder(
         self,
@@ -117,8 +126,10 @@ class MeshBuilder:
         low, high = base + radius[0] * direction, top + radius[1] * direction
         u = rect[0] + (rect[2] - rect[0]) * angle / (2 * math.pi)
         uvs = np.concatenate(
-            [np.column_stack([u, np.full_like(u, rect[1])]),
-             np.column_stack([u, np.full_like(u, rect[3])])]
+            [
+                np.column_stack([u, np.full_like(u, rect[1])]),
+                np.column_stack([u, np.full_like(u, rect[3])]),
+            ]
         )
         n = sides + 1
         index = []

@@ -94,8 +94,10 @@ class Recording:
     def from_json(cls, values: dict[str, Any]) -> Recording:
         """Read what `to_json` wrote; unknown keys are ignored."""
         names = {f.name for f in dataclasses.fields(cls)}
-        given = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**{k: v for k, v in given.items() if k in names})
+        given: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in names
+        }
+        return cls(**given)
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,7 +35,7 @@ def import_pybullet() -> ModuleType:
             "the proving ground needs PyBullet, which has wheels for Python 3.11 only: "
             "in a Python 3.11 environment, pip install 'vista-sim[proving-ground]'"
         ) from None
-    return pybullet  # type: ignore[no-any-return]
+    return pybullet
 
 
 class Renderer:

@@ -33,7 +33,7 @@ class RoadShape:
     def __post_init__(self) -> None:
         if not 0 < self.min_radius < self.max_radius:
             raise ValueError(
-                f"radii are {self.min_radius} to {self.max_radius} m; they must be positive and rise"
+                f"radii are {self.min_radius} to {self.max_radius} m; give 0 < min < max"
             )
         if self.length <= 0:
             raise ValueError(f"length is {self.length} m; it must be positive")
@@ -118,10 +118,10 @@ class Road:
         return float(self.s[-1])
 
     def curvature_at(self, s: ArrayLike) -> Array:
-        return np.interp(s, self.s, self.curvature)
+        return np.interp(np.asarray(s, dtype=np.float64), self.s, self.curvature)
 
     def heading_at(self, s: ArrayLike) -> Array:
-        return np.interp(s, self.s, self.heading)
+        return np.interp(np.asarray(s, dtype=np.float64), self.s, self.heading)
 
     def point(self, s: ArrayLike, lateral: ArrayLike = 0.0) -> Array:
         """Ground points (..., 2) at arc length s (m) and lateral offset (m, left positive)."""
@@ -164,9 +164,7 @@ def integrate_curvature(s: Array, curvature: Array) -> tuple[Array, Array]:
     mean = 0.5 * (curvature[1:] + curvature[:-1])
     heading = np.concatenate([[0.0], np.cumsum(mean * ds)])
     middle = heading[:-1] + ds * (0.375 * curvature[:-1] + 0.125 * curvature[1:])
-    steps = [
-        ds / 6 * (f(heading[:-1]) + 4 * f(middle) + f(heading[1:])) for f in (np.cos, np.sin)
-    ]
+    steps = [ds / 6 * (f(heading[:-1]) + 4 * f(middle) + f(heading[1:])) for f in (np.cos, np.sin)]
     xy = np.stack([np.concatenate([[0.0], np.cumsum(step)]) for step in steps], axis=-1)
     return xy, heading
 
@@ -189,9 +187,7 @@ def _curvature_knots(rng: np.random.Generator, shape: RoadShape) -> tuple[Array,
                 elements = [np.array([[0.0, 0.0], [shape.before + 35.0, 0.0]])]
 
 
-def _draw_element(
-    rng: np.random.Generator, shape: RoadShape, turned: float, index: int
-) -> Array:
+def _draw_element(rng: np.random.Generator, shape: RoadShape, turned: float, index: int) -> Array:
     """Curvature knots (n, 2) of (s, curvature): clothoid, arc, clothoid, and a straight.
 
     Tight curves come as often as wide ones; the road turns back before it points home.

@@ -23,6 +23,8 @@ from vista_sim.traces.calibration import Lens
 
 WIDEST = math.radians(80.0)  # angle from the optical axis beyond which nothing can be drawn
 
+OPTICAL_BLUR = 0.48  # px, deviation of the lens's and the sensor's blur, as real cameras have
+
 
 @dataclass(frozen=True, eq=False)
 class RenderedView:
@@ -91,6 +93,7 @@ class Scene:
         if maps is not None:
             image = cv2.remap(image, *maps, cv2.INTER_LINEAR)
             inverse = cv2.remap(inverse, *maps, cv2.INTER_NEAREST)
+        image = cv2.GaussianBlur(image, (0, 0), OPTICAL_BLUR * supersample)
         if supersample > 1:
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         with np.errstate(divide="ignore"):
@@ -143,7 +146,7 @@ class _Frustum:
         forward = T_world_camera[:2, 2]
         self._upright = float(np.linalg.norm(forward)) > 0.7
         self._heading = math.atan2(forward[1], forward[0])
-        height, width = lens.size
+        width = lens.size[1]
         left = math.atan2(lens.cx + 0.5, lens.fx)
         right = math.atan2(width - 0.5 - lens.cx, lens.fx)
         # A tilted or rolled camera sees farther to the side than its middle row does.
@@ -192,13 +195,14 @@ def _shrink_inverse_depth(inverse: NDArray[np.float32], by: int) -> NDArray[np.f
     """Inverse depth at the pixels' centres from by x by samples each.
 
     It is linear in the image on a plane, so samples that belong together are averaged;
-    across an edge the middle one of the sorted samples is taken.
+    across an edge the middle one of the sorted samples is taken. Close to the horizon the
+    ground's samples differ by a fifth and still belong together.
     """
     if by == 1:
         return inverse
     h, w = inverse.shape[0] // by, inverse.shape[1] // by
     blocks = inverse.reshape(h, by, w, by).swapaxes(1, 2).reshape(h, w, by * by)
     blocks = np.sort(blocks, axis=-1)
-    smooth = blocks[..., -1] - blocks[..., 0] < 0.08 * blocks[..., -1]
+    smooth = blocks[..., -1] - blocks[..., 0] < 0.3 * blocks[..., -1]
     middle = blocks[..., (by * by) // 2]
     return np.asarray(np.where(smooth, blocks.mean(axis=-1), middle), np.float32)

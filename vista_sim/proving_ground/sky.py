@@ -13,6 +13,7 @@ from vista_sim.proving_ground import textures
 from vista_sim.proving_ground.textures import Image, blend, smoothstep
 
 LOWEST, HIGHEST = math.radians(-8.0), math.radians(70.0)  # elevations of the panorama
+EXPOSURE = 1.1  # gain of what is drawn, so that sunlit ground is as bright as in photographs
 SIZE = (640, 4096)  # rows (highest first) and columns (azimuth 0 to 2 pi) of the panorama
 
 
@@ -57,7 +58,7 @@ class Weather:
     @property
     def shadow_strength(self) -> float:
         """How much darker the ground is where an object hides the sun."""
-        return 0.50 * (1.0 - 0.55 * self.clouds)
+        return 0.55 * (1.0 - 0.45 * self.clouds)
 
 
 class Sky:
@@ -75,8 +76,8 @@ class Sky:
         azimuth = (2 * math.pi * np.arange(columns) / columns)[None].astype(np.float32)
         up = np.clip(np.sin(elevation), 0, 1)
         zenith = np.array([0.27, 0.46, 0.76], np.float32)
-        colour = self.haze + (zenith - self.haze) * (up**0.55)[..., None]
-        colour = np.repeat(colour, columns, axis=1)
+        gradient = self.haze + (zenith - self.haze) * (up**0.55)[..., None]
+        colour: Image = np.repeat(gradient, columns, axis=1)
         sun = self.weather.sun
         towards = (
             np.cos(elevation) * (np.cos(azimuth) * sun[0] + np.sin(azimuth) * sun[1])
@@ -90,15 +91,15 @@ class Sky:
 
     def _clouds(self, rng: np.random.Generator, elevation: Image, azimuth: Image) -> Image:
         """Coverage by clouds on a plane overhead, (rows, columns)."""
-        field = textures.noise(rng, 1024, 1.25, 3, 300)
+        field = textures.noise(rng, 1024, 1.9, 5, 90)
         high = 1.0 / np.maximum(np.tan(np.maximum(elevation, math.radians(1.0))), 0.02)
-        scale = np.float32(95.0)
+        scale = np.float32(75.0)
         u = np.mod(scale * high * np.cos(azimuth), 1024).astype(np.float32)
         v = np.mod(scale * high * np.sin(azimuth), 1024).astype(np.float32)
         padded = cv2.copyMakeBorder(field, 0, 1, 0, 1, cv2.BORDER_WRAP)
         value = cv2.remap(padded, u, v, cv2.INTER_LINEAR)
-        threshold = 1.5 - 2.2 * self.weather.clouds
-        cover = smoothstep(threshold, threshold + 1.2, value)
+        threshold = 1.2 - 2.4 * self.weather.clouds
+        cover = smoothstep(threshold, threshold + 1.7, value)
         return np.asarray(cover * smoothstep(0.02, 0.16, elevation) * 0.9, np.float32)
 
     def _cloud_colour(self, towards: Image) -> Image:
@@ -140,7 +141,8 @@ class Sky:
         """
         length = np.sqrt(np.einsum("hwc,hwc->hw", rays, rays))
         clear = np.exp(-(depth * length) * np.float32(1.0 / self.weather.haze_length))
-        result = self.haze * 255.0 + (image - self.haze * np.float32(255.0)) * clear[..., None]
+        haze = self.haze * np.float32(255.0)
+        result = haze + (image * np.float32(EXPOSURE) - haze) * clear[..., None]
         empty = ~np.isfinite(depth)
         direction = rays[empty] @ rotation.T.astype(np.float32)
         if len(direction):
@@ -149,13 +151,15 @@ class Sky:
             azimuth = np.arctan2(direction[:, 1], direction[:, 0])
             u = np.mod(azimuth / np.float32(2 * math.pi), 1.0) * (SIZE[1] - 1)
             v = (HIGHEST - elevation) / (HIGHEST - LOWEST) * (SIZE[0] - 1)
-            pixels = _remap_long(self._panorama, u, v)
+            pixels = _sample(self._panorama, u, v)
             result[empty] = pixels.reshape(-1, 3)
         return np.asarray(np.clip(result + 0.5, 0, 255), np.uint8)
 
 
-def _remap_long(image: NDArray[np.uint8], u: Image, v: Image) -> NDArray[np.uint8]:
-    """cv2.remap of a list of points longer than a row may be."""
+def _sample(
+    image: NDArray[np.uint8], u: NDArray[np.floating], v: NDArray[np.floating]
+) -> NDArray[np.uint8]:
+    """Bilinear samples (n, 3) at points (n,); a row of cv2.remap may not be that long."""
     width = 16384
     pad = -len(u) % width
     shape = (-1, width)

@@ -7,6 +7,7 @@ arrays have rows along increasing y (or s) and columns along increasing x (or la
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from vista_sim.proving_ground import textures
 from vista_sim.proving_ground.road import Road
 from vista_sim.proving_ground.textures import Image, blend, smoothstep, tinted
+from vista_sim.proving_ground.wear import Wear, draw_cracks, draw_patches, draw_wear
 
 STRIP_HALF_WIDTH = 7.0  # m of the road and its verge that are drawn as one strip
 MARKING_WIDTH = 0.13  # m
@@ -26,27 +28,14 @@ DASH, GAP = 3.0, 5.0  # m, centre line
 class Decal:
     """Something painted on the ground: a polygon (n, 2) in the world's xy plane.
 
-    kind: "shadow" (darkens by `strength`); "gravel", "paving", "dirt" (replace the ground).
+    kind: "shadow" (darkens by `strength`) or "dapple" (the same, with light flecks);
+    "gravel", "paving" or "dirt" (replaces the ground).
     """
 
     kind: str
     polygon: NDArray[np.float64]
     strength: float = 1.0
     soft: float = 0.05  # m, blur of the edge
-
-
-@dataclass(frozen=True)
-class Wear:
-    """A stretch of road with its own surface and markings."""
-
-    start: float
-    end: float
-    tone: float  # gray of the asphalt
-    warm: float  # red over blue
-    center: bool
-    left: bool
-    right: bool
-    worn: float  # 0 new paint, 1 nearly gone
 
 
 class Surface:
@@ -66,9 +55,9 @@ class Surface:
         self._wide = [textures.pyramid(textures.noise(rng, 512, 1.3, 2, 100)) for _ in range(3)]
         self._tint = 1 + 0.06 * rng.standard_normal(3).astype(np.float32)
         self._urban = urban  # stretches of s with kerb and pavement instead of a shoulder
-        self._wear = _draw_wear(rng, road)
-        self._cracks = _draw_cracks(rng, road)
-        self._patches = _draw_patches(rng, road)
+        self._wear = draw_wear(rng, road)
+        self._cracks = draw_cracks(rng, road)
+        self._patches = draw_patches(rng, road)
 
     def add_decals(self, decals: list[Decal]) -> None:
         self.decals += decals
@@ -83,13 +72,15 @@ class Surface:
         texel = size / count
         x = x0 + texel * (np.arange(count, dtype=np.float32) + 0.5)
         y = y0 + texel * (np.arange(count, dtype=np.float32) + 0.5)
-        colour = self._ground(*np.meshgrid(x, y), texel)
+        xg, yg = np.meshgrid(x, y)
+        colour = self._ground(xg, yg, texel)
 
         def to_pixels(polygon: NDArray[np.float64]) -> NDArray[np.float64]:
             return np.asarray((polygon - (x0, y0)) / texel - 0.5)
 
         box = (x0, y0, x0 + size, y0 + size)
-        return self._paint_decals(colour, box, to_pixels, (texel, texel))
+        flecks = self._flecks(xg, yg, texel)
+        return self._paint_decals(colour, box, to_pixels, (texel, texel), flecks)
 
     def strip(self, s0: float, s1: float, count: int, width: int) -> Image:
         """The road from s0 to s1, (count, width, 3), columns from left to right of the road."""
@@ -98,9 +89,9 @@ class Surface:
         s = s0 + step * (np.arange(count, dtype=np.float64) + 0.5)
         lateral = STRIP_HALF_WIDTH - texel * (np.arange(width, dtype=np.float64) + 0.5)
         xy = road.point(s[:, None], lateral[None])
-        colour = self._ground(
-            xy[..., 0].astype(np.float32), xy[..., 1].astype(np.float32), max(step, texel)
-        )
+        xg, yg = xy[..., 0].astype(np.float32), xy[..., 1].astype(np.float32)
+        colour = self._ground(xg, yg, max(step, texel))
+        flecks = self._flecks(xg, yg, max(step, texel))
         corners = road.point([s0, s0, s1, s1], np.array([1, -1, 1, -1]) * STRIP_HALF_WIDTH)
         box = (*corners.min(0) - 0.5, *corners.max(0) + 0.5)
 
@@ -110,9 +101,16 @@ class Surface:
                 [(STRIP_HALF_WIDTH - side) / texel - 0.5, (along - s0) / step - 0.5], axis=-1
             )
 
-        colour = self._paint_decals(colour, box, to_pixels, (texel, step), shadows=False)
+        colour = self._paint_decals(colour, box, to_pixels, (texel, step), flecks, shadows=False)
         colour = self._paint_road(colour, s, lateral, step, texel)
-        return self._paint_decals(colour, box, to_pixels, (texel, step), shadows=True)
+        return self._paint_decals(colour, box, to_pixels, (texel, step), flecks, shadows=True)
+
+    def _flecks(self, x: Image, y: Image, texel: float) -> Image:
+        """How much of the shade below a tree is shade at x, y (h, w), 0 to 1."""
+        spot = _lookup(self._spots, x, y, 0.05, texel) + 0.5 * _lookup(
+            self._spots, 0.8 * y, 0.8 * x, 0.11, texel
+        )
+        return np.asarray(1.0 - 0.75 * smoothstep(0.5, 1.1, np.asarray(spot)), np.float32)
 
     def _ground(self, x: Image, y: Image, texel: float) -> Image:
         """Meadow and earth at x, y (h, w)."""
@@ -187,7 +185,7 @@ class Surface:
     ) -> Image:
         """Coverage (h, w) by white paint."""
 
-        def column(values: list[bool]) -> Image:
+        def column(values: list[float]) -> Image:
             return np.array(values, np.float32)[:, None]
 
         def line(center: float) -> Image:
@@ -200,7 +198,7 @@ class Surface:
         paint = column([w.center for w in wear]) * line(0.0) * dash
         paint = paint + column([w.left for w in wear]) * line(edge)
         paint = paint + column([w.right for w in wear]) * line(-edge)
-        worn = column([w.worn for w in wear])  # type: ignore[arg-type]
+        worn = column([w.worn for w in wear])
         loss = smoothstep(0.0, 1.2, np.asarray(spot + 0.6 * edge_noise + 3.2 * worn - 2.2))
         return np.asarray(paint * (1 - 0.9 * loss) * (0.92 - 0.25 * worn), np.float32)
 
@@ -218,7 +216,8 @@ class Surface:
             inner_a = _box_coverage(s - (start + end) / 2, end - start - 0.08, step)[:, None]
             inner_b = _box_coverage(lateral - (left + right) / 2, left - right - 0.08, texel)[None]
             seam = a * b - inner_a * inner_b
-            value = value * (1 + (tone - 1) * a * b) * (1 - 0.42 * seam)
+            worn = value * (1 + (tone - 1) * a * b) * (1 - 0.42 * seam)
+            value = np.asarray(worn, np.float32)
         mask = np.zeros(value.shape, np.float32)
         width = max(1, round(0.022 / texel))
         for points, strength in self._cracks:
@@ -242,8 +241,9 @@ class Surface:
         self,
         colour: Image,
         box: tuple[float, float, float, float],
-        to_pixels: object,
+        to_pixels: Callable[[NDArray[np.float64]], NDArray[np.float64]],
         texel: tuple[float, float],
+        flecks: Image,
         shadows: bool | None = None,
     ) -> Image:
         """Paint the decals that touch box (x0, y0, x1, y1); `texel` is the size in x, y (m)."""
@@ -254,9 +254,10 @@ class Surface:
         dark = np.zeros((h, w), np.float32)
         for index in np.flatnonzero(near):
             decal = self.decals[index]
-            if shadows is not None and shadows != (decal.kind == "shadow"):
+            shades = decal.kind in ("shadow", "dapple")
+            if shadows is not None and shadows != shades:
                 continue
-            pixels = to_pixels(decal.polygon)  # type: ignore[operator]
+            pixels = to_pixels(decal.polygon)
             blur = (decal.soft / texel[0], decal.soft / texel[1])
             pad = (3 * blur[0] + 2, 3 * blur[1] + 2)
             lo = np.floor(np.maximum(pixels.min(0) - pad, (-pad[0], -pad[1]))).astype(int)
@@ -271,7 +272,9 @@ class Surface:
             c0, r0 = max(lo[0], 0), max(lo[1], 0)
             c1, r1 = min(hi[0], w), min(hi[1], h)
             mask = mask[r0 - lo[1] : r1 - lo[1], c0 - lo[0] : c1 - lo[0]]
-            if decal.kind == "shadow":  # the sun is hidden once, however many things hide it
+            if decal.kind == "dapple":
+                mask = mask * flecks[r0:r1, c0:c1]
+            if shades:  # the sun is hidden once, however many things hide it
                 patch = dark[r0:r1, c0:c1]
                 np.maximum(patch, mask * np.float32(decal.strength), out=patch)
             else:
@@ -302,62 +305,3 @@ def _lookup(levels: list[Image], x: Image, y: Image, size: float, texel: float) 
     u = np.mod(np.asarray(x, np.float32) * np.float32(scale), np.float32(count))
     v = np.mod(np.asarray(y, np.float32) * np.float32(scale), np.float32(count))
     return np.asarray(cv2.remap(padded, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
-
-
-def _draw_wear(rng: np.random.Generator, road: Road) -> list[Wear]:
-    result = []
-    s = road.start
-    while s < road.end:
-        length = rng.uniform(35.0, 130.0)
-        lined = rng.random() < 0.78
-        result.append(
-            Wear(
-                start=s,
-                end=s + length,
-                tone=float(rng.uniform(0.27, 0.43)),
-                warm=float(rng.normal(0.01, 0.02)),
-                center=bool(rng.random() < 0.9),
-                left=lined and bool(rng.random() < 0.92),
-                right=lined and bool(rng.random() < 0.92),
-                worn=float(rng.uniform(0.0, 1.0) ** 2),
-            )
-        )
-        s += length
-    return result
-
-
-def _draw_cracks(
-    rng: np.random.Generator, road: Road
-) -> list[tuple[NDArray[np.float64], float]]:
-    """Wandering polylines (n, 2) of (s, lateral), with their strength."""
-    cracks = []
-    count = int((road.end - road.start) / 3.0)
-    half = road.half_width
-    for _ in range(count):
-        s = rng.uniform(road.start, road.end)
-        lateral = rng.uniform(-half, half)
-        direction = rng.choice([0.0, math.pi / 2]) + rng.normal(0, 0.25)
-        steps = int(rng.integers(8, 45))
-        turn = np.cumsum(rng.normal(0, 0.22, steps)) * 0.6 + rng.normal(0, 0.35, steps)
-        points = np.stack([s + np.cumsum(0.14 * np.cos(direction + turn)),
-                           lateral + np.cumsum(0.14 * np.sin(direction + turn))], -1)
-        points = points[np.abs(points[:, 1]) < half - 0.02]
-        if len(points) > 3:
-            cracks.append((points, float(rng.uniform(0.3, 0.75))))
-    return cracks
-
-
-def _draw_patches(
-    rng: np.random.Generator, road: Road
-) -> list[tuple[float, float, float, float, float]]:
-    """Rectangles (start, end, left, right, tone) of mended asphalt; some are manhole-sized."""
-    patches = []
-    for _ in range(int((road.end - road.start) / 9.0)):
-        s = rng.uniform(road.start, road.end)
-        if rng.random() < 0.25:
-            length, width = 0.7, 0.7
-        else:
-            length, width = rng.uniform(0.8, 7.0), rng.uniform(0.4, 2.4)
-        left = rng.uniform(-road.half_width + width + 0.3, road.half_width - 0.3)
-        patches.append((s, s + length, left, left - width, float(rng.uniform(0.68, 1.22))))
-    return patches

@@ -39,7 +39,7 @@ def smoothstep(low: float, high: float, x: Image) -> Image:
 
 
 def blend(a: Image, b: Image, weight: Image) -> Image:
-    """a where weight is 0, b where it is 1; weight (h, w)."""
+    """Mix images: a where weight (h, w) is 0, b where it is 1."""
     return np.asarray(a + (b - a) * weight[..., None], dtype=np.float32)
 
 
@@ -58,6 +58,7 @@ def pyramid(image: Image) -> list[Image]:
 
 
 def to_bytes(image: Image) -> NDArray[np.uint8]:
+    """An image in [0, 1] as uint8."""
     return np.asarray(np.clip(image * 255.0 + 0.5, 0, 255), dtype=np.uint8)
 
 
@@ -74,7 +75,7 @@ def _wrapped_strokes(
         for shift in ((0, 0), (size, 0), (0, size), (-size, 0), (0, -size)):
             p, q = a + shift, a + shift + d
             if -20 < p[0] < size + 20 and -20 < p[1] < size + 20:
-                ends = [tuple(int(round(c * 16)) for c in e) for e in (p, q)]
+                ends = [tuple(round(c * 16) for c in e) for e in (p, q)]
                 cv2.line(canvas, ends[0], ends[1], float(value), width, cv2.LINE_AA, 4)
     return canvas
 
@@ -84,7 +85,7 @@ def grass(rng: np.random.Generator, size: int = 1024) -> Image:
     tuft = noise(rng, size, 0.9, 12, 160)
     fine = noise(rng, size, 0.2, 60)
     strokes = _wrapped_strokes(rng, size, size * size // 110, (4, 11), 1)
-    value = 1.0 + 0.17 * tuft + 0.10 * fine + 0.30 * strokes
+    value = 1.0 + 0.19 * tuft + 0.06 * fine + 0.22 * strokes
     dry = smoothstep(0.5, 1.9, noise(rng, size, 1.2, 5, 90) + 0.5 * fine)
     colour = blend(
         tinted((0.30, 0.37, 0.15), value),
@@ -140,12 +141,12 @@ def paving(rng: np.random.Generator, size: int = 512, across: int = 12) -> Image
 
 def leaves(rng: np.random.Generator, rgb: tuple[float, float, float], size: int = 256) -> Image:
     """Foliage: dark gaps, leaf clusters lit from above, mixed hues."""
-    clump = noise(rng, size, 0.8, 6, 60)
+    clump = noise(rng, size, 1.1, 4, 50)
     leaf = noise(rng, size, 0.4, 24, 90)
     light = np.roll(leaf, 2, 0) - leaf
-    value = 0.85 + 0.22 * clump + 0.22 * light + 0.18 * leaf
+    value = 0.85 + 0.20 * clump + 0.14 * light + 0.10 * leaf
     gap = smoothstep(0.9, 1.8, -clump - 0.5 * leaf)
-    value = value * (1 - 0.65 * gap)
+    value = value * (1 - 0.5 * gap)
     hue = noise(rng, size, 0.7, 6, 60)
     colour = tinted(rgb, np.asarray(value, np.float32))
     colour = colour * (1 + hue[..., None] * np.array([0.14, 0.03, -0.05], np.float32))
