@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import njit
 from numba.extending import intrinsic
 from numpy.typing import NDArray
@@ -26,11 +25,11 @@ _I = np.int32
 _FAST = {"reassoc", "contract", "arcp", "nsz", "nnan", "ninf"}
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _bit_count(_context: Any, value: Any) -> Any:
     """Number of set bits (LLVM's ctpop, which becomes one instruction where there is one)."""
 
-    def generate(_: Any, builder: ir.IRBuilder, __: Any, arguments: Any) -> Any:
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])
 
     return value(value), generate

@@ -216,7 +216,9 @@ def _consistent_lengths(count: int, ratios: Floats, settings: MotionRefinement) 
     those with a heavy tail, so that stretches of wrong speed give way to the rest.
     """
     log = np.zeros(count)
-    first = np.flatnonzero(np.isfinite(ratios).all(axis=1)[: max(count - 1, 0)])
+    known = np.all(np.isfinite(ratios), axis=1)
+    first = np.flatnonzero(known)
+    first = first[first < count - 1]
     if first.size == 0:
         return np.ones(count)
     from scipy.linalg import solveh_banded

@@ -18,7 +18,7 @@ def sample_inverse_depth(
     map_v: NDArray[np.float32],
     outside: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Sample an image of inverse depth at (map_u, map_v): linear on a surface, nearest across edges.
+    """Sample inverse depth at (map_u, map_v): linear on a surface, nearest across edges.
 
     Args:
         values: (h, w).

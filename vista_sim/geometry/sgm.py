@@ -111,20 +111,22 @@ def aggregate(
                 if j == 0:
                     along_least = _begin(c, new, t)
                 else:
-                    contrast = abs(np.int64(gray[v, u - step]) - here)
-                    along_least = _step(c, last, along_least, small_step, penalty[contrast], new, t)
+                    difference = abs(np.int64(gray[v, u - step]) - here)
+                    along_least = _step(
+                        c, last, along_least, small_step, penalty[difference], new, t
+                    )
                 for k in range(3):
                     p = u + k - 1
                     if i == 0 or p < 0 or p >= width:
                         current_least[k, u] = _begin(c, current[k, u], t)
                     else:
-                        contrast = abs(np.int64(gray[v - step, p]) - here)
+                        difference = abs(np.int64(gray[v - step, p]) - here)
                         current_least[k, u] = _step(
                             c,
                             before[k, p],
                             before_least[k, p],
                             small_step,
-                            penalty[contrast],
+                            penalty[difference],
                             current[k, u],
                             t,
                         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from vista_sim.transforms import Matrix
 
 Floats = NDArray[np.float64]
 
-_FLOW = {"winSize": (13, 13), "maxLevel": 4, "criteria": (3, 20, 0.01)}
+_FLOW: dict[str, Any] = {"winSize": (13, 13), "maxLevel": 4, "criteria": (3, 20, 0.01)}
 _MAX_RETURN_ERROR = 0.3  # px between a corner and where following it there and back ends
 _MAX_ITERATIONS = 10
 _LOOSE = (math.radians(0.5), 0.2)  # rad and m; no recording is thought to err by more
