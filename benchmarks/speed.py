@@ -1,5 +1,8 @@
 """How long a full `env.step` takes, in units of one `cv2.remap` timed in the same process.
 
+Also: what `import vista_sim` adds to `import gymnasium`, and how long it takes to reach any
+frame of a 376 x 1241 video.
+
     python benchmarks/speed.py [--json] [--trace FOLDER] [--steps 400]
 
 Warm: the frames the steps need have been decoded before. Cold: every step starts somewhere
@@ -14,6 +17,7 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +48,7 @@ def main() -> None:
     result: dict[str, Any] = {
         "import_ms_beyond_gymnasium": time_import(),
         "cv2_remap_200x320_ms": remap_ms,
+        "frame_376x1241_ms": time_frames(),
         "steps": {},
     }
     for size in SIZES:
@@ -59,6 +64,11 @@ def main() -> None:
         return
     print(f"import vista_sim beyond gymnasium: {result['import_ms_beyond_gymnasium']:.0f} ms")
     print(f"one cv2.remap, 200 x 320 x 3:      {unit:.3f} ms")
+    frames = result["frame_376x1241_ms"]
+    print(
+        f"any frame of 376 x 1241:           {frames['median']:.1f} ms "
+        f"(95 % within {frames['p95']:.1f} ms)"
+    )
     for name, figures in result["steps"].items():
         for kind in ("warm", "cold"):
             ms, remaps = figures[f"{kind}_ms"], figures[f"{kind}_remaps"]
@@ -123,6 +133,46 @@ def time_remap(runs: int = 300) -> float:
     v, u = np.mgrid[0:200, 0:320].astype(np.float32)
     u, v = u + 3 * np.sin(v / 20), v + 3 * np.cos(u / 30)
     return 1e3 * median_time(lambda: cv2.remap(image, u, v, cv2.INTER_LINEAR), runs)
+
+
+def time_frames(frames: int = 60, reads: int = 200) -> dict[str, float]:
+    """Time to read frames of a video of moving texture in random order, ms."""
+    import cv2
+
+    from vista_sim.traces.calibration import CameraCalibration, Lens, Vehicle
+    from vista_sim.traces.trace import Trace
+    from vista_sim.traces.writer import TraceWriter
+
+    height, width = 376, 1241
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (height, width + frames * 4, 3), dtype=np.uint8)
+    texture = cv2.GaussianBlur(noise, (0, 0), 1.5)
+    texture = cv2.convertScaleAbs(texture, alpha=2.0, beta=-128)
+    with tempfile.TemporaryDirectory() as folder:
+        destination = Path(folder) / "trace"
+        with TraceWriter(
+            destination, name="speed", licence="", source="", vehicle=Vehicle()
+        ) as writer:
+            lens = Lens.from_fov((height, width), 1.4)
+            camera = writer.add_camera("front", CameraCalibration(lens), 10.0)
+            for i in range(frames):
+                view = np.ascontiguousarray(texture[:, 4 * i : 4 * i + width])
+                camera.write(view, i * 100_000_000)
+            t = np.arange(frames)
+            position = np.stack([1.0 * t, 0.0 * t, 0.0 * t], axis=1)
+            rotation = np.tile([0.0, 0.0, 0.0, 1.0], (frames, 1))
+            writer.write_ego(t * 100_000_000, position, rotation, 0.0 * t + 10, 0.0 * t)
+        recorded = Trace.open(destination).cameras["front"]
+        times = []
+        for i in rng.integers(0, frames, reads):
+            start = time.perf_counter()
+            recorded.frame(int(i))
+            times.append(1e3 * (time.perf_counter() - start))
+    return {
+        "median": float(np.median(times)),
+        "p95": float(np.quantile(times, 0.95)),
+        "max": float(np.max(times)),
+    }
 
 
 def median_time(function: Callable[[], Any], runs: int) -> float:
