@@ -38,11 +38,11 @@ class TrainingError(VistaError, RuntimeError):
 class TrainingConfig:
     """How weights are fitted to batches."""
 
-    steps: int = 2000
+    steps: int = 1200
     """Gradient steps."""
-    batch_size: int = 64
+    batch_size: int = 48
     """Views in a step."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 1.5e-3
     """Highest learning rate of AdamW; it rises over `warmup` steps, then falls as a cosine."""
     warmup: int = 50
     """Steps until the highest learning rate."""

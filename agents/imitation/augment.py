@@ -31,8 +31,9 @@ class AugmentConfig:
     """Share of images with a random half-plane darkened or lightened."""
     shift: int = 2
     """Largest shift of the image up or down, px (the car pitches on slopes)."""
-    mirror: bool = True
-    """Mirror half of the images and their curvatures (left-hand traffic, then)."""
+    mirror: bool = False
+    """Mirror half of the images and their curvatures. Off, because a mirrored road has left-hand
+    traffic: which side is the own lane becomes a guess, and errors on unseen road double or more."""
 
 
 def augment(
@@ -71,21 +72,22 @@ def augment(
         some = (torch.rand(size, generator=generator) < config.gray).float()
         share = (some * torch.rand(size, generator=generator))[:, None, None, None]
         image = torch.lerp(image, image.mean(dim=3, keepdim=True).expand_as(image), share)
+    mean = image.mean(dim=(1, 2, 3), keepdim=True)
     gain = uniform(1 - config.contrast, 1 + config.contrast, size, 1, 1, 1)
     gain = gain * uniform(1 - config.colour, 1 + config.colour, size, 1, 1, 3)
     bias = uniform(-config.brightness, config.brightness, size, 1, 1, 1)
-    mean = image.mean(dim=(1, 2, 3), keepdim=True)
     if config.shadow:
         some = (torch.rand(size, generator=generator) < config.shadow).float()
         depth = (some * uniform(-0.6, 0.3, size))[:, None, None]
         angle = uniform(0.0, 2 * torch.pi, size)[:, None, None]
         u = (torch.arange(width) / width - uniform(0.1, 0.9, size, 1))[:, None, :]
         v = ((torch.arange(height) - height * uniform(0.2, 0.9, size, 1)) / width)[:, :, None]
-        soft = torch.sigmoid(100.0 * (u * angle.cos() + v * angle.sin()))
-        image = image * (1 + depth * soft)[..., None]
-    image = (image - mean) * gain + mean + bias
+        edge = torch.sigmoid(100.0 * (u * angle.cos() + v * angle.sin()))
+        image *= (1 + depth * edge)[..., None]
+    image *= gain
+    image += mean * (1 - gain) + bias
     if config.noise:
         level = uniform(0.0, config.noise, size, 1, 1, 1)
         # One pattern per pixel, not per channel: gray noise is the harder one, and cheaper.
-        image = image + level * torch.randn(size, height, width, 1, generator=generator)
-    return image.clamp(0.0, 255.0), target
+        image += level * torch.randn(size, height, width, 1, generator=generator)
+    return image.clamp_(0.0, 255.0), target

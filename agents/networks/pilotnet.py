@@ -29,11 +29,11 @@ class PilotNetConfig:
     """Stride of each convolution, px."""
     hidden: tuple[int, ...] = (100, 50, 10)
     """Widths of the dense layers before the output."""
-    norm: str = "none"
+    norm: str = "batch"
     """Normalization after each convolution: none, batch or group."""
     input_norm: str = "image"
     """image: each image to zero mean and unit deviation; fixed: 0..255 to -1..1."""
-    dropout: float = 0.0
+    dropout: float = 0.2
     """Share of the first dense layer's inputs dropped while training."""
     speed: bool = True
     """Whether the speed is an input beside the image."""
