@@ -141,7 +141,8 @@ def draw_chequered_ground() -> tuple[np.ndarray, np.ndarray]:
     renderer.load_texture("floor", texture[::-1])  # its first row is at the largest y
     mesh = MeshBuilder()
     mesh.quad([(-20, -32, 0), (44, -32, 0), (44, 32, 0), (-20, 32, 0)], (0, 0, 1, 1))
-    renderer.add("floor", mesh.build(), ([0, 0, 0], [0, 0, 0, 1]), "floor")
+    renderer.load_mesh("square", mesh.build())
+    renderer.place("body", "square", "floor")
     image, depth = renderer.draw(MOUNT, LENS, np.array([0.0, 0.0, 1.0]), 0.5)
     renderer.close()
     return image[..., 0], depth
@@ -213,7 +214,10 @@ def test_the_road_ahead_has_the_depth_of_the_terrain(scene) -> None:
     assert view.image[on_road].std() > 8  # texture
 
 
-def test_pictures_do_not_depend_on_what_was_drawn_before(scene) -> None:
+def test_pictures_do_not_depend_on_what_was_drawn_before(
+    scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vista_sim.proving_ground import renderer
     from vista_sim.proving_ground.scene import Scene
 
     lens = Lens.from_fov((80, 128), 1.3)
@@ -222,7 +226,10 @@ def test_pictures_do_not_depend_on_what_was_drawn_before(scene) -> None:
     first = scene.render(T, lens)
     scene.render(standing(scene, 90.0) @ mount, lens)
     again = scene.render(T, lens)
+    monkeypatch.setattr(renderer, "TEXTURE_BUDGET", 1)  # the world is thrown away now and then
     with Scene(7, SHORT) as other:
+        other.render(standing(other, 60.0) @ mount, lens)
+        other.render(standing(other, 40.0) @ mount, lens)
         fresh = other.render(T, lens)
     for view in (again, fresh):
         assert np.array_equal(view.image, first.image)

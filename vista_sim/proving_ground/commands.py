@@ -18,8 +18,8 @@ def register(app: typer.Typer) -> None:
 
 def record_command(
     destination: Annotated[Path, typer.Argument(metavar="DST", help="Folder of the new trace.")],
-    seed: Annotated[int, typer.Option(min=0, help="Of the world, the driver and the noise.")] = 7,
-    seconds: Annotated[float, typer.Option(min=1.0, help="Length of the drive, s.")] = 90.0,
+    seed: Annotated[int, typer.Option(help="Of the world, the driver and the noise.")] = 7,
+    seconds: Annotated[float, typer.Option(help="Length of the drive, s.")] = 90.0,
     size: Annotated[
         str, typer.Option(metavar="HxW", help="Height x width of the images, px.")
     ] = "200x320",

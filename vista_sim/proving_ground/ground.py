@@ -25,7 +25,7 @@ TILE_SIZES = (16.0, 64.0, 256.0)  # m
 TILE_REACH = 800.0  # m
 TILE_SINK = (0.05, 0.08, 0.25)  # m below the terrain, so that finer pieces lie on coarser ones
 EYE_HEIGHT = 1.5  # m; only texture sizes depend on it
-CACHE_BYTES = 192 * 2**20
+CACHE_BYTES = 96 * 2**20
 
 
 @dataclass(frozen=True)

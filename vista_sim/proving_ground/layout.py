@@ -56,9 +56,8 @@ class Layout:
             kind: [make(models, f"{kind}{i}") for i in range(count)]
             for kind, (make, count) in MODELS.items()
         }
-        self._pyramids = {
-            p.name: textures.pyramid(p.texture) for ps in self._models.values() for p in ps
-        }
+        self._prototypes = {p.name: p for ps in self._models.values() for p in ps}
+        self._pyramids = {name: textures.pyramid(p.texture) for name, p in self._prototypes.items()}
         self._placer = Placer(road, weather)
         self.urban: list[tuple[float, float]] = []
         self._fill()
@@ -80,14 +79,16 @@ class Layout:
                 replace(
                     item,
                     key=(item.key, coarse),
-                    coarse=coarse,
+                    mesh=(item.prototype.name, coarse),
                     texture=(item.prototype.name, level),
                 )
             )
         return result
 
-    def mesh(self, item: Item) -> Mesh:
-        return item.prototype.meshes[1 if item.coarse else 0]
+    def mesh(self, mesh: Hashable) -> Mesh:
+        """Mesh named (prototype, whether coarse)."""
+        name, coarse = cast(tuple[str, bool], mesh)
+        return self._prototypes[name].meshes[1 if coarse else 0]
 
     def image(self, texture: Hashable) -> NDArray[np.uint8]:
         """Texture (rows, columns, 3) named (prototype, pyramid level)."""

@@ -21,14 +21,14 @@ FREE = 1.1  # m beside the road on which nothing stands
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """One thing in its place, as the scene draws it."""
+    """One thing in its place; the mesh and texture to draw it with depend on the camera."""
 
     key: Hashable
     center: tuple[float, float]
     radius: float
     pose: tuple[list[float], list[float]]  # position, quaternion x y z w
     prototype: Prototype
-    coarse: bool = False
+    mesh: Hashable = None
     texture: Hashable = None
 
 

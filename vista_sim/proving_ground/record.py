@@ -19,7 +19,7 @@ from vista_sim.errors import VistaError
 from vista_sim.proving_ground.driver import Drive, drive
 from vista_sim.proving_ground.renderer import import_pybullet
 from vista_sim.proving_ground.road import Road, RoadShape
-from vista_sim.proving_ground.scene import Scene
+from vista_sim.proving_ground.scene import Scene, drawn_lens
 from vista_sim.traces.calibration import CameraCalibration, Lens, Vehicle
 from vista_sim.traces.sections import Label
 from vista_sim.traces.writer import TraceWriter, level_to_first_pose
@@ -52,23 +52,24 @@ class Recording:
     world_version: int = WORLD_VERSION
 
     def __post_init__(self) -> None:
+        degrees = f"{math.degrees(self.fov):g} degrees"
         checks = {
-            "seed": self.seed >= 0,
-            "seconds": 1.0 <= self.seconds <= 3600.0,
-            "size": len(self.size) == 2 and min(self.size) >= 16,
-            "fov": 0.1 <= self.fov <= math.radians(140.0),
-            "rate": 0.5 <= self.rate <= 100.0,
-            "distortion": len(self.distortion) == 5,
-            "stereo": self.stereo >= 0,
-            "supersample": 1 <= self.supersample <= 6,
-            "position_noise": self.position_noise >= 0,
-            "angle_noise": self.angle_noise >= 0,
-            "speed_noise": self.speed_noise >= 0,
-            "yaw_rate_noise": self.yaw_rate_noise >= 0,
+            "seed": (self.seed >= 0, self.seed, "0 or more"),
+            "seconds": (1.0 <= self.seconds <= 3600.0, self.seconds, "1 to 3600 s"),
+            "size": (len(self.size) == 2 and min(self.size) >= 16, self.size, "16 px or more"),
+            "fov": (0.1 <= self.fov <= math.radians(140.0), degrees, "6 to 140 degrees"),
+            "rate": (0.5 <= self.rate <= 100.0, self.rate, "0.5 to 100 Hz"),
+            "distortion": (len(self.distortion) == 5, self.distortion, "five numbers"),
+            "stereo": (self.stereo >= 0, self.stereo, "0 (none) or a distance in m"),
+            "supersample": (1 <= self.supersample <= 6, self.supersample, "1 to 6"),
+            "position_noise": (self.position_noise >= 0, self.position_noise, "0 m or more"),
+            "angle_noise": (self.angle_noise >= 0, self.angle_noise, "0 rad or more"),
+            "speed_noise": (self.speed_noise >= 0, self.speed_noise, "0 m/s or more"),
+            "yaw_rate_noise": (self.yaw_rate_noise >= 0, self.yaw_rate_noise, "0 rad/s or more"),
         }
-        for name, good in checks.items():
+        for name, (good, value, right) in checks.items():
             if not good:
-                raise VistaError(f"{name} is {getattr(self, name)}, which cannot be recorded")
+                raise VistaError(f"{name} is {value}; it must be {right}")
 
     @property
     def cameras(self) -> dict[str, CameraCalibration]:
@@ -171,11 +172,17 @@ def record(
 
     Raises:
         MissingDependencyError: PyBullet is not installed.
+        VistaError: such a lens cannot be drawn.
         TraceError: the trace cannot be written.
     """
     recording = recording or Recording()
     import_pybullet()
     cameras = recording.cameras
+    try:
+        for camera in cameras.values():
+            drawn_lens(camera.lens)
+    except ValueError as error:
+        raise VistaError(f"fov and distortion do not fit: {error}") from None
     writer = TraceWriter(
         destination,
         name=Path(destination).name,

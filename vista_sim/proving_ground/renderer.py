@@ -23,7 +23,7 @@ from vista_sim.traces.calibration import Lens
 from vista_sim.transforms import inverse
 
 NEAR, FAR = 0.2, 1200.0  # m
-TEXTURE_BUDGET = 256 * 2**20  # bytes; PyBullet frees textures only when a world is reset
+TEXTURE_BUDGET = 160 * 2**20  # bytes; PyBullet frees textures only when a world is reset
 
 
 def import_pybullet() -> ModuleType:
@@ -39,7 +39,12 @@ def import_pybullet() -> ModuleType:
 
 
 class Renderer:
-    """One PyBullet world without physics. Not safe to use from several threads at once."""
+    """One PyBullet world without physics. Not safe to use from several threads at once.
+
+    Meshes and textures are loaded under keys, then placed and replaced at will. PyBullet
+    never frees a mesh on its own and a texture only with the whole world, so meshes are
+    shared, and the owner resets the world when it is `crowded`.
+    """
 
     def __init__(self) -> None:
         self._bullet: Any = import_pybullet()
@@ -47,13 +52,17 @@ class Renderer:
         self._folder = tempfile.TemporaryDirectory(prefix="vista-proving-ground-")
         self._bodies: dict[Hashable, int] = {}
         self._skins: dict[Hashable, Hashable] = {}
+        self._meshes: dict[Hashable, int] = {}
         self._textures: dict[Hashable, int] = {}
         self._texture_bytes = 0
+        self._limit = 0
         self._loaded = 0
+        self.reset()
 
     def close(self) -> None:
         """Free the world; the renderer cannot be used afterwards."""
         if self._client >= 0:
+            self.reset()
             self._bullet.disconnect(physicsClientId=self._client)
             self._client = -1
             self._folder.cleanup()
@@ -61,22 +70,29 @@ class Renderer:
     @property
     def crowded(self) -> bool:
         """Whether so many textures were loaded that the world should be reset."""
-        return self._texture_bytes > TEXTURE_BUDGET
+        return 0 < self._limit < self._texture_bytes
 
     def reset(self) -> None:
-        """Remove all bodies and textures."""
-        self._bullet.resetSimulation(physicsClientId=self._client)
-        self._bodies.clear()
-        self._skins.clear()
-        self._textures.clear()
+        """Remove all bodies, meshes and textures."""
+        client = self._client
+        self._bullet.resetSimulation(physicsClientId=client)
+        # Files that PyBullet keeps in its cache would never be freed.
+        self._bullet.setPhysicsEngineParameter(enableFileCaching=0, physicsClientId=client)
+        for table in (self._bodies, self._skins, self._meshes, self._textures):
+            table.clear()
         self._texture_bytes = 0
+        self._limit = 0
 
     @property
     def keys(self) -> set[Hashable]:
+        """Keys of the bodies that are placed."""
         return set(self._bodies)
 
     def has_texture(self, key: Hashable) -> bool:
         return key in self._textures
+
+    def has_mesh(self, key: Hashable) -> bool:
+        return key in self._meshes
 
     def load_texture(self, key: Hashable, image: NDArray[np.uint8]) -> None:
         """Keep an RGB image (first row on top) under a key."""
@@ -90,11 +106,9 @@ class Renderer:
         self._textures[key] = handle
         self._texture_bytes += image.size
 
-    def add(
-        self, key: Hashable, mesh: Mesh, pose: tuple[list[float], list[float]], texture: Hashable
-    ) -> None:
-        """Place a mesh at pose (position, quaternion x y z w) with a loaded texture."""
-        shape = self._bullet.createVisualShape(
+    def load_mesh(self, key: Hashable, mesh: Mesh) -> None:
+        """Keep a mesh under a key."""
+        handle = self._bullet.createVisualShape(
             self._bullet.GEOM_MESH,
             vertices=mesh.vertices.tolist(),
             indices=mesh.indices.ravel().tolist(),
@@ -102,16 +116,28 @@ class Renderer:
             normals=mesh.normals.tolist(),
             physicsClientId=self._client,
         )
-        body = self._bullet.createMultiBody(
-            0.0, -1, shape, pose[0], pose[1], physicsClientId=self._client
-        )
-        if shape < 0 or body < 0:
-            raise RuntimeError(f"PyBullet could not place a mesh of {mesh.triangles} triangles")
-        self._bodies[key] = body
-        self.skin(key, texture)
+        if handle < 0:
+            raise RuntimeError(f"PyBullet could not load a mesh of {mesh.triangles} triangles")
+        self._meshes[key] = handle
 
-    def skin(self, key: Hashable, texture: Hashable) -> None:
-        """Give a placed mesh another loaded texture."""
+    def place(
+        self,
+        key: Hashable,
+        mesh: Hashable,
+        texture: Hashable,
+        pose: tuple[list[float], list[float]] = ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]),
+    ) -> None:
+        """Place a loaded mesh at pose (position m, quaternion x y z w) as body `key`.
+
+        A body that is there already only gets the loaded texture.
+        """
+        if key not in self._bodies:
+            body = self._bullet.createMultiBody(
+                0.0, -1, self._meshes[mesh], pose[0], pose[1], physicsClientId=self._client
+            )
+            if body < 0:
+                raise RuntimeError(f"PyBullet could not place {key}")
+            self._bodies[key] = body
         if self._skins.get(key) != texture:
             self._bullet.changeVisualShape(
                 self._bodies[key],
@@ -122,6 +148,7 @@ class Renderer:
             self._skins[key] = texture
 
     def remove(self, key: Hashable) -> None:
+        """Take a body away; its mesh and texture stay loaded."""
         self._bullet.removeBody(self._bodies.pop(key), physicsClientId=self._client)
         self._skins.pop(key, None)
 
@@ -137,6 +164,8 @@ class Renderer:
         Returns:
             Colours (h, w, 3) and depth (h, w), m along the optical axis, inf where nothing is.
         """
+        if self._limit == 0:  # what the first picture needs is not held against it
+            self._limit = self._texture_bytes + TEXTURE_BUDGET
         height, width = lens.size
         flip = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenGL's camera looks along -z, y up
         view = flip @ inverse(T_world_camera)

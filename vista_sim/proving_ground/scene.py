@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -77,22 +77,24 @@ class Scene:
             supersample: how many samples a pixel has along each side.
 
         Raises:
-            ValueError: the lens sees farther to the side, or supersample is below 1.
+            ValueError: the lens sees farther to the side, its distortion folds the image, or
+                supersample is below 1.
         """
         if supersample < 1:
             raise ValueError(f"supersample is {supersample}; it must be at least 1")
         height, width = lens.size
         fine = lens.resized((height * supersample, width * supersample))
-        drawn, maps = _drawn_lens(fine)
-        self._stream(T_world_camera, drawn)
+        drawn = drawn_lens(fine)
+        self._stream(T_world_camera, drawn.pinhole)
         weather = self.weather
-        image, depth = self._renderer.draw(T_world_camera, drawn, weather.sun, weather.ambient)
-        rays = drawn.rays().astype(np.float32)
-        image = self.sky.compose(image, depth, rays, T_world_camera[:3, :3])
+        image, depth = self._renderer.draw(
+            T_world_camera, drawn.pinhole, weather.sun, weather.ambient
+        )
+        image = self.sky.compose(image, depth, drawn.rays, T_world_camera[:3, :3])
         inverse = 1.0 / depth
-        if maps is not None:
-            image = cv2.remap(image, *maps, cv2.INTER_LINEAR)
-            inverse = cv2.remap(inverse, *maps, cv2.INTER_NEAREST)
+        if drawn.maps is not None:
+            image = cv2.remap(image, *drawn.maps, cv2.INTER_LINEAR)
+            inverse = cv2.remap(inverse, *drawn.maps, cv2.INTER_NEAREST)
         image = cv2.GaussianBlur(image, (0, 0), OPTICAL_BLUR * supersample)
         if supersample > 1:
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
@@ -115,25 +117,18 @@ class Scene:
             texture = (piece.key, piece.texture)
             if not renderer.has_texture(texture):
                 renderer.load_texture(texture, self.ground.image(piece))
-            if piece.key in renderer.keys:
-                renderer.skin(piece.key, texture)
-            else:
-                renderer.add(
-                    piece.key,
-                    self.ground.mesh(piece.key),
-                    ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]),
-                    texture,
-                )
+            if not renderer.has_mesh(piece.key):
+                renderer.load_mesh(piece.key, self.ground.mesh(piece.key))
+            renderer.place(piece.key, piece.key, texture)
         for item in self.layout.visible(xy, lens.fx):
             if not sees(item.center, item.radius):
                 continue
             wanted.add(item.key)
             if not renderer.has_texture(item.texture):
                 renderer.load_texture(item.texture, self.layout.image(item.texture))
-            if item.key in renderer.keys:
-                renderer.skin(item.key, item.texture)
-            else:
-                renderer.add(item.key, self.layout.mesh(item), item.pose, item.texture)
+            if not renderer.has_mesh(item.mesh):
+                renderer.load_mesh(item.mesh, self.layout.mesh(item.mesh))
+            renderer.place(item.key, item.mesh, item.texture, item.pose)
         for key in renderer.keys - wanted:
             renderer.remove(key)
 
@@ -161,34 +156,59 @@ class _Frustum:
         return off < self._half + math.asin(min(radius / distance, 1.0))
 
 
+@dataclass(frozen=True, eq=False)
+class DrawnLens:
+    """The ideal pinhole that is drawn in place of a lens.
+
+    Attributes:
+        pinhole: covers all rays of the lens.
+        rays: (h, w, 3) of the pinhole's pixels, z = 1.
+        maps: where the lens's pixels lie in the pinhole's image, or None if they are the same.
+    """
+
+    pinhole: Lens
+    rays: NDArray[np.float32]
+    maps: tuple[NDArray[np.float32], NDArray[np.float32]] | None
+
+
+def drawn_lens(lens: Lens) -> DrawnLens:
+    """The pinhole to draw for a lens; the last few are remembered.
+
+    Raises:
+        ValueError: the lens sees more than 80 degrees to the side, or its distortion folds
+            the image.
+    """
+    return _drawn_lens(lens.model, lens.fx, lens.fy, lens.cx, lens.cy, lens.size, lens.distortion)
+
+
+@functools.lru_cache(maxsize=6)
 def _drawn_lens(
-    lens: Lens,
-) -> tuple[Lens, tuple[NDArray[np.float32], NDArray[np.float32]] | None]:
-    """The ideal pinhole to draw for a lens, and where the lens's pixels lie in it."""
-    if not lens.distorted:
-        return lens, None
+    model: str,
+    fx: float,
+    fy: float,
+    cx: float,
+    cy: float,
+    size: tuple[int, int],
+    distortion: tuple[float, ...],
+) -> DrawnLens:
+    lens = Lens(model, fx, fy, cx, cy, size, distortion)
     rays = lens.rays()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        x, y = rays[..., 0] / rays[..., 2], rays[..., 1] / rays[..., 2]
-    if not (rays[..., 2] > math.cos(WIDEST) * np.linalg.norm(rays, axis=-1)).all():
+    if not lens.distorted:
+        return DrawnLens(lens, rays.astype(np.float32), None)
+    ahead = rays[..., 2] > math.cos(WIDEST) * np.linalg.norm(rays, axis=-1)
+    if not (np.isfinite(rays).all() and ahead.all()):
         raise ValueError("the lens sees more than 80 degrees to the side; it cannot be drawn")
-    cx = math.ceil(2 - float(x.min()) * lens.fx)
-    cy = math.ceil(2 - float(y.min()) * lens.fy)
-    width = cx + math.ceil(float(x.max()) * lens.fx) + 3
-    height = cy + math.ceil(float(y.max()) * lens.fy) + 3
-    drawn = dataclasses.replace(
-        lens,
-        model="pinhole",
-        cx=float(cx),
-        cy=float(cy),
-        size=(height, width),
-        distortion=(),
-    )
-    maps = (
-        (x * lens.fx + cx).astype(np.float32),
-        (y * lens.fy + cy).astype(np.float32),
-    )
-    return drawn, maps
+    v, u = np.mgrid[0 : size[0], 0 : size[1]]
+    if not np.abs(lens.project(rays) - np.stack([u, v], axis=-1)).max() < 0.5:
+        raise ValueError("the distortion folds the image; no ray belongs to some pixels")
+    x, y = rays[..., 0] / rays[..., 2], rays[..., 1] / rays[..., 2]
+    left = math.ceil(2 - float(x.min()) * fx)
+    top = math.ceil(2 - float(y.min()) * fy)
+    width = left + math.ceil(float(x.max()) * fx) + 3
+    height = top + math.ceil(float(y.max()) * fy) + 3
+    pinhole = Lens("pinhole", fx, fy, float(left), float(top), (height, width))
+    maps = ((x * fx + left).astype(np.float32), (y * fy + top).astype(np.float32))
+    return DrawnLens(pinhole, pinhole.rays().astype(np.float32), maps)
 
 
 def _shrink_inverse_depth(inverse: NDArray[np.float32], by: int) -> NDArray[np.float32]:

@@ -46,13 +46,13 @@ class Surface:
         self.road = road
         self.decals: list[Decal] = []
         self._boxes = np.zeros((0, 4))
-        self._grass = textures.pyramid(textures.grass(rng))
-        self._dirt = textures.pyramid(textures.dirt(rng))
-        self._gravel = textures.pyramid(textures.gravel(rng))
-        self._paving = textures.pyramid(textures.paving(rng))
-        self._asphalt = textures.pyramid(textures.asphalt(rng))
-        self._spots = textures.pyramid(textures.noise(rng, 512, 1.0, 4, 120))
-        self._wide = [textures.pyramid(textures.noise(rng, 512, 1.3, 2, 100)) for _ in range(3)]
+        self._grass = _levels(textures.grass(rng))
+        self._dirt = _levels(textures.dirt(rng))
+        self._gravel = _levels(textures.gravel(rng))
+        self._paving = _levels(textures.paving(rng))
+        self._asphalt = _levels(textures.asphalt(rng))
+        self._spots = _levels(textures.noise(rng, 512, 1.0, 4, 120))
+        self._wide = [_levels(textures.noise(rng, 512, 1.3, 2, 100)) for _ in range(3)]
         self._tint = 1 + 0.06 * rng.standard_normal(3).astype(np.float32)
         self._urban = urban  # stretches of s with kerb and pavement instead of a shoulder
         self._wear = draw_wear(rng, road)
@@ -283,7 +283,7 @@ class Surface:
 
     def _decal_colour(self, colour: Image, mask: Image, decal: Decal) -> Image:
         source = {"gravel": self._gravel, "paving": self._paving, "dirt": self._dirt}[decal.kind]
-        level = source[1]
+        level = source[1][:-1, :-1]
         h, w = mask.shape
         tile = np.tile(level, (-(-h // level.shape[0]), -(-w // level.shape[1]), 1))[:h, :w]
         return blend(colour, tile, np.asarray(mask * decal.strength, np.float32))
@@ -295,13 +295,19 @@ def _box_coverage(x: NDArray[np.floating], width: float, texel: float) -> Image:
     return np.asarray(np.clip(reach, 0.0, 1.0), np.float32)
 
 
+def _levels(image: Image) -> list[Image]:
+    """The pyramid of a repeating texture, each level with its first row and column repeated."""
+    return [
+        cv2.copyMakeBorder(level, 0, 1, 0, 1, cv2.BORDER_WRAP) for level in textures.pyramid(image)
+    ]
+
+
 def _lookup(levels: list[Image], x: Image, y: Image, size: float, texel: float) -> Image:
-    """Bilinear samples of a repeating texture whose finest texel is `size` m wide."""
+    """Bilinear samples of a repeating texture (see `_levels`), its finest texel `size` m wide."""
     level = int(np.clip(math.floor(math.log2(max(texel / size, 1.0)) + 0.3), 0, len(levels) - 1))
-    image = levels[level]
-    count = image.shape[0]
+    padded = levels[level]
+    count = padded.shape[0] - 1
     scale = 1.0 / (size * 2**level)
-    padded = cv2.copyMakeBorder(image, 0, 1, 0, 1, cv2.BORDER_WRAP)
     u = np.mod(np.asarray(x, np.float32) * np.float32(scale), np.float32(count))
     v = np.mod(np.asarray(y, np.float32) * np.float32(scale), np.float32(count))
     return np.asarray(cv2.remap(padded, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
