@@ -102,15 +102,16 @@ class progress_bar:  # noqa: N801, used like a function
         self._first: float | None = None
 
     def __enter__(self) -> progress_bar:
-        self._progress.__enter__()
         return self
 
-    def __exit__(self, *reason: Any) -> None:
-        self._progress.__exit__(*reason)
+    def __exit__(self, *_: Any) -> None:
+        if self._first is not None:
+            self._progress.stop()
 
     def __call__(self, done: float, total: int) -> None:
         if self._first is None:  # what an earlier run did does not count for the rate
             self._first = done
+            self._progress.start()
             self._progress.start_task(self._task)
         elapsed = self._progress.tasks[0].elapsed or 0.0
         rate = (done - self._first) / elapsed if elapsed > 0.5 else 0.0

@@ -11,6 +11,7 @@ _FAST = {"reassoc", "contract", "arcp", "nsz", "nnan", "ninf"}
 
 _REACH = 48  # px in which a replacement is looked for
 _CONTRAST_PER_PIXEL = 0.5  # gray levels that a pixel of distance counts as
+_IS_GROUND = 0.1  # share by which inverse depth of ground may differ from its plane
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
@@ -76,19 +77,19 @@ def fill(
     inverse_depth: NDArray[np.float32],
     reliable: NDArray[np.bool_],
     gray: NDArray[np.uint8],
-    fallback: NDArray[np.float32],
+    ground: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """Replace what is not reliable by a reliable value that belongs to the same thing.
 
     In eight directions the nearest reliable pixel is found; the one reached with the least
     contrast on the way, and the shortest, is taken. Values are never mixed, so that nothing
-    floats between a near thing and what is behind it.
+    floats between a near thing and what is behind it. Ground goes on along its plane.
 
     Args:
         inverse_depth: (h, w), 1/m.
         reliable: (h, w).
         gray: (h, w).
-        fallback: (h, w), taken where no reliable pixel is near.
+        ground: (h, w), 1/m, its plane; taken where no reliable pixel is near.
     """
     height, width = inverse_depth.shape
     out = inverse_depth.copy()
@@ -97,7 +98,7 @@ def fill(
             if reliable[v, u]:
                 continue
             best = _F(1e9)
-            value = fallback[v, u]
+            value = ground[v, u]
             for direction in range(9):
                 dv, du = direction // 3 - 1, direction % 3 - 1
                 if dv == 0 and du == 0:
@@ -114,6 +115,9 @@ def fill(
                     if reliable[p, q]:
                         best = price
                         value = inverse_depth[p, q]
+                        plane = ground[p, q]
+                        if abs(value - plane) < _F(_IS_GROUND) * plane and ground[v, u] > 0:
+                            value *= ground[v, u] / plane
                         break
                     p += dv
                     q += du

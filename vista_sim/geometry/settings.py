@@ -10,7 +10,7 @@ from typing import Any
 from vista_sim.errors import GeometryError
 
 #: Raised when the same settings give another result than they did before.
-METHOD_VERSION = 1
+METHOD_VERSION = 2
 
 GEOMETRIES = ("auto", "ground", "multiview")
 

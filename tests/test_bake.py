@@ -1,0 +1,345 @@
+"""Baking a trace: right, resumable, refused where wrong, and never half there."""
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from textured import LENS, MOUNT, STREET, straight, write_drive
+
+from vista_sim.cli import main
+from vista_sim.errors import GeometryError
+from vista_sim.geometry.bake import bake, bake_camera
+from vista_sim.geometry.ground import ground_inverse_depth
+from vista_sim.geometry.partial import Partial, locked
+from vista_sim.geometry.store import GeometryStore, folder_in_cache, folder_in_trace
+from vista_sim.traces.trace import Trace
+from vista_sim.transforms import pose_from_euler
+
+FRAMES = 9
+
+
+@pytest.fixture(scope="module")
+def drive(tmp_path_factory):
+    """A drive and the true depths of its frames."""
+    folder = tmp_path_factory.mktemp("drive") / "street"
+    return folder, write_drive(folder, STREET, straight(0.9 * np.arange(FRAMES)))
+
+
+@pytest.fixture(scope="module")
+def baked(drive, tmp_path_factory):
+    """The same drive, baked."""
+    folder = tmp_path_factory.mktemp("baked") / "street"
+    shutil.copytree(drive[0], folder)
+    bake(folder)
+    return folder
+
+
+@pytest.fixture
+def fresh(drive, tmp_path):
+    folder = tmp_path / "street"
+    shutil.copytree(drive[0], folder)
+    return folder
+
+
+@pytest.fixture
+def copy(baked, tmp_path):
+    folder = tmp_path / "baked"
+    shutil.copytree(baked, folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def _find(folder):
+    with Trace.open(folder) as trace:
+        return GeometryStore.find(trace, "front")
+
+
+def _contents(folder):
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {str(p.relative_to(folder)): p.read_bytes() for p in files}
+
+
+def test_every_frame_gets_depth_that_is_better_than_flat_ground(drive, baked):
+    store = _find(baked)
+    flat = ground_inverse_depth(LENS, MOUNT)
+    assert (store.size, store.frame_count, store.lens.size) == (LENS.size, FRAMES, LENS.size)
+    for index, depth in enumerate(drive[1]):
+        error = np.abs(store.metric(index) - 1 / depth)
+        assert np.median(error) < 0.003
+        assert error.mean() < 0.4 * np.abs(flat - 1 / depth).mean()
+
+
+def test_what_is_confident_is_right(drive, baked):
+    store = _find(baked)
+    wrong = np.abs(np.array([store.metric(i) for i in range(FRAMES)]) - 1 / drive[1]) > 0.03
+    sure = np.array(store.confidence) > 180
+    assert sure.mean() > 0.5
+    assert wrong[sure].mean() < 0.25 * wrong[~sure].mean()
+
+
+def test_a_bake_that_is_done_is_kept_and_one_of_other_settings_is_made_anew(copy):
+    before = _contents(copy / "geometry")
+    bake(copy)
+    assert _contents(copy / "geometry") == before
+    path = bake(copy, "front", size=(48, 80))
+    assert path == copy / "geometry" / "front"
+    assert _find(copy).size == (48, 80)
+    assert [p.name for p in path.parent.iterdir() if "lock" not in p.name] == ["front"]
+
+
+def test_one_and_three_workers_make_the_same_bytes(copy):
+    before = _contents(copy / "geometry" / "front")
+    bake(copy, workers=3, force=True)
+    assert _contents(copy / "geometry" / "front") == before
+    bake(copy, workers=1, force=True)
+    assert _contents(copy / "geometry" / "front") == before
+
+
+@pytest.mark.parametrize("share", [0.3, 0.95])
+def test_a_killed_bake_is_never_used_and_goes_on_to_the_same_bytes(baked, fresh, share):
+    code = (
+        "import os, signal, sys\n"
+        "from vista_sim.geometry.bake import bake\n"
+        "def progress(done, total):\n"
+        f"    if done > {share} * total: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "bake(sys.argv[1], workers=1, progress=progress)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(fresh)]).returncode == -9
+    assert _find(fresh) is None
+    first = []
+    bake(fresh, workers=1, progress=lambda done, total: first.append(done / total))
+    assert first[0] > 0.8 * share  # what was done is not done again
+    assert _contents(fresh / "geometry" / "front") == _contents(baked / "geometry" / "front")
+
+
+def test_two_processes_that_bake_at_once_leave_one_whole_geometry(baked, fresh):
+    code = "import sys; from vista_sim.geometry.bake import bake; bake(sys.argv[1])"
+    runs = [subprocess.Popen([sys.executable, "-c", code, str(fresh)]) for _ in range(2)]
+    assert [run.wait() for run in runs] == [0, 0]
+    assert _contents(fresh / "geometry" / "front") == _contents(baked / "geometry" / "front")
+
+
+def test_a_bake_waits_for_the_one_that_holds_the_lock(fresh):
+    destination = fresh / "geometry" / "front"
+    destination.parent.mkdir()
+    code = "import sys; from vista_sim.geometry.bake import bake; bake(sys.argv[1])"
+    with locked(destination):
+        run = subprocess.Popen([sys.executable, "-c", code, str(fresh)])
+        with pytest.raises(subprocess.TimeoutExpired):
+            run.wait(timeout=3)
+        assert not destination.exists()
+    assert run.wait() == 0
+    assert _find(fresh) is not None
+
+
+def test_a_trace_that_cannot_be_written_to_keeps_its_geometry_in_the_users_cache(fresh, baked):
+    (fresh / "geometry").write_text("a file where the folder would go", encoding="utf-8")
+    path = bake(fresh, "front")
+    with Trace.open(fresh) as trace:
+        assert path == folder_in_cache(trace, "front")
+        assert str(path).startswith(os.environ["XDG_CACHE_HOME"])
+        assert GeometryStore.find(trace, "front").path == path
+    assert _contents(path) == _contents(baked / "geometry" / "front")
+
+
+def _shorten(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _rewrite(**changes):
+    def apply(path):
+        values = json.loads(path.read_text(encoding="utf-8")) | changes
+        path.write_text(json.dumps(values), encoding="utf-8")
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("geometry.json", _shorten),
+        ("geometry.json", _rewrite(format="vista-geometry/9")),
+        ("geometry.json", _rewrite(scale=None)),
+        ("geometry.json", _rewrite(size=[10, 10])),
+        ("inverse_depth.npy", _shorten),
+        ("confidence.npy", lambda path: path.unlink()),
+        ("poses.npy", lambda path: np.save(path, np.zeros((3, 4, 4)))),
+    ],
+)
+def test_damaged_geometry_is_refused_in_one_line_and_made_again(baked, copy, file, damage):
+    path = copy / "geometry" / "front" / file
+    damage(path)
+    with pytest.raises(GeometryError) as refusal:
+        _find(copy)
+    message = str(refusal.value)
+    assert "\n" not in message
+    assert str(path.parent) in message
+    assert "vista-sim bake" in message
+    bake(copy)
+    assert _contents(copy / "geometry" / "front") == _contents(baked / "geometry" / "front")
+
+
+def test_geometry_of_another_drive_is_refused(copy, tmp_path):
+    other = tmp_path / "other"
+    write_drive(other, STREET, straight(0.8 * np.arange(FRAMES)))
+    shutil.copytree(copy / "geometry", other / "geometry")
+    with pytest.raises(GeometryError, match="other poses"):
+        _find(other)
+
+
+def test_a_pickled_store_reads_the_same(baked):
+    import pickle
+
+    store = _find(baked)
+    again = pickle.loads(pickle.dumps(store))
+    np.testing.assert_array_equal(again.inverse_depth[3], store.inverse_depth[3])
+
+
+def test_flat_ground_on_request(copy):
+    bake(copy, geometry="ground")
+    store = _find(copy)
+    assert store.inverse_depth.shape == (FRAMES, *LENS.size)
+    np.testing.assert_allclose(
+        store.metric(5), ground_inverse_depth(LENS, MOUNT), atol=1.01 * store.scale
+    )
+    assert not store.confidence.any()
+
+
+def test_a_car_that_stands_gets_flat_ground_without_confidence(tmp_path):
+    write_drive(tmp_path / "standing", STREET, straight(np.zeros(5)))
+    bake(tmp_path / "standing")
+    store = _find(tmp_path / "standing")
+    assert store.report["frames_without_neighbours"] == 5
+    assert not store.confidence.any()
+    np.testing.assert_allclose(
+        store.metric(2), ground_inverse_depth(LENS, MOUNT), atol=1.01 * store.scale
+    )
+
+
+def test_a_single_frame_gets_flat_ground(tmp_path):
+    write_drive(tmp_path / "single", STREET, straight([0.0]))
+    bake(tmp_path / "single")
+    store = _find(tmp_path / "single")
+    assert store.frame_count == 1
+    assert not store.confidence.any()
+
+
+def test_frames_are_not_compared_across_a_gap(tmp_path):
+    t = np.array([0, 0.1, 0.2, 0.3, 5.0, 5.1, 5.2, 5.3])
+    vehicles = straight(9 * np.array([0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]))
+    recorded = vehicles.copy()
+    recorded[4:, 1, 3] += 3.0  # the pose jumps while nothing is recorded
+    depths = write_drive(tmp_path / "gap", STREET, vehicles, t=t, recorded=recorded)
+    bake(tmp_path / "gap")
+    store = _find(tmp_path / "gap")
+    for index in (3, 4):
+        assert np.median(np.abs(store.metric(index) - 1 / depths[index])) < 0.004
+
+
+def test_recorded_poses_that_shake_do_not_ruin_depth(drive, tmp_path):
+    rng = np.random.default_rng(5)
+    vehicles = straight(0.9 * np.arange(FRAMES))
+    shaken = vehicles @ np.array(
+        [
+            pose_from_euler(*rng.normal(0, 0.015, 3), *np.radians(rng.normal(0, 0.12, 3)))
+            for _ in vehicles
+        ]
+    )
+    write_drive(tmp_path / "shaken", STREET, vehicles, recorded=shaken)
+    bake(tmp_path / "shaken")
+    store = _find(tmp_path / "shaken")
+    assert store.report["motion"]["median_turn_deg"] > 0.1
+    error = np.array([np.abs(store.metric(i) - 1 / drive[1][i]) for i in range(2, 7)])
+    assert np.median(error) < 0.006
+
+    def turn_errors(poses):
+        relative = [np.linalg.inv(a) @ b for a, b in itertools.pairwise(poses)]
+        true = [np.linalg.inv(a) @ b for a, b in itertools.pairwise(vehicles)]
+        back = [MOUNT @ r @ np.linalg.inv(MOUNT) for r in relative]
+        cosine = [
+            (np.trace(r[:3, :3] @ t[:3, :3].T) - 1) / 2 for r, t in zip(back, true, strict=True)
+        ]
+        return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+
+    assert turn_errors(store.poses).mean() < 0.5 * turn_errors(shaken @ MOUNT).mean()
+
+
+def test_the_command_bakes_all_cameras_and_prints_json(fresh, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["bake", str(fresh), "--size", "48x80", "--json"])
+    assert end.value.code == 0
+    values = json.loads(capsys.readouterr().out)
+    (camera,) = values["cameras"]
+    assert camera["camera"] == "front"
+    assert camera["frames"] == FRAMES
+    assert camera["frames_per_second"] > 0
+    assert _find(fresh).size == (48, 80)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--camera", "rear"], "no camera 'rear'"),
+        (["--size", "big"], "HEIGHTxWIDTH"),
+        (["--size", "2x2"], "8 to 4096"),
+        (["--geometry", "magic"], "auto, ground, multiview"),
+        (["--workers", "0"], "at least 1"),
+    ],
+)
+def test_wrong_options_are_one_line_and_status_2(fresh, capsys, arguments, text):
+    with pytest.raises(SystemExit) as end:
+        main(["bake", str(fresh), *arguments])
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert text in error
+    assert error.count("\n") == 1
+    assert not (fresh / "geometry" / "front").exists()
+
+
+def test_a_full_disk_is_one_line_and_the_bake_goes_on_later(fresh, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", full)
+        with pytest.raises(GeometryError, match="no space left"):
+            bake(fresh)
+    assert _find(fresh) is None
+    bake(fresh)
+    assert _find(fresh) is not None
+
+
+def test_work_of_another_plan_is_not_taken_up(tmp_path):
+    partial = Partial(tmp_path / "front", {"a": 1})
+    partial.array("x.npy", (3,), np.uint8)[:] = 7
+    assert (Partial(tmp_path / "front", {"a": 1}).array("x.npy", (3,), np.uint8) == 7).all()
+    assert (Partial(tmp_path / "front", {"a": 2}).array("x.npy", (3,), np.uint8) == 0).all()
+
+
+def test_depth_of_the_proving_ground_is_far_better_than_flat_ground(tmp_path):
+    pytest.importorskip("pybullet")
+    from vista_sim.proving_ground.record import Recording, record
+    from vista_sim.proving_ground.truth import GroundTruth
+
+    folder = record(tmp_path / "short", Recording(seed=31, seconds=1.6, size=(120, 192)))
+    done = bake_camera(Trace.open(folder), "front")
+    assert done.path == folder_in_trace(Trace.open(folder), "front")
+    store = _find(folder)
+    mount = Trace.open(folder).cameras["front"].calibration.T_vehicle_camera
+    ours, flat = [], []
+    with GroundTruth(folder) as truth:
+        for index in (5, 8, 11):
+            true = 1 / truth.depth("front", index)
+            ground = ground_inverse_depth(store.lens, mount)
+            ours.append(np.abs(store.metric(index) - true).mean())
+            flat.append(np.abs(ground - true).mean())
+    assert np.mean(ours) < 0.5 * np.mean(flat)
