@@ -1,5 +1,6 @@
 """Baking a trace: right, resumable, refused where wrong, and never half there."""
 
+import dataclasses
 import itertools
 import json
 import os
@@ -17,6 +18,7 @@ from vista_sim.geometry.bake import bake, bake_camera
 from vista_sim.geometry.ground import ground_inverse_depth
 from vista_sim.geometry.partial import Partial, locked
 from vista_sim.geometry.store import GeometryStore, folder_in_cache, folder_in_trace
+from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
 from vista_sim.transforms import pose_from_euler
 
@@ -243,6 +245,25 @@ def test_frames_are_not_compared_across_a_gap(tmp_path):
     store = _find(tmp_path / "gap")
     for index in (3, 4):
         assert np.median(np.abs(store.metric(index) - 1 / depths[index])) < 0.004
+
+
+@pytest.mark.parametrize(
+    "lens",
+    [
+        Lens("fisheye", 70.0, 70.0, 79.5, 47.5, (96, 160), (0.02, -0.01, 0.0, 0.0)),
+        dataclasses.replace(LENS, distortion=(-0.25, 0.06, 0.001, -0.0005, 0.0)),
+    ],
+)
+def test_depth_behind_a_bent_lens_is_far_better_than_flat_ground(tmp_path, lens):
+    depths = write_drive(tmp_path / "bent", STREET, straight(0.9 * np.arange(5)), lens=lens)
+    bake(tmp_path / "bent")
+    store = _find(tmp_path / "bent")
+    assert store.lens.distortion == lens.distortion
+    flat = ground_inverse_depth(lens, MOUNT)
+    front = lens.rays()[..., 2] > 0.45  # beyond, the geometry is the ground
+    error = np.abs(store.metric(2) - 1 / depths[2])[front]
+    assert np.median(error) < 0.003
+    assert error.mean() < 0.4 * np.abs(flat - 1 / depths[2])[front].mean()
 
 
 def test_recorded_poses_that_shake_do_not_ruin_depth(drive, tmp_path):

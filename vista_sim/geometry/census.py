@@ -95,7 +95,9 @@ def matching_cost(
     out = np.empty((height, width, count), np.uint8)
     total = np.empty(count, np.int32)
     seen = np.empty(count, np.int32)
-    index = np.empty(count, np.int32)
+    index = np.empty(count, np.uint32)
+    visible = np.empty(count, np.int32)
+    words = np.empty(count, np.uint32)
     flat = others.reshape(n, height * width)
     share = np.zeros(n + 1, np.int32)  # BIT_COST / seen, in 1/256
     for k in range(1, n + 1):
@@ -124,12 +126,16 @@ def matching_cost(
                     pu, pv = (a0 + w * b0) * inverse + half, (a1 + w * b1) * inverse + half
                     inside = (pu >= zero) & (pu < u_end) & (pv >= zero) & (pv < v_end)
                     position = _I(_I(pv) * stride) + _I(pu)
-                    index[d] = _I(position) if inside & (z > nearest) else _I(-1)
+                    here = inside & (z > nearest)
+                    index[d] = _I(position) if here else _I(0)
+                    visible[d] = _I(1) if here else _I(0)
+                # Fetching does not vectorize, so it has a loop of its own.
                 for d in range(count):
-                    i = index[d]
-                    differing = _I(_bit_count(np.uint32(image[max(i, _I(0))] ^ bits)))
-                    total[d] = _I(total[d] + (differing if i >= 0 else _I(0)))
-                    seen[d] = _I(seen[d] + (_I(1) if i >= 0 else _I(0)))
+                    words[d] = image[index[d]]
+                for d in range(count):
+                    differing = _I(_bit_count(np.uint32(words[d] ^ bits)))
+                    total[d] = _I(total[d] + (differing if visible[d] else _I(0)))
+                    seen[d] = _I(seen[d] + visible[d])
             expected = prior[v, u]
             costs = out[v, u]
             for d in range(count):
