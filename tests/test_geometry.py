@@ -249,7 +249,9 @@ def test_the_ground_is_smoothed_and_what_stands_on_it_is_not():
     noisy[40:80, 70:90] = 0.45
     noisy = noisy.astype(np.float32)
     plane = fit_ground(noisy, ground_inverse_depth(LENS, camera_mount(1.5, 0, 1.4, pitch=0.07)))
-    found = smooth_ground(noisy, plane, 0.08)
+    found, averaged = smooth_ground(noisy, plane, 0.08)
+    assert averaged[60:, :60].mean() > 0.9
+    assert not averaged[45:75, 72:88].any()
     np.testing.assert_array_equal(found[45:75, 72:88], noisy[45:75, 72:88])
     road = np.zeros(truth.shape, dtype=bool)
     road[60:, :60] = True

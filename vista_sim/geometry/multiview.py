@@ -122,12 +122,11 @@ class MultiView:
             gray: the working image.
             inverse_depth: of the frame, by `match`.
         """
-        confidence = np.zeros(inverse_depth.shape, np.uint8)
         if not neighbours:
-            return inverse_depth, confidence
+            return inverse_depth, np.zeros(inverse_depth.shape, np.uint8)
         rotations, translations = projections(self.matrix, self.poses, index, neighbours)
         fused = np.empty_like(inverse_depth)
-        agreeing, denying = np.empty_like(confidence), np.empty_like(confidence)
+        agreeing, denying = np.empty((2, *inverse_depth.shape), np.uint8)
         tolerance, share = self.settings.agreement
         fuse(
             inverse_depth,
@@ -141,15 +140,15 @@ class MultiView:
             denying,
         )
         reliable = (agreeing > 0) & (agreeing >= denying)
-        ground = fit_ground(fused, self.ground)
-        filled = smooth_ground(
-            fill(fused, reliable, gray, ground), ground, self.settings.ground_window
-        )
         agree, deny = agreeing.astype(np.float32), denying.astype(np.float32)
         # One witness is not sure; more are, as far as none denies.
-        sure = agree / (agree + deny + 1.0)
-        confidence = np.where(reliable, 255 * np.minimum(1.0, 1.25 * sure), 0).astype(np.uint8)
-        return filled, confidence
+        sure = np.where(reliable, np.minimum(1.0, 1.25 * agree / (agree + deny + 1.0)), 0.0)
+        ground = fit_ground(fused, self.ground)
+        filled = fill(fused, reliable, gray, ground)
+        smooth, averaged = smooth_ground(filled, ground, self.settings.ground_window)
+        # What was averaged is as sure as the pixels that went into it.
+        sure = np.where(averaged, np.maximum(sure, cv2.blur(sure, (9, 9))), sure)
+        return smooth, (255 * sure).astype(np.uint8)
 
 
 def inverse_depth_planes(lens: Lens, ground: Floats, settings: Matching) -> Floats:

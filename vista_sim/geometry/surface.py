@@ -52,12 +52,17 @@ def fit_ground(inverse_depth: Floats, expected: Floats) -> Floats:
     return fitted
 
 
-def smooth_ground(inverse_depth: Floats, ground: Floats, window: float) -> Floats:
+def smooth_ground(
+    inverse_depth: Floats, ground: Floats, window: float
+) -> tuple[Floats, NDArray[np.bool_]]:
     """Average inverse depth (h, w) over the ground, and only there.
 
     Args:
         ground: (h, w) its plane, as of `fit_ground`.
         window: share of the image's width.
+
+    Returns:
+        Inverse depth, and (h, w) where it was averaged.
     """
     radius = max(2, round(0.5 * window * inverse_depth.shape[1]))
     share, slack = _SLACK
@@ -67,7 +72,9 @@ def smooth_ground(inverse_depth: Floats, ground: Floats, window: float) -> Float
     is_flat = is_ground & (np.abs(inverse_depth - local) < share * ground + slack)
     local, count = _local_planes(inverse_depth, is_flat, radius)
     enough = count > _MIN_SHARE * (2 * radius + 1) ** 2
-    return np.where(is_ground & enough, np.maximum(local, 0.0), inverse_depth).astype(np.float32)
+    smooth = is_ground & enough
+    values = np.where(smooth, np.maximum(local, 0.0), inverse_depth).astype(np.float32)
+    return values, smooth
 
 
 def _local_planes(
