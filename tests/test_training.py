@@ -23,7 +23,7 @@ SPEC = PolicySpec(CameraSpec(SIZE, 1.0), NETWORK)
 CONFIG = TrainingConfig(
     steps=60, batch_size=8, warmup=5, evaluate_every=10, checkpoint_every=20, threads=1
 )
-AUGMENT = AugmentConfig(mirror=False, shift=1)
+AUGMENT = AugmentConfig(shift=1)
 
 
 class Bars:
@@ -169,7 +169,7 @@ def test_one_checkpoint_is_kept_and_no_temporary_file(tmp_path):
 def test_mirrored_images_come_with_mirrored_curvature():
     views = Bars().validation()
     only_mirror = AugmentConfig(
-        contrast=0, brightness=0, colour=0, gray=0, noise=0, blur=0, shadow=0, shift=0
+        mirror=True, contrast=0, brightness=0, colour=0, gray=0, noise=0, blur=0, shadow=0, shift=0
     )
     camera, target = augment(
         torch.from_numpy(views.camera),

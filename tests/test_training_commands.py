@@ -1,6 +1,8 @@
 """`vista-train` as typed: a policy at the end, or one line on stderr and status 2."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 from vista_agents.cli import main
@@ -98,3 +100,38 @@ def test_help_names_every_command(capsys):
     assert stop.value.code == 0
     said = capsys.readouterr().out
     assert all(command in said for command in ("bc", "guided", "demo"))
+
+
+@pytest.mark.slow
+def test_the_quick_demo_trains_judges_films_and_prints_one_table(road_trace, tmp_path, capsys):
+    traces = [tmp_path / "road", tmp_path / "other-road"]
+    for trace in traces:
+        shutil.copytree(road_trace, trace, ignore=shutil.ignore_patterns("geometry"))
+    args = ["demo", "--quick", "--json", "--out", str(tmp_path / "demo"), "--threads", "1"]
+    main([*args, "--traces", *map(str, traces)])
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["policy"], row["trace"]) for row in rows] == [
+        ("bc", "road"),
+        ("guided", "road"),
+        ("bc", "other-road"),
+        ("guided", "other-road"),
+    ]
+    for row in rows:
+        assert row["crashes"] >= 0
+        assert 0 <= row["without_intervention"] <= 1
+        assert 0 <= row["recovery_of_expert"] <= 1
+        assert Path(row["video"]).stat().st_size > 0
+    assert all((trace / "geometry" / "front").is_dir() for trace in traces)
+    recipes = [
+        json.loads((tmp_path / "demo" / name / "policy.json").read_text())
+        for name in ("bc", "guided")
+    ]
+    for field in ("network", "camera", "action"):
+        assert recipes[0][field] == recipes[1][field]
+    for field in ("training", "seed", "augment", "split"):
+        assert recipes[0]["training"][field] == recipes[1]["training"][field]
+
+
+def test_the_demo_needs_two_traces(road_trace, tmp_path, capsys):
+    args = ("demo", "--out", tmp_path / "demo", "--traces", road_trace)
+    assert "--traces takes two folders" in refused(capsys, *args)

@@ -33,7 +33,7 @@ class AugmentConfig:
     """Largest shift of the image up or down, px (the car pitches on slopes)."""
     mirror: bool = False
     """Mirror half of the images and their curvatures. Off, because a mirrored road has left-hand
-    traffic: which side is the own lane becomes a guess, and errors on unseen road double or more."""
+    traffic: which lane is the own one becomes a guess, and errors on unseen road double."""
 
 
 def augment(
