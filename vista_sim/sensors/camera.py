@@ -44,7 +44,7 @@ class Synthesis:
             may be the main frame; else it is the one behind, which sees more at its edges.
     """
 
-    other_frames: tuple[float, ...] = (-2.0, 4.0)
+    other_frames: tuple[float, ...] = (-2.0, -6.0)
     min_unseen: float = 0.002
     lead: float = 0.2
 
