@@ -10,9 +10,9 @@ import pytest
 from conftest import ROAD_PIECES, write_straight
 
 from vista_sim.cli import main
+from vista_sim.console import parse_section
 from vista_sim.errors import PolicyError, RunError, WorldError
 from vista_sim.evaluation import metrics
-from vista_sim.evaluation.commands import parse_section
 from vista_sim.evaluation.evaluate import evaluate
 from vista_sim.evaluation.recovery import RecoveryTest
 from vista_sim.evaluation.reference import ReferenceDriver
@@ -271,5 +271,5 @@ def test_a_mistake_is_one_line_and_status_two(road_trace, capsys, changed, messa
 def test_sections_are_read_as_seconds():
     assert parse_section("0:7.2") == (0.0, 7.2)
     for text in ("", "1", "a:b", "1:2:3", "5:5", "-1:3", "0:inf", "nan:2"):
-        with pytest.raises(WorldError, match="section"):
+        with pytest.raises(VistaError, match="section"):
             parse_section(text)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vista_sim.errors import WorldError
+from vista_sim.console import parse_section, progress_bar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,27 +68,13 @@ def evaluate(
     vista_sim/evaluation/metrics.py.
     """
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
 
     from vista_sim.evaluation.evaluate import evaluate as judge
     from vista_sim.evaluation.recovery import RecoveryTest
 
     span = None if section is None else parse_section(section)
     test = RecoveryTest(starts_per_kind=starts) if recovery else False
-    bar_columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*bar_columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("evaluating", total=None)
+    with progress_bar("evaluating") as progress:
         report = judge(
             policy,
             traces,
@@ -97,26 +83,13 @@ def evaluate(
             test,
             video,
             span,
-            lambda done, total: bar.update(task, completed=done, total=total),
+            progress,
             overwrite=overwrite,
         )
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2))
     else:
         print_report(report, Console())
-
-
-def parse_section(text: str) -> tuple[float, float]:
-    """Seconds of START:END. Raises WorldError."""
-    try:
-        start, end = (float(part) for part in text.split(":"))
-    except ValueError:
-        raise WorldError(
-            f"section is {text!r}; it must be START:END in seconds, as 0:7.2"
-        ) from None
-    if not (math.isfinite(start) and math.isfinite(end) and 0 <= start < end):
-        raise WorldError(f"section is {text!r}; START must be before END, and neither negative")
-    return start, end
 
 
 def print_report(report: Report, console: Console) -> None:

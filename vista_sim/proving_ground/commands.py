@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from vista_sim.console import parse_size, progress_bar
 from vista_sim.errors import VistaError
 
 
@@ -48,14 +49,12 @@ def record_command(
     ] = False,
 ) -> None:
     """Drive through a generated world (PyBullet) and record it as a trace."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
     from vista_sim.proving_ground.record import Recording, record
 
     recording = Recording(
         seed=seed,
         seconds=seconds,
-        size=_size(size),
+        size=parse_size(size),
         fov=math.radians(fov),
         rate=rate,
         mount=(mount_x, mount_y, mount_height),
@@ -66,24 +65,9 @@ def record_command(
         position_noise=position_noise,
         angle_noise=math.radians(angle_noise),
     )
-    with Progress(
-        "Recording", BarColumn(), MofNCompleteColumn(), "frames", TimeRemainingColumn()
-    ) as bar:
-        task = bar.add_task("record", total=None)
-        record(
-            destination,
-            recording,
-            overwrite=overwrite,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    with progress_bar("recording", "frames") as report:
+        record(destination, recording, overwrite=overwrite, progress=report)
     typer.echo(f"{destination}: {seconds:g} s recorded with seed {seed}")
-
-
-def _size(text: str) -> tuple[int, int]:
-    parts = text.lower().split("x")
-    if len(parts) != 2 or not all(p.strip().isdigit() for p in parts):
-        raise VistaError(f"--size is {text!r}; it must be HEIGHTxWIDTH in pixels, like 200x320")
-    return int(parts[0]), int(parts[1])
 
 
 def _numbers(text: str, count: int, option: str) -> tuple[float, ...]:

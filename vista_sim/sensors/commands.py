@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vista_sim.console import parse_size, progress_bar
 from vista_sim.errors import VistaError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def render(
         cam = Camera(
             drive,
             camera or next(iter(drive.cameras)),
-            size=parse_size(size),
+            size=parse_size(size) if size else None,
             fov=None if fov is None else math.radians(fov),
         )
     except ValueError as error:
@@ -78,28 +79,21 @@ def render(
     typer.echo(str(out))
 
 
-def parse_size(text: str) -> tuple[int, int] | None:
-    """(height, width) of "HEIGHTxWIDTH"; None of an empty text."""
-    if not text:
-        return None
-    parts = text.lower().split("x")
-    if len(parts) != 2 or not all(p.isdigit() and 0 < int(p) <= 8192 for p in parts):
-        raise VistaError(f"size is {text!r}; give HEIGHTxWIDTH in pixels, such as 200x320")
-    return int(parts[0]), int(parts[1])
-
-
 def _film(cam: Camera, offsets: list[tuple[float, float, float]], show: str, out: Path) -> None:
     import numpy as np
-    from rich.progress import track
 
     from vista_sim.traces.video import VideoWriter
 
     times = [t for t in cam.trace.cameras[cam.name].t if 0 <= t <= cam.trace.duration]
     rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 10.0
     height, width = cam.size
-    with VideoWriter(out, (height, width * len(offsets)), rate) as video:
-        for t in track(times, description="rendering"):
+    with (
+        progress_bar("rendering", "frames") as report,
+        VideoWriter(out, (height, width * len(offsets)), rate) as video,
+    ):
+        for i, t in enumerate(times):
             video.write(np.hstack([_draw(cam, t, offset, show) for offset in offsets]))
+            report(i + 1, len(times))
 
 
 def _draw(cam: Camera, t: float, offset: tuple[float, float, float], show: str) -> Any:

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from vista_sim.console import progress_bar
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this part to the program."""
@@ -68,14 +70,9 @@ def kitti_odometry(
     overwrite: Annotated[bool, typer.Option(help="Replace a trace at DST.")] = False,
 ) -> None:
     """Import a sequence of the KITTI odometry benchmark (poses are needed)."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from vista_sim.traces.importers.kitti_odometry import import_kitti_odometry
 
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"importing sequence {sequence}", total=None)
+    with progress_bar(f"importing sequence {sequence}", "frames") as report:
         made = import_kitti_odometry(
             src,
             dst,
@@ -88,7 +85,7 @@ def kitti_odometry(
             pitch=math.radians(pitch),
             height=height,
             overwrite=overwrite,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=report,
         )
     typer.echo(str(made))
 
