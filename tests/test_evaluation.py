@@ -11,7 +11,7 @@ from conftest import ROAD_PIECES, write_straight
 
 from vista_sim.cli import main
 from vista_sim.console import parse_section
-from vista_sim.errors import PolicyError, RunError, WorldError
+from vista_sim.errors import PolicyError, RunError, VistaError
 from vista_sim.evaluation import metrics
 from vista_sim.evaluation.evaluate import evaluate
 from vista_sim.evaluation.recovery import RecoveryTest
