@@ -27,7 +27,7 @@ from vista_sim.transforms import camera_mount, inverse, quaternion_from_matrix
 
 Array = NDArray[np.float64]
 
-WORLD_VERSION = 1  # rises when the same seed makes another world
+WORLD_VERSION = 2  # rises when the same seed makes another world
 EGO_RATE = 50.0  # Hz
 
 
