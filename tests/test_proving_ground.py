@@ -87,12 +87,8 @@ def test_the_expert_keeps_its_lane_and_the_limits_of_comfort(seed: int) -> None:
     road = Road(seed)
     driven = drive(road, seed, 60.0)
     off_centre = np.linalg.norm(driven.xy - road.point(driven.s, -1.75), axis=1)
-    assert off_centre.max() < 0.45  # a car 1.8 m wide in a lane of 3.5 m has 0.85 m to each side
+    assert off_centre.max() < 0.25
     assert off_centre.std() > 0.02  # it wanders
-    left_of_lane = driven.lateral + 1.75
-    curvature = np.interp(driven.s, road.s, road.curvature)
-    tight = np.abs(curvature) > 0.015
-    assert (left_of_lane[tight] * np.sign(curvature[tight])).mean() > 0.1  # it cuts curves
     step = np.linalg.norm(np.diff(driven.xy, axis=0), axis=1)
     turned = np.diff(driven.yaw)
     speed, yaw_rate = step / 0.01, turned / 0.01

@@ -56,7 +56,7 @@ def evaluate(
     recovery: Annotated[bool, typer.Option(help="Test recovery from beside the path.")] = True,
     starts: Annotated[
         int, typer.Option(help="Places of the recovery test on straight, left and right road each.")
-    ] = 2,
+    ] = 4,
     video: Annotated[bool, typer.Option(help="Film each trace into the run folder.")] = True,
     overwrite: Annotated[bool, typer.Option(help="Replace a run at OUT.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -1,4 +1,4 @@
-"""A human-like expert: it slows for curves, cuts them a little, and wanders in its lane."""
+"""A human-like expert: it slows for curves, steers within limits and wanders in its lane."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ class Manners:
     lateral_acceleration: float = 1.55  # m/s², aimed at in curves; at most 2 is reached
     acceleration: float = 1.1  # m/s²
     deceleration: float = 1.5  # m/s²
-    wander: float = 0.12  # m from the line it aims at, at most
-    cut: float = 0.3  # m towards the inside of a tight curve, as people drive
+    wander: float = 0.08  # m from the lane's centre, at most
     stiffness: float = 0.16  # 1/m: errors vanish with exp(-stiffness * distance)
     lag: float = 0.12  # s of the steering
 
@@ -119,7 +118,7 @@ def drive(
     """
     vehicle, manners = vehicle or Vehicle(), manners or Manners()
     grid = np.arange(road.start, road.end, 1.0)
-    wander = _wander(grid, manners.wander, seed) + _cut(road, grid, manners.cut)
+    wander = _wander(grid, manners.wander, seed)
     lane = -road.shape.lane_width / 2
     slope = np.gradient(wander, grid)
     bend = np.gradient(slope, grid)
@@ -176,16 +175,6 @@ def _lane_curvature(road: Road, s: Array, lateral: float) -> Array:
     """Curvature of a line beside the centre line, over the centre line's arc length."""
     curvature = road.curvature_at(s)
     return np.asarray(curvature / (1.0 - lateral * curvature))
-
-
-def _cut(road: Road, s: Array, reach: float) -> Array:
-    """Offsets (m) towards the inside of curves: nearly `reach` where a radius is below 60 m.
-
-    People drive curves on a line flatter than the lane's (Spacek, "Track Behavior in Curve
-    Areas", J. Transportation Engineering 2005).
-    """
-    curvature = gaussian_filter1d(road.curvature_at(s), 10.0)
-    return np.asarray(reach * np.tanh(curvature / 0.01))
 
 
 def _wander(s: Array, reach: float, seed: int) -> Array:
