@@ -108,6 +108,42 @@ def test_a_virtual_camera_has_its_own_lens_and_mount(flat_trace):
     assert psnr(image, truth, mask) > 27
 
 
+class TrueGeometry:
+    """Inverse depth of every frame of `record`, from the ray caster."""
+
+    def __init__(self, trace, scene, step=0.8):
+        self.scale = 1 / 65535
+        self.inverse_depth, poses = [], []
+        for i in range(trace.cameras["front"].frame_count):
+            pose = planar_pose(i * step, 0, 0) @ MOUNT
+            _, depth, _ = raycast.render(scene, pose, PLAIN)
+            self.inverse_depth.append(np.round(65535 / depth).astype(np.uint16))
+            poses.append(pose)
+        self.poses = np.array(poses)
+
+
+@pytest.mark.parametrize("lateral", [-1.0, 1.0])
+def test_near_things_hide_far_ones(tmp_path, monkeypatch, lateral):
+    near = raycast.wall(14.0, (-1.0, 1.0), (0.0, 2.5), seed=5)
+    far = raycast.wall(24.0, (-60, 60), (0.0, 60), seed=6)
+    scene = [raycast.ground(), near, far]
+    trace = Trace.open(record(tmp_path / "walls", scene))
+    geometry = TrueGeometry(trace, scene)
+    monkeypatch.setattr("vista_sim.sensors.frames.GeometryStore.find", lambda *_: geometry)
+    view = Camera(trace, "front").render_view(0.5, (0, lateral, 0))
+    pose = planar_pose(4.0, lateral, 0) @ MOUNT
+    truth, depth, surface = raycast.render(scene, pose, PLAIN)
+    inner = cv2.erode((surface == 1).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    assert inner.sum() > 500
+    assert view.valid[inner].all()
+    np.testing.assert_allclose(view.inverse_depth[inner], 1 / depth[inner], rtol=0.02)
+    assert psnr(view.image, truth, inner) > 28
+    # Beside the near wall the far one comes into sight; some of it no frame saw.
+    beyond = cv2.erode((surface == 2).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    np.testing.assert_allclose(view.inverse_depth[beyond], 1 / depth[beyond], rtol=0.05)
+    assert psnr(view.image, truth, beyond & view.valid) > 28
+
+
 def test_red_stays_red(tmp_path):
     with TraceWriter(
         tmp_path / "red", name="-", licence="-", source="-", vehicle=Vehicle()
