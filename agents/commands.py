@@ -86,7 +86,9 @@ def progress_bar(name: str, steps: int, hidden: bool = False) -> Iterator[Report
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=hidden) as progress:
+    console = Console(stderr=True)
+    hidden = hidden or not console.is_terminal
+    with Progress(*columns, console=console, disable=hidden) as progress:
         task = progress.add_task(name, total=steps, loss=float("nan"))
         smooth: list[float] = []
 

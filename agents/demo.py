@@ -53,6 +53,10 @@ class Demo:
         default_factory=TrainingConfig
     )
 
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; it must not be negative")
+
 
 @dataclass(frozen=True)
 class Row:

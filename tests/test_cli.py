@@ -33,6 +33,11 @@ def test_every_command_has_help(command, capsys):
         (["bake", "no-such-trace"], "no-such-trace"),
         (["evaluate", "--policy", "expert", "--traces", "no-such-trace"], "no-such-trace"),
         (["import", "kitti-odometry", "no-such-folder", "dst"], "no-such-folder"),
+        (["import", "kitti-odometry", ".", "dst", "--height", "nan"], "--height"),
+        (["render", "no-such-trace", "-o", "x.png", "--lateral", "nan"], "no-such-trace"),
+        (["record", "dst", "--mount-height", "-1"], "--mount-height"),
+        (["record", "dst", "--position-noise", "inf"], "--position-noise"),
+        (["evaluate", "--policy", "expert", "--traces", ".", "--seed", "-1"], "--seed"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(arguments, words, tmp_path, monkeypatch, capsys):

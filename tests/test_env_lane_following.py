@@ -266,3 +266,11 @@ def test_a_step_costs_little_beside_the_view(env):
         if terminated or truncated:
             env.reset(options=start(5.0))
     assert np.median(times) < 0.5e-3  # about 0.08 ms on an idle core
+
+
+def test_a_start_far_beside_the_path_is_refused_with_its_own_numbers(road_trace):
+    env = gymnasium.make("VistaSim/LaneFollowing-v0", traces=[road_trace])
+    for lateral in (50.0, -60.0):
+        with pytest.raises(WorldError, match=f"lateral {lateral:.2f} m.*off_road"):
+            env.reset(seed=1, options={"s": 40.0, "lateral": lateral})
+    env.close()

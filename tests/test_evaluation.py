@@ -255,7 +255,7 @@ def test_the_command_prints_tables(road_trace, capsys):
         ({"--section": "7"}, "START:END"),
         ({"--section": "8:7"}, "START must be before END"),
         ({"--section": "100:200"}, "nothing to drive"),
-        ({"--starts": "0"}, "starts_per_kind"),
+        ({"--starts": "0"}, "--starts is 0"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_two(road_trace, capsys, changed, message):

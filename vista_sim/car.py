@@ -127,7 +127,8 @@ class Car:
         self.t, self.steps = 0.0, 0
         self.action: Action | None = None
         self.tire_rate = self.progress = 0.0
-        self.s = start.s
+        # What `_locate` leaves as it is where the path is out of reach.
+        self.s, self.lateral, self.heading_error = start.s, start.lateral, start.heading
         self.ending = None
         self._locate()
         self.progress = 0.0

@@ -35,6 +35,13 @@ def parse_section(text: str) -> tuple[float, float]:
     return start, end
 
 
+def require_within(option: str, value: float, low: float, high: float) -> float:
+    """The value of an option if it is a number from low to high. Raises VistaError."""
+    if not low <= value <= high:  # NaN is not
+        raise VistaError(f"{option} is {value}; it must be from {low:g} to {high:g}")
+    return value
+
+
 @contextmanager
 def progress_bar(description: str, unit: str = "") -> Iterator[Report]:
     """A bar on stderr, if that is a terminal; it appears with the first report.

@@ -93,7 +93,7 @@ def read_policy_json(folder: Path | str) -> dict[str, Any]:
     path = Path(folder) / "policy.json"
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise PolicyError(f"{path}: not found; a policy folder holds policy.json") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise PolicyError(f"{path}: cannot be read as JSON ({error})") from None

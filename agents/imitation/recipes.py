@@ -144,6 +144,8 @@ def prepare_folder(out: Path, resume: bool, overwrite: bool) -> None:
         raise PolicyError("--resume and --overwrite exclude each other")
     if out.exists() and not out.is_dir():
         raise PolicyError(f"{out}: is a file; --out names a folder")
+    if (out / "trace.json").exists():
+        raise PolicyError(f"{out}: is a trace; --out names a folder of its own")
     checkpoints = out / CHECKPOINTS
     if not has_checkpoint(checkpoints) and not (out / "policy.json").exists():
         return

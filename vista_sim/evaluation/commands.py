@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vista_sim.console import parse_section, progress_bar
+from vista_sim.console import parse_section, progress_bar, require_within
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,6 +72,8 @@ def evaluate(
     from vista_sim.evaluation.evaluate import evaluate as judge
     from vista_sim.evaluation.recovery import RecoveryTest
 
+    require_within("--seed", seed, 0, 2**63 - 1)
+    require_within("--starts", starts, 1, 10_000)
     span = None if section is None else parse_section(section)
     test = RecoveryTest(starts_per_kind=starts) if recovery else False
     with progress_bar("evaluating") as progress:

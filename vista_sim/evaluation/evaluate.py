@@ -120,6 +120,10 @@ def evaluate(
     starts = len(places) * len(test.laterals) * len(test.headings)
     meter = _Meter(progress, world, starts)
 
+    if video and out is not None:
+        for index in range(len(world.traces)):
+            world.cameras.recorded_name(index)  # what cannot be filmed leaves no run behind
+
     writer = RunWriter(
         out,
         {

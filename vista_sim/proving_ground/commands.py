@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vista_sim.console import parse_size, progress_bar
+from vista_sim.console import parse_size, progress_bar, require_within
 from vista_sim.errors import VistaError
 
 
@@ -51,6 +51,12 @@ def record_command(
     """Drive through a generated world (PyBullet) and record it as a trace."""
     from vista_sim.proving_ground.record import Recording, record
 
+    require_within("--mount-x", mount_x, -5.0, 5.0)
+    require_within("--mount-y", mount_y, -2.0, 2.0)
+    require_within("--mount-height", mount_height, 0.3, 5.0)
+    require_within("--pitch", pitch, -45.0, 45.0)
+    require_within("--position-noise", position_noise, 0.0, 10.0)
+    require_within("--angle-noise", angle_noise, 0.0, 10.0)
     recording = Recording(
         seed=seed,
         seconds=seconds,

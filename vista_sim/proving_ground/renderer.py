@@ -7,8 +7,11 @@ from below; the projection matrix here shifts them so that pixel (u, v) is the r
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,10 +29,25 @@ NEAR, FAR = 0.2, 1200.0  # m
 TEXTURE_BUDGET = 160 * 2**20  # bytes; PyBullet frees textures only when a world is reset
 
 
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """PyBullet writes its build time to the process's stderr when it is imported."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
 def import_pybullet() -> ModuleType:
     """The pybullet module. Raises MissingDependencyError where it is not installed."""
     try:
-        import pybullet
+        with _quiet_stderr():
+            import pybullet
     except ImportError:
         raise MissingDependencyError(
             "the proving ground needs PyBullet, which has wheels for Python 3.11 only: "

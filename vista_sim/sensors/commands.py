@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vista_sim.console import parse_size, progress_bar
+from vista_sim.console import parse_size, progress_bar, require_within
 from vista_sim.errors import VistaError
 
 if TYPE_CHECKING:
@@ -60,6 +60,11 @@ def render(
         raise VistaError(f"--show is {show!r}; choose image, source or depth")
     if out.suffix not in (".png", ".mp4"):
         raise VistaError(f"{out}: give a name that ends in .png or .mp4")
+    require_within("--heading", heading, -180.0, 180.0)
+    for value in lateral or ():
+        require_within("--lateral", value, -100.0, 100.0)
+    if fov is not None:
+        require_within("--fov", fov, 1.0, 175.0)
     try:
         cam = Camera(
             drive,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vista_sim.console import progress_bar
+from vista_sim.console import progress_bar, require_within
 
 
 def register(app: typer.Typer) -> None:
@@ -72,6 +72,11 @@ def kitti_odometry(
     """Import a sequence of the KITTI odometry benchmark (poses are needed)."""
     from vista_sim.traces.importers.kitti_odometry import import_kitti_odometry
 
+    require_within("--height", height, 0.1, 10.0)
+    require_within("--mount-x", mount_x, -20.0, 20.0)
+    require_within("--mount-y", mount_y, -10.0, 10.0)
+    require_within("--mount-yaw", mount_yaw, -45.0, 45.0)
+    require_within("--pitch", pitch, -45.0, 45.0)
     with progress_bar(f"importing sequence {sequence}", "frames") as report:
         made = import_kitti_odometry(
             src,
