@@ -57,6 +57,10 @@ def evaluate(
     starts: Annotated[
         int, typer.Option(help="Places of the recovery test on straight, left and right road each.")
     ] = 4,
+    held: Annotated[
+        float,
+        typer.Option(help="Seconds on end near the path that count as recovered; 0: a moment."),
+    ] = 1.0,
     video: Annotated[bool, typer.Option(help="Film each trace into the run folder.")] = True,
     overwrite: Annotated[bool, typer.Option(help="Replace a run at OUT.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -75,7 +79,8 @@ def evaluate(
     require_within("--seed", seed, 0, 2**63 - 1)
     require_within("--starts", starts, 1, 10_000)
     span = None if section is None else parse_section(section)
-    test = RecoveryTest(starts_per_kind=starts) if recovery else False
+    require_within("--held", held, 0.0, 4.5)
+    test = RecoveryTest(starts_per_kind=starts, held=held) if recovery else False
     with progress_bar("evaluating") as progress:
         report = judge(
             policy,
