@@ -45,9 +45,11 @@ def evaluate(
     policy: Annotated[
         str, typer.Option(help="Policy folder, or 'expert' for the privileged reference.")
     ],
-    traces: Annotated[
-        list[Path], typer.Option(help="Trace folder; repeat the option for several.")
-    ],
+    traces: Annotated[list[Path], typer.Option(help="Trace folder; further ones may follow it.")],
+    further: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="TRACE", help="Further trace folders.", hidden=True),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder to write.")] = None,
     section: Annotated[
         str | None, typer.Option(help="Drive only START:END, in seconds of each trace.")
@@ -84,7 +86,7 @@ def evaluate(
     with progress_bar("evaluating") as progress:
         report = judge(
             policy,
-            traces,
+            [*traces, *(further or ())],
             out,
             seed,
             test,
