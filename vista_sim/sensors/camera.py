@@ -50,7 +50,7 @@ class Synthesis:
 
 
 class Camera:
-    """A camera on the virtual car.
+    """A camera on the virtual car. It keeps working memory: one thread at a time may use it.
 
     Args:
         trace: an open trace, or its folder.
@@ -161,7 +161,7 @@ class Camera:
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        # MAIN (0) where it was seen, UNSEEN (255) elsewhere.
+        # MAIN where it was seen, UNSEEN elsewhere: 1 - 1 is 0, and 0 - 1 wraps to 255.
         source = self._seen.view(np.uint8) - np.uint8(1)
         inverse_depth = np.maximum(self._depth, np.float32(0.0))
         for index in self._other_frames(main):
