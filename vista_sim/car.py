@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,19 @@ if TYPE_CHECKING:
     from vista_sim.traces.sections import Section
     from vista_sim.traces.trace import Trace
     from vista_sim.world import World
+
+
+class _Column:
+    """An attribute of a car that is a column of its state."""
+
+    def __init__(self, index: int) -> None:
+        self._index = index
+
+    def __get__(self, car: Car, _: type[Car]) -> float:
+        return car.number(self._index)
+
+    def __set__(self, car: Car, value: float) -> None:
+        raise AttributeError("the state of a car is moved by its world, not set")
 
 
 class Car:
@@ -49,6 +62,24 @@ class Car:
         state: (1, WIDTH) its row of the world's table, see `dynamics.state`.
     """
 
+    x = _Column(c.X)
+    y = _Column(c.Y)
+    yaw = _Column(c.YAW)
+    speed = _Column(c.SPEED)
+    tire_angle = _Column(c.TIRE_ANGLE)
+    tire_rate = _Column(c.TIRE_RATE)
+    curvature = _Column(c.CURVATURE)
+    s = _Column(c.S)
+    lateral = _Column(c.LATERAL)
+    heading_error = _Column(c.HEADING_ERROR)
+    progress = _Column(c.PROGRESS)
+    t = _Column(c.TIME)
+    scene_time = _Column(c.SCENE_TIME)
+    distance_to_recording = _Column(c.DISTANCE)
+    recorded_speed = _Column(c.RECORDED_SPEED)
+    validity = _Column(c.VALIDITY)
+    view_seconds = _Column(c.VIEW_SECONDS)
+
     trace_index: int
     section: Section
     path: TracePath
@@ -66,7 +97,7 @@ class Car:
     def use(self, state: Table) -> None:
         """Keep the state in `state` (1, WIDTH) from now on."""
         self.state = state
-        self._item = state[0].item
+        self.number: Callable[[int], float] = state[0].item
 
     @property
     def trace(self) -> Trace:
@@ -187,107 +218,25 @@ class Car:
         return camera.render(self.scene_time, self.offset)
 
     @property
-    def x(self) -> float:
-        """World frame, m."""
-        return self._item(c.X)
-
-    @property
-    def y(self) -> float:
-        """World frame, m."""
-        return self._item(c.Y)
-
-    @property
-    def yaw(self) -> float:
-        """World frame, rad, in (-pi, pi]."""
-        return self._item(c.YAW)
-
-    @property
-    def speed(self) -> float:
-        """m/s."""
-        return self._item(c.SPEED)
-
-    @property
-    def tire_angle(self) -> float:
-        """Of the front tires, rad, positive to the left."""
-        return self._item(c.TIRE_ANGLE)
-
-    @property
-    def tire_rate(self) -> float:
-        """Mean rate of the tire angle over the last step, rad/s."""
-        return self._item(c.TIRE_RATE)
-
-    @property
-    def curvature(self) -> float:
-        """Of the path that the tires drive now, 1/m."""
-        return self._item(c.CURVATURE)
-
-    @property
-    def s(self) -> float:
-        """Arc length on the path, m."""
-        return self._item(c.S)
-
-    @property
-    def lateral(self) -> float:
-        """Offset from the path, m, positive to the left."""
-        return self._item(c.LATERAL)
-
-    @property
-    def heading_error(self) -> float:
-        """Relative to the path's direction, rad, positive to the left."""
-        return self._item(c.HEADING_ERROR)
-
-    @property
-    def progress(self) -> float:
-        """Gained along the path in the last step, m."""
-        return self._item(c.PROGRESS)
-
-    @property
-    def t(self) -> float:
-        """Since the start of the episode, s."""
-        return self._item(c.TIME)
-
-    @property
     def steps(self) -> int:
         """Since the start of the episode."""
-        return int(self._item(c.STEPS))
+        return int(self.number(c.STEPS))
 
     @property
     def action(self) -> Action | None:
         """The last one; None at the start."""
-        curvature, acceleration = self._item(c.TARGET_CURVATURE), self._item(c.TARGET_ACCELERATION)
+        curvature, acceleration = (
+            self.number(c.TARGET_CURVATURE),
+            self.number(c.TARGET_ACCELERATION),
+        )
         if math.isnan(curvature):
             return None
         return Action(curvature, None if math.isnan(acceleration) else acceleration)
 
     @property
-    def scene_time(self) -> float:
-        """Moment of the recording that is seen, s of the trace."""
-        return self._item(c.SCENE_TIME)
-
-    @property
     def offset(self) -> tuple[float, float, float]:
         """(x, y, yaw) in the recorded car's frame at `scene_time`, m and rad."""
-        return self._item(c.OFFSET_X), self._item(c.OFFSET_Y), self._item(c.OFFSET_YAW)
-
-    @property
-    def distance_to_recording(self) -> float:
-        """From the recorded pose that the view is made from, m."""
-        return self._item(c.DISTANCE)
-
-    @property
-    def recorded_speed(self) -> float:
-        """Speed of the recording where the car is, m/s."""
-        return self._item(c.RECORDED_SPEED)
-
-    @property
-    def validity(self) -> float:
-        """Share of the first camera's pixels that a recorded frame saw; NaN without one."""
-        return self._item(c.VALIDITY)
-
-    @property
-    def view_seconds(self) -> float:
-        """Wall time that the last step's views took, s."""
-        return self._item(c.VIEW_SECONDS)
+        return self.number(c.OFFSET_X), self.number(c.OFFSET_Y), self.number(c.OFFSET_YAW)
 
     @property
     def max_curvature(self) -> float:
@@ -300,7 +249,7 @@ class Car:
         Raises:
             WorldError: the trace does not say.
         """
-        left, right = self._item(c.ROAD_LEFT), self._item(c.ROAD_RIGHT)
+        left, right = self.number(c.ROAD_LEFT), self.number(c.ROAD_RIGHT)
         if math.isnan(left):
             raise WorldError(
                 f"{self.trace.root}: has no road.parquet; give max_lateral in metres instead"
@@ -330,5 +279,5 @@ class Car:
     def _conclude(self) -> None:
         """Say whether the episode is over."""
         # Out of reach of the path: s, lateral and heading stayed as they were.
-        within = self._item(c.IN_REACH) != 0.0
+        within = self.number(c.IN_REACH) != 0.0
         self.ending = self.world.task.ending(self) if within else OFF_ROAD

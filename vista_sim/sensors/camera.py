@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -112,6 +114,7 @@ class Camera:
         travelled = np.linalg.norm(np.diff(self._frames.poses[:, :3, 3], axis=0), axis=1)
         travelled = np.where(np.isfinite(travelled), travelled, 0.0)
         self._travelled = np.concatenate([[0.0], np.cumsum(travelled)])
+        self._twins: list[Camera] = []
 
     def render(
         self, t: float, offset: ArrayLike = (0.0, 0.0, 0.0)
@@ -134,18 +137,63 @@ class Camera:
         return view.image, view.valid
 
     def render_batch(
-        self, ts: Iterable[float], offsets: Sequence[ArrayLike] | ArrayLike
+        self,
+        ts: Sequence[float] | NDArray[np.float64],
+        offsets: Sequence[ArrayLike] | NDArray[np.float64],
+        out: tuple[NDArray[np.uint8], NDArray[np.bool_]] | None = None,
+        workers: int = 1,
+        rows: Sequence[int] | NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Synthesize n images: uint8 (n, height, width, 3) and bool (n, height, width)."""
-        ts = [float(t) for t in ts]
-        offsets = [np.asarray(offset, dtype=np.float64) for offset in offsets]  # type: ignore[union-attr]
+        """Synthesize n images.
+
+        Args:
+            ts: (n,) moments of the scene, s.
+            offsets: n offsets as `render` takes them.
+            out: arrays to write to, uint8 (m, height, width, 3) and bool (m, height, width);
+                None: new ones with m = n.
+            workers: threads to use; the views do not depend on it.
+            rows: (n,) which of the m each view is written to; None: in order.
+
+        Returns:
+            `out`: images and valids.
+        """
         if len(ts) != len(offsets):
             raise ValueError(f"{len(ts)} times and {len(offsets)} offsets; give as many of each")
-        images = np.empty((len(ts), *self.size, 3), dtype=np.uint8)
-        valids = np.empty((len(ts), *self.size), dtype=np.bool_)
-        for i, (t, offset) in enumerate(zip(ts, offsets, strict=True)):
-            images[i], valids[i] = self.render(t, offset)
-        return images, valids
+        if out is None:
+            out = (
+                np.empty((len(ts), *self.size, 3), dtype=np.uint8),
+                np.empty((len(ts), *self.size), dtype=np.bool_),
+            )
+        images, valids = out
+        places = range(len(ts)) if rows is None else rows
+
+        def some(camera: Camera, first: int, step: int) -> None:
+            for i in range(first, len(ts), step):
+                k = int(places[i])
+                images[k], valids[k] = camera.render(float(ts[i]), offsets[i])
+
+        threads = min(workers, len(ts))
+        if threads <= 1:
+            some(self, 0, 1)
+            return out
+        while len(self._twins) < threads - 1:
+            self._twins.append(self._twin())
+        with ThreadPoolExecutor(threads - 1) as pool:
+            others = [
+                pool.submit(some, twin, i + 1, threads)
+                for i, twin in enumerate(self._twins[: threads - 1])
+            ]
+            some(self, 0, threads)
+            for other in others:
+                other.result()
+        return out
+
+    def _twin(self) -> Camera:
+        """The same camera with working memory of its own, for another thread."""
+        twin = copy(self)
+        for name in ("_depth", "_scratch", "_coarse_scratch", "_map_u", "_map_v", "_seen"):
+            setattr(twin, name, np.empty_like(getattr(self, name)))
+        return twin
 
     def render_view(self, t: float, offset: ArrayLike = (0.0, 0.0, 0.0)) -> View:
         """Synthesize one image and tell, pixel by pixel, where it is from. See `render`."""
