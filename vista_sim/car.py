@@ -169,6 +169,7 @@ class Car:
         self.surroundings = world.surroundings(start.trace)
         bounds = (section.start, section.end, section.start_s, section.end_s)
         self.state[0, c.START : c.END_S + 1] = bounds
+        self.state[0, c.TRACE] = start.trace
         self.surroundings.begin(self.state, 0, start.s, start.lateral, start.heading)
         self._conclude()
 
