@@ -3,9 +3,11 @@
     python benchmarks/vector.py [--json] [--trace FOLDER] [--seconds 4]
 
 Warm: every frame that is needed has been decoded before. Actions and starts are random, up to
-1.5 m beside the recorded path. Rounds of the single environment and of the vector environments
-take turns, and each figure is the median of its rounds, because the machine's speed drifts.
-`overhead_us` is the time of a single step outside of the rendering of its view.
+1.5 m beside the recorded path. A reset counts as a step, for one as for many: both make a view.
+Rounds of the single environment and of the vector environments take turns, and each figure is
+the median of its rounds, because the machine's speed drifts; `ratio` compares their wall time,
+`cpu_us` is the processor time of a step, which other programs disturb less. `overhead_us` is
+the wall time of a single step outside of the rendering of its view (median).
 """
 
 from __future__ import annotations
@@ -57,13 +59,15 @@ def main() -> None:
 
 def show(name: str, figures: dict[str, Any]) -> None:
     print(
-        f"{name}: one environment {figures['single']:.0f} steps/s, "
+        f"{name}: one environment {figures['single']:.0f} steps/s "
+        f"({figures['cpu_us']:.0f} µs of processor time), "
         f"{figures['overhead_us']:.0f} µs of a step outside of the view"
     )
     for row in figures["vector"]:
         print(
             f"  {row['num_envs']:>3} cars, {row['workers']} workers: "
-            f"{row['steps_per_s']:.0f} steps/s, {row['ratio']:.2f} times the single one"
+            f"{row['steps_per_s']:.0f} steps/s ({row['cpu_us']:.0f} µs of processor time), "
+            f"{row['ratio']:.2f} times the single one"
         )
 
 
@@ -75,16 +79,10 @@ def measure(trace: Any, size: tuple[int, int], seconds: float, seed: int) -> dic
     drive_through(single)
     single.reset(seed=seed)
     single.action_space.seed(seed)
-    views: list[float] = []
-    one = stepper_of_one(single, views)
-    one()
-    views.clear()
-    began, steps = time.perf_counter(), 0
-    while time.perf_counter() - began < 0.25 * seconds:
-        steps += one()
-    overhead = (time.perf_counter() - began - sum(views)) / steps
+    one = stepper_of_one(single)
+    overhead = overhead_of(single)
     vector = []
-    everything: list[float] = []
+    everything: list[tuple[float, float]] = []
     for count in COUNTS:
         for workers in WORKERS:
             envs = gymnasium.make_vec(
@@ -105,24 +103,26 @@ def measure(trace: Any, size: tuple[int, int], seconds: float, seed: int) -> dic
                 {
                     "num_envs": count,
                     "workers": workers,
-                    "steps_per_s": float(np.median(together)),
-                    "single_steps_per_s": float(np.median(alone)),
-                    "ratio": float(np.median(np.divide(together, alone))),
+                    "steps_per_s": median([speed for speed, _ in together]),
+                    "single_steps_per_s": median([speed for speed, _ in alone]),
+                    "cpu_us": median([cpu for _, cpu in together]),
+                    "ratio": median([b[0] / a[0] for a, b in zip(alone, together, strict=True)]),
                 }
             )
             envs.close()
     single.close()
     return {
-        "single": float(np.median(everything)),
-        "overhead_us": 1e6 * overhead,
+        "single": median([speed for speed, _ in everything]),
+        "cpu_us": median([cpu for _, cpu in everything]),
+        "overhead_us": overhead,
         "vector": vector,
     }
 
 
 def race(
     one: Callable[[], int], many: Callable[[], int], seconds: float
-) -> tuple[list[float], list[float]]:
-    """Steps per second of both, in rounds that take turns."""
+) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """Speeds of both, in rounds that take turns; see `rate`."""
     alone, together = [], []
     many()
     for _ in range(ROUNDS):
@@ -131,31 +131,50 @@ def race(
     return alone, together
 
 
-def rate(step: Callable[[], int], seconds: float) -> float:
-    began, steps = time.perf_counter(), 0
+def rate(step: Callable[[], int], seconds: float) -> tuple[float, float]:
+    """Steps per second, and processor time of a step, µs."""
+    began, cpu, steps = time.perf_counter(), time.process_time(), 0
     while (passed := time.perf_counter() - began) < seconds:
         steps += step()
-    return steps / passed
+    return steps / passed, 1e6 * (time.process_time() - cpu) / steps
 
 
-def stepper_of_one(env: Any, views: list[float]) -> Callable[[], int]:
-    """Ten steps of one environment; collects the wall time of their views, s."""
+def median(values: list[float]) -> float:
+    return float(np.median(values))
+
+
+def overhead_of(env: Any, steps: int = 300) -> float:
+    """Median wall time of a step outside of the rendering of its view, µs."""
     car = env.unwrapped.car
+    times = []
+    for _ in range(steps):
+        action = env.action_space.sample()
+        began = time.perf_counter()
+        _, _, terminated, truncated, _ = env.step(action)
+        times.append(1e6 * (time.perf_counter() - began - car.view_seconds))
+        if terminated or truncated:
+            env.reset()
+    return median(times)
+
+
+def stepper_of_one(env: Any) -> Callable[[], int]:
+    """Ten steps of one environment."""
 
     def steps() -> int:
+        done = 0
         for _ in range(10):
             _, _, terminated, truncated, _ = env.step(env.action_space.sample())
-            views.append(car.view_seconds)
+            done += 1
             if terminated or truncated:
                 env.reset()
-                views.append(car.view_seconds)
-        return 10
+                done += 1
+        return done
 
     return steps
 
 
 def stepper_of_many(envs: Any) -> Callable[[], int]:
-    """One step of many; the step that resets an environment counts as one of its steps."""
+    """One step of many environments."""
 
     def step() -> int:
         envs.step(envs.action_space.sample())

@@ -194,7 +194,7 @@ class Car:
         state[0, c.TARGET_ACCELERATION] = math.nan if acceleration is None else acceleration
 
     def observe(self) -> None:
-        """Renew `observations`, `validity` and `distance_to_recording`."""
+        """Renew `observations`, `validity` and `view_seconds`."""
         observations: dict[str, Any] = {}
         validity = math.nan
         started = perf_counter()

@@ -29,6 +29,8 @@ _INFO = {
     "distance_to_recording": c.DISTANCE,
 }
 
+_CAMERAS_TO_SPARE = 16
+
 
 class LaneFollowingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
     """Cars that each follow a recorded path, moved as arrays, their views made in one batch.
@@ -75,6 +77,9 @@ class LaneFollowingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray
         if render_mode not in (None, "rgb_array"):
             raise WorldError(f"render_mode is {render_mode!r}; many environments know rgb_array")
         mode = arguments.autoreset_mode(autoreset_mode)
+        # Cars in as many traces must not throw each other's cameras out.
+        kept = {"cameras_kept": self.num_envs + _CAMERAS_TO_SPARE}
+        settings["world_options"] = kept | dict(settings.get("world_options") or {})
         first = LaneFollowingEnv(render_mode=render_mode, **settings)
         self.envs = [first, *(first.beside() for _ in range(self.num_envs - 1))]
         self.render_mode = render_mode
