@@ -109,6 +109,8 @@ def splat(
         left, middle, right, inner = row[:-2], row[1:-1], row[2:], slope_u[1:-1]
         for u in range(width - 2):
             inner[u] = _slope(_F(left[u]), _F(middle[u]), _F(right[u]))
+        slope_u[0] = _slope(_F(row[0]), _F(row[0]), _F(row[min(1, width - 1)]))
+        slope_u[width - 1] = _slope(_F(row[max(width - 2, 0)]), _F(row[-1]), _F(row[-1]))
         for u in range(width):
             pu, pv, code = row_u[u], row_v[u], _F(row[u])
             slope_v = _slope(_F(above[u]), code, _F(below[u]))
