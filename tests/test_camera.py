@@ -8,7 +8,6 @@ import raycast
 from vista_sim.errors import TraceError
 from vista_sim.sensors import numba_cpu, reference
 from vista_sim.sensors.camera import Camera, Synthesis, virtual_lens
-from vista_sim.sensors.poses import forth_and_back
 from vista_sim.sensors.warp import (
     INPAINTED,
     UNSEEN,
@@ -238,7 +237,7 @@ def test_numba_agrees_with_the_reference(lens, offset):
         depth, scratch, map_u, map_v = np.empty((4, *SIZE), np.float32)
         coarse, coarse_scratch = np.empty((2, *coarse_codes.shape), np.float32)
         source, holes = np.empty(SIZE, np.uint8), np.empty(SIZE[0] * SIZE[1], np.int32)
-        forth, back = forth_and_back(main)
+        forth, back = main.astype(np.float32), inverse(main).astype(np.float32)
         optics = (rays, back, numbers)
         count = kernels.warp(
             *(rays, codes, scale, forth, numbers, ratio),
@@ -248,7 +247,7 @@ def test_numba_agrees_with_the_reference(lens, offset):
         assert count < source.size
         np.testing.assert_array_equal(holes[:count], np.flatnonzero(source == UNSEEN))
         view = cv2.remap(image, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        forth, back = forth_and_back(other)
+        forth, back = other.astype(np.float32), inverse(other).astype(np.float32)
         left = kernels.complete(
             *(255 - image, gain, coarse_rays, coarse_codes, scale, forth, halved(numbers), ratio),
             *(rays, back, numbers, coarse, coarse_scratch),

@@ -112,7 +112,7 @@ def test_the_frame_behind_is_preferred_to_the_one_ahead(trace):
     camera = Camera(trace, "front")
 
     def main(t, x=0.0):
-        return camera._planner.plan(t, planar_pose(x, 0, 0))[0].frame
+        return camera._planner.plan(np.array([t]), np.array([[x, 0, 0]])).frames[0, 0]
 
     assert [main(0.31), main(0.35), main(0.37)] == [3, 3, 3]
     assert main(0.39) == 4  # almost there

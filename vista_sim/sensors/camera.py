@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from importlib import import_module
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.errors import TraceError
-from vista_sim.sensors.cpu import CpuRenderer, Workspace
+from vista_sim.sensors.cpu import CpuRenderer
 from vista_sim.sensors.frames import FrameCache
-from vista_sim.sensors.plan import Planner, Synthesis
+from vista_sim.sensors.plan import Planner, Plans, Synthesis
 from vista_sim.sensors.warp import INPAINTED, View
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
-from vista_sim.transforms import Matrix, planar_pose
 
 __all__ = ["BACKENDS", "Camera", "Synthesis", "virtual_lens"]
 
@@ -98,8 +96,6 @@ class Camera:
         self._renderer = CpuRenderer(
             self._frames, self.lens, import_module(BACKENDS[backend]), self.synthesis.min_unseen
         )
-        self._work = self._renderer.workspace()
-        self._threads: _Threads | None = None
 
     def render(self, t: float, offset: ArrayLike = (0.0, 0.0, 0.0)) -> tuple[Images, Mask]:
         """Synthesize one image.
@@ -116,10 +112,10 @@ class Camera:
         Raises:
             TraceError: t is outside the trace.
         """
-        image = np.empty((*self.size, 3), dtype=np.uint8)
-        source = np.empty(self.size, dtype=np.uint8)
-        self._render(t, offset, image, source, self._work)
-        return image, source != INPAINTED
+        images = np.empty((1, *self.size, 3), dtype=np.uint8)
+        sources = np.empty((1, *self.size), dtype=np.uint8)
+        self._renderer.render(self._plan_one(t, offset), images, sources, (0,))
+        return images[0], sources[0] != INPAINTED
 
     def render_batch(
         self,
@@ -132,7 +128,7 @@ class Camera:
         """Synthesize n images.
 
         Args:
-            ts, offsets: n of each, as for `render`.
+            ts, offsets: n of each, as for `render`; offsets all of one kind.
             out: uint8 (m, height, width, 3) and bool (m, height, width) to write into, C
                 contiguous; None: new ones.
             rows: (n,) where in `out` each view goes; None: the first n.
@@ -147,62 +143,32 @@ class Camera:
         if out is None:
             out = np.empty((n, *self.size, 3), np.uint8), np.empty((n, *self.size), np.bool_)
         images, valids = out
-        places = range(n) if rows is None else [int(row) for row in rows]
-
-        def work(i: int, space: Workspace) -> None:
-            source = valids[places[i]].view(np.uint8)
-            self._render(float(ts[i]), offsets[i], images[places[i]], source, space)
-            np.not_equal(source, INPAINTED, out=valids[places[i]])
-
-        if workers <= 1 or n <= 1:
-            for i in range(n):
-                work(i, self._work)
+        if n == 0:
             return images, valids
-        if self._threads is None or not self._threads.fits(workers):
-            self._threads = _Threads([self._renderer.workspace() for _ in range(workers)])
-        self._threads.run(work, n)
+        places = range(n) if rows is None else [int(row) for row in rows]
+        times = np.asarray(ts, dtype=np.float64)
+        displaced = np.asarray(offsets, dtype=np.float64)
+        sources = valids.view(np.uint8)
+        self._renderer.render(
+            self._planner.plan(times, displaced), images, sources, places, workers
+        )
+        for place in places:
+            np.not_equal(sources[place], INPAINTED, out=valids[place])
         return images, valids
 
     def render_view(self, t: float, offset: ArrayLike = (0.0, 0.0, 0.0)) -> View:
         """Synthesize one image and tell, pixel by pixel, where it is from. See `render`."""
-        image = np.empty((*self.size, 3), dtype=np.uint8)
-        source = np.empty(self.size, dtype=np.uint8)
-        inverse_depth = self._render(t, offset, image, source, self._work)
-        return View(image, source, inverse_depth.copy())
+        images = np.empty((1, *self.size, 3), dtype=np.uint8)
+        sources = np.empty((1, *self.size), dtype=np.uint8)
+        depth = self._renderer.render(self._plan_one(t, offset), images, sources, (0,))
+        return View(images[0], sources[0], depth.copy())
 
-    def _render(
-        self, t: float, offset: ArrayLike, image: Images, source: Images, work: Workspace
-    ) -> NDArray[np.float32]:
-        plan = self._planner.plan(t, _offset_pose(offset))
-        return self._renderer.render(plan, image, source, work)
+    def _plan_one(self, t: float, offset: ArrayLike) -> Plans:
+        offsets = np.asarray(offset, dtype=np.float64)[None]
+        return self._planner.plan(np.array([t], dtype=np.float64), offsets)
 
     def _recorded_lens(self, name: str) -> Lens:
         return self.trace.cameras[name].calibration.lens
-
-
-class _Threads:
-    """Threads that each own a workspace; a forked child makes its own."""
-
-    def __init__(self, spaces: list[Workspace]) -> None:
-        self._spaces = spaces
-        self._pid = os.getpid()
-        self._pool = ThreadPoolExecutor(len(spaces) - 1, thread_name_prefix="vista-views")
-
-    def fits(self, workers: int) -> bool:
-        return len(self._spaces) == workers and self._pid == os.getpid()
-
-    def run(self, work: Callable[[int, Workspace], None], count: int) -> None:
-        """Call work(i, workspace) for each i below count; this thread works too."""
-        todo = iter(range(count))  # a range's iterator hands out each number once
-
-        def take(space: Workspace) -> None:
-            for i in todo:
-                work(i, space)
-
-        others = [self._pool.submit(take, space) for space in self._spaces[1:]]
-        take(self._spaces[0])
-        for other in others:
-            other.result()
 
 
 def virtual_lens(recorded: Lens, size: tuple[int, int] | None, fov: float | None) -> Lens:
@@ -228,17 +194,3 @@ def working_size(recorded: Lens, lens: Lens) -> tuple[int, int]:
     height, width = recorded.size
     scale = min(lens.fx / recorded.fx, _MAX_ENLARGEMENT)
     return max(2, round(height * scale)), max(2, round(width * scale))
-
-
-def _offset_pose(offset: ArrayLike) -> Matrix:
-    """T_recorded_displaced of an (x, y, yaw) or of a 4x4 matrix."""
-    array = np.asarray(offset, dtype=np.float64)
-    if array.shape == (3,):
-        pose = planar_pose(*array)
-    elif array.shape == (4, 4):
-        pose = array
-    else:
-        raise ValueError(f"offset has shape {array.shape}; give (x, y, yaw) or a 4x4 matrix")
-    if not np.isfinite(pose).all():
-        raise ValueError(f"offset {offset!r} has a value that is not finite")
-    return pose

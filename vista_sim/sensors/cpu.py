@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
 
@@ -11,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.sensors.frames import FrameCache
-from vista_sim.sensors.plan import PlannedFrame, ViewPlan
-from vista_sim.sensors.poses import forth_and_back
+from vista_sim.sensors.plan import Plans
 from vista_sim.sensors.warp import halved, lens_parameters, normalized_rays
 from vista_sim.traces.calibration import Lens
 
@@ -20,7 +21,7 @@ from vista_sim.traces.calibration import Lens
 class CpuRenderer:
     """Makes views from planned frames.
 
-    Safe to use from several threads, as long as each has a `Workspace` of its own.
+    It keeps working memory: one thread at a time may use it.
 
     Args:
         frames: of the recorded cameras.
@@ -40,49 +41,77 @@ class CpuRenderer:
         self._coarse_lens = halved(self._lens)
         self._sources = tuple(_Optics(cache.lens, lens) for cache in frames)
         self._enough = int(min_unseen * lens.size[0] * lens.size[1])
-
-    def workspace(self) -> Workspace:
-        """Working memory for one thread."""
-        return Workspace(self.size)
+        self._work = Workspace(self.size)
+        self._threads: _Threads | None = None
 
     def render(
         self,
-        plan: ViewPlan,
+        plans: Plans,
+        images: NDArray[np.uint8],
+        sources: NDArray[np.uint8],
+        rows: Sequence[int],
+        workers: int = 1,
+    ) -> NDArray[np.float32]:
+        """Make views.
+
+        Args:
+            plans: n of them.
+            images: (m, height, width, 3), receives the views, RGB.
+            sources: (m, height, width), receives where each pixel is from (see `warp`).
+            rows: (n,) where each view goes.
+            workers: threads that work on them.
+
+        Returns:
+            Inverse depth (height, width), 1/m, of the last view that this thread made; it
+            lasts to the next call.
+        """
+
+        def make(i: int, work: Workspace) -> None:
+            self._make(plans, i, images[rows[i]], sources[rows[i]], work)
+
+        if workers > 1 and len(plans) > 1:
+            if self._threads is None or not self._threads.fit(workers):
+                self._threads = _Threads(self.size, workers)
+            self._threads.run(make, len(plans))
+        else:
+            for i in range(len(plans)):
+                make(i, self._work)
+        return self._work.depth
+
+    def _make(
+        self,
+        plans: Plans,
+        i: int,
         image: NDArray[np.uint8],
         source: NDArray[np.uint8],
         work: Workspace,
-    ) -> NDArray[np.float32]:
-        """Make one view.
-
-        Args:
-            plan: the frames to take.
-            image: (height, width, 3), receives the view, RGB.
-            source: (height, width), receives where each pixel is from (see `warp`).
-            work: changed.
-
-        Returns:
-            Inverse depth (height, width), 1/m; it lies in `work` and lasts to the next call.
-        """
-        unseen = self._take_main(plan[0], image, source, work)
-        for planned in plan[1:]:
+    ) -> None:
+        frames: list[int] = plans.frames[i].tolist()
+        cameras: list[int] = plans.recorded[i].tolist()
+        forth, back, gains = plans.forth[i], plans.back[i], plans.gains[i]
+        unseen = self._take_main(cameras[0], frames[0], forth[0], back[0], image, source, work)
+        for k in range(1, len(frames)):
             if unseen <= self._enough:
                 break
-            unseen = self._take_other(planned, image, source, work, unseen)
+            if frames[k] >= 0:
+                unseen = self._take_other(
+                    cameras[k], frames[k], forth[k], back[k], gains[k], image, source, work, unseen
+                )
         if unseen:
             self._kernels.inpaint(image, source, work.depth, work.holes, unseen)
-        return work.depth
 
     def _take_main(
         self,
-        planned: PlannedFrame,
+        camera: int,
+        index: int,
+        forth: NDArray[np.float32],
+        back: NDArray[np.float32],
         image: NDArray[np.uint8],
         source: NDArray[np.uint8],
         work: Workspace,
     ) -> int:
         """Fill the view from its main frame; how many pixels that did not see."""
-        frame = self._frames[planned.recorded][planned.frame]
-        optics = self._sources[planned.recorded]
-        forth, back = forth_and_back(planned.T_view_frame)
+        frame, optics = self._frames[camera][index], self._sources[camera]
         unseen: int = self._kernels.warp(
             optics.rays,
             frame.codes,
@@ -115,19 +144,21 @@ class CpuRenderer:
 
     def _take_other(
         self,
-        planned: PlannedFrame,
+        camera: int,
+        index: int,
+        forth: NDArray[np.float32],
+        back: NDArray[np.float32],
+        gain: NDArray[np.float32],
         image: NDArray[np.uint8],
         source: NDArray[np.uint8],
         work: Workspace,
         unseen: int,
     ) -> int:
         """Fill what is unseen from one more frame; how many pixels remain."""
-        frame = self._frames[planned.recorded][planned.frame]
-        optics = self._sources[planned.recorded]
-        forth, back = forth_and_back(planned.T_view_frame)
+        frame, optics = self._frames[camera][index], self._sources[camera]
         left: int = self._kernels.complete(
             frame.image,
-            planned.gain,
+            gain,
             optics.coarse_rays,
             frame.coarse_codes,
             np.float32(frame.scale),
@@ -167,6 +198,32 @@ class Workspace:
             target = self._frames[frame.shape] = np.empty((*frame.shape[:2], 4), dtype=np.uint8)
         cv2.cvtColor(frame, cv2.COLOR_RGB2RGBA, dst=target)
         return target
+
+
+class _Threads:
+    """Threads that each own a workspace. A forked child has none of them: it needs its own."""
+
+    def __init__(self, size: tuple[int, int], count: int) -> None:
+        self._spaces = [Workspace(size) for _ in range(count)]
+        self._pid = os.getpid()
+        self._pool = ThreadPoolExecutor(count - 1, thread_name_prefix="vista-views")
+
+    def fit(self, count: int) -> bool:
+        """Whether these are so many, and of this process."""
+        return len(self._spaces) == count and self._pid == os.getpid()
+
+    def run(self, make: Callable[[int, Workspace], None], count: int) -> None:
+        """Call make(i, workspace) for each i below count; this thread works too."""
+        todo = iter(range(count))  # hands out each number once, whichever thread asks
+
+        def work(space: Workspace) -> None:
+            for i in todo:
+                make(i, space)
+
+        others = [self._pool.submit(work, space) for space in self._spaces[1:]]
+        work(self._spaces[0])
+        for other in others:
+            other.result()
 
 
 class _Optics:

@@ -1,11 +1,10 @@
-"""Which recorded frames a view is made from, and where they stood relative to it."""
+"""Which recorded frames views are made from, and where they stood relative to them."""
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +14,7 @@ from vista_sim.sensors.frames import FrameCache
 from vista_sim.traces.trace import Trace
 from vista_sim.transforms import Matrix
 
-Gain = NDArray[np.float32]
-
-_SAME = np.ones(3, dtype=np.float32)
-_STANDING = 0.02  # m between two frames
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -38,22 +34,24 @@ class Synthesis:
     lead: float = 0.2
 
 
-class PlannedFrame(NamedTuple):
-    """One recorded frame that a view is made from.
+@dataclass(frozen=True, eq=False)
+class Plans:
+    """What each of n views is made from: the main frame, then others in order, m in all.
 
-    recorded: which of the recorded cameras. frame: index of the frame.
-    T_view_frame: float64 (4, 4), pose of the frame's camera in the view's camera.
-    gain: float32 (3,), brings its colours (red, green, blue) to the main frame's exposure.
+    frames: (n, m) index of the frame, -1 where there is none.
+    recorded: (n, m) which of the recorded cameras it is from.
+    forth, back: float32 (n, m, 4, 4), T_view_frame and T_frame_view of the cameras.
+    gains: float32 (n, m, 3), bring red, green and blue to the main frame's exposure.
     """
 
-    recorded: int
-    frame: int
-    T_view_frame: Matrix
-    gain: Gain = _SAME
+    frames: NDArray[np.int64]
+    recorded: NDArray[np.int64]
+    forth: NDArray[np.float32]
+    back: NDArray[np.float32]
+    gains: NDArray[np.float32]
 
-
-#: The first is the main frame; the others fill what it did not see, in order.
-ViewPlan = tuple[PlannedFrame, ...]
+    def __len__(self) -> int:
+        return len(self.frames)
 
 
 class Planner:
@@ -73,118 +71,93 @@ class Planner:
         T_vehicle_camera: Matrix,
         synthesis: Synthesis,
     ) -> None:
-        self.trace = trace
-        self.synthesis = synthesis
-        self._mount = np.ascontiguousarray(T_vehicle_camera, dtype=np.float64)
+        ego = trace.ego
+        self._trace = trace
+        self._mount = _plain(T_vehicle_camera)
+        self._ego = (_plain(ego.t), _plain(ego.position), _plain(ego.quaternion))
         self._drives = [_Drive(cache, synthesis) for cache in frames]
 
-    def plan(self, t: float, offset: Matrix) -> ViewPlan:
-        """Choose the frames of a view.
+    def plan(self, ts: Floats, offsets: Floats) -> Plans:
+        """Choose the frames of n views.
 
         Args:
-            t: the moment of the scene, s.
-            offset: (4, 4) T_recorded_displaced of the car.
+            ts: (n,) moments of the scene, s.
+            offsets: (n, 3) as (x, y, yaw), m and rad, or (n, 4, 4): T_recorded_displaced.
 
         Raises:
-            TraceError: t is outside the trace.
+            TraceError: a time is outside the trace.
+            ValueError: an offset of another shape, or that is not finite.
         """
-        car = self.trace.pose(t)
-        order = self._by_direction(offset)
-        ahead = float(offset[0, 3])
-        first = self._drives[order[0]]
-        here = first.pose(t, car, offset, self._mount)
-        main = first.main(t, ahead)
-        plan = [PlannedFrame(order[0], main, poses.between(here, first.fitted[main]))]
-        for k in order[1:]:  # what the other cameras saw at the same time
-            drive = self._drives[k]
-            there = drive.pose(t, car, offset, self._mount)
-            index = drive.main(t, ahead)
-            plan.append(PlannedFrame(k, index, poses.between(there, drive.fitted[index])))
-        for index in first.others(main):
-            pose = poses.between(here, first.fitted[index])
-            plan.append(PlannedFrame(order[0], index, pose, first.gain(main, index)))
-        return tuple(plan)
+        if offsets.shape[1:] not in ((3,), (4, 4)):
+            raise ValueError(
+                f"offset has shape {offsets.shape[1:]}; give (x, y, yaw) or a 4x4 matrix"
+            )
+        if not np.isfinite(offsets).all():
+            raise ValueError(f"offset {offsets.tolist()} has a value that is not finite")
+        if len(ts) and not (ts.min() >= 0.0 and ts.max() <= self._trace.duration):
+            # A little rounding is let through, the rest is refused.
+            ts = np.array([self._trace.time_inside(float(t)) for t in ts])
+        displaced = poses.planar_poses(offsets) if offsets.ndim == 2 else offsets
+        parts = [drive.choose(ts, displaced, self._mount, self._ego) for drive in self._drives]
+        if len(parts) == 1:
+            return parts[0]
+        return _interleaved(parts, self._by_direction(displaced))
 
-    def _by_direction(self, offset: Matrix) -> list[int]:
-        """The recorded cameras, by the angle between their and the view's optical axis."""
-        if len(self._drives) == 1:
-            return [0]
-        axis = offset[:3, :3] @ self._mount[:3, 2]
-        cosines = [float(axis @ drive.mount[:3, 2]) for drive in self._drives]
-        return sorted(range(len(cosines)), key=lambda k: -round(cosines[k], 6))
+    def _by_direction(self, displaced: Floats) -> NDArray[np.int64]:
+        """(n, cameras): the recorded ones by the angle between their and the view's axis."""
+        axes = displaced[:, :3, :3] @ self._mount[:3, 2]
+        cosines = axes @ np.stack([drive.mount[:3, 2] for drive in self._drives], axis=1)
+        return np.argsort(-cosines.round(6), axis=1, kind="stable")
 
 
 class _Drive:
     """One recorded camera along the drive."""
 
     def __init__(self, cache: FrameCache, synthesis: Synthesis) -> None:
-        self.synthesis = synthesis
-        self.first, self.last = cache.first, cache.last
-        self.mount = np.ascontiguousarray(cache.camera.calibration.T_vehicle_camera, np.float64)
-        self.recorded = np.ascontiguousarray(cache.poses)
-        self.fitted = np.ascontiguousarray(cache.fitted_poses)
-        self._twists = poses.corrections(self.recorded, self.fitted)
-        self._exposure = np.asarray(cache.exposure, dtype=np.float64)
-        self._exposed = bool(self._exposure.any())
-        self._times: list[float] = cache.times.tolist()
-        steps = np.linalg.norm(np.diff(self.recorded[:, :3, 3], axis=0), axis=1)
-        steps = np.where(np.isfinite(steps), steps, 0.0)
-        self._travelled: list[float] = [0.0, *np.cumsum(steps).tolist()]
-
-    def pose(self, t: float, car: Matrix, offset: Matrix, view_mount: Matrix) -> Matrix:
-        """Pose (4, 4) of the view's camera among `fitted`."""
-        i, share = self._before(t)
-        return poses.view_pose(
-            self.recorded[i],
-            self.fitted[i],
-            self._twists[i],
-            share,
-            car,
+        self.mount = _plain(cache.camera.calibration.T_vehicle_camera)
+        usable = slice(cache.first, cache.last + 1)
+        self._first = cache.first
+        recorded, fitted = _plain(cache.poses[usable]), _plain(cache.fitted_poses[usable])
+        steps = np.linalg.norm(np.diff(recorded[:, :3, 3], axis=0), axis=1)
+        self._frames = (
+            _plain(cache.times[usable]),
+            np.concatenate([[0.0], np.cumsum(steps)]),
+            recorded,
+            fitted,
+            poses.corrections(recorded, fitted),
             self.mount,
-            offset,
-            view_mount,
+            np.array(synthesis.other_frames, dtype=np.float64),
+            float(synthesis.lead),
         )
+        exposure = np.asarray(cache.exposure, dtype=np.float64)
+        self._exposure = exposure if exposure.any() else None
 
-    def main(self, t: float, ahead: float) -> int:
-        """The frame that sees most from `ahead` (m) of the car at t: the nearest one behind."""
-        i, share = self._before(t)
-        step = self._step(i)
-        if ahead and step > _STANDING:
-            target = self._travelled[i] + share * step + ahead
-            i = self._clip(bisect_right(self._travelled, target) - 1)
-            step = self._step(i)
-            share = (target - self._travelled[i]) / step if step > 0.0 else 0.0
-        if i < self.last and 1.0 - share <= self.synthesis.lead:
-            i += 1
-        return i
+    def choose(
+        self, ts: Floats, displaced: Floats, mount: Matrix, ego: tuple[Floats, Floats, Floats]
+    ) -> Plans:
+        """Plans from this camera alone."""
+        frames, forth, back = poses.choose_frames(ts, displaced, mount, *ego, *self._frames)
+        if self._first:
+            frames[frames >= 0] += self._first
+        gains = np.ones((*frames.shape, 3), dtype=np.float32)
+        if self._exposure is not None:
+            gains[:] = np.exp(self._exposure[frames[:, :1]] - self._exposure[frames])
+        return Plans(frames, np.zeros_like(frames), forth, back, gains)
 
-    def others(self, main: int) -> list[int]:
-        """Frames about as far from the main one as `Synthesis.other_frames` asks."""
-        found: list[int] = []
-        here = self._travelled[main]
-        for distance in self.synthesis.other_frames:
-            i = self._clip(bisect_left(self._travelled, here + distance))
-            if i != main and i not in found:
-                found.append(i)
-        return found
 
-    def gain(self, main: int, other: int) -> Gain:
-        """What brings the colours of one frame to the exposure of another."""
-        if not self._exposed:
-            return _SAME
-        return np.exp(self._exposure[main] - self._exposure[other]).astype(np.float32)
+def _interleaved(parts: Sequence[Plans], order: NDArray[np.int64]) -> Plans:
+    """The main frames of all cameras by their order (n, cameras), then the first one's others."""
+    rows = np.arange(len(order))[:, None]
+    cameras = np.concatenate([order, np.repeat(order[:, :1], parts[0].frames.shape[1] - 1, 1)], 1)
+    columns = np.zeros_like(cameras)
+    columns[:, order.shape[1] :] = np.arange(1, parts[0].frames.shape[1])
 
-    def _before(self, t: float) -> tuple[int, float]:
-        """The last frame at or before t, and the share of the way to the next that is gone."""
-        i = self._clip(bisect_right(self._times, t) - 1)
-        if i == self.last:
-            return i, 0.0
-        share = (t - self._times[i]) / (self._times[i + 1] - self._times[i])
-        return i, min(max(share, 0.0), 1.0)
+    def take(name: str) -> Any:
+        return np.stack([getattr(part, name) for part in parts])[cameras, rows, columns]
 
-    def _step(self, i: int) -> float:
-        """Distance to the next frame, m."""
-        return self._travelled[min(i + 1, self.last)] - self._travelled[i]
+    return Plans(take("frames"), cameras, take("forth"), take("back"), take("gains"))
 
-    def _clip(self, index: int) -> int:
-        return min(max(index, self.first), self.last)
+
+def _plain(array: NDArray[np.generic]) -> Floats:
+    """A copy: Numba compiles anew for every mixture of read-only and writable arrays."""
+    return np.array(array, dtype=np.float64, order="C")
