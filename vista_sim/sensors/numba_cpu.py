@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 
 from vista_sim.sensors.warp import (
     EMPTY,
+    GAP_CHANGE,
+    GAP_SLOPE,
     INPAINTED,
     MAIN,
     MIN_DEPTH_RATIO,
+    MOST_GAP,
     OTHER,
     SAME_DEPTH,
     SAME_SURFACE,
@@ -320,10 +323,31 @@ def _doubled(coarse: Any, v: Any, u: Any) -> Any:
     """One pixel of `reference.double`."""
     i, j = v // 2, u // 2
     i2, j2 = min(i + 1, coarse.shape[0] - 1), min(j + 1, coarse.shape[1] - 1)
-    top, bottom = coarse[i, j], coarse[i2, j]
+    top, bottom = _joined_gap(coarse, i, j), _joined_gap(coarse, i2, j)
     if u % 2:
-        top, bottom = _join(top, coarse[i, j2]), _join(bottom, coarse[i2, j2])
+        top = _join(top, _joined_gap(coarse, i, j2))
+        bottom = _join(bottom, _joined_gap(coarse, i2, j2))
     return _join(top, bottom) if v % 2 else top
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+def _joined_gap(coarse: Any, i: Any, j: Any) -> Any:
+    """One pixel of `reference.close_gaps`."""
+    value = coarse[i, j]
+    if value >= _F(0.0):
+        return value
+    up = down = 0
+    for d in range(1, MOST_GAP + 1):
+        if up == 0 and i - d >= 0 and coarse[i - d, j] >= _F(0.0):
+            up = d
+        if down == 0 and i + d < coarse.shape[0] and coarse[i + d, j] >= _F(0.0):
+            down = d
+    if up == 0 or down == 0:
+        return value
+    a, b, gap = coarse[i - up, j], coarse[i + down, j], _F(up + down)
+    if abs(a - b) > min(_F(GAP_SLOPE) * gap, _F(GAP_CHANGE)) * max(a, b):
+        return value
+    return a + (b - a) * (_F(up) / gap)
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 
 from vista_sim.sensors.warp import (
     EMPTY,
+    GAP_CHANGE,
+    GAP_SLOPE,
     INPAINTED,
     MAIN,
     MIN_DEPTH_RATIO,
+    MOST_GAP,
     OTHER,
     SAME_DEPTH,
     SAME_SURFACE,
@@ -117,6 +120,26 @@ def close_cracks(depth: Array, out: Array) -> None:
     out[:] = np.maximum(bridge(0, 1), bridge(1, 0))
     diagonal = np.maximum(bridge(1, 1), bridge(1, -1))
     out[:] = np.where(depth < 0, np.maximum(out, diagonal), out)
+
+
+def close_gaps(depth: Array) -> Array:
+    """Join the rows of one surface that the view's nearness has torn apart.
+
+    An empty pixel between two of its column, each at most MOST_GAP rows away, lies on the line
+    between them, if they differ by no more than ground may over so many rows.
+    """
+    height = depth.shape[0]
+    a, b = np.full_like(depth, EMPTY), np.full_like(depth, EMPTY)
+    up, down = np.zeros_like(depth), np.zeros_like(depth)
+    for d in range(1, min(MOST_GAP, height - 1) + 1):
+        new = (a[d:] < 0) & (depth[:-d] >= 0)
+        a[d:], up[d:] = np.where(new, depth[:-d], a[d:]), np.where(new, d, up[d:])
+        new = (b[:-d] < 0) & (depth[d:] >= 0)
+        b[:-d], down[:-d] = np.where(new, depth[d:], b[:-d]), np.where(new, d, down[:-d])
+    gap = np.maximum(up + down, 1)
+    torn = (depth < 0) & (a >= 0) & (b >= 0)
+    torn &= np.abs(a - b) <= np.minimum(GAP_SLOPE * gap, GAP_CHANGE) * np.maximum(a, b)
+    return np.where(torn, a + (b - a) * (up / gap), depth)
 
 
 def double(depth: Array, out: Array) -> None:
@@ -252,7 +275,7 @@ def complete(
     close_cracks(scratch, coarse)
     found, labels = np.empty_like(depth), np.empty_like(source)
     map_u, map_v = np.empty_like(depth), np.empty_like(depth)
-    double(coarse, found)
+    double(close_gaps(coarse), found)
     height, width = frame.shape[:2]
     locate(rays, found, back, source_lens, (height, width), map_u, map_v, labels)
     new = (labels == MAIN) & (source == UNSEEN)
