@@ -24,10 +24,9 @@ def strip(truth: Image, image: Image, inverse_depth: NDArray[np.floating]) -> Im
     pictures = []
     for name, picture in zip(HEADS, (truth, image, difference, colours), strict=True):
         picture = np.ascontiguousarray(picture)
-        for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-            cv2.putText(
-                picture, name, (5, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, thickness, 16
-            )
+        for shift, colour in ((1, (0, 0, 0)), (0, (255, 255, 255))):
+            at = (5 + shift, 14 + shift)
+            cv2.putText(picture, name, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, 1, cv2.LINE_AA)
         pictures.append(picture)
     return np.vstack(pictures)
 
