@@ -90,8 +90,8 @@ def parse_options() -> argparse.Namespace:
         nargs="+",
         help="traces of the proving ground, with or without traffic; default: new unseen ones",
     )
-    parser.add_argument("--seconds", type=float, default=6.0, help="of each new trace")
-    parser.add_argument("--frames", type=int, default=4, help="frames judged of each trace")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each new trace")
+    parser.add_argument("--frames", type=int, default=3, help="frames judged of each trace")
     parser.add_argument("--workers", type=int, default=2, help="processes that record, threads")
     parser.add_argument("--pictures", type=Path, help="folder for true view, view, difference")
     options = parser.parse_args()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vista_sim.proving_ground.record import Recording, record
+from vista_sim.proving_ground.record import Recording, build_scene, record
 from vista_sim.proving_ground.scene import RenderedView
 from vista_sim.proving_ground.truth import GroundTruth
 from vista_sim.traces.trace import Trace
@@ -79,10 +79,12 @@ def make_worlds(plans: Sequence[tuple[Path, Plan]], workers: int) -> list[World]
 
 def make_world(path: Path, plan: Plan) -> World:
     """Record one world and render its true views."""
+    scene = None
     if isinstance(plan.source, Path):
         shutil.copytree(plan.source, path, ignore=shutil.ignore_patterns("geometry"))
     else:
-        record(path, plan.source)
+        scene = build_scene(plan.source)
+        record(path, plan.source, scene=scene)
     trace = Trace.open(path)
     moments = busy_moments(trace, plan.count) or even_moments(trace, plan.count)
     times = trace.cameras["front"].t
@@ -91,7 +93,7 @@ def make_world(path: Path, plan: Plan) -> World:
         first = len(times) // 4
         interval = float(times[first + 1] - times[first]) / 3.0
         smooth = tuple(float(times[first]) + interval * k for k in range(plan.smooth))
-    with GroundTruth(path) as truth:
+    with GroundTruth(path, scene) as truth:
         wanted = [(t, offset) for t in moments for offset in plan.offsets]
         wanted += [(t, SMOOTH_OFFSET) for t in smooth]
         truths = {key: truth.view(*key) for key in wanted}
