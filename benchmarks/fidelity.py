@@ -70,7 +70,8 @@ def main() -> None:
             if not options.skip_proving_ground:
                 result |= measure_proving_ground(options, Path(folder))
     except VistaError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     print(as_json(result) if options.json else as_text(result))
 
 
@@ -130,11 +131,6 @@ def plan_worlds(options: argparse.Namespace, folder: Path) -> list[tuple[Path, P
     offsets: list[Offset] = [(0.0, 0.0, 0.0), *((0.0, y, 0.0) for y in LATERAL)]
     offsets += [(0.0, 0.0, math.radians(a)) for a in HEADING]
     offsets += [(0.0, y, math.radians(a)) for y, a in BOTH]
-    if options.traces:
-        return [
-            (folder / f"{i}-{trace.name}", Plan(trace, tuple(offsets), options.frames, 31))
-            for i, trace in enumerate(options.traces)
-        ]
     seeds: tuple[int, ...] = SEEDS
     traffic_seeds: tuple[int, ...] = TRAFFIC_SEEDS
     seconds, smooth, shape = options.seconds, 31, dict[str, Any]()
@@ -143,6 +139,11 @@ def plan_worlds(options: argparse.Namespace, folder: Path) -> list[tuple[Path, P
         offsets = [(0.0, 1.0, 0.0), (0.0, -1.0, math.radians(10.0))]
         options.frames = 1
         shape = {"size": (100, 160), "supersample": 1}
+    if options.traces:
+        return [
+            (folder / f"{i}-{path.name}", Plan(path, tuple(offsets), options.frames, smooth))
+            for i, path in enumerate(Trace.open(trace).root for trace in options.traces)
+        ]
     plans = []
     for seed in (*seeds, *traffic_seeds):
         traffic = math.floor(seconds / SHORTEST_INTERVAL) if seed in traffic_seeds else 0

@@ -142,6 +142,15 @@ def test_the_strip_shows_truth_view_difference_and_depth() -> None:
     assert (found[120:150] == 128).all()
 
 
+def test_a_trace_that_is_not_there_is_named_in_one_line() -> None:
+    pytest.importorskip("pybullet")
+    arguments = [str(BENCHMARKS / "fidelity.py"), "--quick", "--traces", "nowhere"]
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.slow
 def test_a_quick_run_prints_every_table(tmp_path: Path) -> None:
     pytest.importorskip("pybullet")
