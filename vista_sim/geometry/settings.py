@@ -86,6 +86,7 @@ class StereoMatching:
     uniqueness: int = 5  # percent by which the best match must be better than the next
     speckle: int = 60  # px; smaller patches that stand alone are not believed
     tolerance: float = 1.0  # px by which the match back may miss
+    half_sure: float = 0.25  # px by which it misses where confidence is a half
     refinements: int = 2  # Gauss-Newton steps after matching
 
 
