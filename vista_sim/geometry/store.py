@@ -54,7 +54,7 @@ class GeometryStore:
         poses: float64 (n, 4, 4), T_world_camera; refined so that near frames fit each other
             better than as recorded, while they may drift from the recording over long ways.
         ground: float64 (n, 3): height of the camera above the road (m), pitch and roll of the
-            car against it (rad; 0 as calibrated), fitted and smoothed over time.
+            car against it (rad; 0 as calibrated), fitted and smoothed over time; None in geometry of before.
         settings: what it was baked with.
         report: what the bake found out.
     """
@@ -78,7 +78,9 @@ class GeometryStore:
         self.inverse_depth = _open_array(path / INVERSE_DEPTH, np.dtype(np.uint16), shape)
         self.confidence = _open_array(path / CONFIDENCE, np.dtype(np.uint8), shape)
         self.poses = _open_array(path / POSES, np.dtype(np.float64), (frame_count, 4, 4))
-        self.ground = _open_array(path / GROUND, np.dtype(np.float64), (frame_count, 3))
+        self.ground: NDArray[np.float64] | None = None
+        if (path / GROUND).exists():
+            self.ground = _open_array(path / GROUND, np.dtype(np.float64), (frame_count, 3))
 
     @classmethod
     def find(cls, trace: Trace, camera: str) -> GeometryStore | None:
