@@ -16,7 +16,7 @@ Image = NDArray[np.uint8]
 
 _NEAREST = 0.4  # 1/m (2.5 m), shown as the hottest colour
 _BAR = 20  # px, height of the line of text above each part
-_UNSURE = 0.35  # brightness that is left of an image where nothing is sure
+_UNSURE = (230, 30, 20)  # RGB over what is not sure at all
 
 
 def write_picture(trace: Trace, camera: str, index: int, path: Path) -> Path:
@@ -60,7 +60,7 @@ def draw(image: Image, inverse_depth: NDArray[np.float32], confidence: Image) ->
     """Image, inverse depth and confidence side by side, uint8 RGB.
 
     Inverse depth goes from dark blue (infinitely far) to dark red (2.5 m and nearer), evenly
-    in its square root; confidence brightens the gray image.
+    in its square root; what is not sure is red over the gray image.
 
     Args:
         image: (H, W, 3) RGB.
@@ -72,12 +72,13 @@ def draw(image: Image, inverse_depth: NDArray[np.float32], confidence: Image) ->
     colours = cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
     gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None]
     sure = (confidence.astype(np.float32) / 255)[..., None]
-    green, red = np.array([0.75, 1.0, 0.75]), np.array([1.0, 0.3, 0.25]) * (1 - _UNSURE)
-    shown = np.clip((40 + 0.84 * gray) * (sure * green + (1 - sure) * red), 0, 255)
+    shown = sure * gray + (1.0 - sure) * (0.3 * gray + 0.7 * np.array(_UNSURE))
     parts = [
         _titled(small, "image"),
         _titled(colours, "inverse depth (red: 2.5 m)"),
-        _titled(shown.astype(np.uint8), f"confidence {100 * confidence.mean() / 255:.0f} %"),
+        _titled(
+            shown.astype(np.uint8), f"confidence, {100 * confidence.mean() / 255:.0f} % (red: none)"
+        ),
     ]
     return np.hstack(parts)
 

@@ -54,7 +54,8 @@ class GeometryStore:
         poses: float64 (n, 4, 4), T_world_camera; refined so that near frames fit each other
             better than as recorded, while they may drift from the recording over long ways.
         ground: float64 (n, 3): height of the camera above the road (m), pitch and roll of the
-            car against it (rad; 0 as calibrated), fitted and smoothed over time; None in geometry of before.
+            car against it (rad; 0 as calibrated), fitted and smoothed over time; None in
+            geometry that was baked before it was kept.
         settings: what it was baked with.
         report: what the bake found out.
     """
