@@ -87,6 +87,7 @@ class StereoMatching:
     speckle: int = 60  # px; smaller patches that stand alone are not believed
     tolerance: float = 1.0  # px by which the match back may miss
     half_sure: float = 0.25  # px by which it misses where confidence is a half
+    texture: float = 0.7  # gray levels a pixel along the row; less lowers the confidence
     refinements: int = 2  # Gauss-Newton steps after matching
 
 
