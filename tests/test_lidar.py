@@ -178,5 +178,12 @@ def test_a_trace_without_a_lidar_is_one_line_and_status_2(tmp_path, capsys):
     assert not (tmp_path / "rig" / "geometry").exists()
 
 
-def test_the_lidar_of_these_tests_stands_elsewhere_than_the_camera():
-    assert np.linalg.norm(LIDAR_MOUNT[:3, 3] - MOUNT[:3, 3]) > 0.5
+def test_points_on_the_own_car_are_left_out(tmp_path):
+    write_rig(tmp_path / "rig", STREET, FRONT, frames=1, lidar="compensated")
+    hood = np.array([[2.6, 0.3, 0.9], [2.6, 0.3, 1.8], [2.6, 1.5, 0.9], [5.0, 0.3, 0.9]])
+    with Trace.open(tmp_path / "rig") as trace:
+        lidar, t = trace.lidars["top"], float(trace.cameras["front"].t[0])
+        points = (hood - LIDAR_MOUNT[:3, 3]) @ LIDAR_MOUNT[:3, :3]
+        sweep = dataclasses.replace(lidar.sweep(0), t=t, points=points)
+        seen = points_in_camera(trace, lidar, sweep, t, MOUNT) @ MOUNT[:3, :3].T + MOUNT[:3, 3]
+    np.testing.assert_allclose(seen, hood[1:], atol=1e-9)

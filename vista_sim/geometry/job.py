@@ -128,22 +128,24 @@ class BakeJob:
             confidence = self.partial.array(CONFIDENCE, size, np.uint8)
 
             road = GroundFit(self.lens, self.mount)
+            confident = self.partial.array("sure.npy", (self.count, 2), np.float64, work=True)
             fits = self.partial.array("ground_fits.npy", (self.count, 3), np.float64, work=True)
 
             def merge(i: int) -> None:
                 values, sure = merged([source.estimate(i) for source in sources])
-                fits[i] = road.fit(values, sure)
                 if self.hood is not None:
                     values = np.where(self.hood, self.ground, values)
                     sure = np.where(self.hood, np.float32(0), sure)
+                fits[i] = road.fit(values, sure)
                 inverse_depth[i] = encode(values, self.scale)
-                confidence[i] = np.clip(255 * sure + 0.5, 0, 255)
+                confidence[i] = codes = np.clip(255 * sure + 0.5, 0, 255).astype(np.uint8)
+                confident[i] = (codes >= CONFIDENT).mean(), codes.any()
 
             self._each("merge_done.npy", merge, pool, done, 1.0 - done)
         states = smooth_over_time(fits, road.calibrated)
         self.partial.array(GROUND, (self.count, 3), np.float64)[:] = states
-        unseen = [i for i in range(self.count) if not confidence[i].any()]
-        for i in unseen:  # nothing is known but how the road lies where more was seen
+        # Where nothing was seen, the road lies as it does where more was.
+        for i in np.flatnonzero(confident[:, 1] == 0):
             inverse_depth[i] = encode(road.inverse_depth(states[i]), self.scale)
         still = sum(1 for n in neighbours if not n)
         return {
@@ -151,7 +153,7 @@ class BakeJob:
             "frames_without_neighbours": still,
             "motion": motion,
             "ground": drift_report(states, fits, road.calibrated),
-            "confident_share": float(np.mean([(c >= CONFIDENT).mean() for c in confidence])),
+            "confident_share": float(confident[:, 0].mean()),
         }
 
     def ground_of(self, lens: Lens) -> NDArray[np.float32]:
