@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from vista_sim.geometry.census import matching_cost
 from vista_sim.geometry.consistency import fill, fuse
 from vista_sim.geometry.ground import ground_inverse_depth
+from vista_sim.geometry.moving import MOVING_CONFIDENCE, find_moving, touched, upright
 from vista_sim.geometry.neighbours import projections
 from vista_sim.geometry.refine import detail, refine
 from vista_sim.geometry.settings import Matching
@@ -58,6 +59,8 @@ class MultiView:
         self.planes = inverse_depth_planes(lens, self.ground, settings)
         self._step = float(self.planes[1])
         self._prior = self.ground / np.float32(self._step)
+        self._height = float(np.asarray(T_vehicle_camera)[2, 3])
+        self._window = settings.ground_window
         self._maybe_sky = self.ground == 0
 
     def match(
@@ -144,11 +147,19 @@ class MultiView:
         # One witness is not sure; more are, as far as none denies.
         sure = np.where(reliable, np.minimum(1.0, 1.25 * agree / (agree + deny + 1.0)), 0.0)
         ground = fit_ground(fused, self.ground)
-        filled = fill(fused, reliable, gray, ground)
-        smooth, averaged = smooth_ground(filled, ground, self.settings.ground_window)
+        things = find_moving(fused, reliable, gray, ground, self._height, self.matrix[0, 0])
+        still = np.ones(reliable.shape, dtype=bool)
+        for thing in things:
+            still &= ~thing.mask
+            reliable &= ~touched(thing, fused)
+        filled = fill(fused, reliable & still, gray, ground)
+        smooth, averaged = smooth_ground(np.where(still, filled, 0.0), ground, self._window)
         # What was averaged is as sure as the pixels that went into it.
         sure = np.where(averaged, np.maximum(sure, cv2.blur(sure, (9, 9))), sure)
-        return smooth, (255 * sure).astype(np.uint8)
+        for thing in things:
+            smooth = np.where(thing.mask, upright(thing, fused), smooth)
+        confidence = np.where(still, (255 * sure).astype(np.uint8), MOVING_CONFIDENCE)
+        return smooth, confidence
 
 
 def inverse_depth_planes(lens: Lens, ground: Floats, settings: Matching) -> Floats:

@@ -1,0 +1,349 @@
+"""Things that move: found where matching as if all stood still gives what cannot be.
+
+Seen from a moving car, a thing that moves along looks farther than it is and one that comes
+the other way looks nearer, by the ratio of speeds; neighbouring frames agree on it. What
+gives it away is where it meets the ground: the far one sinks into the road, the near one
+floats above it. What crosses does not move along its epipolar lines. Found regions follow the
+edges of the image and are put upright on the ground that they touch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import median_filter
+
+Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+#: Confidence (of 255) of what moves: its distance is that of the ground where it stands.
+MOVING_CONFIDENCE = np.uint8(51)
+
+_NEAREST_GROUND, _FARTHEST_GROUND = 0.3, 0.014  # 1/m, between which things are looked for
+_SUNK = (0.72, 0.004)  # share and 1/m of the ground's inverse depth below which it is seen through
+_ABOVE = (0.12, 0.006)  # share and 1/m beyond which a thing is no ground
+_FLOATING = 1.35  # inverse depth of a thing over that of the ground under its lower edge
+_OVERHANG = (0.12, 0.003)  # share and 1/m by which it is nearer than what is seen under that edge
+_IS_GROUND = (0.2, 0.004)
+_BELOW = 4  # px under a lower edge at which the ground is looked for
+_SAME_THING = (0.12, 0.004)  # share and 1/m by which inverse depth may vary between neighbours
+_SAME_MOTION = (0.35, 0.008)  # the same within what moves as one, above its detected part
+_MIN_HEIGHT, _MAX_HEIGHT = 0.7, 4.2  # m
+_MIN_WIDTH, _MAX_WIDTH = 0.3, 14.0  # m
+_MAX_SLENDERNESS = 4.0  # height over width
+_MIN_AREA = 24  # px
+_MIN_RELIABLE = 0.6  # share of what is seen through the ground that neighbours must agree on
+_MIN_COLUMNS = 4  # px of lower edge that must be seen
+_MIN_EDGE = 0.5  # share of the lower edge that must be one between a thing and the ground
+_STEP = 0.1  # of log inverse depth along the lower edge, from one thing to another
+_TERRAIN = 0.35  # slope over that of the ground at which what is sunk is ground that falls away
+_FRINGE = 5  # px that matching may reach over an outline
+_3X3 = np.ones((3, 3), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class MovingThing:
+    """A region of a frame that moves.
+
+    Args:
+        mask: (h, w).
+        inverse_depth: of the ground where it stands, 1/m.
+        seen: what static matching took it for, 1/m.
+    """
+
+    mask: Mask
+    inverse_depth: float
+    seen: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Ground:
+    plane: Floats  # (h, w) 1/m, negative above the horizon
+    camera_height: float  # m
+
+    def height(self, inverse_depth: float) -> Floats:
+        """Height (h, w) over the ground, m, of each pixel on an upright surface that far away."""
+        result: Floats = self.camera_height * (1.0 - self.plane / np.float32(inverse_depth))
+        return result
+
+
+def find_moving(
+    inverse_depth: Floats,
+    reliable: Mask,
+    gray: NDArray[np.uint8],
+    ground: Floats,
+    camera_height: float,
+    focal: float,
+    off_lines: Mask | None = None,
+) -> list[MovingThing]:
+    """Find what moves in a frame.
+
+    Args:
+        inverse_depth: (h, w) as matched, 1/m.
+        reliable: (h, w), where neighbours agree.
+        gray: (h, w).
+        ground: (h, w) its inverse depth, 1/m; 0 above the horizon.
+        camera_height: above the ground, m.
+        focal: px.
+        off_lines: (h, w), what does not move along its epipolar lines (see `off_epipolar`).
+    """
+    if camera_height <= 0 or (ground > _FARTHEST_GROUND).sum() < _MIN_AREA:
+        return []
+    level = _Ground(signed_plane(ground), camera_height)
+    is_ground = np.abs(inverse_depth - ground) < _IS_GROUND[0] * ground + _IS_GROUND[1]
+    under = _shifted_up(is_ground & (ground > _FARTHEST_GROUND), _BELOW)
+    found: list[MovingThing] = []
+    taken = np.zeros(gray.shape, dtype=bool)
+    candidates = _sunk(inverse_depth, reliable, ground, under)
+    candidates += _floating(inverse_depth, reliable, level, ground, under)
+    if off_lines is not None:
+        candidates += _crossing(off_lines, ground)
+    for seeds, contact, seen in sorted(candidates, key=lambda c: -c[1]):
+        seeds = seeds & ~taken
+        if seeds.sum() < _MIN_AREA:
+            continue
+        mask = _outlined(seeds, contact, seen, inverse_depth, reliable, gray, level, focal)
+        if mask is None:
+            continue
+        mask &= ~taken
+        taken |= mask
+        found.append(MovingThing(mask, contact, seen))
+    return found
+
+
+def upright(thing: MovingThing, inverse_depth: Floats) -> Floats:
+    """Inverse depth (h, w) for the pixels of a thing, on the ground where it stands.
+
+    What looked nearer than it is keeps its shape, which was measured all the better; what
+    looked far shows none, and becomes a plane that faces the camera.
+    """
+    contact = np.float32(thing.inverse_depth)
+    if thing.seen < _FLOATING * thing.inverse_depth:
+        return np.full_like(inverse_depth, contact)
+    scaled = inverse_depth * (contact / np.float32(thing.seen))
+    near = np.abs(scaled - contact) < 0.25 * contact
+    return np.where(near, scaled, contact).astype(np.float32)
+
+
+def touched(thing: MovingThing, inverse_depth: Floats) -> Mask:
+    """Pixels (h, w) around a thing that matching gave to it: it reaches over outlines."""
+    size = 2 * _FRINGE + 1
+    around = cv2.dilate(thing.mask.astype(np.uint8), np.ones((size, size), np.uint8)).astype(bool)
+    if np.isnan(thing.seen):
+        return around & ~thing.mask
+    share, slack = _SAME_MOTION
+    like = np.abs(inverse_depth - thing.seen) < share * thing.seen + slack
+    return around & ~thing.mask & like
+
+
+def signed_plane(ground: Floats) -> Floats:
+    """The plane (h, w) that inverse depth of ground lies on, continued above the horizon."""
+    height, width = ground.shape
+    v, u = np.mgrid[0:height:4, 0:width:4]
+    values = ground[::4, ::4]
+    chosen = values > 0.5 * _FARTHEST_GROUND
+    basis = np.stack([u[chosen], v[chosen], np.ones(int(chosen.sum()))], axis=1)
+    a, b, c = np.linalg.lstsq(basis, values[chosen].astype(np.float64), rcond=None)[0]
+    plane = a * np.arange(width)[None, :] + b * np.arange(height)[:, None] + c
+    return plane.astype(np.float32)
+
+
+_Candidate = tuple[Mask, float, float]  # pixels, inverse depth of the ground, and as seen
+
+
+def _sunk(inverse_depth: Floats, reliable: Mask, ground: Floats, under: Mask) -> list[_Candidate]:
+    """What is seen through the ground: regions with the road at their lower edge."""
+    share, slack = _SUNK
+    sunk = (inverse_depth < share * ground - slack) & (ground > _FARTHEST_GROUND)
+    result = []
+    for region in _regions(_opened(sunk)):
+        u, v = _lower_edge(region)
+        standing = under[np.minimum(v + 1, under.shape[0] - 1), u]
+        for part, contact in _standing_parts(region, u, ground[v, u], standing):
+            inner = part & _shifted_up(part, _BELOW)  # its foot is smeared into the ground
+            if inner.sum() < _MIN_AREA or reliable[inner].mean() < _MIN_RELIABLE:
+                continue
+            values, expected = inverse_depth[inner], ground[inner]
+            seen = float(np.median(values))
+            spread = np.mean((values - values.mean()) * (expected - expected.mean()))
+            slope = spread / max(float(np.var(expected)), 1e-9)
+            # Ground that falls away is far in proportion; what stands upright is not.
+            if slope > max(_TERRAIN * seen / float(np.median(expected)), 0.05):
+                continue
+            result.append((part, contact, seen))
+    return result
+
+
+def _floating(
+    inverse_depth: Floats, reliable: Mask, level: _Ground, ground: Floats, under: Mask
+) -> list[_Candidate]:
+    """What is nearer than the ground under its lower edge."""
+    share, slack = _ABOVE
+    near = reliable & (inverse_depth > (1.0 + share) * ground + slack)
+    spread = cv2.dilate(inverse_depth, _3X3) - cv2.erode(inverse_depth, _3X3)
+    near &= spread < _SAME_THING[0] * inverse_depth + _SAME_THING[1]
+    # What stands is never nearer than what is under it.
+    share, slack = _OVERHANG
+    edge = near & under & _shifted_up(reliable, _BELOW) & (inverse_depth > _FLOATING * ground)
+    edge &= inverse_depth > (1.0 + share) * _shifted_up(inverse_depth, _BELOW) + slack
+    if edge.sum() < _MIN_COLUMNS:
+        return []
+    result = []
+    last = near.shape[0] - 1
+    for region in _regions(_opened(near)):
+        if not (region & edge).any():
+            continue
+        u, v = _lower_edge(region)
+        floats = edge[np.minimum(v[:, None] + np.arange(-1, 2), last), u[:, None]].any(axis=1)
+        foot = ground[np.minimum(v + 1, last), u]
+        for part, contact in _standing_parts(region, u, foot, floats):
+            bottom = inverse_depth[part & edge]
+            seen = float(np.median(bottom if bottom.size else inverse_depth[part]))
+            if seen < _FLOATING * contact:
+                continue
+            part &= np.abs(inverse_depth - seen) < _SAME_MOTION[0] * seen
+            # The crown of a tree floats too, but it is too high for what drives.
+            height = level.height(contact)[part]
+            if height.size and np.quantile(height, 0.95) < _MAX_HEIGHT:
+                result.append((part, contact, seen))
+    return result
+
+
+def _standing_parts(
+    region: Mask, u: NDArray[np.int64], foot: Floats, standing: Mask
+) -> list[tuple[Mask, float]]:
+    """Parts of a region that stand on the ground, apart where they stand at different distances.
+
+    Args:
+        region: (h, w).
+        u: (n,) its columns, in order.
+        foot: (n,) inverse depth of the ground at its lower edge, 1/m.
+        standing: (n,) whether that edge is one between a thing and the ground.
+
+    Returns:
+        Of each its pixels and the inverse depth of the ground where it stands.
+    """
+    smooth = median_filter(np.log(np.maximum(foot, 1e-4)), size=5, mode="nearest")
+    cuts = np.flatnonzero((np.abs(np.diff(smooth)) > _STEP) | (np.diff(u) > 1)) + 1
+    parts = []
+    for columns in np.split(np.arange(len(u)), cuts):
+        good = standing[columns]
+        if good.sum() < _MIN_COLUMNS:
+            continue
+        # What does not stand at its sides belongs to something else.
+        inside = columns[np.argmax(good) : len(good) - np.argmax(good[::-1])]
+        good = standing[inside]
+        if good.mean() < _MIN_EDGE:
+            continue
+        part = np.zeros_like(region)
+        part[:, u[inside]] = region[:, u[inside]]
+        parts.append((part, float(np.quantile(foot[inside][good], 0.7))))
+    return parts
+
+
+def _crossing(off_lines: Mask, ground: Floats) -> list[_Candidate]:
+    result = []
+    for region in _regions(_opened(off_lines)):
+        u, v = _lower_edge(region)
+        contact = float(np.quantile(ground[v, u], 0.7))
+        if contact > _FARTHEST_GROUND:
+            result.append((region, contact, float("nan")))
+    return result
+
+
+def _outlined(
+    seeds: Mask,
+    contact: float,
+    seen: float,
+    inverse_depth: Floats,
+    reliable: Mask,
+    gray: NDArray[np.uint8],
+    level: _Ground,
+    focal: float,
+) -> Mask | None:
+    """Grow seeds to the edges of the image; None where the outcome is no thing that drives.
+
+    A watershed between what surely moves and what surely does not; in between the strongest
+    edge decides. It reaches above the seeds, where a thing that looks infinitely far cannot
+    be told from what is.
+    """
+    if not _FARTHEST_GROUND < contact < _NEAREST_GROUND:
+        return None
+    columns = np.flatnonzero(seeds.any(axis=0))
+    left, right = int(columns[0]), int(columns[-1]) + 1
+    wide = (right - left) / (focal * contact)
+    if not 0.5 * _MIN_WIDTH < wide < _MAX_WIDTH:
+        return None
+    height = level.height(contact)
+    lowest = int(np.flatnonzero(seeds.any(axis=1))[-1])
+    margin = max(3, round(0.15 * (right - left)))
+    limit = min(_MAX_HEIGHT, max(1.9, 1.3 * wide))
+    box = np.zeros(seeds.shape, dtype=bool)
+    box[: lowest + 4, max(0, left - margin) : right + margin] = True
+    box &= height < limit
+    if np.isnan(seen):
+        other = box & ~cv2.dilate(seeds.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)
+    else:
+        share, slack = _SAME_MOTION
+        other = reliable & (np.abs(inverse_depth - seen) > share * seen + slack)
+    inner = cv2.erode(seeds.astype(np.uint8), _3X3).astype(bool)
+    inner = inner if inner.sum() >= 0.3 * seeds.sum() else seeds
+    other = cv2.erode((other | ~box).astype(np.uint8), _3X3).astype(bool) & ~seeds
+    markers = np.zeros(seeds.shape, np.int32)
+    markers[other | ~box] = 1
+    markers[inner] = 2
+    rows, cols = _window(box | seeds, 3)
+    part = np.ascontiguousarray(markers[rows, cols])
+    cv2.watershed(cv2.cvtColor(np.ascontiguousarray(gray[rows, cols]), cv2.COLOR_GRAY2BGR), part)
+    grown = np.zeros(seeds.shape, np.uint8)
+    grown[rows, cols] = part == 2
+    grown = cv2.morphologyEx(cv2.dilate(grown, _3X3), cv2.MORPH_OPEN, np.ones((5, 3), np.uint8))
+    outlines, _ = cv2.findContours(grown, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not outlines:
+        return None
+    solid = np.zeros(seeds.shape, np.uint8)
+    cv2.drawContours(solid, [max(outlines, key=cv2.contourArea)], -1, 1, cv2.FILLED)
+    mask: Mask = solid.astype(bool)
+    if mask.sum() < _MIN_AREA:
+        return None
+    tall = float(np.quantile(height[mask], 0.97))
+    wide = float(mask.any(axis=0).sum()) / (focal * contact)
+    if not _MIN_HEIGHT < tall < _MAX_SLENDERNESS * wide or not _MIN_WIDTH < wide < _MAX_WIDTH:
+        return None
+    return mask
+
+
+def _regions(mask: Mask) -> list[Mask]:
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        mask.astype(np.uint8), connectivity=4
+    )
+    return [labels == k for k in range(1, count) if stats[k, cv2.CC_STAT_AREA] >= _MIN_AREA]
+
+
+def _lower_edge(region: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Columns (n,) of a region and its lowest row (n,) in each."""
+    u = np.flatnonzero(region.any(axis=0))
+    v = region.shape[0] - 1 - np.argmax(region[::-1][:, u], axis=0)
+    return u, v
+
+
+def _opened(mask: Mask) -> Mask:
+    opened: NDArray[np.uint8] = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, _3X3)
+    return opened.astype(bool)
+
+
+def _shifted_up(values: NDArray[Any], rows: int) -> NDArray[Any]:
+    """What is that many rows below each pixel; the last row goes on."""
+    return np.concatenate([values[rows:], np.repeat(values[-1:], rows, axis=0)])
+
+
+def _window(mask: Mask, margin: int) -> tuple[slice, slice]:
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return (
+        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + 1 + margin),
+        slice(max(0, int(cols[0]) - margin), int(cols[-1]) + 1 + margin),
+    )
