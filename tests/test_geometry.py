@@ -321,4 +321,4 @@ def test_impossible_settings_are_refused():
     with pytest.raises(GeometryError, match="5x320"):
         BakeSettings(size=(5, 320))
     with pytest.raises(GeometryError, match="magic"):
-        BakeSettings(size=(96, 160), geometry="magic")
+        BakeSettings(size=(96, 160), sources=("magic",))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from vista_sim.errors import GeometryError
@@ -12,7 +16,13 @@ from vista_sim.errors import GeometryError
 #: Raised when the same settings give another result than they did before.
 METHOD_VERSION = 2
 
-GEOMETRIES = ("auto", "ground", "multiview")
+#: What geometry can be taken from; several are merged. "onnx" stands for a model file.
+SOURCES = ("multiview", "stereo", "lidar", "learned", "onnx")
+CHOICES = (
+    "auto, ground, multiview, stereo, lidar, learned or onnx:FILE, or several of the last five "
+    "joined by +"
+)
+_JOINT = re.compile(r"\+(?=(?:auto|ground|multiview|stereo|lidar|learned)(?:\+|$)|onnx:)")
 
 #: A geometry has at most this many pixels unless its size is given.
 MAX_PIXELS = 120_000
@@ -63,38 +73,118 @@ class MotionRefinement:
 
 
 @dataclass(frozen=True)
+class StereoMatching:
+    """Which cameras make a stereo pair, and how they are matched (see `pairs`, `stereo`)."""
+
+    max_interval: float = 0.001  # s between the frames of a pair
+    max_angle: float = math.radians(15.0)  # between their axes, and of the baseline from the side
+    baseline: tuple[float, float] = (0.04, 3.0)  # m
+    block: int = 5  # px, side of the window that is compared
+    small_step_penalty: int = 8  # per pixel of the window, of a step by one pixel
+    large_step_penalty: int = 32
+    gradient_cap: int = 63  # gray levels at which the horizontal derivative is cut off
+    uniqueness: int = 5  # percent by which the best match must be better than the next
+    speckle: int = 60  # px; smaller patches that stand alone are not believed
+    tolerance: float = 1.0  # px by which the match back may miss
+    refinements: int = 2  # Gauss-Newton steps after matching
+
+
+@dataclass(frozen=True)
+class GeometryChoice:
+    """What a user asked for.
+
+    Args:
+        names: "ground" alone; or any of `SOURCES` and "auto".
+        model: file of "onnx".
+    """
+
+    names: tuple[str, ...]
+    model: Path | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> GeometryChoice:
+        """Read the value of --geometry: names joined by +, a model as onnx:FILE.
+
+        Raises:
+            GeometryError: there is no such geometry.
+        """
+        names: list[str] = []
+        model: Path | None = None
+        for part in _JOINT.split(text):
+            name, colon, file = part.partition(":")
+            wrong = name not in ("auto", "ground", *SOURCES) or name in names
+            if wrong or (name == "onnx") != bool(colon and file):
+                raise GeometryError(f"geometry is {text!r}; it must be {CHOICES}")
+            names.append(name)
+            model = Path(file) if file else model
+        if "ground" in names and len(names) > 1:
+            raise GeometryError(f"geometry is {text!r}; flat ground stands alone")
+        return cls(tuple(names), model)
+
+
+@dataclass(frozen=True)
 class BakeSettings:
     """All settings of a bake.
 
     Args:
         size: (height, width) of the geometry.
-        geometry: "multiview" or "ground".
+        sources: "ground" alone, or any of `SOURCES`.
+        inputs: content hashes of what the sources read besides the camera, by source.
+        model: file of "onnx"; its name does not decide the outcome, its hash does.
     """
 
     size: tuple[int, int]
-    geometry: str = "multiview"
+    sources: tuple[str, ...] = ("multiview",)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    model: Path | None = None
     matching: Matching = field(default_factory=Matching)
     motion: MotionRefinement = field(default_factory=MotionRefinement)
+    stereo: StereoMatching = field(default_factory=StereoMatching)
 
     def __post_init__(self) -> None:
-        if self.geometry not in ("ground", "multiview"):
-            raise GeometryError(
-                f"geometry is {self.geometry!r}; it must be one of {', '.join(GEOMETRIES)}"
-            )
+        unknown = [name for name in self.sources if name not in ("ground", *SOURCES)]
+        if unknown or not self.sources:
+            raise GeometryError(f"geometry is {self.geometry!r}; it must be {CHOICES}")
         height, width = self.size
         if not (8 <= height <= 4096 and 8 <= width <= 4096):
             raise GeometryError(
                 f"geometry size is {height}x{width}; each side must be 8 to 4096 pixels"
             )
 
+    @property
+    def geometry(self) -> str:
+        """The sources in one word."""
+        return "+".join(self.sources)
+
     def to_json(self) -> dict[str, Any]:
         """Settings as plain JSON values."""
         values: dict[str, Any] = {"method_version": METHOD_VERSION, "geometry": self.geometry}
         values["size"] = list(self.size)
-        if self.geometry == "multiview":
-            values["matching"] = _plain(dataclasses.asdict(self.matching))
+        if self.inputs:
+            values["inputs"] = dict(sorted(self.inputs.items()))
+        if self.sources != ("ground",):
             values["motion"] = _plain(dataclasses.asdict(self.motion))
+            values["matching"] = _plain(dataclasses.asdict(self.matching))
+        if "stereo" in self.sources:
+            values["stereo"] = _plain(dataclasses.asdict(self.stereo))
         return values
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's content, and of the weights that ONNX may keep beside it.
+
+    Raises:
+        GeometryError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    for part in (path, path.with_name(path.name + ".data")):
+        try:
+            with open(part, "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            if part == path:
+                raise GeometryError(f"{path}: cannot be read ({error.strerror})") from None
+    return digest.hexdigest()
 
 
 def default_size(recorded: tuple[int, int]) -> tuple[int, int]:
