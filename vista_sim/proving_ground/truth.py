@@ -75,7 +75,7 @@ class GroundTruth:
     def scene(self) -> Scene:
         """The world itself, in its own frame; made when first used (needs PyBullet)."""
         if self._scene is None:
-            self._scene = Scene(self.recording.seed, self.recording.road_shape)
+            self._scene = Scene(self.recording.seed, self.recording.road_shape, self.motion.traffic)
         return self._scene
 
     def pose(self, t: float) -> Matrix:
@@ -127,14 +127,17 @@ class GroundTruth:
         """What a camera would really have seen from beside the recorded car.
 
         Args:
-            t: moment of the drive, s.
+            t: moment of the drive, s; other cars are where they were then.
             offset: (x, y, yaw) of the car in the frame of the exact pose at t, m and rad, or
                 a 4x4 T_recorded_displaced.
             lens, T_vehicle_camera: of the camera; by default those of `front`.
+
+        Returns:
+            The picture, its depth, and which pixels are on moving cars.
         """
         front = self.recording.cameras["front"]
         moved = np.asarray(offset, dtype=np.float64)
         displaced = moved if moved.shape == (4, 4) else planar_pose(*moved)
         mount = front.T_vehicle_camera if T_vehicle_camera is None else T_vehicle_camera
         pose = self.motion.drive.poses(t)[0] @ displaced @ mount
-        return self.scene.render(pose, lens or front.lens, self.recording.supersample)
+        return self.scene.render(pose, lens or front.lens, self.recording.supersample, t)
