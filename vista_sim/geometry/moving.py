@@ -3,12 +3,13 @@
 Seen from a moving car, a thing that moves along looks farther than it is and one that comes
 the other way looks nearer, by the ratio of speeds; neighbouring frames agree on it. What
 gives it away is where it meets the ground: the far one sinks into the road, the near one
-floats above it. What crosses does not move along its epipolar lines. Found regions follow the
-edges of the image and are put upright on the ground that they touch.
+floats above it. Found regions follow the edges of the image and are put upright on the ground
+that they touch. Boxes of other road users, where they were recorded, are taken as they are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,22 +27,29 @@ MOVING_CONFIDENCE = np.uint8(51)
 _NEAREST_GROUND, _FARTHEST_GROUND = 0.3, 0.014  # 1/m, between which things are looked for
 _SUNK = (0.72, 0.004)  # share and 1/m of the ground's inverse depth below which it is seen through
 _ABOVE = (0.12, 0.006)  # share and 1/m beyond which a thing is no ground
-_FLOATING = 1.35  # inverse depth of a thing over that of the ground under its lower edge
+_FLOATING = 1.6  # inverse depth of a thing over that of the ground under its lower edge
+_FLOATING_DOUBTFUL = 2.0  # the same where matching is weak: cut off by the image, or near
+_FLOATING_MOST = 3.5
+_NEAR = 0.16  # 1/m; bumpers and the dark below near cars that stand are matched badly
 _OVERHANG = (0.12, 0.003)  # share and 1/m by which it is nearer than what is seen under that edge
 _IS_GROUND = (0.2, 0.004)
-_BELOW = 4  # px under a lower edge at which the ground is looked for
+_BELOW = (3, 6)  # px under a lower edge at which the ground is looked for
 _SAME_THING = (0.12, 0.004)  # share and 1/m by which inverse depth may vary between neighbours
 _SAME_MOTION = (0.35, 0.008)  # the same within what moves as one, above its detected part
 _MIN_HEIGHT, _MAX_HEIGHT = 0.7, 4.2  # m
+_SURE_HEIGHT = 0.8  # m
+_MARGIN = (0.35, 0.8)  # share and m by which it may reach over its seeds on each side
 _MIN_WIDTH, _MAX_WIDTH = 0.3, 14.0  # m
 _MAX_SLENDERNESS = 4.0  # height over width
-_MIN_AREA = 24  # px
-_MIN_RELIABLE = 0.6  # share of what is seen through the ground that neighbours must agree on
+_MIN_AREA = 16  # px
+_MIN_RELIABLE = 0.7  # share of it that neighbours must agree on
 _MIN_COLUMNS = 4  # px of lower edge that must be seen
 _MIN_EDGE = 0.5  # share of the lower edge that must be one between a thing and the ground
 _STEP = 0.1  # of log inverse depth along the lower edge, from one thing to another
 _TERRAIN = 0.35  # slope over that of the ground at which what is sunk is ground that falls away
 _FRINGE = 5  # px that matching may reach over an outline
+_JOINT = (0.88, 0.8)  # share of inverse depth, and gap in m, within which parts are one thing
+_BOX_SLACK = 0.2  # share of a box's smaller side by which what is in it may be smaller
 _3X3 = np.ones((3, 3), np.uint8)
 
 
@@ -53,11 +61,14 @@ class MovingThing:
         mask: (h, w).
         inverse_depth: of the ground where it stands, 1/m.
         seen: what static matching took it for, 1/m.
+        shape: (h, w) its inverse depth, 1/m, where that is known better than by where it
+            stands; 0 where not.
     """
 
     mask: Mask
     inverse_depth: float
     seen: float
+    shape: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +89,7 @@ def find_moving(
     ground: Floats,
     camera_height: float,
     focal: float,
-    off_lines: Mask | None = None,
+    boxes: Sequence[Floats] = (),
 ) -> list[MovingThing]:
     """Find what moves in a frame.
 
@@ -89,20 +100,23 @@ def find_moving(
         ground: (h, w) its inverse depth, 1/m; 0 above the horizon.
         camera_height: above the ground, m.
         focal: px.
-        off_lines: (h, w), what does not move along its epipolar lines (see `off_epipolar`).
+        boxes: (h, w) inverse depth of what is known to move, 1/m, each 0 where it is not.
     """
-    if camera_height <= 0 or (ground > _FARTHEST_GROUND).sum() < _MIN_AREA:
-        return []
-    level = _Ground(signed_plane(ground), camera_height)
     is_ground = np.abs(inverse_depth - ground) < _IS_GROUND[0] * ground + _IS_GROUND[1]
-    under = _shifted_up(is_ground & (ground > _FARTHEST_GROUND), _BELOW)
-    found: list[MovingThing] = []
+    is_ground &= ground > _FARTHEST_GROUND
+    shown = [box for box in boxes if (box > 0).sum() >= _MIN_AREA and _in_sight(box, is_ground)]
+    found = [_boxed(box, inverse_depth, gray) for box in shown]
+    found.sort(key=lambda thing: -thing.inverse_depth)
+    if camera_height <= 0 or (ground > _FARTHEST_GROUND).sum() < _MIN_AREA:
+        return found
+    level = _Ground(signed_plane(ground), camera_height)
+    under = np.logical_or(*(_shifted_up(is_ground, rows) for rows in _BELOW))
     taken = np.zeros(gray.shape, dtype=bool)
+    for thing in found:
+        taken |= cv2.dilate(thing.mask.astype(np.uint8), _3X3).astype(bool)
     candidates = _sunk(inverse_depth, reliable, ground, under)
     candidates += _floating(inverse_depth, reliable, level, ground, under)
-    if off_lines is not None:
-        candidates += _crossing(off_lines, ground)
-    for seeds, contact, seen in sorted(candidates, key=lambda c: -c[1]):
+    for seeds, contact, seen in _joined(candidates, focal):
         seeds = seeds & ~taken
         if seeds.sum() < _MIN_AREA:
             continue
@@ -122,6 +136,9 @@ def upright(thing: MovingThing, inverse_depth: Floats) -> Floats:
     looked far shows none, and becomes a plane that faces the camera.
     """
     contact = np.float32(thing.inverse_depth)
+    if thing.shape is not None:
+        beyond = cv2.dilate(thing.shape, np.ones((2 * _FRINGE + 1, 2 * _FRINGE + 1), np.uint8))
+        return np.where(thing.shape > 0, thing.shape, np.where(beyond > 0, beyond, contact))
     if thing.seen < _FLOATING * thing.inverse_depth:
         return np.full_like(inverse_depth, contact)
     scaled = inverse_depth * (contact / np.float32(thing.seen))
@@ -129,15 +146,25 @@ def upright(thing: MovingThing, inverse_depth: Floats) -> Floats:
     return np.where(near, scaled, contact).astype(np.float32)
 
 
-def touched(thing: MovingThing, inverse_depth: Floats) -> Mask:
-    """Pixels (h, w) around a thing that matching gave to it: it reaches over outlines."""
-    size = 2 * _FRINGE + 1
-    around = cv2.dilate(thing.mask.astype(np.uint8), np.ones((size, size), np.uint8)).astype(bool)
-    if np.isnan(thing.seen):
-        return around & ~thing.mask
+def touched(thing: MovingThing, inverse_depth: Floats, ground: Floats) -> Mask:
+    """Pixels (h, w) around a thing whose inverse depth is not their own.
+
+    Matching reaches over outlines; and the thing's shadow moves with it, over ground that
+    does not.
+    """
     share, slack = _SAME_MOTION
     like = np.abs(inverse_depth - thing.seen) < share * thing.seen + slack
-    return around & ~thing.mask & like
+    fringe = _around(thing.mask, _FRINGE, _FRINGE) & like
+    rows, cols = _window(thing.mask, 0)
+    wide, tall = (cols.stop - cols.start) // 3, (rows.stop - rows.start) // 2
+    wrong = np.abs(inverse_depth - ground) > _IS_GROUND[0] * ground + _IS_GROUND[1]
+    shadow = _around(thing.mask, wide, tall) & wrong & (ground > thing.inverse_depth)
+    return (fringe | shadow) & ~thing.mask
+
+
+def _around(mask: Mask, columns: int, rows: int) -> Mask:
+    square = np.ones((2 * rows + 1, 2 * columns + 1), np.uint8)
+    return cv2.dilate(mask.astype(np.uint8), square).astype(bool)
 
 
 def signed_plane(ground: Floats) -> Floats:
@@ -164,8 +191,9 @@ def _sunk(inverse_depth: Floats, reliable: Mask, ground: Floats, under: Mask) ->
         u, v = _lower_edge(region)
         standing = under[np.minimum(v + 1, under.shape[0] - 1), u]
         for part, contact in _standing_parts(region, u, ground[v, u], standing):
-            inner = part & _shifted_up(part, _BELOW)  # its foot is smeared into the ground
-            if inner.sum() < _MIN_AREA or reliable[inner].mean() < _MIN_RELIABLE:
+            inner = part & _shifted_up(part, _BELOW[0])  # its foot is smeared into the ground
+            inner = inner if inner.sum() >= 8 else part
+            if reliable[inner].mean() < _MIN_RELIABLE:
                 continue
             values, expected = inverse_depth[inner], ground[inner]
             seen = float(np.median(values))
@@ -183,13 +211,14 @@ def _floating(
 ) -> list[_Candidate]:
     """What is nearer than the ground under its lower edge."""
     share, slack = _ABOVE
-    near = reliable & (inverse_depth > (1.0 + share) * ground + slack)
+    near = inverse_depth > (1.0 + share) * ground + slack
     spread = cv2.dilate(inverse_depth, _3X3) - cv2.erode(inverse_depth, _3X3)
     near &= spread < _SAME_THING[0] * inverse_depth + _SAME_THING[1]
     # What stands is never nearer than what is under it.
     share, slack = _OVERHANG
-    edge = near & under & _shifted_up(reliable, _BELOW) & (inverse_depth > _FLOATING * ground)
-    edge &= inverse_depth > (1.0 + share) * _shifted_up(inverse_depth, _BELOW) + slack
+    edge = near & under & (inverse_depth > _FLOATING * ground)
+    below = np.minimum(*(_shifted_up(inverse_depth, rows) for rows in _BELOW))
+    edge &= inverse_depth > (1.0 + share) * below + slack
     if edge.sum() < _MIN_COLUMNS:
         return []
     result = []
@@ -203,13 +232,37 @@ def _floating(
         for part, contact in _standing_parts(region, u, foot, floats):
             bottom = inverse_depth[part & edge]
             seen = float(np.median(bottom if bottom.size else inverse_depth[part]))
-            if seen < _FLOATING * contact:
+            cut_off = part[:, 0].any() or part[:, -1].any() or part[-1].any()
+            least = _FLOATING_DOUBTFUL if cut_off or contact > _NEAR else _FLOATING
+            if not least * contact < seen < _FLOATING_MOST * contact:
+                continue
+            if reliable[part].mean() < _MIN_RELIABLE:
+                continue
+            if contact < _FARTHEST_GROUND:
                 continue
             part &= np.abs(inverse_depth - seen) < _SAME_MOTION[0] * seen
             # The crown of a tree floats too, but it is too high for what drives.
             height = level.height(contact)[part]
             if height.size and np.quantile(height, 0.95) < _MAX_HEIGHT:
                 result.append((part, contact, seen))
+    return result
+
+
+def _joined(candidates: list[_Candidate], focal: float) -> list[_Candidate]:
+    """Parts that stand side by side at the same distance are one; the nearest come first."""
+    result: list[_Candidate] = []
+    for seeds, contact, seen in sorted(candidates, key=lambda c: -c[1]):
+        columns = np.flatnonzero(seeds.any(axis=0))
+        for k, (other, nearer, how) in enumerate(result):
+            beside = np.flatnonzero(other.any(axis=0))
+            gap = max(columns[0] - beside[-1], beside[0] - columns[-1])
+            same_kind = (how > nearer) == (seen > contact)
+            if same_kind and contact > _JOINT[0] * nearer and gap < _JOINT[1] * focal * contact:
+                weight = seeds.sum() / (seeds.sum() + other.sum())
+                result[k] = (seeds | other, nearer, float(how + weight * (seen - how)))
+                break
+        else:
+            result.append((seeds, contact, seen))
     return result
 
 
@@ -245,16 +298,6 @@ def _standing_parts(
     return parts
 
 
-def _crossing(off_lines: Mask, ground: Floats) -> list[_Candidate]:
-    result = []
-    for region in _regions(_opened(off_lines)):
-        u, v = _lower_edge(region)
-        contact = float(np.quantile(ground[v, u], 0.7))
-        if contact > _FARTHEST_GROUND:
-            result.append((region, contact, float("nan")))
-    return result
-
-
 def _outlined(
     seeds: Mask,
     contact: float,
@@ -280,28 +323,23 @@ def _outlined(
         return None
     height = level.height(contact)
     lowest = int(np.flatnonzero(seeds.any(axis=1))[-1])
-    margin = max(3, round(0.15 * (right - left)))
+    margin = max(3, round(min(_MARGIN[0] * (right - left), _MARGIN[1] * focal * contact)))
     limit = min(_MAX_HEIGHT, max(1.9, 1.3 * wide))
     box = np.zeros(seeds.shape, dtype=bool)
     box[: lowest + 4, max(0, left - margin) : right + margin] = True
     box &= height < limit
-    if np.isnan(seen):
-        other = box & ~cv2.dilate(seeds.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)
-    else:
-        share, slack = _SAME_MOTION
-        other = reliable & (np.abs(inverse_depth - seen) > share * seen + slack)
-    inner = cv2.erode(seeds.astype(np.uint8), _3X3).astype(bool)
-    inner = inner if inner.sum() >= 0.3 * seeds.sum() else seeds
-    other = cv2.erode((other | ~box).astype(np.uint8), _3X3).astype(bool) & ~seeds
-    markers = np.zeros(seeds.shape, np.int32)
-    markers[other | ~box] = 1
-    markers[inner] = 2
-    rows, cols = _window(box | seeds, 3)
-    part = np.ascontiguousarray(markers[rows, cols])
-    cv2.watershed(cv2.cvtColor(np.ascontiguousarray(gray[rows, cols]), cv2.COLOR_GRAY2BGR), part)
-    grown = np.zeros(seeds.shape, np.uint8)
-    grown[rows, cols] = part == 2
-    grown = cv2.morphologyEx(cv2.dilate(grown, _3X3), cv2.MORPH_OPEN, np.ones((5, 3), np.uint8))
+    # Above its foot it hides what is behind, so far up as everything that drives reaches.
+    foot = np.maximum.accumulate(seeds[::-1], axis=0)[::-1]
+    body = (foot & (height < _SURE_HEIGHT) & box) | seeds
+    inner = cv2.erode(body.astype(np.uint8), _3X3, borderValue=0).astype(bool)
+    inner = inner if inner.sum() >= 0.3 * body.sum() else body
+    aside = np.ones(seeds.shape, dtype=bool)
+    aside[:, left:right] = False
+    share, slack = _SAME_MOTION
+    other = reliable & ~(np.abs(inverse_depth - seen) < share * seen + slack) & aside
+    other |= reliable & (height < 0.0)  # the ground in front
+    other = cv2.erode((other | ~box).astype(np.uint8), _3X3).astype(bool) & ~body
+    grown = _grown(gray, inner, other | ~box)
     outlines, _ = cv2.findContours(grown, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not outlines:
         return None
@@ -315,6 +353,42 @@ def _outlined(
     if not _MIN_HEIGHT < tall < _MAX_SLENDERNESS * wide or not _MIN_WIDTH < wide < _MAX_WIDTH:
         return None
     return mask
+
+
+def _grown(gray: NDArray[np.uint8], inner: Mask, other: Mask) -> NDArray[np.uint8]:
+    """Watershed between two masks (h, w): 1 where it goes to the first."""
+    rows, cols = _window(~other, 3)
+    markers = np.ascontiguousarray(np.where(inner, 2, other)[rows, cols], dtype=np.int32)
+    colours = cv2.cvtColor(np.ascontiguousarray(gray[rows, cols]), cv2.COLOR_GRAY2BGR)
+    cv2.watershed(colours, markers)
+    grown = np.zeros(gray.shape, np.uint8)
+    grown[rows, cols] = cv2.dilate((markers == 2).astype(np.uint8), _3X3)  # it leaves a border
+    opened: NDArray[np.uint8] = cv2.morphologyEx(grown, cv2.MORPH_OPEN, np.ones((5, 3), np.uint8))
+    return opened
+
+
+def _boxed(box: Floats, inverse_depth: Floats, gray: NDArray[np.uint8]) -> MovingThing:
+    """What is in a box, which is larger than it: to the edges of the image."""
+    hull = (box > 0).astype(np.uint8)
+    rows, cols = _window(hull > 0, 0)
+    size = min(rows.stop - rows.start, cols.stop - cols.start)
+    margin = max(1, round(_BOX_SLACK * size))
+    square = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
+    inner = cv2.erode(hull, square).astype(bool)  # the image's border does not cut it
+    around = cv2.dilate(hull, np.ones((5, 5), np.uint8)) > 0
+    mask = _grown(gray, inner, ~around) > 0 if inner.any() else hull > 0
+    mask = mask if mask.sum() > 0.5 * hull.sum() else hull > 0
+    near = float(np.quantile(box[hull > 0], 0.9))
+    return MovingThing(mask, near, float(np.median(inverse_depth[mask])), box)
+
+
+def _in_sight(box: Floats, is_ground: Mask) -> bool:
+    """Whether there is ground under a box, and nothing in front that hides it."""
+    last = box.shape[0] - 1
+    u, v = _lower_edge(box > 0)
+    rows = v[:, None] + 3 * np.arange(1, 5)
+    under = (rows > last) | is_ground[np.minimum(rows, last), u[:, None]]
+    return bool(under.any(axis=1).mean() >= _MIN_EDGE)
 
 
 def _regions(mask: Mask) -> list[Mask]:

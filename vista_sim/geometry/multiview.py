@@ -116,6 +116,7 @@ class MultiView:
         gray: NDArray[np.uint8],
         inverse_depth: Floats,
         others: Sequence[Floats],
+        boxes: Sequence[Floats] = (),
     ) -> tuple[Floats, NDArray[np.uint8]]:
         """Inverse depth (h, w) and confidence (h, w) of a frame, from those of its neighbours.
 
@@ -124,6 +125,7 @@ class MultiView:
             neighbours: of which `others` are the inverse depths by `match`.
             gray: the working image.
             inverse_depth: of the frame, by `match`.
+            boxes: of what is known to move in it (see `moving.find_moving`).
         """
         if not neighbours:
             return inverse_depth, np.zeros(inverse_depth.shape, np.uint8)
@@ -147,16 +149,17 @@ class MultiView:
         # One witness is not sure; more are, as far as none denies.
         sure = np.where(reliable, np.minimum(1.0, 1.25 * agree / (agree + deny + 1.0)), 0.0)
         ground = fit_ground(fused, self.ground)
-        things = find_moving(fused, reliable, gray, ground, self._height, self.matrix[0, 0])
+        focal = float(self.matrix[0, 0])
+        things = find_moving(fused, reliable, gray, ground, self._height, focal, boxes)
         still = np.ones(reliable.shape, dtype=bool)
         for thing in things:
             still &= ~thing.mask
-            reliable &= ~touched(thing, fused)
+            reliable &= ~touched(thing, fused, ground)
         filled = fill(fused, reliable & still, gray, ground)
         smooth, averaged = smooth_ground(np.where(still, filled, 0.0), ground, self._window)
         # What was averaged is as sure as the pixels that went into it.
         sure = np.where(averaged, np.maximum(sure, cv2.blur(sure, (9, 9))), sure)
-        for thing in things:
+        for thing in reversed(things):  # the nearest last
             smooth = np.where(thing.mask, upright(thing, fused), smooth)
         confidence = np.where(still, (255 * sure).astype(np.uint8), MOVING_CONFIDENCE)
         return smooth, confidence

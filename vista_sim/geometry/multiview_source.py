@@ -6,6 +6,7 @@ import numpy as np
 
 from vista_sim.geometry.multiview import MultiView
 from vista_sim.geometry.source import BakeContext, Floats, decode, encode
+from vista_sim.geometry.tracked import MovingBoxes
 
 
 class MultiViewSource:
@@ -19,6 +20,7 @@ class MultiViewSource:
         self._view = MultiView(
             self._camera.lens, context.mount, context.poses, context.settings.matching
         )
+        self._boxes = MovingBoxes(context.trace, context.mount, self._camera.lens)
         shape = (context.recorded.frame_count, *self._camera.lens.size)
         self._matched = context.partial.array("matched.npy", shape, np.uint16, work=True)
 
@@ -33,7 +35,8 @@ class MultiViewSource:
         neighbours = self._context.neighbours[index]
         own, *others = (decode(self._matched[j], self._context.scale) for j in (index, *neighbours))
         gray = self._context.frames[index].gray
-        values, sure = self._view.merge(index, neighbours, gray, own, others)
+        boxes = self._boxes.inverse_depth(float(self._context.recorded.t[index]))
+        values, sure = self._view.merge(index, neighbours, gray, own, others, boxes)
         values = self._camera.to_recorded(values, self._context.ground)
         sure = self._camera.nearest_to_recorded(sure)
         return values, sure.astype(np.float32) / np.float32(255)
