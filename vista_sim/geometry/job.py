@@ -109,6 +109,7 @@ class BakeJob:
                 poses,
                 self.ground,
                 self.scale,
+                stretch,
                 neighbours,
                 frames,
                 self.partial,

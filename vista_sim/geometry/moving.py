@@ -102,14 +102,11 @@ def find_moving(
         focal: px.
         boxes: (h, w) inverse depth of what is known to move, 1/m, each 0 where it is not.
     """
-    is_ground = np.abs(inverse_depth - ground) < _IS_GROUND[0] * ground + _IS_GROUND[1]
-    is_ground &= ground > _FARTHEST_GROUND
-    shown = [box for box in boxes if (box > 0).sum() >= _MIN_AREA and _in_sight(box, is_ground)]
-    found = [_boxed(box, inverse_depth, gray) for box in shown]
-    found.sort(key=lambda thing: -thing.inverse_depth)
+    found = boxed(boxes, inverse_depth, gray, ground)
     if camera_height <= 0 or (ground > _FARTHEST_GROUND).sum() < _MIN_AREA:
         return found
     level = _Ground(signed_plane(ground), camera_height)
+    is_ground = _on_ground(inverse_depth, ground)
     under = np.logical_or(*(_shifted_up(is_ground, rows) for rows in _BELOW))
     taken = np.zeros(gray.shape, dtype=bool)
     for thing in found:
@@ -127,6 +124,21 @@ def find_moving(
         taken |= mask
         found.append(MovingThing(mask, contact, seen))
     return found
+
+
+def boxed(
+    boxes: Sequence[Floats], inverse_depth: Floats, gray: NDArray[np.uint8], ground: Floats
+) -> list[MovingThing]:
+    """What is in boxes and in sight, the nearest first; arguments as of `find_moving`."""
+    is_ground = _on_ground(inverse_depth, ground)
+    shown = [box for box in boxes if (box > 0).sum() >= _MIN_AREA and _in_sight(box, is_ground)]
+    found = [_boxed(box, inverse_depth, gray) for box in shown]
+    return sorted(found, key=lambda thing: -thing.inverse_depth)
+
+
+def _on_ground(inverse_depth: Floats, ground: Floats) -> Mask:
+    near = np.abs(inverse_depth - ground) < _IS_GROUND[0] * ground + _IS_GROUND[1]
+    return near & (ground > _FARTHEST_GROUND)
 
 
 def upright(thing: MovingThing, inverse_depth: Floats) -> Floats:

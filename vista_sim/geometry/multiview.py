@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from vista_sim.geometry.census import matching_cost
 from vista_sim.geometry.consistency import fill, fuse
 from vista_sim.geometry.ground import ground_inverse_depth
-from vista_sim.geometry.moving import MOVING_CONFIDENCE, find_moving, touched, upright
+from vista_sim.geometry.moving import MOVING_CONFIDENCE, boxed, find_moving, touched, upright
 from vista_sim.geometry.neighbours import projections
 from vista_sim.geometry.refine import detail, refine
 from vista_sim.geometry.settings import Matching
@@ -163,6 +163,19 @@ class MultiView:
             smooth = np.where(thing.mask, upright(thing, fused), smooth)
         confidence = np.where(still, (255 * sure).astype(np.uint8), MOVING_CONFIDENCE)
         return smooth, confidence
+
+    def with_boxes(
+        self,
+        inverse_depth: Floats,
+        confidence: NDArray[np.uint8],
+        gray: NDArray[np.uint8],
+        boxes: Sequence[Floats],
+    ) -> tuple[Floats, NDArray[np.uint8]]:
+        """Geometry (h, w) with what is known to move put into it (see `merge`)."""
+        for thing in reversed(boxed(boxes, inverse_depth, gray, self.ground)):
+            inverse_depth = np.where(thing.mask, upright(thing, inverse_depth), inverse_depth)
+            confidence = np.where(thing.mask, MOVING_CONFIDENCE, confidence)
+        return inverse_depth, confidence
 
 
 def inverse_depth_planes(lens: Lens, ground: Floats, settings: Matching) -> Floats:
