@@ -28,6 +28,10 @@ def make_sources(context: BakeContext) -> list[Source]:
 
             pair = find_pair(context.trace, context.recorded.name, context.settings.stereo)
             sources.append(StereoSource(context, pair))
+        elif name == "lidar":
+            from vista_sim.geometry.lidar import LidarSource, find_lidars
+
+            sources.append(LidarSource(context, find_lidars(context.trace)))
         elif name in ("learned", "onnx"):
             # `models.ModelSource` goes here; `Remembered(sources[0])` gives it its scale.
             raise GeometryError(f"geometry {name!r}: this installation cannot run depth models")
@@ -44,8 +48,6 @@ def resolve(
     Raises:
         GeometryError: a model file cannot be read.
     """
-    from vista_sim.geometry.pairs import find_pair, pair_hash
-
     names: list[str] = []
     for name in choice.names:
         found = available(trace, camera) if name == "auto" else [name]
@@ -54,7 +56,13 @@ def resolve(
     if choice.model is not None:
         inputs["onnx"] = file_hash(choice.model)
     if "stereo" in names:
+        from vista_sim.geometry.pairs import find_pair, pair_hash
+
         inputs["stereo"] = pair_hash(trace, find_pair(trace, camera, StereoMatching()))
+    if "lidar" in names:
+        from vista_sim.geometry.lidar import find_lidars, lidar_hash
+
+        inputs["lidar"] = lidar_hash(find_lidars(trace))
     return tuple(names), inputs
 
 
@@ -66,4 +74,6 @@ def available(trace: Trace, camera: str) -> list[str]:
     with suppress(GeometryError):
         find_pair(trace, camera, StereoMatching())
         names.append("stereo")
+    if trace.lidars:
+        names.append("lidar")
     return names

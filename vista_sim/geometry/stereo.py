@@ -108,7 +108,8 @@ def match_pair(
         borderValue=-1e3,
     )
     apart = np.abs(met - there)
-    sure = np.where(there >= 0, np.maximum(0.0, 1.0 - apart / settings.tolerance), 0.0)
+    sure = 1.0 / (1.0 + (apart / settings.half_sure) ** 2)
+    sure = np.where((there >= 0) & (apart < settings.tolerance), sure, 0.0)
     if side < 0:
         there, sure = there[:, ::-1], sure[:, ::-1]
     return np.ascontiguousarray(there, np.float32), np.ascontiguousarray(sure, np.float32)
