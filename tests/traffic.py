@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 from textured import STREET
-
 
 
 @dataclass(frozen=True)
@@ -29,11 +27,18 @@ class Box:
             ((x + length / 2, y, 0), (1, 0, 0), *across, self.seed + 1),
             ((x, y - width / 2, 0), (0, -1, 0), *along, self.seed + 2),
             ((x, y + width / 2, 0), (0, 1, 0), *along, self.seed + 3),
-            ((x, y, height), (0, 0, 1), (1, 0, 0), (0, 1, 0),
-             (-length / 2, length / 2), (-width / 2, width / 2), self.seed + 4),
+            (
+                (x, y, height),
+                (0, 0, 1),
+                (1, 0, 0),
+                (0, 1, 0),
+                (-length / 2, length / 2),
+                (-width / 2, width / 2),
+                self.seed + 4,
+            ),
         )
 
 
-def scene(boxes, t):
-    """The street and its boxes at time t."""
-    return STREET + tuple(face for box in boxes for face in box.faces(t))
+def scene(boxes, t, street=STREET):
+    """A street and its boxes at time t."""
+    return street + tuple(face for box in boxes for face in box.faces(t))

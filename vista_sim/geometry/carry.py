@@ -7,6 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from vista_sim.geometry.consistency import fill
+from vista_sim.geometry.moving import MOVING_CONFIDENCE
 
 _F = np.float32
 Floats = NDArray[np.float32]
@@ -103,4 +104,5 @@ class Carried:
         arrived = self._values >= 0
         values = fill(np.maximum(self._values, 0.0), arrived, self._gray, self._ground)
         sure = np.where(arrived, self._sure * np.float32(CARRIED_SHARE), 0.0)
-        return values, sure.astype(np.uint8)
+        certain = sure.astype(np.uint8)
+        return values, certain + (certain == MOVING_CONFIDENCE)

@@ -161,7 +161,9 @@ class MultiView:
         sure = np.where(averaged, np.maximum(sure, cv2.blur(sure, (9, 9))), sure)
         for thing in reversed(things):  # the nearest last
             smooth = np.where(thing.mask, upright(thing, fused), smooth)
-        confidence = np.where(still, (255 * sure).astype(np.uint8), MOVING_CONFIDENCE)
+        certain = (255 * sure).astype(np.uint8)
+        certain += certain == MOVING_CONFIDENCE  # which says that it moves
+        confidence = np.where(still, certain, MOVING_CONFIDENCE)
         return smooth, confidence
 
     def with_boxes(
