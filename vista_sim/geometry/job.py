@@ -16,7 +16,7 @@ from vista_sim.geometry.merge import merged
 from vista_sim.geometry.partial import Partial, read_json, write_json
 from vista_sim.geometry.settings import BakeSettings
 from vista_sim.geometry.source import BakeContext, PreparedSource, encode
-from vista_sim.geometry.store import CONFIDENCE, CONFIDENT, GROUND, INVERSE_DEPTH, POSES
+from vista_sim.geometry.store import CONFIDENCE, CONFIDENT, EXPOSURE, GROUND, INVERSE_DEPTH, POSES
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
 from vista_sim.traces.video import RecordedCamera
@@ -85,6 +85,7 @@ class BakeJob:
         return {"sources": ["ground"], "confident_share": 0.0}
 
     def _estimated(self) -> dict[str, Any]:
+        from vista_sim.geometry.exposure import ExposureMeter, chained
         from vista_sim.geometry.ground_fit import GroundFit, drift_report, smooth_over_time
         from vista_sim.geometry.multiview import inverse_depth_planes
         from vista_sim.geometry.neighbours import choose_neighbours, stretches
@@ -112,6 +113,7 @@ class BakeJob:
                 poses,
                 self.ground,
                 self.scale,
+                stretch,
                 neighbours,
                 frames,
                 self.partial,
@@ -131,6 +133,9 @@ class BakeJob:
             confident = self.partial.array("sure.npy", (self.count, 2), np.float64, work=True)
             fits = self.partial.array("ground_fits.npy", (self.count, 3), np.float64, work=True)
 
+            meter = ExposureMeter(self.lens, poses)
+            changes = self.partial.array("exposure_changes.npy", (self.count, 3), float, work=True)
+
             def merge(i: int) -> None:
                 values, sure = merged([source.estimate(i) for source in sources])
                 if self.hood is not None:
@@ -140,10 +145,15 @@ class BakeJob:
                 inverse_depth[i] = encode(values, self.scale)
                 confidence[i] = codes = np.clip(255 * sure + 0.5, 0, 255).astype(np.uint8)
                 confident[i] = (codes >= CONFIDENT).mean(), codes.any()
+                if i + 1 < self.count:
+                    here, there = frames[i].colours, frames[i + 1].colours
+                    changes[i] = meter.change(i, here, there, values, sure)
 
             self._each("merge_done.npy", merge, pool, done, 1.0 - done)
         states = smooth_over_time(fits, road.calibrated)
         self.partial.array(GROUND, (self.count, 3), np.float64)[:] = states
+        exposure = self.partial.array(EXPOSURE, (self.count, 3), np.float32)
+        exposure[:] = chained(changes, stretch)
         # Where nothing was seen, the road lies as it does where more was.
         for i in np.flatnonzero(confident[:, 1] == 0):
             inverse_depth[i] = encode(road.inverse_depth(states[i]), self.scale)
@@ -153,6 +163,7 @@ class BakeJob:
             "frames_without_neighbours": still,
             "motion": motion,
             "ground": drift_report(states, fits, road.calibrated),
+            "largest_exposure_change": float(np.abs(np.diff(exposure, axis=0)).max(initial=0.0)),
             "confident_share": float(confident[:, 0].mean()),
         }
 

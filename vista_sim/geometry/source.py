@@ -58,6 +58,7 @@ class BakeContext:
         poses: (n, 4, 4) T_world_camera, refined.
         ground: (h, w) inverse depth of flat ground at the calibrated mount, 1/m.
         scale: 1/m per step of stored inverse depth.
+        stretch: (n,) number of the gapless stretch of each frame.
         neighbours: indices of the frames each frame is compared with.
         frames: images to match on, by index.
         partial: where work is kept.
@@ -71,6 +72,7 @@ class BakeContext:
     poses: NDArray[np.float64]
     ground: Floats
     scale: float
+    stretch: NDArray[np.int64]
     neighbours: list[tuple[int, ...]]
     frames: WorkingFrames
     partial: Partial

@@ -66,6 +66,13 @@ class WorkingCamera:
             )
         return np.ascontiguousarray(gray, dtype=np.uint8)
 
+    def colours(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A recorded RGB image of any size at the geometry's (h, w, 3), distortion included."""
+        size = self.geometry_lens.size
+        if image.shape[:2] == size:
+            return image
+        return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+
     def to_recorded(self, values: Floats, outside: Floats) -> Floats:
         """Bring inverse depth (h, w) of the working grid onto the recorded one.
 
@@ -93,6 +100,7 @@ class WorkingFrame:
 
     gray: NDArray[np.uint8]  # (h, w)
     census: NDArray[np.uint32]  # (h, w)
+    colours: NDArray[np.uint8]  # (h, w, 3) as recorded, at the geometry's size
 
 
 class WorkingFrames:
@@ -121,8 +129,9 @@ class WorkingFrames:
                 self._frames.popitem(last=False)
         with slot.lock:  # the other thread may be making this very frame
             if slot.frame is None:
-                gray = self.camera.gray(self._read(index))
-                slot.frame = WorkingFrame(gray, census(gray))
+                image = self._read(index)
+                gray = self.camera.gray(image)
+                slot.frame = WorkingFrame(gray, census(gray), self.camera.colours(image))
             return slot.frame
 
 
