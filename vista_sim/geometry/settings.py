@@ -73,6 +73,24 @@ class MotionRefinement:
 
 
 @dataclass(frozen=True)
+class StereoMatching:
+    """Which cameras make a stereo pair, and how they are matched (see `pairs`, `stereo`)."""
+
+    max_interval: float = 0.001  # s between the frames of a pair
+    max_angle: float = math.radians(15.0)  # between their axes, and of the baseline from the side
+    baseline: tuple[float, float] = (0.04, 3.0)  # m
+    block: int = 5  # px, side of the window that is compared
+    small_step_penalty: int = 8  # per pixel of the window, of a step by one pixel
+    large_step_penalty: int = 32
+    gradient_cap: int = 63  # gray levels at which the horizontal derivative is cut off
+    uniqueness: int = 5  # percent by which the best match must be better than the next
+    speckle: int = 60  # px; smaller patches that stand alone are not believed
+    tolerance: float = 1.0  # px by which the match back may miss
+    half_sure: float = 0.25  # px by which it misses where confidence is a half
+    refinements: int = 2  # Gauss-Newton steps after matching
+
+
+@dataclass(frozen=True)
 class GeometryChoice:
     """What a user asked for.
 
@@ -122,6 +140,7 @@ class BakeSettings:
     model: Path | None = None
     matching: Matching = field(default_factory=Matching)
     motion: MotionRefinement = field(default_factory=MotionRefinement)
+    stereo: StereoMatching = field(default_factory=StereoMatching)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.sources if name not in ("ground", *SOURCES)]
@@ -147,6 +166,8 @@ class BakeSettings:
         if self.sources != ("ground",):
             values["motion"] = _plain(dataclasses.asdict(self.motion))
             values["matching"] = _plain(dataclasses.asdict(self.matching))
+        if "stereo" in self.sources:
+            values["stereo"] = _plain(dataclasses.asdict(self.stereo))
         return values
 
 

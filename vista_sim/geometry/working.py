@@ -42,12 +42,12 @@ class WorkingCamera:
             with np.errstate(divide="ignore", invalid="ignore"):
                 slopes = rays[..., :2] / rays[..., 2:]
             slopes[rays[..., 2] < 1e-3] = np.nan
-            self.lens = _covering_lens(lens, slopes)
+            self.lens = covering_lens(lens, slopes)
             # Recorded pixel of each working pixel, and the other way round.
             there = lens.project(self.lens.rays())
-            self._to_working = _maps(there)
+            self._to_working = pixel_maps(there)
             focal = np.array([self.lens.fx, self.lens.fy])
-            self._to_recorded = _maps(slopes * focal + [self.lens.cx, self.lens.cy])
+            self._to_recorded = pixel_maps(slopes * focal + [self.lens.cx, self.lens.cy])
         else:
             self.lens = lens
         self.matrix = self.lens.matrix
@@ -132,7 +132,7 @@ class _Slot:
         self.frame: WorkingFrame | None = None
 
 
-def _covering_lens(lens: Lens, slopes: NDArray[np.float64]) -> Lens:
+def covering_lens(lens: Lens, slopes: NDArray[np.float64]) -> Lens:
     """An ideal lens with the same focal lengths that covers the slopes (h, w, 2) = (x, y) / z."""
     limit = np.clip(np.nan_to_num(slopes, nan=0.0), -_MAX_TANGENT, _MAX_TANGENT)
     low, high = limit.min(axis=(0, 1)), limit.max(axis=(0, 1))
@@ -145,7 +145,7 @@ def _covering_lens(lens: Lens, slopes: NDArray[np.float64]) -> Lens:
     return Lens("pinhole", fx, fy, float(cx), float(cy), (h, w))
 
 
-def _maps(pixels: NDArray[np.float64]) -> tuple[Floats, Floats]:
+def pixel_maps(pixels: NDArray[np.float64]) -> tuple[Floats, Floats]:
     """cv2.remap's maps of pixels (h, w, 2); far outside where they are not finite."""
     u, v = np.moveaxis(np.nan_to_num(pixels, nan=-1e6, posinf=-1e6, neginf=-1e6), -1, 0)
     u, v = np.clip(u, -1e6, 1e6), np.clip(v, -1e6, 1e6)
