@@ -62,9 +62,7 @@ class DepthDrive:
         baked: whether poses come from baked geometry.
     """
 
-    def __init__(
-        self, trace: Trace, camera: str, config: DepthNetConfig, supervised: bool
-    ) -> None:
+    def __init__(self, trace: Trace, camera: str, config: DepthNetConfig, supervised: bool) -> None:
         self.trace = trace
         self.camera = camera
         self.recorded = trace.cameras[camera]
@@ -181,6 +179,10 @@ class DepthFrames:
                 part = [frames[i] for i in chosen[start : start + size]]
                 batches.append(self._collate(d, part, rng))
         return batches
+
+    def held_out_indices(self, drive: int) -> list[int]:
+        """Frames of a drive that are not trained on."""
+        return list(self._held_out[drive])
 
     def _collate(self, d: int, indices: list[int], rng: np.random.Generator) -> DepthBatch:
         drive = self.drives[d]

@@ -63,11 +63,9 @@ def photometric_error(
     b: Tensor,  # (..., h, w)
 ) -> Tensor:  # (..., h, w)
     """0.85 (1 - SSIM) / 2 + 0.15 |a - b|, with SSIM over 3 x 3 pixels."""
-    shape = torch.broadcast_shapes(a.shape, b.shape)
-
     mean_a, mean_b = _mean_3x3(a), _mean_3x3(b)
     aa, bb = _mean_3x3(a * a) - mean_a * mean_a, _mean_3x3(b * b) - mean_b * mean_b
-    ab = _mean_3x3((a * b).expand(shape)) - mean_a * mean_b
+    ab = _mean_3x3(a * b) - mean_a * mean_b
     top = (2 * mean_a * mean_b + 0.01**2) * (2 * ab + 0.03**2)
     bottom = (mean_a * mean_a + mean_b * mean_b + 0.01**2) * (aa + bb + 0.03**2)
     similarity = (1.0 - top / bottom).clamp(0.0, 2.0) / 2.0

@@ -82,9 +82,7 @@ class DepthModelSpec:
             if not (math.isfinite(focal) and focal > 0 and min(height, width) > 0):
                 raise ValueError("size and focal must be positive")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise GeometryError(
-                f"{path}: size, focal or network is not usable ({error})"
-            ) from None
+            raise GeometryError(f"{path}: size, focal or network is not usable ({error})") from None
         return cls(config, (height, width), focal)
 
 
@@ -92,6 +90,7 @@ class LearnedDepth:
     """Metric inverse depth from one picture; a `vista_sim.geometry.models.DepthModel`."""
 
     metric = True
+    align = True
 
     def __init__(self, spec: DepthModelSpec, network: DepthNet, name: str) -> None:
         self.spec = spec
@@ -121,7 +120,9 @@ class LearnedDepth:
         return values.numpy(), sure.numpy()
 
 
-def save_depth_model(folder: Path | str, spec: DepthModelSpec, weights: Mapping[str, Tensor]) -> None:
+def save_depth_model(
+    folder: Path | str, spec: DepthModelSpec, weights: Mapping[str, Tensor]
+) -> None:
     """Write a model folder. depth.json holds a checksum of the weights."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

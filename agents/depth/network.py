@@ -102,9 +102,7 @@ class DepthNet(nn.Module):
 
 def _block(channels: int, out: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(
-            channels, out, 3, stride=stride, padding=1, bias=False, padding_mode="zeros"
-        ),
+        nn.Conv2d(channels, out, 3, stride=stride, padding=1, bias=False, padding_mode="zeros"),
         nn.BatchNorm2d(out),
         nn.ELU(inplace=True),
     )

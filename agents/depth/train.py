@@ -265,9 +265,7 @@ def evaluate(
     return total / count
 
 
-def _predict(
-    network: DepthNet, image: Tensor, batch: DepthBatch, flipped: bool
-) -> list[Tensor]:
+def _predict(network: DepthNet, image: Tensor, batch: DepthBatch, flipped: bool) -> list[Tensor]:
     """Inverse depth (1/m) at each scale, from the picture or its mirror image."""
     ground = batch.ground
     if flipped:

@@ -15,7 +15,7 @@ from vista_sim.geometry.ground import ground_inverse_depth
 from vista_sim.geometry.merge import merged
 from vista_sim.geometry.partial import Partial, read_json, write_json
 from vista_sim.geometry.settings import BakeSettings
-from vista_sim.geometry.source import BakeContext, PreparedSource, encode
+from vista_sim.geometry.source import BakeContext, PreparedSource, ReportingSource, encode
 from vista_sim.geometry.store import CONFIDENCE, INVERSE_DEPTH, POSES
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
@@ -134,10 +134,12 @@ class BakeJob:
 
             self._each("merge_done.npy", merge, pool, done, 1.0 - done)
         still = sum(1 for n in neighbours if not n)
+        reports = {s.name: s.report() for s in sources if isinstance(s, ReportingSource)}
         return {
             "sources": [source.name for source in sources],
             "frames_without_neighbours": still,
             "motion": motion,
+            **reports,
         }
 
     def ground_of(self, lens: Lens) -> NDArray[np.float32]:

@@ -30,16 +30,12 @@ class ModelSource:
         name: "learned" or "onnx".
         model: the model.
         context: of the bake.
-        align: whether a metric model is scaled at all.
     """
 
-    def __init__(
-        self, name: str, model: DepthModel, context: BakeContext, align: bool = True
-    ) -> None:
+    def __init__(self, name: str, model: DepthModel, context: BakeContext) -> None:
         self.name = name
         self._model = model
         self._context = context
-        self._align = align or not model.metric
         self._camera = context.frames.camera
         self._reference = SparseReference(context)
         count, size = context.recorded.frame_count, self._camera.lens.size
@@ -103,7 +99,7 @@ class ModelSource:
         return {name: value for name, value in values.items() if np.isfinite(value)}
 
     def _fit(self, index: int, values: NDArray[np.float64]) -> tuple[float, ...]:
-        if not self._align:
+        if not self._model.align:
             return (_NO_FIT, 1.0, 0.0, 0.0, 0.0)
         shift = not self._model.metric
         pixels, reference = self._reference.points(index)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import GeometryError
+from vista_sim.geometry.settings import file_hash
 from vista_sim.geometry.store import folder_in_cache
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
@@ -35,10 +36,12 @@ class DepthModel(Protocol):
     Attributes:
         name: for messages.
         metric: whether its values are in 1/m; else only scale times value plus shift is.
+        align: whether they are brought to the scale that the motion shows.
     """
 
     name: str
     metric: bool
+    align: bool
 
     def input_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(height, width) of the pictures it takes, for a camera of this size."""
@@ -145,3 +148,17 @@ def folder_hash(folder: Path) -> str:
     values = read_depth_json(folder)
     decisive = {key: values.get(key) for key in ("loader", "network", "weights", "focal", "size")}
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def onnx_hash(path: Path) -> str:
+    """The same of an ONNX file, its weights beside it, and the JSON that says how to feed it.
+
+    Raises:
+        GeometryError: the file cannot be read.
+    """
+    model = file_hash(path)
+    try:
+        settings = path.with_suffix(".json").read_bytes()
+    except OSError:
+        settings = b""
+    return hashlib.sha256(model.encode() + settings).hexdigest()

@@ -106,6 +106,11 @@ class OnnxDepth:
         self.settings = settings = OnnxSettings.read(self._json)
         self.name = settings.name or path.name
         self.metric = settings.kind == "metric"
+        self.align = settings.align
+        if not (self.align or self.metric):
+            raise GeometryError(
+                f"{self._json}: field 'align' is false; a relative model has no scale of its own"
+            )
         self._session = _open(path)
         inputs = {value.name: value for value in self._session.get_inputs()}
         outputs = {value.name: value for value in self._session.get_outputs()}
@@ -201,9 +206,7 @@ class OnnxDepth:
         layout = settings.layout
         if layout is None:
             layout = "NHWC" if shape[3] in (1, 3) and shape[1] not in (1, 3) else "NCHW"
-        channels, sides = (
-            (shape[1], shape[2:]) if layout == "NCHW" else (shape[3], shape[1:3])
-        )
+        channels, sides = (shape[1], shape[2:]) if layout == "NCHW" else (shape[3], shape[1:3])
         if not isinstance(channels, int):
             channels = 1 if settings.colour == "gray" else 3
         if channels not in (1, 3):
@@ -250,9 +253,7 @@ def _open(path: Path) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own classes, without a common base
         reason = " ".join(str(error).split())[:200]
         raise GeometryError(f"{path}: is not an ONNX model that can be run ({reason})") from None
