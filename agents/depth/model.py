@@ -54,7 +54,7 @@ class DepthModelSpec:
             "loader": LOADER,
             "kind": "metric",
             "output": "inverse_depth",
-            "range": {"far": self.network.far, "largest_factor_over_flat_ground": 90.0},
+            "range": {"times_flat_ground": [1 / 90, 90], "unit": "1/m"},
             "size": list(self.size),
             "focal": self.focal,
             "normalization": {
@@ -112,7 +112,7 @@ class LearnedDepth:
             both = np.stack([picture, picture[:, ::-1]])
             image = torch.from_numpy(both)
             below = torch.from_numpy(np.stack([ground, ground[:, ::-1]]))
-            output = self.network(image, below, torch.full((2,), lens.fx))[0]
+            output = self.network(image, below)[0]
             own, mirrored = output[0] / lens.fx, output[1].flip(1) / lens.fx
             apart = torch.log((own + _SOFTENING) / (mirrored + _SOFTENING)) / _DISAGREEMENT
             sure = torch.exp(-apart.abs())

@@ -10,10 +10,13 @@ of flat ground at the calibrated mount, and multiplies it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+_Padding = Literal["zeros", "replicate"]
 
 _LARGEST_CHANGE = 4.5  # of the logarithm of inverse depth: a factor of 90 either way
 
@@ -26,16 +29,16 @@ class DepthNetConfig:
     """Pixels of the picture it sees, about; the sides are multiples of 16 that keep the shape."""
     channels: tuple[int, ...] = (16, 32, 64, 96, 128)
     """Channels of the encoder, each at half the resolution of the one before."""
-    far: float = 60.0
-    """Where flat ground ends and the sky begins, before anything is learned, m."""
+    sky: float = 2.25
+    """Inverse depth times focal length of the sky before anything is learned, px/m."""
 
     def __post_init__(self) -> None:
         if not 1024 <= self.pixels <= 4_000_000:
             raise ValueError(f"pixels is {self.pixels}; it must be from 1024 to 4000000")
         if len(self.channels) < 3 or min(self.channels) < 4:
             raise ValueError(f"channels are {self.channels}; give three or more, each 4 or more")
-        if not 5.0 <= self.far <= 1000.0:
-            raise ValueError(f"far is {self.far} m; it must be from 5 to 1000")
+        if not 0.01 <= self.sky <= 100.0:
+            raise ValueError(f"sky is {self.sky} px/m; it must be from 0.01 to 100")
 
     def input_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(height, width) that the network sees of a picture (height, width)."""
@@ -45,7 +48,7 @@ class DepthNetConfig:
 
 
 class DepthNet(nn.Module):
-    """See the module. Its untrained answer is flat ground below a sky at `far`."""
+    """See the module. Its untrained answer is flat ground below a sky."""
 
     def __init__(self, config: DepthNetConfig) -> None:
         super().__init__()
@@ -62,8 +65,10 @@ class DepthNet(nn.Module):
         self.heads = nn.ModuleList()
         for beside in (*config.channels[-2::-1], 4):
             out = max(8, round(beside * 0.7 / 8) * 8)
-            self.decoder.append(_block(channels + beside, out))
-            head = nn.Conv2d(out, 1, 3, padding=1)
+            # At full resolution a dark frame around the picture would be seen.
+            padding: _Padding = "replicate" if beside == 4 else "zeros"
+            self.decoder.append(_block(channels + beside, out, padding=padding))
+            head = nn.Conv2d(out, 1, 3, padding=1, padding_mode="replicate")
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)  # type: ignore[arg-type]
             self.heads.append(head)
@@ -73,13 +78,11 @@ class DepthNet(nn.Module):
         self,
         image: Tensor,  # (B, H, W, 3) uint8 or float, 0..255
         ground: Tensor,  # (B, H, W) inverse depth of flat ground times focal length, px/m
-        focal: Tensor,  # (B,) px
     ) -> list[Tensor]:  # (B, h, w) each
         """Inverse depth times focal length, px/m: at full, half and quarter resolution."""
         x = image.permute(0, 3, 1, 2).float()
         deviation, mean = torch.std_mean(x, dim=(1, 2, 3), keepdim=True)
-        far = (focal / self.config.far)[:, None, None]
-        prior = torch.log(torch.maximum(ground, far))[:, None]
+        prior = torch.log(ground.clamp(min=self.config.sky))[:, None]
         x = torch.cat([(x - mean) / (deviation + 1.0), prior - 2.0], dim=1)
         x = x.contiguous(memory_format=torch.channels_last)
         beside = [x]
@@ -100,9 +103,9 @@ class DepthNet(nn.Module):
         return outputs[::-1]
 
 
-def _block(channels: int, out: int, stride: int = 1) -> nn.Sequential:
+def _block(channels: int, out: int, stride: int = 1, padding: _Padding = "zeros") -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(channels, out, 3, stride=stride, padding=1, bias=False, padding_mode="zeros"),
+        nn.Conv2d(channels, out, 3, stride, padding=1, bias=False, padding_mode=padding),
         nn.BatchNorm2d(out),
         nn.ELU(inplace=True),
     )

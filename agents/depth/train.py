@@ -59,7 +59,7 @@ class DepthTrainingConfig:
     """Largest norm of the gradient; a longer one is scaled down."""
     photometric: float = 1.0
     """Weight of how well neighbouring frames fit after the warp."""
-    smoothness: float = 0.02
+    smoothness: float = 0.004
     """Weight of smoothness where the picture shows no edge."""
     supervision: float = 0.5
     """Weight of the baked inverse depth where it is sure, for traces that were baked; 0: learn
@@ -270,7 +270,7 @@ def _predict(network: DepthNet, image: Tensor, batch: DepthBatch, flipped: bool)
     ground = batch.ground
     if flipped:
         image, ground = image.flip(2), ground.flip(2)
-    outputs = network(image, ground, batch.focal)
+    outputs = network(image, ground)
     if flipped:
         outputs = [output.flip(2) for output in outputs]
     return [output / batch.focal[:, None, None] for output in outputs]

@@ -7,7 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import GeometryError
-from vista_sim.geometry.alignment import Fit, SparseReference, fit_scale_and_shift, smoothed
+from vista_sim.geometry.alignment import (
+    Fit,
+    Points,
+    SparseReference,
+    fit_scale_and_shift,
+    smoothed,
+)
 from vista_sim.geometry.models import DepthModel
 from vista_sim.geometry.pinhole import PinholePictures
 from vista_sim.geometry.source import BakeContext, Floats
@@ -102,12 +108,11 @@ class ModelSource:
         if not self._model.align:
             return (_NO_FIT, 1.0, 0.0, 0.0, 0.0)
         shift = not self._model.metric
-        pixels, reference = self._reference.points(index)
         origin = _FROM_MOTION
-        fit = _fit_at(values, pixels, reference, shift)
+        fit = _fit_at(values, self._reference.points(index), shift)
         if fit is None and shift:
             origin = _FROM_GROUND
-            fit = _fit_at(values, *self._reference.ground(), shift)
+            fit = _fit_at(values, self._reference.ground(), shift)
         if fit is None:
             return (_NO_FIT, 1.0, 0.0, 0.0, 0.0)
         return (origin, fit.scale, fit.shift, fit.inliers, fit.points)
@@ -123,15 +128,12 @@ class ModelSource:
         return (1.0, 0.0, _GROUND_TRUST) if self._model.metric else None
 
 
-def _fit_at(
-    values: NDArray[np.float64],
-    pixels: NDArray[np.int64],
-    reference: NDArray[np.float64],
-    shift: bool,
-) -> Fit | None:
+def _fit_at(values: NDArray[np.float64], points: Points, shift: bool) -> Fit | None:
     height, width = values.shape
-    u, v = pixels[:, 0].clip(0, width - 1), pixels[:, 1].clip(0, height - 1)
-    return fit_scale_and_shift(values[v, u], reference, shift)
+    u, v = points.pixels[:, 0].clip(0, width - 1), points.pixels[:, 1].clip(0, height - 1)
+    around = np.ones((3, 3), np.uint8)
+    vague = 0.5 * (cv2.dilate(values, around) - cv2.erode(values, around))
+    return fit_scale_and_shift(values[v, u], points.inverse_depth, points.sigma, vague[v, u], shift)
 
 
 def _full_size(
