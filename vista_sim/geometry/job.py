@@ -16,7 +16,7 @@ from vista_sim.geometry.merge import merged
 from vista_sim.geometry.partial import Partial, read_json, write_json
 from vista_sim.geometry.settings import BakeSettings
 from vista_sim.geometry.source import BakeContext, PreparedSource, ReportingSource, encode
-from vista_sim.geometry.store import CONFIDENCE, INVERSE_DEPTH, POSES
+from vista_sim.geometry.store import CONFIDENCE, CONFIDENT, GROUND, INVERSE_DEPTH, POSES
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
 from vista_sim.traces.video import RecordedCamera
@@ -79,10 +79,13 @@ class BakeJob:
         self.partial.array(INVERSE_DEPTH, (1, *size), np.uint16)[0] = codes
         self.partial.array(CONFIDENCE, (1, *size), np.uint8)
         self.partial.array(POSES, (self.count, 4, 4), np.float64)[:] = self.poses
+        states = self.partial.array(GROUND, (self.count, 3), np.float64)
+        states[:] = (self.mount[2, 3], 0.0, 0.0)
         self._progress(self.count, self.count)
-        return {"sources": ["ground"]}
+        return {"sources": ["ground"], "confident_share": 0.0}
 
     def _estimated(self) -> dict[str, Any]:
+        from vista_sim.geometry.ground_fit import GroundFit, drift_report, smooth_over_time
         from vista_sim.geometry.multiview import inverse_depth_planes
         from vista_sim.geometry.neighbours import choose_neighbours, stretches
         from vista_sim.geometry.sources import make_sources
@@ -124,8 +127,12 @@ class BakeJob:
             inverse_depth = self.partial.array(INVERSE_DEPTH, size, np.uint16)
             confidence = self.partial.array(CONFIDENCE, size, np.uint8)
 
+            road = GroundFit(self.lens, self.mount)
+            fits = self.partial.array("ground_fits.npy", (self.count, 3), np.float64, work=True)
+
             def merge(i: int) -> None:
                 values, sure = merged([source.estimate(i) for source in sources])
+                fits[i] = road.fit(values, sure)
                 if self.hood is not None:
                     values = np.where(self.hood, self.ground, values)
                     sure = np.where(self.hood, np.float32(0), sure)
@@ -133,12 +140,19 @@ class BakeJob:
                 confidence[i] = np.clip(255 * sure + 0.5, 0, 255)
 
             self._each("merge_done.npy", merge, pool, done, 1.0 - done)
+        states = smooth_over_time(fits, road.calibrated)
+        self.partial.array(GROUND, (self.count, 3), np.float64)[:] = states
+        unseen = [i for i in range(self.count) if not confidence[i].any()]
+        for i in unseen:  # nothing is known but how the road lies where more was seen
+            inverse_depth[i] = encode(road.inverse_depth(states[i]), self.scale)
         still = sum(1 for n in neighbours if not n)
         reports = {s.name: s.report() for s in sources if isinstance(s, ReportingSource)}
         return {
             "sources": [source.name for source in sources],
             "frames_without_neighbours": still,
             "motion": motion,
+            "ground": drift_report(states, fits, road.calibrated),
+            "confident_share": float(np.mean([(c >= CONFIDENT).mean() for c in confidence])),
             **reports,
         }
 

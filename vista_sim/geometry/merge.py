@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from vista_sim.geometry.source import Floats
@@ -42,5 +43,8 @@ def merged(estimates: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
         best_value = np.where(wins, np.where(total > 1e-6, mean, value), best_value)
         disputed = np.where(wins, against, disputed)
         best_backing = np.where(wins, backing, best_backing)
+    # Where sources contradict each other, the choice follows that of the pixels around.
+    around = cv2.medianBlur(best_value.astype(np.float32), 3)
+    best_value = np.where(disputed > 0, around, best_value)
     confidence = best_backing * (1.0 - _DISPUTED * disputed)
     return best_value.astype(np.float32), confidence.astype(np.float32)

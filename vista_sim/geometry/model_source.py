@@ -18,8 +18,8 @@ from vista_sim.geometry.models import DepthModel
 from vista_sim.geometry.pinhole import PinholePictures
 from vista_sim.geometry.source import BakeContext, Floats
 
-_TRUST = 0.6  # confidence of a model where all speaks for it: it has seen but one picture
-_GROUND_TRUST = 0.3  # where its scale comes from flat ground
+_TRUST = 0.4  # confidence of a model where all speaks for it: it has seen but one picture
+_GROUND_TRUST = 0.2  # where its scale comes from flat ground
 _SMOOTHING = 0.3  # s over which scale and shift are averaged
 # Where a fit comes from.
 _NO_FIT, _FROM_MOTION, _FROM_GROUND = 0, 1, 2

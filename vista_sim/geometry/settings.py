@@ -14,7 +14,7 @@ from typing import Any
 from vista_sim.errors import GeometryError
 
 #: Raised when the same settings give another result than they did before.
-METHOD_VERSION = 2
+METHOD_VERSION = 3
 
 #: What geometry can be taken from; several are merged. "onnx" stands for a model file.
 SOURCES = ("multiview", "stereo", "lidar", "learned", "onnx")
@@ -89,7 +89,22 @@ class StereoMatching:
     speckle: int = 60  # px; smaller patches that stand alone are not believed
     tolerance: float = 1.0  # px by which the match back may miss
     half_sure: float = 0.25  # px by which it misses where confidence is a half
+    texture: float = 0.7  # gray levels a pixel along the row; less lowers the confidence
     refinements: int = 2  # Gauss-Newton steps after matching
+
+
+@dataclass(frozen=True)
+class LidarProjection:
+    """How a lidar's points become geometry (see `lidar`, `completion`)."""
+
+    sweeps: int = 1  # nearest in time that are used
+    max_interval: float = 0.15  # s between a frame and a sweep
+    reach: float = 60.0  # px, lengthened by contrast, from a measured pixel to the last it fills
+    reach_above: float = 24.0  # px, the same above the horizon: beyond is the sky
+    contrast_price: float = 0.15  # px that a gray level of contrast counts as
+    sure_within: float = 8.0  # px from a measured pixel at which confidence is 1/e
+    same: float = 0.04  # share by which measured pixels of one surface differ
+    ground_window: float = 0.06  # share of the image's width over which ground is locally flat
 
 
 @dataclass(frozen=True)
@@ -146,6 +161,7 @@ class BakeSettings:
     matching: Matching = field(default_factory=Matching)
     motion: MotionRefinement = field(default_factory=MotionRefinement)
     stereo: StereoMatching = field(default_factory=StereoMatching)
+    lidar: LidarProjection = field(default_factory=LidarProjection)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.sources if name not in ("ground", *SOURCES)]
@@ -173,6 +189,8 @@ class BakeSettings:
             values["matching"] = _plain(dataclasses.asdict(self.matching))
         if "stereo" in self.sources:
             values["stereo"] = _plain(dataclasses.asdict(self.stereo))
+        if "lidar" in self.sources:
+            values["lidar"] = _plain(dataclasses.asdict(self.lidar))
         return values
 
 

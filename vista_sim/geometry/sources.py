@@ -29,6 +29,10 @@ def make_sources(context: BakeContext) -> list[Source]:
 
             pair = find_pair(context.trace, context.recorded.name, context.settings.stereo)
             sources.append(StereoSource(context, pair))
+        elif name == "lidar":
+            from vista_sim.geometry.lidar import LidarSource, find_lidars
+
+            sources.append(LidarSource(context, find_lidars(context.trace)))
         elif name in ("learned", "onnx"):
             from vista_sim.geometry.model_source import ModelSource
             from vista_sim.geometry.models import load_depth_model
@@ -50,8 +54,6 @@ def resolve(
     Raises:
         GeometryError: a model file cannot be read.
     """
-    from vista_sim.geometry.pairs import find_pair, pair_hash
-
     names: list[str] = []
     for name in choice.names:
         found = available(trace, camera) if name == "auto" else [name]
@@ -69,7 +71,13 @@ def resolve(
 
         inputs["onnx"] = onnx_hash(models["onnx"])
     if "stereo" in names:
+        from vista_sim.geometry.pairs import find_pair, pair_hash
+
         inputs["stereo"] = pair_hash(trace, find_pair(trace, camera, StereoMatching()))
+    if "lidar" in names:
+        from vista_sim.geometry.lidar import find_lidars, lidar_hash
+
+        inputs["lidar"] = lidar_hash(find_lidars(trace))
     return tuple(names), inputs, models
 
 
@@ -81,4 +89,6 @@ def available(trace: Trace, camera: str) -> list[str]:
     with suppress(GeometryError):
         find_pair(trace, camera, StereoMatching())
         names.append("stereo")
+    if trace.lidars:
+        names.append("lidar")
     return names

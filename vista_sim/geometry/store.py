@@ -5,6 +5,7 @@
         inverse_depth.npy   uint16 (n, h, w), or (1, h, w) where every frame has the same
         confidence.npy      uint8, of the same shape
         poses.npy           float64 (n, 4, 4), T_world_camera with refined differences
+        ground.npy          float64 (n, 3), how the camera stands above the road
 
 A trace that cannot be written to keeps its geometry in the user's cache folder.
 """
@@ -26,12 +27,14 @@ from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
 
 FORMAT = "vista-geometry/1"
-INVERSE_DEPTH, CONFIDENCE, POSES, DESCRIPTION = (
+INVERSE_DEPTH, CONFIDENCE, POSES, GROUND, DESCRIPTION = (
     "inverse_depth.npy",
     "confidence.npy",
     "poses.npy",
+    "ground.npy",
     "geometry.json",
 )
+CONFIDENT = 128  # of 255: what has more is called confident in reports
 _REMEDY = "run 'vista-sim bake' on the trace to make it again"
 
 
@@ -50,6 +53,9 @@ class GeometryStore:
         confidence: uint8 (n, h, w); 0 is the ground plane or a guess, 255 is sure.
         poses: float64 (n, 4, 4), T_world_camera; refined so that near frames fit each other
             better than as recorded, while they may drift from the recording over long ways.
+        ground: float64 (n, 3): height of the camera above the road (m), pitch and roll of the
+            car against it (rad; 0 as calibrated), fitted and smoothed over time; None in
+            geometry that was baked before it was kept.
         settings: what it was baked with.
         report: what the bake found out.
     """
@@ -73,6 +79,9 @@ class GeometryStore:
         self.inverse_depth = _open_array(path / INVERSE_DEPTH, np.dtype(np.uint16), shape)
         self.confidence = _open_array(path / CONFIDENCE, np.dtype(np.uint8), shape)
         self.poses = _open_array(path / POSES, np.dtype(np.float64), (frame_count, 4, 4))
+        self.ground: NDArray[np.float64] | None = None
+        if (path / GROUND).exists():
+            self.ground = _open_array(path / GROUND, np.dtype(np.float64), (frame_count, 3))
 
     @classmethod
     def find(cls, trace: Trace, camera: str) -> GeometryStore | None:
