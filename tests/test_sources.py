@@ -48,8 +48,10 @@ def test_a_geometry_is_read_from_its_text(text, names, models):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "magic", "stereo+", "stereo+magic", "stereo+stereo", "onnx", "onnx:", "ground+stereo"]
-    + ["learned:", "lidar:top"],
+    [
+        *("", "magic", "stereo+", "stereo+magic", "stereo+stereo", "onnx", "onnx:"),
+        *("ground+stereo", "learned:", "lidar:top"),
+    ],
 )
 def test_a_geometry_that_cannot_be_is_refused_with_its_text(text):
     with pytest.raises(GeometryError) as refusal:
