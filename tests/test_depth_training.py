@@ -95,6 +95,7 @@ def test_baked_depth_teaches_too_and_the_model_is_found_beside_its_trace(drive):
         done = bake_camera(trace, "front", geometry="learned", workers=1)
         assert done.report["sources"] == ["learned"]
         assert done.report["learned"]["median_scale"] == pytest.approx(1.0, abs=0.06)
+        assert not DepthDrive(trace, "front", SMALL, True).supervised  # by itself
         store = GeometryStore.find(trace, "front")
         found = np.mean([np.abs(store.metric(i) - 1 / depths[i]).mean() for i in range(FRAMES)])
         assert found < 0.5 * flat
@@ -168,6 +169,12 @@ def _spec():
     from vista_agents.depth.model import DepthModelSpec
 
     return DepthModelSpec(SMALL, SIZE, 60.0)
+
+
+def test_flat_ground_teaches_nothing(drive):
+    with Trace.open(drive[0]) as trace:
+        bake_camera(trace, "front", geometry="ground")
+        assert not DepthDrive(trace, "front", SMALL, True).supervised
 
 
 def test_held_out_frames_are_not_trained_on_and_batches_repeat(drive):

@@ -89,7 +89,7 @@ class DepthDrive:
             )
         self.ground = ground_inverse_depth(self.lens, self.mount) * np.float32(self.lens.fx)
         self.scene = self._seen()
-        self._store = store if supervised else None
+        self._store = store if supervised and store is not None and _teaches(store) else None
         if self._store is not None:
             u, v = np.moveaxis(self._store.lens.project(self.lens.rays()), -1, 0)
             u, v = (np.nan_to_num(x, nan=-9.0, posinf=-9.0, neginf=-9.0) for x in (u, v))
@@ -114,7 +114,10 @@ class DepthDrive:
         return values, sure
 
     def split(self, seed: int) -> tuple[list[int], list[int]]:
-        """Usable frames to train on, and those held out: blocks spread over the drive."""
+        """Usable frames to train on, and those held out: blocks spread over the drive.
+
+        Of a drive that has a single block, all frames are both.
+        """
         rng = np.random.default_rng([seed, len(self.usable)])
         blocks = [self.usable[i : i + _BLOCK] for i in range(0, len(self.usable), _BLOCK)]
         out = {
@@ -229,6 +232,12 @@ class DepthFrames:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(key)
         return found
+
+
+def _teaches(store: GeometryStore) -> bool:
+    """Whether baked geometry is sure of something that another depth network did not say."""
+    some = slice(None, None, max(1, store.frame_count // 20))
+    return store.settings.get("geometry") != "learned" and bool(store.confidence[some].any())
 
 
 def _gray(picture: NDArray[np.uint8]) -> Floats:
