@@ -28,25 +28,30 @@ def _even(value, sure, shape=(6, 8)):
 
 
 @pytest.mark.parametrize(
-    ("text", "names", "model"),
+    ("text", "names", "models"),
     [
-        ("auto", ("auto",), None),
-        ("ground", ("ground",), None),
-        ("multiview+stereo", ("multiview", "stereo"), None),
-        ("onnx:nets/my+depth.onnx", ("onnx",), "nets/my+depth.onnx"),
-        ("auto+onnx:a:b.onnx", ("auto", "onnx"), "a:b.onnx"),
-        ("onnx:a.onnx+lidar", ("onnx", "lidar"), "a.onnx"),
+        ("auto", ("auto",), {}),
+        ("ground", ("ground",), {}),
+        ("multiview+stereo", ("multiview", "stereo"), {}),
+        ("onnx:nets/my+depth.onnx", ("onnx",), {"onnx": "nets/my+depth.onnx"}),
+        ("auto+onnx:a:b.onnx", ("auto", "onnx"), {"onnx": "a:b.onnx"}),
+        ("onnx:a.onnx+lidar", ("onnx", "lidar"), {"onnx": "a.onnx"}),
+        ("auto+learned", ("auto", "learned"), {}),
+        ("learned:nets/a+lidar", ("learned", "lidar"), {"learned": "nets/a"}),
     ],
 )
-def test_a_geometry_is_read_from_its_text(text, names, model):
+def test_a_geometry_is_read_from_its_text(text, names, models):
     choice = GeometryChoice.parse(text)
     assert choice.names == names
-    assert (None if choice.model is None else str(choice.model)) == model
+    assert {name: str(path) for name, path in choice.models.items()} == models
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "magic", "stereo+", "stereo+magic", "stereo+stereo", "onnx", "onnx:", "ground+stereo"],
+    [
+        *("", "magic", "stereo+", "stereo+magic", "stereo+stereo", "onnx", "onnx:"),
+        *("ground+stereo", "learned:", "lidar:top"),
+    ],
 )
 def test_a_geometry_that_cannot_be_is_refused_with_its_text(text):
     with pytest.raises(GeometryError) as refusal:

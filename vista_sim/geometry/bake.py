@@ -101,7 +101,6 @@ def bake_camera(
     settings = BakeSettings(
         size or default_size(recorded.calibration.lens.size),
         *resolve(choice, trace, camera),
-        choice.model,
     )
     plan = {"trace": identify(trace, camera), "settings": settings.to_json()}
     if not force and (done := _finished(trace, camera, plan)):

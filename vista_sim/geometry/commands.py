@@ -33,7 +33,8 @@ def bake(
         str,
         typer.Option(
             help="ground (flat), multiview (neighbouring frames), stereo (a second camera), "
-            "lidar, learned, onnx:FILE (a depth model), several joined by +; "
+            "lidar, learned (by vista-train depth), onnx:FILE (a depth model of your own), several "
+            "joined by +; "
             "auto: all that the recording has."
         ),
     ] = "auto",

@@ -15,7 +15,7 @@ from vista_sim.geometry.ground import ground_inverse_depth
 from vista_sim.geometry.merge import merged
 from vista_sim.geometry.partial import Partial, read_json, write_json
 from vista_sim.geometry.settings import BakeSettings
-from vista_sim.geometry.source import BakeContext, PreparedSource, encode
+from vista_sim.geometry.source import BakeContext, PreparedSource, ReportingSource, encode
 from vista_sim.geometry.store import CONFIDENCE, CONFIDENT, EXPOSURE, GROUND, INVERSE_DEPTH, POSES
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
@@ -158,6 +158,7 @@ class BakeJob:
         for i in np.flatnonzero(confident[:, 1] == 0):
             inverse_depth[i] = encode(road.inverse_depth(states[i]), self.scale)
         still = sum(1 for n in neighbours if not n)
+        reports = {s.name: s.report() for s in sources if isinstance(s, ReportingSource)}
         return {
             "sources": [source.name for source in sources],
             "frames_without_neighbours": still,
@@ -165,6 +166,7 @@ class BakeJob:
             "ground": drift_report(states, fits, road.calibrated),
             "largest_exposure_change": float(np.abs(np.diff(exposure, axis=0)).max(initial=0.0)),
             "confident_share": float(confident[:, 0].mean()),
+            **reports,
         }
 
     def ground_of(self, lens: Lens) -> NDArray[np.float32]:

@@ -19,10 +19,12 @@ METHOD_VERSION = 4
 #: What geometry can be taken from; several are merged. "onnx" stands for a model file.
 SOURCES = ("multiview", "stereo", "lidar", "learned", "onnx")
 CHOICES = (
-    "auto, ground, multiview, stereo, lidar, learned or onnx:FILE, or several of the last five "
-    "joined by +"
+    "auto, ground, multiview, stereo, lidar, learned, learned:FOLDER or onnx:FILE, or several but "
+    "ground joined by +"
 )
-_JOINT = re.compile(r"\+(?=(?:auto|ground|multiview|stereo|lidar|learned)(?:\+|$)|onnx:)")
+_JOINT = re.compile(
+    r"\+(?=(?:auto|ground|multiview|stereo|lidar|learned)(?:\+|$)|(?:learned|onnx):)"
+)
 
 #: A geometry has at most this many pixels unless its size is given.
 MAX_PIXELS = 120_000
@@ -111,31 +113,33 @@ class GeometryChoice:
 
     Args:
         names: "ground" alone; or any of `SOURCES` and "auto".
-        model: file of "onnx".
+        models: file of "onnx", folder of "learned" where one was named.
     """
 
     names: tuple[str, ...]
-    model: Path | None = None
+    models: Mapping[str, Path] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> GeometryChoice:
-        """Read the value of --geometry: names joined by +, a model as onnx:FILE.
+        """Read the value of --geometry: names joined by +, models as onnx:FILE or learned:FOLDER.
 
         Raises:
             GeometryError: there is no such geometry.
         """
         names: list[str] = []
-        model: Path | None = None
+        models: dict[str, Path] = {}
         for part in _JOINT.split(text):
             name, colon, file = part.partition(":")
             wrong = name not in ("auto", "ground", *SOURCES) or name in names
-            if wrong or (name == "onnx") != bool(colon and file):
+            wrong = wrong or (name == "onnx" and not file) or bool(colon) != bool(file)
+            if wrong or (file and name not in ("learned", "onnx")):
                 raise GeometryError(f"geometry is {text!r}; it must be {CHOICES}")
             names.append(name)
-            model = Path(file) if file else model
+            if file:
+                models[name] = Path(file)
         if "ground" in names and len(names) > 1:
             raise GeometryError(f"geometry is {text!r}; flat ground stands alone")
-        return cls(tuple(names), model)
+        return cls(tuple(names), models)
 
 
 @dataclass(frozen=True)
@@ -146,13 +150,14 @@ class BakeSettings:
         size: (height, width) of the geometry.
         sources: "ground" alone, or any of `SOURCES`.
         inputs: content hashes of what the sources read besides the camera, by source.
-        model: file of "onnx"; its name does not decide the outcome, its hash does.
+        models: file of "onnx", folder of "learned"; what is in them decides the outcome, and
+            its hash stands in `inputs`.
     """
 
     size: tuple[int, int]
     sources: tuple[str, ...] = ("multiview",)
     inputs: Mapping[str, str] = field(default_factory=dict)
-    model: Path | None = None
+    models: Mapping[str, Path] = field(default_factory=dict)
     matching: Matching = field(default_factory=Matching)
     motion: MotionRefinement = field(default_factory=MotionRefinement)
     stereo: StereoMatching = field(default_factory=StereoMatching)

@@ -45,6 +45,14 @@ class PreparedSource(Source, Protocol):
         """Do the work of one frame and keep it in the bake's folder."""
 
 
+@runtime_checkable
+class ReportingSource(Source, Protocol):
+    """A source that has something to say when all frames are done."""
+
+    def report(self) -> dict[str, float]:
+        """Figures by name, for the bake's report."""
+
+
 @dataclass(frozen=True, eq=False)
 class BakeContext:
     """What sources are made from.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 
 from vista_sim.errors import GeometryError
-from vista_sim.geometry.settings import GeometryChoice, StereoMatching, file_hash
+from vista_sim.geometry.settings import GeometryChoice, StereoMatching
 from vista_sim.geometry.source import BakeContext, Source
 from vista_sim.traces.trace import Trace
 
@@ -33,8 +34,12 @@ def make_sources(context: BakeContext) -> list[Source]:
 
             sources.append(LidarSource(context, find_lidars(context.trace)))
         elif name in ("learned", "onnx"):
-            # `models.ModelSource` goes here; `Remembered(sources[0])` gives it its scale.
-            raise GeometryError(f"geometry {name!r}: this installation cannot run depth models")
+            from vista_sim.geometry.model_source import ModelSource
+            from vista_sim.geometry.models import load_depth_model
+
+            path = context.settings.models[name]
+            model = load_depth_model(f"onnx:{path}" if name == "onnx" else path)
+            sources.append(ModelSource(name, model, context))
         else:
             raise GeometryError(f"geometry {name!r}: not implemented")
     return sources
@@ -42,8 +47,9 @@ def make_sources(context: BakeContext) -> list[Source]:
 
 def resolve(
     choice: GeometryChoice, trace: Trace, camera: str
-) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The sources that a choice means for a camera, and hashes of what they read besides it.
+) -> tuple[tuple[str, ...], dict[str, str], dict[str, Path]]:
+    """The sources that a choice means for a camera, hashes of what they read besides it, and
+    the models among that.
 
     Raises:
         GeometryError: a model file cannot be read.
@@ -53,8 +59,17 @@ def resolve(
         found = available(trace, camera) if name == "auto" else [name]
         names += [n for n in found if n not in names]
     inputs: dict[str, str] = {}
-    if choice.model is not None:
-        inputs["onnx"] = file_hash(choice.model)
+    models = dict(choice.models)
+    if "learned" in names:
+        from vista_sim.geometry.models import folder_hash, model_beside
+
+        if "learned" not in models:
+            models["learned"] = model_beside(trace)
+        inputs["learned"] = folder_hash(models["learned"])
+    if "onnx" in names:
+        from vista_sim.geometry.models import onnx_hash
+
+        inputs["onnx"] = onnx_hash(models["onnx"])
     if "stereo" in names:
         from vista_sim.geometry.pairs import find_pair, pair_hash
 
@@ -63,7 +78,7 @@ def resolve(
         from vista_sim.geometry.lidar import find_lidars, lidar_hash
 
         inputs["lidar"] = lidar_hash(find_lidars(trace))
-    return tuple(names), inputs
+    return tuple(names), inputs, models
 
 
 def available(trace: Trace, camera: str) -> list[str]:
