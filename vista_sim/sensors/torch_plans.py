@@ -75,7 +75,8 @@ class PlanBatch:
                 poses[i, j] = frame.T_view_frame
                 gains[i, j] = frame.gain
         for name, values in (("T_view_frame", poses), ("gain", gains)):
-            bad = np.flatnonzero(~np.isfinite(values).reshape(len(plans), -1).all(axis=1))
+            finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+            bad = np.flatnonzero(~finite)
             if bad.size:
                 raise ValueError(f"{name} of view {bad[0]} has a value that is not finite")
         return cls(keys, cameras, poses, gains)
