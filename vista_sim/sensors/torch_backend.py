@@ -111,8 +111,10 @@ class TorchRenderer:
             bytes a pixel of working memory while it is made (9.6 MB at 200 x 320) and 8 bytes
             a pixel in the result. None: 4 on a CPU, 256 on a GPU.
         min_unseen: share of unseen pixels below which other frames are not tried.
-        compiled: whether the steps run through `torch.compile`, which fuses them; the first
-            call then takes a minute, and it needs a C++ compiler (CPU) or Triton (GPU).
+        compiled: whether the steps run through `torch.compile`, which fuses them into far fewer
+            passes over memory. The first call, and the first with another number of other
+            frames, then takes minutes; it needs a C++ compiler (CPU) or Triton (GPU). Every
+            chunk is filled up to `chunk` views.
 
     Raises:
         ValueError: a device that is not there, sizes that cannot be.
@@ -148,7 +150,10 @@ class TorchRenderer:
         self._view_rays = self._send(normalized_rays(lens)[None])
         self._view_lens = self._send(numbers[None])
         self._view_coarse_lens = self._send(halved(numbers)[None])
-        self._synthesize = torch.compile(self._steps) if compiled else self._steps
+        self._compiled = compiled
+        self._synthesize = (
+            torch.compile(self._steps, fullgraph=True, dynamic=False) if compiled else self._steps
+        )
 
     def upload(self, recorded: int, indices: Iterable[int]) -> None:
         """Make frames resident ahead of time: all of a trace's, where they fit.
@@ -238,10 +243,16 @@ class TorchRenderer:
     def _fill(
         self, result: TorchViews, part: slice, sources: list[_Sources], gains: Tensor
     ) -> None:
+        n = part.stop - part.start
+        if self._compiled and n < self.chunk:
+            # One shape, compiled once: the last view is made again in what is left.
+            order = torch.arange(self.chunk, device=self.device).clamp_max_(n - 1)
+            sources = [_Sources(*(each.index_select(0, order) for each in s)) for s in sources]
+            gains = gains.index_select(0, order)
         image, source, depth = self._synthesize(sources, gains)
-        result.image[part] = image
-        result.source[part] = source
-        result.inverse_depth[part] = depth
+        result.image[part] = image[:n]
+        result.source[part] = source[:n]
+        result.inverse_depth[part] = depth[:n]
 
     def _steps(self, sources: list[_Sources], gains: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Make the views of one chunk: image, source and inverse depth, as in `TorchViews`."""
