@@ -63,10 +63,13 @@ def main() -> None:
     parser.add_argument("--batches", help="sizes, comma between; default: 1 to 4096, CPU: to 16")
     parser.add_argument("--chunk", type=int, help="views made at once; default: the renderer's")
     parser.add_argument("--compiled", action="store_true", help="through torch.compile")
+    parser.add_argument("--triton", action="store_true", help="splat by the Triton kernel")
     parser.add_argument("--trace", type=Path, help="a trace; default: the sample trace")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     cuda = options.device != "cpu"
+    if not cuda:
+        torch.set_num_threads(1)  # as Numba
     if cuda and not torch.cuda.is_available():
         print("no CUDA GPU on this machine; --device cpu measures small batches on the CPU")
         return
@@ -103,6 +106,7 @@ class Scene:
             resident_bytes=4 * 2**30,
             chunk=options.chunk,
             compiled=options.compiled,
+            triton=options.triton,
         )
         self.renderer.upload(0, range(self.cache.first, self.cache.last + 1))
 
@@ -117,7 +121,7 @@ class Scene:
         result["share_not_from_main"] = unseen
         result["bytes_per_view"] = {"one pass a step": least}
         result["limit_views_per_s"] = {"one pass a step": bandwidth / least}
-        if not self.renderer._compiled:
+        if not (self.renderer.compiled or self.renderer.triton):
             operations = traffic(lambda: self.renderer.render(plans[:16])) / 16
             result["bytes_per_view"]["operation by operation"] = operations
             result["limit_views_per_s"]["operation by operation"] = bandwidth / operations

@@ -1,3 +1,5 @@
+import importlib
+import importlib.util
 import sys
 
 import cv2
@@ -358,6 +360,31 @@ def test_no_step_waits_for_the_device_or_uses_double_precision(frames):
         renderer.render_tensors(indices, pose, indices[:, None], pose[:, None])
 
 
+@pytest.fixture
+def triton(device, monkeypatch):
+    """Triton's kernels: on a CPU run by its interpreter."""
+    pytest.importorskip("triton")
+    monkeypatch.setenv("TRITON_INTERPRET", str(int(device == "cpu")))
+    name = "vista_sim.sensors.triton_splat"
+    sys.modules.pop(name, None)
+    yield importlib.import_module(name)
+    sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("name", LENSES)
+def test_the_triton_kernel_splats_as_the_operations_do(triton, device, name):
+    lens = LENSES[name].resized((48, 41))
+    caches = [Frames(lens, 2, seed=1), Frames(PLAIN.resized((44, 36)), 2)]
+    plans = [
+        ViewPlan((planned(i, (1, 1, 0.2), i), planned(1, (1.5, 1, 0.2), 1 - i))) for i in (0, 1)
+    ]
+    views = TorchRenderer(caches, lens, device, triton=True).render(plans).on_host()
+    expected = TorchRenderer(caches, lens, device).render(plans).on_host()
+    for view, truth in zip(views, expected, strict=True):
+        assert OTHER in truth.source
+        assert_agrees(view, truth)
+
+
 def inpainted(device, source, image, depth):
     tensors = (
         torch.tensor(np.array(array), device=device)[None] for array in (image, source, depth)
@@ -454,6 +481,8 @@ def test_what_cannot_be_is_refused_in_one_line(frames):
         TorchRenderer(caches, PLAIN, chunk=0)
     with pytest.raises(ValueError, match="4 x 4 pixels at least"):
         TorchRenderer(caches, Lens.from_fov((2, 9), 1.0))
+    with pytest.raises(ValueError, match="compiled and triton are both asked for"):
+        TorchRenderer(caches, PLAIN, compiled=True, triton=True)
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="PyTorch finds 0 CUDA devices"):
             TorchRenderer(caches, PLAIN, "cuda")
@@ -466,6 +495,12 @@ def test_what_cannot_be_is_refused_in_one_line(frames):
         renderer.render([plan(0, (0, 0, 0)), plan(0, (0, 0, float("nan")))])
     with pytest.raises(ValueError, match="at least its main frame"):
         ViewPlan(())
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is not None, reason="triton is installed")
+def test_without_triton_the_package_is_named(frames):
+    with pytest.raises(MissingDependencyError, match="triton is not installed"):
+        TorchRenderer([frames["plain"]], PLAIN, triton=True)
 
 
 def test_without_torch_the_extra_is_named(monkeypatch):

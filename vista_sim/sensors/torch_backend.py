@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -107,17 +108,20 @@ class TorchRenderer:
         device: "cpu", "cuda", "cuda:1", ...
         resident_bytes: how much of the device's memory the frames may take (10 to 12 bytes a
             pixel and frame); at least those of one view are kept.
-        chunk: how many views are made at once; further ones follow. Each takes about 150
-            bytes a pixel of working memory while it is made (9.6 MB at 200 x 320) and 8 bytes
-            a pixel in the result. None: 4 on a CPU, 256 on a GPU.
+        chunk: how many views are made at once; further ones follow. Each takes about 220
+            bytes a pixel of working memory while it is made (14 MB at 200 x 320, 3.6 GB for
+            256 views) and 8 bytes a pixel in the result. None: 4 on a CPU, 256 on a GPU.
         min_unseen: share of unseen pixels below which other frames are not tried.
         compiled: whether the steps run through `torch.compile`, which fuses them into far fewer
             passes over memory. The first call, and the first with another number of other
             frames, then takes minutes; it needs a C++ compiler (CPU) or Triton (GPU). Every
             chunk is filled up to `chunk` views.
+        triton: whether `triton_splat.py` makes the first step, in one pass over memory; on a
+            GPU. Not with `compiled`. Neither's speed on a GPU has been measured.
 
     Raises:
-        ValueError: a device that is not there, sizes that cannot be.
+        ValueError: a device that is not there, sizes or options that cannot be.
+        MissingDependencyError: Triton is asked for and not installed.
     """
 
     def __init__(
@@ -129,6 +133,7 @@ class TorchRenderer:
         chunk: int | None = None,
         min_unseen: float = 0.002,
         compiled: bool = False,
+        triton: bool = False,
     ) -> None:
         if not caches:
             raise ValueError("caches is empty; a renderer needs at least one recorded camera")
@@ -139,6 +144,9 @@ class TorchRenderer:
             raise ValueError(f"views of {self.size}; the torch backend needs 4 x 4 pixels at least")
         if chunk is not None and chunk < 1:
             raise ValueError(f"chunk is {chunk}; at least one view must be made at once")
+        if compiled and triton:
+            raise ValueError("compiled and triton are both asked for; give one of them")
+        self._kernel = import_module("vista_sim.sensors.triton_splat") if triton else None
         self.chunk = chunk or _CHUNK[self.device.type]
         self.min_unseen = min_unseen
         # A view has a main frame and as many others as a plan asks for: few.
@@ -150,7 +158,7 @@ class TorchRenderer:
         self._view_rays = self._send(normalized_rays(lens)[None])
         self._view_lens = self._send(numbers[None])
         self._view_coarse_lens = self._send(halved(numbers)[None])
-        self._compiled = compiled
+        self.compiled, self.triton = compiled, triton
         self._synthesize = (
             torch.compile(self._steps, fullgraph=True, dynamic=False) if compiled else self._steps
         )
@@ -244,7 +252,7 @@ class TorchRenderer:
         self, result: TorchViews, part: slice, sources: list[_Sources], gains: Tensor
     ) -> None:
         n = part.stop - part.start
-        if self._compiled and n < self.chunk:
+        if self.compiled and n < self.chunk:
             # One shape, compiled once: the last view is made again in what is left.
             order = torch.arange(self.chunk, device=self.device).clamp_max_(n - 1)
             sources = [_Sources(*(each.index_select(0, order) for each in s)) for s in sources]
@@ -283,27 +291,43 @@ class TorchRenderer:
 
         With `coarse`, at half the resolution of the frame's inverse depth.
         """
-        frames, cameras = self._frames, self._cameras.of(source.camera)
-        slot = source.slot.clamp_min(0)
-        size = tuple(-(-side // 2) for side in self.size) if coarse else self.size
-        splatted = kernels.splat(
-            cameras.coarse_rays if coarse else cameras.rays,
-            (frames.coarse if coarse else frames.geometry).index_select(0, slot),
-            frames.scales.index_select(0, slot),
-            source.forth,
-            self._view_coarse_lens if coarse else self._view_lens,
-            self._view_kinds,
-            cameras.ratio,
-            (size[0], size[1]),
-        )
+        splatted = self._splat(source, coarse)
         # Twice: where cracks cross, the first time leaves a pixel without neighbours.
         depth = kernels.close_cracks(kernels.close_cracks(splatted))
         if coarse:
             depth = kernels.double(depth, self.size)
+        cameras = self._cameras.of(source.camera)
         pixel, seen = kernels.locate(
             self._view_rays, depth, source.back, cameras.lens, self._kinds, cameras.size
         )
         return depth, pixel, seen & (source.slot >= 0)[:, None, None]
+
+    def _splat(self, source: _Sources, coarse: bool) -> Tensor:
+        frames, slot = self._frames, source.slot.clamp_min(0)
+        size, lens, geometry = self.size, self._view_lens, frames.geometry
+        cameras = self._cameras if self._kernel else self._cameras.of(source.camera)
+        rays = cameras.rays
+        if coarse:
+            size = (-(-size[0] // 2), -(-size[1] // 2))
+            lens, geometry, rays = self._view_coarse_lens, frames.coarse, cameras.coarse_rays
+        if self._kernel:
+            scales, kind = frames.scales, self._view_kinds[0]
+            return self._kernel.splat(
+                rays,
+                geometry,
+                scales,
+                slot,
+                source.camera,
+                source.forth,
+                lens,
+                kind,
+                cameras.ratio,
+                size,
+            )
+        scales, geometry = (each.index_select(0, slot) for each in (frames.scales, geometry))
+        return kernels.splat(
+            rays, geometry, scales, source.forth, lens, self._view_kinds, cameras.ratio, size
+        )
 
     def _make_cameras(self, caches: Sequence[FrameCache]) -> _Cameras:
         height, width = self._frames.images.shape[1:]

@@ -25,7 +25,7 @@ MIN_DEPTH_RATIO = float(warp.MIN_DEPTH_RATIO)
 #: Resident codes are int16: the code less this.
 CODE_ZERO = 32768
 #: EMPTY's bits read as an integer: below those of every number that is not negative.
-_EMPTY_BITS = int(torch.tensor(EMPTY).view(torch.int32))
+EMPTY_BITS = int(torch.tensor(EMPTY).view(torch.int32))
 
 
 def transform(rays: Tensor, w: Tensor, pose: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ def scatter(target: Tensor, found: Tensor, size: tuple[int, int]) -> Tensor:
     """
     height, width = size
     bits = torch.full(
-        (len(target), height * width), _EMPTY_BITS, dtype=torch.int32, device=target.device
+        (len(target), height * width), EMPTY_BITS, dtype=torch.int32, device=target.device
     )
     bits.scatter_reduce_(1, target, found.view(torch.int32), "amax")
     return bits.view(torch.float32).view(-1, height, width)
