@@ -17,7 +17,6 @@ from vista_sim.sensors.warp import SAME_SURFACE, SourceFrame
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
 from vista_sim.traces.video import RecordedCamera
-from vista_sim.transforms import Matrix, inverse
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +49,8 @@ class FrameCache:
         for i in inside:
             self.poses[i] = trace.pose(float(self.times[i])) @ mount
         # Between near frames, baking may have found better poses than the recorded ones.
-        self._fitted_poses = self.poses
+        self.fitted_poses = self.poses
+        self.exposure = np.zeros((len(self.times), 3), dtype=np.float32)  # log gain
         self._store = GeometryStore.find(trace, name)
         if self._store is None:
             logger.warning(
@@ -64,7 +64,8 @@ class FrameCache:
             codes = np.round(np.minimum(ground, 1.0) / _GROUND_SCALE)
             self._ground_codes = codes.astype(np.uint16)
         else:
-            self._fitted_poses = np.asarray(self._store.poses)
+            self.fitted_poses = np.asarray(self._store.poses)
+            self.exposure = np.asarray(getattr(self._store, "exposure", self.exposure))
         frame_bytes = int(size[0] * size[1] * 5.5)
         self.capacity = max(3, int(capacity_bytes) // frame_bytes)
         self._frames: OrderedDict[int, SourceFrame] = OrderedDict()
@@ -82,10 +83,6 @@ class FrameCache:
             while len(self._frames) > self.capacity:
                 self._frames.popitem(last=False)
         return frame
-
-    def relative_pose(self, a: int, b: int) -> Matrix:
-        """T_a_b between the camera's poses at two near frames."""
-        return inverse(self._fitted_poses[a]) @ self._fitted_poses[b]
 
     def _load(self, index: int) -> SourceFrame:
         image = self.camera.frame(index)
