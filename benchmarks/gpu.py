@@ -5,9 +5,9 @@
 Without a GPU it says so; `--device cpu` measures small batches on the CPU instead, beside the
 Numba backend making the same views in the same run.
 
-Every view has a main frame and two others, 2 and 6 m behind it; its frames and poses lie on the
-device before the clock starts, and the images stay there. Views are from up to 1.5 m beside the
-path, turned by up to 0.1 rad.
+Every view has a main frame and two others, 2 and 6 m behind it; the frames lie on the device
+before the clock starts, and the images stay there. The poses lie there too, or come from plans
+on the host. Views are from up to 1.5 m beside the path, turned by up to 0.1 rad.
 
 The limit counts, for each step, the bytes that it must read and write if it is one pass over
 memory, with P pixels of the view, S of a frame, and u the share that the main frame did not
@@ -18,7 +18,7 @@ see. Rays are the same for all views and stay in the cache:
                  locate, read  read 4 P (depth) and 4 S (colours); write 8 P (3 colour, 1 source,
                                4 depth)
     each other   splat         a quarter of the above: 3.5 S + P
-                 close cracks  a quarter of the above: 4 P
+                 close cracks, gaps  a quarter of the above: 4 P, and 2 P
                  locate, read  read P (coarse depth), P (source), 4 u P (colours); write 8 u P
     inpaint                    read P (source); of the holes at most 8 u P read, 8 u P written
 
@@ -30,29 +30,30 @@ these from the shapes of the tensors: the limit of the plain version, which only
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import vista_sim
 from vista_sim.geometry.bake import bake
-from vista_sim.sensors.camera import Camera, Synthesis, virtual_lens
-from vista_sim.sensors.frames import FrameCache
+from vista_sim.sensors.camera import Camera
+from vista_sim.sensors.plan import Plans, Synthesis
 from vista_sim.sensors.torch_backend import TorchRenderer
-from vista_sim.sensors.torch_plans import PlannedFrame, ViewPlan
 from vista_sim.traces.trace import Trace
-from vista_sim.transforms import inverse, planar_pose
 
 SIZE = (200, 320)
-BEHIND = (2.0, 6.0)  # m, of the other frames
+OTHERS = len(Synthesis().other_frames)
 SECONDS = 1.0  # how long a batch is repeated
 
 
@@ -86,55 +87,53 @@ def main() -> None:
 
 
 class Scene:
-    """Random views along a trace, and a renderer that holds its frames."""
+    """Random views along a trace, and a camera whose device holds its frames."""
 
     def __init__(self, folder: Path, options: argparse.Namespace) -> None:
         bake(folder)
         self.trace = Trace.open(folder)
         self.name = next(iter(self.trace.cameras))
-        recorded = self.trace.cameras[self.name].calibration.lens
-        lens = virtual_lens(recorded, SIZE, None)
-        scale = lens.fx / recorded.fx
-        working = (round(recorded.size[0] * scale), round(recorded.size[1] * scale))
-        self.cache = FrameCache(self.trace, self.name, working, 2**30)
+        self.camera = Camera(self.trace, self.name, SIZE, backend="torch", device=options.device)
+        self.frames = self.camera._frames[0]
         self.device = torch.device(options.device)
         self.rng = np.random.default_rng(options.seed)
         self.renderer = TorchRenderer(
-            [self.cache],
-            lens,
+            self.camera._frames,
+            self.camera.lens,
             self.device,
             resident_bytes=4 * 2**30,
             chunk=options.chunk,
             compiled=options.compiled,
             triton=options.triton,
         )
-        self.renderer.upload(0, range(self.cache.first, self.cache.last + 1))
+        self.renderer.upload(0, range(self.frames.first, self.frames.last + 1))
 
     def measure(self, batches: list[int]) -> dict[str, Any]:
-        plans = self.views(max(batches))[1]
+        plans = self.camera.plan(*self.moments(max(batches)))
         result: dict[str, Any] = {"device": device_name(self.device), "size": list(SIZE)}
         bandwidth = measure_bandwidth(self.device)
         result["bandwidth_gb_s"] = bandwidth / 1e9
-        some = self.renderer.render(plans[:16])
-        unseen = float((some.source > 0).float().mean())
-        least = sum(fused_bytes(self.cache.size, unseen).values())
+        some = first(plans, 16)
+        unseen = float((self.renderer.render(some).source > 0).float().mean())
+        least = sum(fused_bytes(self.frames.size, unseen).values())
         result["share_not_from_main"] = unseen
         result["bytes_per_view"] = {"one pass a step": least}
         result["limit_views_per_s"] = {"one pass a step": bandwidth / least}
         if not (self.renderer.compiled or self.renderer.triton):
-            operations = traffic(lambda: self.renderer.render(plans[:16])) / 16
+            operations = traffic(lambda: self.renderer.render(some)) / len(some)
             result["bytes_per_view"]["operation by operation"] = operations
             result["limit_views_per_s"]["operation by operation"] = bandwidth / operations
-        result["views_per_s"] = {}
+        result["views_per_s"], result["views_per_s_from_plans"] = {}, {}
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
             held = torch.cuda.memory_allocated(self.device)
         for n in batches:
-            arguments = self.tensors(plans[:n])
-            seconds = self.time(lambda a=arguments: self.renderer.render_tensors(*a))  # type: ignore[misc]
+            part = first(plans, n)
+            arguments = self.tensors(part)
+            seconds = self.time(partial(self.renderer.render_tensors, *arguments))
             result["views_per_s"][str(n)] = n / seconds
-            seconds = self.time(lambda p=plans[:n]: self.renderer.render(p))  # type: ignore[misc]
-            result.setdefault("views_per_s_from_plans", {})[str(n)] = n / seconds
+            seconds = self.time(partial(self.renderer.render, part))
+            result["views_per_s_from_plans"][str(n)] = n / seconds
         if self.device.type == "cuda":
             peak = torch.cuda.max_memory_allocated(self.device) - held
             made = max(batches) * SIZE[0] * SIZE[1] * 8
@@ -145,12 +144,11 @@ class Scene:
 
     def measure_numba(self, count: int = 64) -> dict[str, float]:
         """Views per second of the Numba backend, and how far it agrees with this one."""
-        synthesis = Synthesis(other_frames=tuple(-d for d in BEHIND))
-        camera = Camera(self.trace, self.name, size=SIZE, synthesis=synthesis, cache_bytes=2**30)
-        views, plans = self.views(count)
-        theirs = [camera.render_view(t, offset) for t, offset in views]  # decoded and compiled
-        seconds = self.time(lambda: [camera.render_view(t, offset) for t, offset in views])
-        ours = self.renderer.render(plans).on_host()
+        camera = Camera(self.trace, self.name, SIZE, cache_bytes=2**30)
+        ts, offsets = self.moments(count)
+        theirs = [camera.render_view(t, offset) for t, offset in zip(ts, offsets, strict=True)]
+        seconds = self.time(partial(camera.render_batch, ts, offsets))
+        ours = self.renderer.render(self.camera.plan(ts, offsets)).on_host()
         pairs = list(zip(ours, theirs, strict=True))
         off = [np.abs(a.image.astype(int) - b.image).max(axis=-1) for a, b in pairs]
         return {
@@ -159,38 +157,17 @@ class Scene:
             "within_one_gray_level": float(np.mean([o <= 1 for o in off])),
         }
 
-    def views(self, n: int) -> tuple[list[tuple[float, np.ndarray]], list[ViewPlan]]:
-        """Moments and offsets of random views, and their plans."""
-        cache, mount = self.cache, self.trace.cameras[self.name].calibration.T_vehicle_camera
-        steps = np.linalg.norm(np.diff(cache.poses[:, :3, 3], axis=0), axis=1)
-        travelled = np.concatenate([[0.0], np.cumsum(np.nan_to_num(steps))])
-        views, plans = [], []
-        for main in self.rng.integers(cache.first + 1, cache.last + 1, n):
-            t = float(cache.times[main])
-            offset = np.array([0.0, self.rng.uniform(-1.5, 1.5), self.rng.uniform(-0.1, 0.1)])
-            T_world_view = self.trace.pose(t) @ planar_pose(*offset) @ mount
-            T_view_main = inverse(T_world_view) @ cache.poses[main]
-            frames = [PlannedFrame(0, int(main), T_view_main)]
-            for distance in BEHIND:
-                i = max(int(np.searchsorted(travelled, travelled[main] - distance)), cache.first)
-                if i not in [frame.index for frame in frames]:
-                    pose = T_view_main @ cache.relative_pose(int(main), i)
-                    frames.append(PlannedFrame(0, i, pose))
-            views.append((t, offset))
-            plans.append(ViewPlan(tuple(frames)))
-        return views, plans
+    def moments(self, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Times (n,) within the trace, s, and offsets (n, 3)."""
+        ts = self.rng.uniform(0.0, self.trace.duration, n)
+        lateral, yaw = self.rng.uniform(-1.5, 1.5, n), self.rng.uniform(-0.1, 0.1, n)
+        return ts, np.stack([0.0 * ts, lateral, yaw], axis=1)
 
-    def tensors(self, plans: list[ViewPlan]) -> tuple[Tensor, ...]:
-        """The arguments of `render_tensors` on the device; fewer others are padded by -1."""
-        k = len(BEHIND)
-        index = np.full((len(plans), 1 + k), -1, dtype=np.int64)
-        pose = np.tile(np.eye(4, dtype=np.float32), (len(plans), 1 + k, 1, 1))
-        for i, plan in enumerate(plans):
-            for j, frame in enumerate(plan.frames):
-                index[i, j], pose[i, j] = frame.index, frame.T_view_frame
-        indices = torch.from_numpy(index).to(self.device)
-        poses = torch.from_numpy(pose).to(self.device)
-        return indices[:, 0], poses[:, 0], indices[:, 1:], poses[:, 1:]
+    def tensors(self, plans: Plans) -> tuple[Tensor, ...]:
+        """The arguments of `render_tensors` on the device."""
+        frames = torch.from_numpy(plans.frames).to(self.device)
+        poses = torch.from_numpy(plans.forth).to(self.device)
+        return frames[:, 0], poses[:, 0], frames[:, 1:], poses[:, 1:]
 
     def time(self, function: Callable[[], Any]) -> float:
         """Seconds of one call, the median of several; the device is idle before and after."""
@@ -199,6 +176,11 @@ class Scene:
         while sum(times) < SECONDS or len(times) < 3:
             times.append(time_once(function, self.device))
         return float(np.median(times))
+
+
+def first(plans: Plans, n: int) -> Plans:
+    """The first n of some plans."""
+    return Plans(*(getattr(plans, field.name)[:n] for field in dataclasses.fields(plans)))
 
 
 def time_once(function: Callable[[], Any], device: torch.device) -> float:
@@ -226,13 +208,13 @@ def measure_bandwidth(device: torch.device) -> float:
 
 def fused_bytes(frame: tuple[int, int], unseen: float) -> dict[str, float]:
     """Bytes per view of every step in one pass; see the head of this file."""
-    p, s, k = SIZE[0] * SIZE[1], frame[0] * frame[1], len(BEHIND)
+    p, s, k = SIZE[0] * SIZE[1], frame[0] * frame[1], OTHERS
     return {
         "main: splat": 6 * s + 4 * p + 8 * s,
         "main: close cracks": 2 * (4 + 4) * p,
         "main: locate, read": 4 * p + 4 * s + 8 * p,
         "others: splat": k * (3.5 * s + p),
-        "others: close cracks": k * 4 * p,
+        "others: close cracks, gaps": k * 6 * p,
         "others: locate, read": k * (2 + 12 * unseen) * p,
         "inpaint": (1 + 16 * unseen) * p,
     }

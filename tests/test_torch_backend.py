@@ -9,18 +9,17 @@ import torch
 
 from vista_sim.errors import MissingDependencyError
 from vista_sim.sensors import reference, torch_kernels
+from vista_sim.sensors.camera import Camera
+from vista_sim.sensors.cpu import CpuRenderer
+from vista_sim.sensors.plan import Plans
 from vista_sim.sensors.torch_backend import TorchRenderer
 from vista_sim.sensors.torch_frames import ResidentFrames, geometry_of
-from vista_sim.sensors.torch_plans import PlannedFrame, ViewPlan
 from vista_sim.sensors.warp import (
     INPAINTED,
     OTHER,
     UNSEEN,
     SourceFrame,
     View,
-    halved,
-    lens_parameters,
-    normalized_rays,
 )
 from vista_sim.traces.calibration import Lens
 from vista_sim.transforms import camera_mount, inverse, planar_pose
@@ -82,60 +81,43 @@ class Frames:
 
 def planned(index, offset, recorded=0, gain=(1.0, 1.0, 1.0)):
     """A frame taken where the car was, for a view from `offset` (x, y, yaw) beside it."""
-    return PlannedFrame(recorded, index, inverse(planar_pose(*offset) @ MOUNT) @ MOUNT, gain)
+    return index, recorded, inverse(planar_pose(*offset) @ MOUNT) @ MOUNT, gain
+
+
+def plans_of(views):
+    """`Plans` of views, each a list of `planned` frames, the main one first."""
+    most = max((len(frames) for frames in views), default=1)
+    nothing = (-1, 0, np.eye(4), (1.0, 1.0, 1.0))
+    padded = [[*frames, *[nothing] * (most - len(frames))] for frames in views]
+    shapes = ((), (), (4, 4), (3,))
+    index, recorded, pose, gain = (
+        np.array([[frame[i] for frame in frames] for frames in padded]).reshape(
+            len(views), most, *shape
+        )
+        for i, shape in enumerate(shapes)
+    )
+    return Plans(
+        index.astype(np.int64),
+        recorded.astype(np.int64),
+        pose.astype(np.float32),
+        inverse(pose).astype(np.float32),
+        gain.astype(np.float32),
+    )
 
 
 def plan(main, offset, behind=(), **options):
     """A view from `offset`, its main frame, and others taken 2 m further behind each."""
     x, y, yaw = offset
     others = [planned(i, (x + 2 * n, y, yaw), **options) for n, i in enumerate(behind, 1)]
-    return ViewPlan((planned(main, offset, options.get("recorded", 0)), *others))
+    return [planned(main, offset, options.get("recorded", 0)), *others]
 
 
-def reference_view(caches, plan, lens, min_unseen=0.002):
-    """The view of a plan by the steps of `reference.py`, one after the other."""
-    view_rays, numbers = normalized_rays(lens), lens_parameters(lens)
-    image, source, inverse_depth = None, None, None
-    unseen = lens.size[0] * lens.size[1]
-    for planned in plan.frames:
-        if image is not None and unseen <= min_unseen * lens.size[0] * lens.size[1]:
-            break
-        cache = caches[planned.recorded]
-        frame = cache[planned.index]
-        forth = planned.T_view_frame.astype(np.float32)
-        back = inverse(planned.T_view_frame).astype(np.float32)
-        rays, codes, target, size = normalized_rays(cache.lens), frame.codes, numbers, lens.size
-        if image is not None:
-            rays, codes, target = rays[:, ::2, ::2], frame.coarse_codes, halved(numbers)
-            size = (-(-size[0] // 2), -(-size[1] // 2))
-        first, second = np.empty(size, np.float32), np.empty(size, np.float32)
-        ratio = cache.lens.fx / lens.fx
-        reference.splat(rays, codes, frame.scale, forth, target, ratio, first)
-        reference.close_cracks(first, second)
-        reference.close_cracks(second, first)
-        depth = first
-        if image is not None:
-            depth = np.empty(lens.size, np.float32)
-            reference.double(first, depth)
-        map_u, map_v = np.empty(lens.size, np.float32), np.empty(lens.size, np.float32)
-        seen = np.empty(lens.size, bool)
-        own = lens_parameters(cache.lens)
-        reference.locate(view_rays, depth, back, own, cache.size, map_u, map_v, seen)
-        if image is None:
-            image = cv2.remap(
-                frame.image, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-            )
-            source = np.where(seen, np.uint8(0), np.uint8(UNSEEN))
-            inverse_depth = np.maximum(depth, 0)
-            unseen = (~seen).sum()
-        else:
-            colours = frame.image * np.array(planned.gain)
-            assert colours.max() < 255
-            unseen = reference.patch(
-                colours, map_u, map_v, seen, depth, OTHER, image, source, inverse_depth
-            )
-    reference.inpaint(image, source, inverse_depth)
-    return View(image, source, inverse_depth)
+def reference_view(caches, view, lens, min_unseen=0.002):
+    """The view by the steps of `reference.py`, one after the other."""
+    image, source = np.empty((1, *lens.size, 3), np.uint8), np.empty((1, *lens.size), np.uint8)
+    renderer = CpuRenderer(caches, lens, reference, min_unseen)
+    depth = renderer.render(plans_of([view]), image, source, [0])
+    return View(image[0], source[0], depth)
 
 
 def assert_agrees(view, expected):
@@ -159,7 +141,7 @@ def test_views_agree_with_the_reference(device, frames, name, virtual, offset):
     caches = [frames[name]]
     lens = VIRTUAL if virtual else LENSES[name]
     wanted = plan(1, offset, behind=(0, 4), gain=(1.2, 0.9, 0.7))
-    view = TorchRenderer(caches, lens, device).render([wanted]).on_host()[0]
+    view = TorchRenderer(caches, lens, device).render(plans_of([wanted])).on_host()[0]
     expected = reference_view(caches, wanted, lens)
     if offset == OFFSETS[-1] and not virtual:
         assert set(np.unique(expected.source)) == {0, OTHER, INPAINTED}
@@ -170,13 +152,11 @@ def test_cameras_of_other_lenses_and_sizes_feed_one_view(device, frames):
     small = Lens.from_fov((67, 121), 1.2)
     caches = [Frames(small, seed=1), frames["bent"], frames["fisheye"]]
     plans = [
-        ViewPlan(
-            (planned(1, (0, 1, 0.3), 0), planned(2, (1, 1, 0.3), 2), planned(0, (2, 1, 0), 1))
-        ),
-        ViewPlan((planned(3, (0.5, -1, -0.2), 2), planned(1, (1, -1, -0.2), 0))),
-        ViewPlan((planned(4, (0, 0.5, -0.4), 1),)),
+        (planned(1, (0, 1, 0.3), 0), planned(2, (1, 1, 0.3), 2), planned(0, (2, 1, 0), 1)),
+        (planned(3, (0.5, -1, -0.2), 2), planned(1, (1, -1, -0.2), 0)),
+        (planned(4, (0, 0.5, -0.4), 1),),
     ]
-    views = TorchRenderer(caches, VIRTUAL, device).render(plans).on_host()
+    views = TorchRenderer(caches, VIRTUAL, device).render(plans_of(plans)).on_host()
     for view, wanted in zip(views, plans, strict=True):
         assert_agrees(view, reference_view(caches, wanted, VIRTUAL))
 
@@ -188,14 +168,14 @@ def test_a_view_does_not_depend_on_its_batch(device, frames, name):
     plans = [
         plan(i % 5, (0.3 * i, 0.4 * i - 1, 0.06 * i), behind=(5, 0)[: i % 3]) for i in range(7)
     ]
-    batch = TorchRenderer(caches, lens, device, chunk=5).render(plans)
+    batch = TorchRenderer(caches, lens, device, chunk=5).render(plans_of(plans))
     one = TorchRenderer(caches, lens, device)
     for i, wanted in enumerate(plans):
-        view = one.render([wanted])
+        view = one.render(plans_of([wanted]))
         assert torch.equal(view.image[0], batch.image[i])
         assert torch.equal(view.source[0], batch.source[i])
         assert torch.equal(view.inverse_depth[0], batch.inverse_depth[i])
-    assert one.render([]).image.shape == (0, 53, 91, 3)
+    assert one.render(plans_of([])).image.shape == (0, 53, 91, 3)
 
 
 def test_other_frames_are_tried_only_while_more_is_unseen(device, frames):
@@ -207,7 +187,7 @@ def test_other_frames_are_tried_only_while_more_is_unseen(device, frames):
         plan(1, (0, 0, 0.5), (0, 2)),
     ]
     limit = 0.2
-    views = TorchRenderer(caches, PLAIN, device, min_unseen=limit).render(plans).on_host()
+    views = TorchRenderer(caches, PLAIN, device, min_unseen=limit).render(plans_of(plans)).on_host()
     expected = [reference_view(caches, wanted, PLAIN, limit) for wanted in plans]
     for view, truth in zip(views, expected, strict=True):
         assert_agrees(view, truth)
@@ -231,7 +211,7 @@ def test_colours_of_other_frames_are_matched_in_exposure(device):
     frames = constant_frames([(100, 100, 100), (200, 100, 31)])
     turned = planned(0, (0, 0, 0.3), gain=(9, 9, 9))
     straight = planned(1, (0, 0, 0), gain=(1.5, 1.0, 0.5))
-    views = TorchRenderer([frames], frames.lens, device).render([ViewPlan((turned, straight))])
+    views = TorchRenderer([frames], frames.lens, device).render(plans_of([(turned, straight)]))
     view = views.on_host()[0]
     assert (view.image[view.source == 0] == 100).all()
     assert (view.source == OTHER).sum() > 50
@@ -245,24 +225,24 @@ def test_frames_that_do_not_fit_come_and_go(device):
     lens = caches[0].lens
     plans = [plan(i, (0, 0.5, 0.2), behind=((i + 5) % 10,)) for i in (0, 1, 2, 3, 4, 9, 8, 0, 1)]
     small = TorchRenderer(caches, lens, device, resident_bytes=0)
-    views = small.render(plans)
+    views = small.render(plans_of(plans))
     large = TorchRenderer(caches, lens, device)
     caches[0].read.clear()
-    expected = large.render(plans)
+    expected = large.render(plans_of(plans))
     assert sorted(caches[0].read) == list(range(10))
     assert torch.equal(views.image, expected.image)
     assert torch.equal(views.inverse_depth, expected.inverse_depth)
-    large.render(plans[::-1])
+    large.render(plans_of(plans[::-1]))
     assert len(caches[0].read) == 10
     with pytest.raises(ValueError, match=r"6 frames are wanted at once; .* room for 4"):
-        small.render([plan(0, (0, 0, 0.1), behind=(1, 2, 3, 4, 5))])
+        small.render(plans_of([plan(0, (0, 0, 0.1), behind=(1, 2, 3, 4, 5))]))
 
 
 def test_the_least_recently_used_frame_makes_room():
     cache = Frames(PLAIN.resized((60, 96)), count=6)
     frames = ResidentFrames([cache], torch.device("cpu"), 0, least=3)
     for wanted in ([0, 1, 2], [0], [3], [0, 2]):
-        frames.hold(wanted)
+        frames.hold(np.array(wanted))
     assert cache.read == [0, 1, 2, 3]  # 3 took the place of 1
     assert (frames.slots >= 0).tolist() == [True, False, True, True, False, False]
     slot = frames.slots[3]
@@ -284,29 +264,20 @@ def test_resident_geometry_is_codes_and_their_slopes(frames):
 def test_poses_that_are_on_the_device_give_the_same_views(device, frames):
     caches = [frames["plain"], frames["bent"]]
     plans = [
-        ViewPlan(
-            (
-                planned(i, (0.2 * i, 0.3 * i, 0.3), i % 2),
-                planned(i + 1, (1, 0.3 * i, 0.3), 1, (0.9, 1.1, 1.2)),
-                planned(0, (2, 0.3 * i, 0.1), 0),
-            )
+        (
+            planned(i, (0.2 * i, 0.3 * i, 0.3), i % 2),
+            planned(i + 1, (1, 0.3 * i, 0.3), 1, (0.9, 1.1, 1.2)),
+            planned(0, (2, 0.3 * i, 0.1), 0),
         )
         for i in range(4)
     ]
     renderer = TorchRenderer(caches, VIRTUAL, device, chunk=3)
-    expected = renderer.render(plans).on_host()
-    tensors = [
-        torch.tensor(
-            np.array([[value(f) for f in wanted.frames] for wanted in plans]), device=device
-        )
-        for value in (
-            lambda f: f.index,
-            lambda f: f.recorded,
-            lambda f: f.T_view_frame.astype(np.float32),
-            lambda f: np.float32(f.gain),
-        )
-    ]
-    index, recorded, pose, gain = tensors
+    expected = renderer.render(plans_of(plans)).on_host()
+    wanted = plans_of(plans)
+    index, recorded, pose, gain = (
+        torch.tensor(array, device=device)
+        for array in (wanted.frames, wanted.recorded, wanted.forth, wanted.gains)
+    )
     arguments = {
         "others": index[:, 1:],
         "T_view_others": pose[:, 1:],
@@ -375,11 +346,9 @@ def triton(device, monkeypatch):
 def test_the_triton_kernel_splats_as_the_operations_do(triton, device, name):
     lens = LENSES[name].resized((48, 41))
     caches = [Frames(lens, 2, seed=1), Frames(PLAIN.resized((44, 36)), 2)]
-    plans = [
-        ViewPlan((planned(i, (1, 1, 0.2), i), planned(1, (1.5, 1, 0.2), 1 - i))) for i in (0, 1)
-    ]
-    views = TorchRenderer(caches, lens, device, triton=True).render(plans).on_host()
-    expected = TorchRenderer(caches, lens, device).render(plans).on_host()
+    plans = [(planned(i, (1, 1, 0.2), i), planned(1, (1.5, 1, 0.2), 1 - i)) for i in (0, 1)]
+    views = TorchRenderer(caches, lens, device, triton=True).render(plans_of(plans)).on_host()
+    expected = TorchRenderer(caches, lens, device).render(plans_of(plans)).on_host()
     for view, truth in zip(views, expected, strict=True):
         assert OTHER in truth.source
         assert_agrees(view, truth)
@@ -452,7 +421,7 @@ def test_random_holes_are_filled_as_in_the_reference(device, share):
     image = rng.integers(0, 256, (40, 57, 3), dtype=np.uint8)
     depth = rng.integers(0, 9, (40, 57)).astype(np.float32)
     result = inpainted(device, source, image, depth)
-    reference.inpaint(image, source, depth)
+    reference.inpaint(image, source, depth, np.flatnonzero(source == UNSEEN), 0)
     for ours, theirs in zip(result, (image, source, depth), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -465,11 +434,11 @@ def test_depth_is_closed_and_doubled_as_in_the_reference(device, size):
     coarse[rng.random(coarse.shape) < 0.3] = -1.0
     closed, doubled = np.empty_like(coarse), np.empty(size, np.float32)
     reference.close_cracks(coarse, closed)
-    reference.double(coarse, doubled)
+    reference.double(reference.close_gaps(coarse), doubled)
     depth = torch.tensor(coarse, device=device)[None]
     result = torch_kernels.close_cracks(depth)[0].cpu().numpy()
     np.testing.assert_allclose(result, closed, rtol=1e-6)
-    result = torch_kernels.double(depth, size)[0].cpu().numpy()
+    result = torch_kernels.double(torch_kernels.close_gaps(depth), size)[0].cpu().numpy()
     np.testing.assert_allclose(result, doubled, rtol=1e-6)
 
 
@@ -487,14 +456,10 @@ def test_what_cannot_be_is_refused_in_one_line(frames):
         with pytest.raises(ValueError, match="PyTorch finds 0 CUDA devices"):
             TorchRenderer(caches, PLAIN, "cuda")
     renderer = TorchRenderer(caches, PLAIN)
-    with pytest.raises(ValueError, match="index is 6; usable frames of camera 0 are 0 to 5"):
+    with pytest.raises(ValueError, match="frame is 6; usable frames of camera 0 are 0 to 5"):
         renderer.upload(0, [6])
     with pytest.raises(ValueError, match="recorded is 1; there are 1 cameras"):
-        renderer.render([ViewPlan((planned(0, (0, 0, 0), recorded=1),))])
-    with pytest.raises(ValueError, match="T_view_frame of view 1 has a value that is not finite"):
-        renderer.render([plan(0, (0, 0, 0)), plan(0, (0, 0, float("nan")))])
-    with pytest.raises(ValueError, match="at least its main frame"):
-        ViewPlan(())
+        renderer.render(plans_of([plan(0, (0, 0, 0), recorded=1)]))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is not None, reason="triton is installed")
@@ -508,3 +473,33 @@ def test_without_torch_the_extra_is_named(monkeypatch):
     monkeypatch.delitem(sys.modules, "vista_sim.sensors.torch_backend")
     with pytest.raises(MissingDependencyError, match=r"pip install 'vista-sim\[train\]'"):
         import vista_sim.sensors.torch_backend  # noqa: F401
+
+
+def test_gaps_along_columns_are_closed_as_in_the_reference(device):
+    rng = np.random.default_rng(2)
+    depth = np.cumsum(rng.uniform(0, 0.01, (40, 31)), axis=0).astype(np.float32)
+    depth[rng.random(depth.shape) < 0.7] = -1.0
+    expected = reference.close_gaps(depth)
+    assert 100 < ((depth < 0) & (expected >= 0)).sum() < (depth < 0).sum() - 100
+    result = torch_kernels.close_gaps(torch.tensor(depth, device=device)[None])[0]
+    np.testing.assert_allclose(result.cpu().numpy(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("fov", [None, 0.9])
+def test_a_camera_makes_its_views_on_the_device(device, road_trace, fov):
+    ts, offsets = [2.0, 7.31, 12.5], [(0, 0.8, 0.1), (0, -1.2, -0.3), (0.5, 0, 0)]
+    camera = Camera(road_trace, "front", (40, 80), fov, backend="torch", device=device)
+    plain = Camera(road_trace, "front", (40, 80), fov, backend="numpy")
+    views = camera.render_tensors(ts, offsets)
+    assert views.image.device.type == device
+    images, valids = camera.render_batch(ts, offsets)
+    np.testing.assert_array_equal(images, views.image.cpu().numpy())
+    np.testing.assert_array_equal(valids, views.valid.cpu().numpy())
+    for i in range(3):
+        expected = plain.render_view(ts[i], offsets[i])
+        assert_agrees(camera.render_view(ts[i], offsets[i]), expected)
+        assert_agrees(views.on_host()[i], expected)
+    with pytest.raises(ValueError, match="needs backend='torch'"):
+        plain.render_tensors(ts, offsets)
+    with pytest.raises(ValueError, match="backend 'numba' runs on the cpu only"):
+        Camera(road_trace, "front", device="cuda")

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import MissingDependencyError
+from vista_sim.sensors.plan import Plans
 from vista_sim.sensors.warp import (
     INPAINTED,
     OTHER,
@@ -29,7 +30,6 @@ from vista_sim.sensors.warp import (
     normalized_rays,
 )
 from vista_sim.traces.calibration import Lens
-from vista_sim.transforms import inverse
 
 try:
     import torch
@@ -40,8 +40,7 @@ except ImportError:
     ) from None
 
 from vista_sim.sensors import torch_kernels as kernels
-from vista_sim.sensors.torch_frames import ResidentFrames, send
-from vista_sim.sensors.torch_plans import PlanBatch, ViewPlan
+from vista_sim.sensors.torch_frames import ResidentFrames, chunks, send
 
 if TYPE_CHECKING:
     from vista_sim.sensors.frames import FrameCache
@@ -149,8 +148,8 @@ class TorchRenderer:
         self._kernel = import_module("vista_sim.sensors.triton_splat") if triton else None
         self.chunk = chunk or _CHUNK[self.device.type]
         self.min_unseen = min_unseen
-        # A view has a main frame and as many others as a plan asks for: few.
-        self._frames = ResidentFrames(caches, self.device, resident_bytes, least=4)
+        # A view has a main frame and a few others of each recorded camera.
+        self._frames = ResidentFrames(caches, self.device, resident_bytes, least=len(caches) + 3)
         self._cameras = self._make_cameras(caches)
         self._kinds = tuple({int(lens_parameters(cache.lens)[0]) for cache in caches})
         numbers = lens_parameters(lens)
@@ -169,30 +168,28 @@ class TorchRenderer:
         Raises:
             ValueError: no such camera or frame, or more than there is room for.
         """
-        self._frames.hold(self._frames.key(recorded, int(i)) for i in indices)
+        frames = np.array(list(indices), dtype=np.int64)
+        self._frames.hold(self._frames.keys(np.full_like(frames, recorded), frames))
 
-    def render(self, plans: Sequence[ViewPlan]) -> TorchViews:
+    def render(self, plans: Plans) -> TorchViews:
         """Make a view for every plan. Frames that are not resident are made so.
 
         Raises:
-            ValueError: no such camera or frame, a pose that is not finite, or a view of more
-                frames than there is room for.
+            ValueError: no such camera or frame, or a view of more frames than there is room for.
             TraceError: a frame cannot be read.
         """
-        batch = PlanBatch.of(plans, self._frames.key)
+        keys = self._frames.keys(plans.recorded, plans.frames)
         result = self._empty(len(plans))
-        for part in batch.chunks(self.chunk, self._frames.capacity):
-            self._frames.hold(batch.frames_of(part))
-            slots = self._send(self._frames.slots_of(batch.keys[part]))
-            cameras = self._send(batch.cameras[part])
-            forth = self._send(batch.poses[part].astype(np.float32))
-            back = self._send(inverse(batch.poses[part]).astype(np.float32))
-            gains = self._send(batch.gains[part].astype(np.float32))
+        for part in chunks(keys, self.chunk, self._frames.capacity):
+            self._frames.hold(np.unique(keys[part]))
+            slots = self._send(self._frames.slots_of(keys[part]))
+            cameras = self._send(plans.recorded[part])
+            forth, back = self._send(plans.forth[part]), self._send(plans.back[part])
             sources = [
                 _Sources(slots[:, i], cameras[:, i], forth[:, i], back[:, i])
-                for i in range(batch.keys.shape[1])
+                for i in range(keys.shape[1])
             ]
-            self._fill(result, part, sources, gains[:, 1:])
+            self._fill(result, part, sources, self._send(plans.gains[part, 1:]))
         return result
 
     @torch.no_grad()
@@ -272,7 +269,6 @@ class TorchRenderer:
         image = kernels.rounded(kernels.sample(frames.images, slot, pixel, size))
         # MAIN is 0.
         source = (~seen).to(torch.uint8).mul_(UNSEEN)
-        depth = depth.clamp_min(0.0)
         for i, other in enumerate(sources[1:]):
             unseen = source == UNSEEN
             wanted = unseen.sum((1, 2)) > most_unseen
@@ -295,7 +291,7 @@ class TorchRenderer:
         # Twice: where cracks cross, the first time leaves a pixel without neighbours.
         depth = kernels.close_cracks(kernels.close_cracks(splatted))
         if coarse:
-            depth = kernels.double(depth, self.size)
+            depth = kernels.double(kernels.close_gaps(depth), self.size)
         cameras = self._cameras.of(source.camera)
         pixel, seen = kernels.locate(
             self._view_rays, depth, source.back, cameras.lens, self._kinds, cameras.size
@@ -358,6 +354,29 @@ class TorchRenderer:
 
     def _send(self, array: NDArray[np.generic]) -> Tensor:
         return send(array, self.device)
+
+
+class HostRenderer:
+    """A `TorchRenderer` whose views come back to the host: in the place of a `CpuRenderer`."""
+
+    def __init__(self, renderer: TorchRenderer) -> None:
+        self.renderer = renderer
+
+    def render(
+        self,
+        plans: Plans,
+        images: NDArray[np.uint8],
+        sources: NDArray[np.uint8],
+        rows: Sequence[int],
+        workers: int = 1,
+    ) -> NDArray[np.float32]:
+        """Make views. See `CpuRenderer.render`; `workers` is of no use here."""
+        views = self.renderer.render(plans)
+        places = list(rows)
+        images[places] = views.image.cpu().numpy()
+        sources[places] = views.source.cpu().numpy()
+        depth: NDArray[np.float32] = views.inverse_depth[-1].cpu().numpy()
+        return depth
 
 
 def _rigid_inverse(pose: Tensor) -> Tensor:

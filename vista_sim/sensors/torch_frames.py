@@ -7,7 +7,7 @@ of 6 for the inverse depth at half the resolution.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,25 +67,36 @@ class ResidentFrames:
         self.slots = torch.from_numpy(self._slot_of.copy()).to(device)
         self._used: OrderedDict[int, int] = OrderedDict()  # key to slot, oldest first
 
-    def key(self, recorded: int, index: int) -> int:
-        """Number of a frame among all frames of all cameras. Raises ValueError: no such frame."""
-        if not 0 <= recorded < len(self.caches):
-            raise ValueError(f"recorded is {recorded}; there are {len(self.caches)} cameras")
-        cache = self.caches[recorded]
-        if not cache.first <= index <= cache.last:
-            raise ValueError(
-                f"index is {index}; usable frames of camera {recorded} are "
-                f"{cache.first} to {cache.last}"
-            )
-        return int(self.first_key[recorded]) + index
+    def keys(self, recorded: NDArray[np.int64], frames: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers of frames among those of all cameras; -1 where `frames` is -1: none.
 
-    def hold(self, keys: Iterable[int]) -> None:
-        """Make frames resident, dropping others where there is no room.
+        Raises:
+            ValueError: no such camera or frame.
+        """
+        count = len(self.caches)
+        bad = recorded[(recorded < 0) | (recorded >= count)]
+        if bad.size:
+            raise ValueError(f"recorded is {bad[0]}; there are {count} cameras")
+        first, last = (
+            np.array([getattr(cache, end) for cache in self.caches])[recorded]
+            for end in ("first", "last")
+        )
+        wrong = np.argwhere((frames != -1) & ((frames < first) | (frames > last)))
+        if wrong.size:
+            at = tuple(wrong[0])
+            raise ValueError(
+                f"frame is {frames[at]}; usable frames of camera {recorded[at]} are "
+                f"{first[at]} to {last[at]}"
+            )
+        return np.where(frames >= 0, self.first_key[recorded] + frames, -1)
+
+    def hold(self, keys: NDArray[np.int64]) -> None:
+        """Make frames resident by their keys (-1: none), dropping others where there is no room.
 
         Raises:
             ValueError: more frames than there are slots.
         """
-        wanted = dict.fromkeys(keys)
+        wanted = dict.fromkeys(keys[keys >= 0].tolist())
         if len(wanted) > self.capacity:
             raise ValueError(
                 f"{len(wanted)} frames are wanted at once; resident_bytes has room for "
@@ -152,6 +163,30 @@ def send(array: NDArray[np.generic], device: torch.device) -> Tensor:
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
+
+
+def chunks(keys: NDArray[np.int64], most_views: int, most_frames: int) -> Iterator[slice]:
+    """Parts of a batch, in order, of at most so many views, from at most so many frames together.
+
+    Args:
+        keys: (n, m), of the frames of each view, -1: none.
+
+    A view of more frames than that is a part of its own.
+    """
+    start = 0
+    while start < len(keys):
+        part = slice(start, min(start + most_views, len(keys)))
+        if _count(keys[part]) > most_frames:
+            fitting = 1
+            while _count(keys[start : start + fitting + 1]) <= most_frames:
+                fitting += 1
+            part = slice(start, start + fitting)
+        yield part
+        start = part.stop
+
+
+def _count(keys: NDArray[np.int64]) -> int:
+    return int((np.unique(keys) >= 0).sum())
 
 
 def geometry_of(codes: NDArray[np.uint16]) -> NDArray[np.int16]:

@@ -187,6 +187,27 @@ def _farthest_alike(depth: Tensor) -> Tensor:
     return (1 - warp.SAME_SURFACE) * depth - warp.SAME_DEPTH
 
 
+def close_gaps(depth: Tensor) -> Tensor:
+    """Join the rows of one surface that the view's nearness has torn apart.
+
+    See `reference.close_gaps`. Scans along columns find what lies above and below.
+    """
+    last = depth.shape[1] - 1
+    row = torch.arange(last + 1, dtype=torch.int32, device=depth.device)[:, None]
+    some = depth >= 0
+    above = _last(some, row, 1)
+    below = last - _last(some.flip(1), row, 1).flip(1)
+    up, down = row - above, below - row
+    a = depth.gather(1, above.clamp_min(0).to(torch.int64))
+    b = depth.gather(1, below.clamp_max(last).to(torch.int64))
+    torn = ~some & (above >= 0) & (up <= warp.MOST_GAP)
+    torn &= (below <= last) & (down <= warp.MOST_GAP)
+    gap = (up + down).clamp_min_(1).to(torch.float32)
+    allowed = (warp.GAP_SLOPE * gap).clamp_max_(warp.GAP_CHANGE) * torch.maximum(a, b)
+    torn &= (a - b).abs_() <= allowed
+    return torch.where(torn, a + (b - a) * (up / gap), depth)
+
+
 def double(depth: Tensor, size: tuple[int, int]) -> Tensor:
     """Bring inverse depth to twice the resolution, (n, H, W). See `reference.double`."""
     height, width = size
@@ -326,6 +347,6 @@ def _nearest_row(seen: Tensor) -> tuple[Tensor, Tensor]:
     return nearest.to(torch.int64), seen.any(1)
 
 
-def _last(mask: Tensor, position: Tensor) -> Tensor:
+def _last(mask: Tensor, position: Tensor, dim: int = -1) -> Tensor:
     """The last position up to here at which the mask is true, -1 where there is none; int32."""
-    return torch.cummax(torch.where(mask, position, -1), dim=-1).values
+    return torch.cummax(torch.where(mask, position, -1), dim=dim).values
