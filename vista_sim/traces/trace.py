@@ -128,7 +128,7 @@ class Trace:
         self.close()
 
     def close(self) -> None:
-        """Close this thread's video decoders. The trace stays usable and opens them anew."""
+        """Drop this thread's video decoders. The trace stays usable and makes them anew."""
         for camera in self.cameras.values():
             camera.close()
 
@@ -277,9 +277,9 @@ def _open_camera(
         row = int(wrong[0])
         raise TraceError(f"{table}: row {row}: frame is {columns['frame'][row]}; it must be {row}")
     video = root / f"{name}.mp4"
-    pts = read_index(video, calibration.lens.size)
-    if len(pts) != len(t_ns):
-        raise TraceError(f"{video}: holds {len(pts)} frames, but {table.name} lists {len(t_ns)}")
+    index = read_index(video, calibration.lens.size)
+    if len(index) != len(t_ns):
+        raise TraceError(f"{video}: holds {len(index)} frames, but {table.name} lists {len(t_ns)}")
     t = (t_ns - trace.start_ns) * 1e-9
     inside = (t >= -_TIME_SLACK) & (t <= trace.duration + _TIME_SLACK)
     if not inside.any():
@@ -292,7 +292,7 @@ def _open_camera(
     t.setflags(write=False)
     if calibration.mask is not None and not _plain_file(root, calibration.mask):
         raise TraceError(f"{root}: mask {calibration.mask!r} of {name!r} is no file of the trace")
-    return RecordedCamera(name, video, calibration, t, pts[inside])
+    return RecordedCamera(name, video, calibration, t, index.only(inside))
 
 
 def _plain_file(root: Path, name: object) -> bool:
