@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.errors import TraceError
+from vista_sim.sensors.blocks import FrameBudget
 from vista_sim.sensors.frames import FrameCache
 from vista_sim.sensors.warp import (
     OTHER,
@@ -61,7 +62,7 @@ class Camera:
             another aspect ratio, an ideal pinhole camera with the recorded field of view.
         mount: T_vehicle_camera of a virtual camera; None: as recorded.
         backend: "numba" or "numpy" (the slow reference).
-        cache_bytes: how much memory decoded frames may take.
+        cache_bytes: how much memory decoded frames may take; or a budget that cameras share.
 
     Raises:
         TraceError: the trace has no such camera.
@@ -76,7 +77,7 @@ class Camera:
         fov: float | None = None,
         mount: ArrayLike | None = None,
         backend: str = "numba",
-        cache_bytes: int = 512 * 2**20,
+        cache_bytes: int | FrameBudget = 512 * 2**20,
         synthesis: Synthesis | None = None,
     ) -> None:
         self.trace = Trace.open(trace)
