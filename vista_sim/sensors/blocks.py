@@ -198,7 +198,7 @@ class _BlockFile:
     """The mapped file of a block, held by a lock as long as its arrays are in use."""
 
     def __init__(self, path: Path, file: int, layout: Layout) -> None:
-        self._path = path
+        self.path = path
         self._layout = layout
         self._inode = os.fstat(file).st_ino
         # The map keeps a handle of its own, and by it the lock.
@@ -243,7 +243,7 @@ class _BlockFile:
         for array, size in zip(arrays, self._layout.sizes, strict=True):
             parts += [np.ascontiguousarray(array).data.cast("B"), bytes(-size % 64)]
         try:
-            file = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+            file = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
             try:
                 if os.fstat(file).st_ino != self._inode or not self._whole():
                     return None  # removed behind our back
@@ -261,7 +261,7 @@ class _BlockFile:
     def _whole(self) -> bool:
         """Whether the file still has its size: what is cut off must not be touched."""
         try:
-            found = os.stat(self._path)
+            found = os.stat(self.path)
         except OSError:
             return False
         return found.st_ino == self._inode and found.st_size == self._layout.file_bytes
@@ -414,5 +414,8 @@ def _own_folder(path: Path) -> Path | None:
 
 def _let_go_of_all() -> None:
     """When a process ends: its last use of a file removes the file."""
+    paths = [file.path for file in list(_open_files)]
     for block in list(_registry.values()):
         block.let_go()
+    for path in paths:
+        _remove_unused(path)

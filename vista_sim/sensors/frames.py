@@ -21,6 +21,7 @@ from vista_sim.geometry.ground import ground_inverse_depth
 from vista_sim.geometry.store import DESCRIPTION, INVERSE_DEPTH, GeometryStore
 from vista_sim.sensors.blocks import Block, FrameBudget, Layout
 from vista_sim.sensors.prefetch import prefetcher
+from vista_sim.sensors.shrink import shrink
 from vista_sim.sensors.warp import SAME_SURFACE, SourceFrame
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
@@ -146,9 +147,10 @@ class FrameCache:
         """What is kept of a frame: its image, and what is derived from its inverse depth."""
         image: NDArray[Any] = self.camera.frame(index)
         if image.shape[:2] != self.size:
-            smaller = self.size[0] < image.shape[0]
-            how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-            image = cv2.resize(image, self.size[::-1], interpolation=how)
+            if self.size[0] < image.shape[0]:
+                image = shrink(image, self.size)
+            else:
+                image = cv2.resize(image, self.size[::-1], interpolation=cv2.INTER_CUBIC)
         if self._inverse_depth is None:
             return [image]
         codes = np.asarray(self._inverse_depth[index])
