@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import math
 import mmap
 import os
 import resource
@@ -36,6 +37,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from multiprocessing import util
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -78,12 +80,12 @@ class Layout:
             return cls(1, fields, shared=False)
         return cls(frames, fields, shared=True)
 
-    @property
-    def sizes(self) -> list[int]:
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
         """Bytes of each array."""
-        return [dtype.itemsize * int(np.prod(shape)) for dtype, shape in self.arrays]
+        return tuple(dtype.itemsize * math.prod(shape) for dtype, shape in self.arrays)
 
-    @property
+    @cached_property
     def slot_bytes(self) -> int:
         """Room for a frame: whole pages."""
         return -(-sum(-(-size // 64) * 64 for size in self.sizes) // _PAGE) * _PAGE
@@ -239,9 +241,10 @@ class _BlockFile:
         return arrays if _checksum(arrays) == checksum else None
 
     def write(self, slot: int, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]] | None:
+        arrays = [np.ascontiguousarray(array) for array in arrays]
         parts: list[Any] = []
         for array, size in zip(arrays, self._layout.sizes, strict=True):
-            parts += [np.ascontiguousarray(array).data.cast("B"), bytes(-size % 64)]
+            parts += [array.data.cast("B"), bytes(-size % 64)]
         try:
             file = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
             try:
@@ -285,10 +288,14 @@ _open_files: weakref.WeakSet[_BlockFile] = weakref.WeakSet()
 
 
 def _checksum(arrays: Sequence[NDArray[Any]]) -> int:
-    value = 0
-    for array in arrays:
-        value = zlib.crc32(np.ascontiguousarray(array).data.cast("B"), value)
-    return value
+    """Of contiguous arrays. Sums of words: a frame that was not written whole shows in them."""
+    total = 0
+    for number, array in enumerate(arrays, start=1):
+        data = array.reshape(-1).view(np.uint8)
+        whole = len(data) // 8 * 8
+        total += number * int(data[:whole].view(np.uint64).sum(dtype=np.uint64))
+        total += zlib.crc32(data[whole:].data)
+    return total % 2**64
 
 
 def _header(key: Key, layout: Layout) -> bytes:

@@ -15,13 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 from vista_sim.errors import TraceError
 from vista_sim.sensors.blocks import FrameBudget
 from vista_sim.sensors.frames import FrameCache
+from vista_sim.sensors.rays import shared_rays
 from vista_sim.sensors.warp import (
     OTHER,
     SourceFrame,
     View,
     halved,
     lens_parameters,
-    normalized_rays,
 )
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
@@ -97,12 +97,12 @@ class Camera:
         working = _working_size(recorded.lens, self.lens)
         self._frames = FrameCache(self.trace, name, working, cache_bytes)
         self._kernels: Any = import_module(BACKENDS[backend])
-        self._rays = normalized_rays(self.lens)
-        self._source_rays = normalized_rays(self._frames.lens)
+        self._rays = shared_rays(self.lens)
+        self._source_rays = shared_rays(self._frames.lens)
         self._lens = lens_parameters(self.lens)
         self._source_lens = lens_parameters(self._frames.lens)
         self._ratio = np.float32(self._frames.lens.fx / self.lens.fx)
-        self._coarse_rays = np.ascontiguousarray(self._source_rays[:, ::2, ::2])
+        self._coarse_rays = shared_rays(self._frames.lens, stride=2)
         self._coarse_lens = halved(self._lens)
         self._depth = np.empty(self.size, dtype=np.float32)
         self._scratch = np.empty((2, *self.size), dtype=np.float32)
