@@ -44,13 +44,13 @@ def truth(trace, index, size=SIZE):
 def count_decoding(cache):
     """A list that grows by the index of every frame the cache decodes."""
     decoded = []
-    original = cache.camera.frame
+    original = cache._decode
 
-    def frame(index):
+    def decode(index):
         decoded.append(index)
         return original(index)
 
-    cache.camera.frame = frame
+    cache._decode = decode
     return decoded
 
 
@@ -239,6 +239,18 @@ def test_a_trace_that_was_replaced_is_read_anew(tmp_path, folder):
         before[8]
     np.testing.assert_array_equal(after[8].image, truth(trace, 8))
     np.testing.assert_array_equal(before[3].image, first)
+
+
+def test_an_unchanged_trace_is_open_once(tmp_path):
+    from tiny import write_tiny_trace
+
+    folder = write_tiny_trace(tmp_path / "t")
+    first = Trace.open(folder)
+    assert Trace.open(str(folder)) is first
+    text = (folder / "trace.json").read_text()
+    (folder / "trace.json").write_text(text.replace('"tiny"', '"other"'))
+    second = Trace.open(folder)
+    assert (first.name, second.name) == ("tiny", "other")
 
 
 def test_worlds_and_frame_caches_survive_pickling(road_trace):

@@ -152,6 +152,8 @@ class Camera:
         """Synthesize one image and tell, pixel by pixel, where it is from. See `render`."""
         T_world_view = self.trace.pose(t) @ _offset_pose(offset) @ self.T_vehicle_camera
         main = self._main_frame(t)
+        others = self._other_frames(main)
+        self._frames.prefetch(others)  # while the main frame is read
         frame = self._frames[main]
         T_view_main = inverse(T_world_view) @ self._frames.poses[main]
         unseen = self._locate(frame, T_view_main, coarse=False)
@@ -165,7 +167,7 @@ class Camera:
         # MAIN where it was seen, UNSEEN elsewhere: 1 - 1 is 0, and 0 - 1 wraps to 255.
         source = self._seen.view(np.uint8) - np.uint8(1)
         inverse_depth = np.maximum(self._depth, np.float32(0.0))
-        for index in self._other_frames(main):
+        for index in others:
             if unseen <= self.synthesis.min_unseen * source.size:
                 break
             frame = self._frames[index]

@@ -25,8 +25,6 @@ Image = NDArray[np.uint8]
 
 _BT709 = 1  # both SWS_CS_ITU709 and AVCOL_SPC/PRI/TRC_BT709
 _LIMITED, _FULL = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG
-#: Pixels of a frame beyond which 9 % more bytes are worth half the decoding time.
-_LARGE = 1 << 18
 _TO_YUV = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 
 
@@ -71,14 +69,10 @@ class VideoWriter:
         context = stream.codec_context
         context.max_b_frames = 0
         context.thread_count = 1
-        tunes = []
-        if self.size[0] * self.size[1] > _LARGE:
-            tunes.append("fastdecode")
-        if fragmented:  # without frames held back by the encoder
-            tunes.append("zerolatency")
-        context.options = {"crf": f"{crf:g}", "preset": preset}
-        if tunes:
-            context.options |= {"tune": ",".join(tunes)}
+        # Recorded frames are decoded over and over: half the time is worth a tenth more bytes.
+        # What is written fragmented must not have frames held back by the encoder.
+        tune = "zerolatency" if fragmented else "fastdecode"
+        context.options = {"crf": f"{crf:g}", "preset": preset, "tune": tune}
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED
         self._stream = stream
