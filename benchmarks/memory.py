@@ -6,7 +6,8 @@
   environment each, started by fork from one that has loaded the libraries.
 - growth: one environment over 100,000 steps, and the slope after the first fifth.
 - collection: 400 differently named copies of the trace (links to its files), uniform resets,
-  beside one trace of which every frame is in memory, in turns in one process.
+  beside one trace of which every frame is in memory, in turns in one process, after
+  each trace has been visited once.
 
 Memory is PSS, the proportional set size of /proc/self/smaps_rollup: what several processes
 map counts once over all of them. Actions and starts are random, up to 1.5 m beside the path.
@@ -154,14 +155,18 @@ def collection(options: argparse.Namespace) -> dict[str, Any]:
         for env in (one, many):
             env.reset(seed=options.seed)
             drive(env, steps // 4)
-        spent = {"one": 0.0, "many": 0.0}
+        progress("visiting each trace once")
+        for number in range(copies):
+            many.reset(options={"trace": number})
+        spent, cpu = {"one": 0.0, "many": 0.0}, {"one": 0.0, "many": 0.0}
         peak = 0.0
         episodes = 0
         for number in range(rounds):
             for name, env in (("one", one), ("many", many)):
-                start = time.perf_counter()
+                start, busy = time.perf_counter(), time.process_time()
                 ended = drive(env, steps)
                 spent[name] += time.perf_counter() - start
+                cpu[name] += time.process_time() - busy
                 episodes += ended if name == "many" else 0
             peak = max(peak, pss())
             speeds = {k: (number + 1) * steps / v for k, v in spent.items()}
@@ -176,6 +181,8 @@ def collection(options: argparse.Namespace) -> dict[str, Any]:
         "warm_steps_per_s": speeds["one"],
         "steps_per_s": speeds["many"],
         "ratio": speeds["many"] / speeds["one"],
+        "warm_cpu_ms_per_step": 1e3 * cpu["one"] / (rounds * steps),
+        "cpu_ms_per_step": 1e3 * cpu["many"] / (rounds * steps),
     }
 
 

@@ -1,3 +1,4 @@
+import gc
 import multiprocessing
 import os
 import pickle
@@ -28,6 +29,8 @@ def folder(tmp_path, monkeypatch):
     """Where blocks lie in this test; no frame is decoded but on request."""
     monkeypatch.setenv("VISTA_SIM_FRAMES", str(tmp_path))
     monkeypatch.setenv("VISTA_SIM_PREFETCH", "0")
+    gc.collect()
+    blocks._registry.clear()  # what an earlier test still holds
     return tmp_path / f"vista_sim-{os.getuid()}"
 
 
