@@ -151,6 +151,7 @@ class FrameBudget:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = int(capacity)
+        self._spare = 0  # bytes that may still be added before it is counted again
         # Its operations are atomic, so no lock needs care when a process forks.
         self._blocks: OrderedDict[Key, tuple[Block[Any], int]] = OrderedDict()
 
@@ -183,13 +184,17 @@ class FrameBudget:
             self._blocks[key] = (block, frame_bytes)
         return block
 
-    def trim(self) -> None:
-        """Let go of the least recently used blocks until the rest fits."""
+    def trim(self, added: int) -> None:
+        """After so many more bytes: let go of the least recently used blocks if need be."""
+        self._spare -= added
+        if self._spare >= 0:
+            return
         while len(self._blocks) > 1 and self.used > self.capacity:
             try:
                 self._blocks.popitem(last=False)
             except KeyError:
-                return
+                break
+        self._spare = self.capacity - self.used
 
 
 #: The blocks of this process, by key and frames of a block.

@@ -64,7 +64,7 @@ class FrameCache:
         # Between near frames, baking may have found better poses than the recorded ones.
         self._fitted_poses = track.poses
         self._inverse_depth: NDArray[np.uint16] | None = None
-        store = GeometryStore.find(trace, name)
+        store = _find_geometry(trace, name)
         if store is None:
             self._warn(trace, name)
             self._scale = _GROUND_SCALE
@@ -140,7 +140,7 @@ class FrameCache:
             if arrays is None:
                 arrays = block.write(slot, self._decode(index))
             frame = block.keep(slot, self._assemble(index, arrays))
-        self._budget.trim()
+        self._budget.trim(self._frame_bytes)
         return frame
 
     def _decode(self, index: int) -> list[NDArray[Any]]:
@@ -234,6 +234,31 @@ def _track(trace: Trace, name: str) -> _Track:
         poses[i] = trace.pose(float(times[i])) @ mount
     track = known[name] = _Track(times, int(inside[0]), int(inside[-1]), poses)
     return track
+
+
+_checked: weakref.WeakKeyDictionary[Trace, dict[str, tuple[Path, str]]]
+_checked = weakref.WeakKeyDictionary()
+
+
+def _find_geometry(trace: Trace, name: str) -> GeometryStore | None:
+    """The baked geometry of a camera; whether it fits an open trace is checked only once."""
+    known = _checked.setdefault(trace, {})
+    if name in known and known[name][1] and _state(known[name][0]) == known[name][1]:
+        camera = trace.cameras[name]
+        folder = known[name][0]
+        return GeometryStore(folder, camera.calibration.lens, camera.frame_count, None)
+    store = GeometryStore.find(trace, name)
+    if store is not None:
+        known[name] = (store.path, _state(store.path))
+    return store
+
+
+def _state(geometry: Path) -> str:
+    try:
+        found = (geometry / DESCRIPTION).stat()
+    except OSError:
+        return ""
+    return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
 
 
 def _identity(trace: Trace, name: str, size: tuple[int, int], geometry: Path | None) -> str:
