@@ -231,8 +231,7 @@ def _build(ego: EgoMotion) -> tuple[Floats, Floats, Floats, Floats]:
         at = rows_s[rows]
         if len(rows) < 3 or not inside.any():
             continue
-        for k in (0, 1):
-            points[inside, k], _ = local_fit(knots[inside], at, xy[rows, k], POSITION_REACH, 2)
+        points[inside], _ = local_fit(knots[inside], at, xy[rows], POSITION_REACH, 2)
         _, curvature[inside] = local_fit(knots[inside], at, yaw[rows], HEADING_REACH, 2)
     return rows_s, knots, points, curvature
 
