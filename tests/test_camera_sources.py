@@ -1,6 +1,7 @@
 """Which recorded frames and cameras a view is made from, and through which lens it looks."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,6 +133,7 @@ class Geometry:
         codes = np.round(ground_inverse_depth(PINHOLE, MOUNT) * 65535).astype(np.uint16)
         self.inverse_depth = np.broadcast_to(codes, (len(poses), *codes.shape))
         self.poses, self.exposure = poses, exposure
+        self.size, self.path = PINHOLE.size, Path("by-hand") / str(hash(poses.tobytes()))
 
 
 def bake_by_hand(monkeypatch, yaw, exposure):
