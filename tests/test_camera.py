@@ -118,6 +118,7 @@ class TrueGeometry:
     """Inverse depth of every frame of `record`, from the ray caster."""
 
     def __init__(self, trace, scene, step=0.8):
+        self.path, self.size = trace.root / "geometry", PLAIN.size
         self.scale = 1 / 65535
         self.inverse_depth, poses = [], []
         for i in range(trace.cameras["front"].frame_count):

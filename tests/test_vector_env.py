@@ -172,6 +172,18 @@ def test_spaces_and_metadata_are_gymnasiums(traces):
     assert envs.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
 
 
+def test_every_car_may_have_a_trace_of_its_own(traces):
+    envs = many([*traces] * 9, 18)
+    envs.reset(seed=0)
+    for i, mask in enumerate(np.eye(18, dtype=bool)):
+        envs.reset(options={"trace": i, "reset_mask": mask})
+    pool, spec = envs.world.cameras, envs.envs[0].car.specs["camera"]
+    cameras = [pool.camera(i, spec) for i in range(18)]
+    *_, infos = envs.step(np.zeros((18, 1)))
+    assert infos["trace"].tolist() == list(range(18))
+    assert [pool.camera(i, spec) for i in range(18)] == cameras  # none was made anew
+
+
 def test_gymnasiums_wrappers_and_its_loop_work_with_it(traces):
     wrapped = gymnasium.wrappers.vector.RecordEpisodeStatistics(many(traces, 2))
     wrapped.reset(seed=0)

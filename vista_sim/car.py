@@ -169,6 +169,7 @@ class Car:
         self.surroundings = world.surroundings(start.trace)
         bounds = (section.start, section.end, section.start_s, section.end_s)
         self.state[0, c.START : c.END_S + 1] = bounds
+        self.state[0, c.TRACE] = start.trace
         self.surroundings.begin(self.state, 0, start.s, start.lateral, start.heading)
         self._conclude()
 
@@ -193,7 +194,7 @@ class Car:
         state[0, c.TARGET_ACCELERATION] = math.nan if acceleration is None else acceleration
 
     def observe(self) -> None:
-        """Renew `observations`, `validity` and `distance_to_recording`."""
+        """Renew `observations`, `validity` and `view_seconds`."""
         observations: dict[str, Any] = {}
         validity = math.nan
         started = perf_counter()

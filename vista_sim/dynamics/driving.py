@@ -1,7 +1,7 @@
 """Moves cars and finds them on the recorded path, row by row of their table (see `state`).
 
 Compiled by Numba without fast-math: a row's numbers do not depend on the other rows. Cars of
-one call drive in one trace, whose arrays come in the order of `Drive.arrays`.
+one call drive in one trace, whose arrays come in the order of `Surroundings.arrays`.
 """
 
 from __future__ import annotations
@@ -9,25 +9,28 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from vista_sim.dynamics import kinematics
+from vista_sim.compiled import compiler
+from vista_sim.dynamics import bicycle, kinematics
 from vista_sim.dynamics import state as c
-from vista_sim.traces import curve
+from vista_sim.traces import curve, path
 from vista_sim.traces.path import REACH
 
 Floats = NDArray[np.float64]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+_compiled = compiler(bicycle, c, kinematics, curve, path)
+
+
+@_compiled
 def _speed_at(s: float, t: Floats, row_s: Floats, speeds: Floats) -> float:
     """Recorded speed at arc length s (m), m/s."""
     inside = min(max(s, 0.0), row_s[-1])
     return curve.interpolate(curve.interpolate(inside, row_s, t), t, speeds)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def _locate(
     row: Floats,
     wheelbase: float,
@@ -72,7 +75,7 @@ def _locate(
         row[c.ROAD_RIGHT] = curve.interpolate(row[c.S], edges[0], edges[2])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def begin(
     table: Floats,
     i: int,
@@ -95,7 +98,7 @@ def begin(
     """Put car i at an offset from the path, at the recorded speed, its tires as the path bends.
 
     Args:
-        table: of all cars; START, END, START_S and END_S of the row say the section.
+        table: of all cars; START, END, START_S, END_S and TRACE of the row are set.
         s, lateral, heading: m along the path, m and rad to its left.
         limits: (5,) of the vehicle, as `KinematicBicycle.limits`.
     """
@@ -111,6 +114,8 @@ def begin(
     row[c.VALIDITY], row[c.VIEW_SECONDS] = math.nan, 0.0
     row[c.S], row[c.LATERAL], row[c.HEADING_ERROR] = s, lateral, heading
     row[c.MAX_TIRE_RATE] = limits[kinematics.MAX_TIRE_RATE]
+    row[c.MAX_ACCELERATION] = limits[kinematics.MAX_ACCELERATION]
+    row[c.MAX_DECELERATION] = limits[kinematics.MAX_DECELERATION]
     _locate(
         row,
         limits[kinematics.WHEELBASE],
@@ -128,7 +133,7 @@ def begin(
     row[c.PROGRESS] = 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def drive(
     table: Floats,
     rows: NDArray[np.int64],

@@ -9,17 +9,22 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from vista_sim.compiled import compiler
+from vista_sim.dynamics import bicycle
 from vista_sim.dynamics.bicycle import RAMP_PIECE
+from vista_sim.traces import curve, path
 from vista_sim.traces.curve import wrap_angle
 
 # Rows of a vehicle's limits.
 WHEELBASE, MAX_TIRE_ANGLE, MAX_TIRE_RATE, MAX_ACCELERATION, MAX_DECELERATION = range(5)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+_compiled = compiler(bicycle, curve, path)
+
+
+@_compiled
 def advance_on_arc(
     x: float, y: float, yaw: float, curvature: float, distance: float, change: float = 0.0
 ) -> tuple[float, float, float]:
@@ -35,7 +40,7 @@ def advance_on_arc(
     return x + chord * math.cos(heading), y + chord * math.sin(heading), yaw + 2.0 * half
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def distance_after(speed: float, acceleration: float, time: float) -> float:
     """Distance (m) covered in `time` (s) from `speed`; a braking car stops and stays there."""
     if acceleration < 0 and speed + acceleration * time < 0:
@@ -43,14 +48,14 @@ def distance_after(speed: float, acceleration: float, time: float) -> float:
     return (speed + 0.5 * acceleration * time) * time
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def tire_angle(curvature: float, limits: NDArray[np.float64]) -> float:
     """Tire angle (rad) that drives `curvature` (1/m), within the vehicle's limit."""
     limit = limits[MAX_TIRE_ANGLE]
     return max(-limit, min(limit, math.atan(limits[WHEELBASE] * curvature)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def step(
     x: float,
     y: float,

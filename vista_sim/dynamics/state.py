@@ -29,11 +29,11 @@ STEPS, TIME = 20, 21
 TARGET_CURVATURE, TARGET_ACCELERATION = 22, 23
 # Of the section that is driven: s of the trace, and m along the path.
 START, END, START_S, END_S = 24, 25, 26, 27
-# Limit of the vehicle, rad/s.
-MAX_TIRE_RATE = 28
+# Index of the trace; limits of its vehicle, rad/s and m/s².
+TRACE, MAX_TIRE_RATE, MAX_ACCELERATION, MAX_DECELERATION = 28, 29, 30, 31
 # Share of the first camera's pixels that a recorded frame saw; wall time the views took, s.
-VALIDITY, VIEW_SECONDS = 29, 30
-WIDTH = 31
+VALIDITY, VIEW_SECONDS = 32, 33
+WIDTH = 34
 
 #: The rows of a table of one car.
 FIRST = np.zeros(1, dtype=np.int64)

@@ -109,7 +109,7 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
                 "speed": spaces.Box(0.0, MAX_SPEED, (1,), np.float32),
             }
         )
-        self._no_terms = dict.fromkeys(vars(task.rewards), 0.0)
+        self._terms = task.terms
         self._display: Any = None
         self._composer: Any = None
 
@@ -131,7 +131,7 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.car.observe()
         if self.render_mode == "human":
             self.render()
-        return self._observation(), self.info(self._no_terms)
+        return self._observation(), self.info(dict.fromkeys(self._terms, 0.0))
 
     def start(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> None:
         """Start an episode as `reset` does, without observing."""

@@ -29,6 +29,8 @@ _INFO = {
     "distance_to_recording": c.DISTANCE,
 }
 
+_CAMERAS_TO_SPARE = 16
+
 
 class LaneFollowingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
     """Cars that each follow a recorded path, moved as arrays, their views made in one batch.
@@ -52,6 +54,7 @@ class LaneFollowingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray
 
     Attributes:
         envs: one environment a car, all in one world; they share its traces and frames.
+        copy: as given.
 
     Raises:
         WorldError: an argument that cannot be.
@@ -74,6 +77,9 @@ class LaneFollowingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray
         if render_mode not in (None, "rgb_array"):
             raise WorldError(f"render_mode is {render_mode!r}; many environments know rgb_array")
         mode = arguments.autoreset_mode(autoreset_mode)
+        # Cars in as many traces must not throw each other's cameras out.
+        kept = {"cameras_kept": self.num_envs + _CAMERAS_TO_SPARE}
+        settings["world_options"] = kept | dict(settings.get("world_options") or {})
         first = LaneFollowingEnv(render_mode=render_mode, **settings)
         self.envs = [first, *(first.beside() for _ in range(self.num_envs - 1))]
         self.render_mode = render_mode
@@ -88,7 +94,7 @@ class LaneFollowingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray
         task = self.world.task
         assert isinstance(task, LaneFollowing)
         self._task = task
-        self._copy = bool(copy)
+        self.copy = bool(copy)
         self._views = BatchViews(self.world, first.car.specs["camera"], workers)
         n = self.num_envs
         height, width = first.car.specs["camera"].size
@@ -96,14 +102,10 @@ class LaneFollowingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray
         self._valids = np.zeros((n, height, width), dtype=np.bool_)
         self._speeds = np.zeros((n, 1), dtype=np.float32)
         self._everyone = np.arange(n)
-        self._traces = np.full(n, -1)  # -1: not yet reset
-        self._strongest = np.zeros((n, 2))  # braking and acceleration, m/s²
         self._terms = np.zeros((n, len(task.terms)))
         self._codes = np.zeros(n, dtype=np.int64)  # indices of ENDINGS
         names = [str(name) for name in ENDINGS]
         self._cuts = np.array([name in task.truncations for name in names])
-        self._curvature_limits = np.empty(n)
-        self._read_limits()
 
     @property
     def autoreset_mode(self) -> AutoresetMode:
@@ -136,7 +138,7 @@ class LaneFollowingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray
         rows = self._everyone
         if "reset_mask" in start:
             mask = arguments.check_mask(start.pop("reset_mask"), self.num_envs)
-            if (self._traces[~mask] < 0).any():
+            if self._unset()[~mask].any():
                 raise WorldError("reset_mask leaves out environments that were never reset")
             rows = np.flatnonzero(mask)
         return self.restart(
@@ -177,7 +179,7 @@ class LaneFollowingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray
         """
         over = self._codes != 0
         mode = self.autoreset_mode
-        if (self._traces < 0).any():
+        if self._unset().any():
             raise WorldError("call reset before the first step")
         if mode is not AutoresetMode.NEXT_STEP and over.any():
             i = int(over.argmax())
@@ -202,10 +204,9 @@ class LaneFollowingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray
             again = np.flatnonzero(ended)
             for i in again.tolist():
                 last = {"camera": self._images[i].copy(), "speed": self._speeds[i].copy()}
-                info = self.envs[i].info(
-                    dict(zip(self._task.terms, self._term_list(i), strict=True))
-                )
-                infos = self._add_info(infos, {"final_obs": last, "final_info": info}, i)
+                terms = dict(zip(self._task.terms, self._terms[i].tolist(), strict=True))
+                final = {"final_obs": last, "final_info": self.envs[i].info(terms)}
+                infos = self._add_info(infos, final, i)
             self._begin(again)
             self._observe(again)
         infos |= self._infos(np.ones(self.num_envs, dtype=np.bool_))
@@ -231,7 +232,6 @@ class LaneFollowingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray
             raise WorldError(f"{name}: {len(each)} values for {self.num_envs} environments")
         for env, value in zip(self.envs, each, strict=True):
             env.set_wrapper_attr(name, value)
-        self._read_limits()
 
     @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
@@ -255,11 +255,7 @@ class LaneFollowingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray
     ) -> None:
         """Start episodes without observing."""
         for i in rows.tolist():
-            env = self.envs[i]
-            env.start(seeds[i] if seeds else None, options[i] if options else None)
-            self._traces[i] = env.car.trace_index
-            vehicle = env.car.vehicle
-            self._strongest[i] = vehicle.max_deceleration, vehicle.max_acceleration
+            self.envs[i].start(seeds[i] if seeds else None, options[i] if options else None)
         self._terms[rows] = 0.0
         self._codes[rows] = 0
 
@@ -267,10 +263,11 @@ class LaneFollowingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray
         """Move cars by one step and judge it."""
         values = arguments.check_actions(actions, self.action_space.shape, rows)
         states = self.world.states
-        states[rows, c.TARGET_CURVATURE] = values[:, 0] * self._curvature_limits[rows]
+        limits = np.array([self.envs[i].curvature_limit for i in rows.tolist()])
+        states[rows, c.TARGET_CURVATURE] = values[:, 0] * limits
         if values.shape[1] > 1:
             pedal = values[:, 1]
-            strongest = self._strongest[rows, (pedal > 0).astype(np.int64)]
+            strongest = states[rows, np.where(pedal > 0, c.MAX_ACCELERATION, c.MAX_DECELERATION)]
             states[rows, c.TARGET_ACCELERATION] = pedal * strongest
         for trace, some in self._by_trace(rows):
             self.world.surroundings(trace).drive(states, some, self.world.dt)
@@ -281,18 +278,22 @@ class LaneFollowingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray
             for i in rows.tolist():
                 self.envs[i].follow()
 
+    def _unset(self) -> NDArray[np.bool_]:
+        """Which environments were never reset."""
+        return np.isnan(self.world.states[:, c.TRACE])
+
     def _by_trace(self, rows: NDArray[np.int64]) -> list[Group]:
         """The same rows, by the trace that the cars drive in."""
-        traces = self._traces[rows]
         if len(rows) == 0:
             return []
+        traces = self.world.states[rows, c.TRACE].astype(np.int64)
         if (traces == traces[0]).all():
             return [(int(traces[0]), rows)]
         return [(trace, rows[traces == trace]) for trace in np.unique(traces).tolist()]
 
     def _fresh(self, keep: bool = False) -> None:
         """With `copy`, go on with new arrays; those returned before stay as they are."""
-        if self._copy:
+        if self.copy:
             new = np.copy if keep else np.empty_like
             self._images, self._speeds = new(self._images), new(self._speeds)
 
@@ -306,17 +307,13 @@ class LaneFollowingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray
     def _observation(self) -> Observation:
         return {"camera": self._images, "speed": self._speeds}
 
-    def _term_list(self, i: int) -> list[float]:
-        numbers: list[float] = self._terms[i].tolist()
-        return numbers
-
     def _infos(self, told: NDArray[np.bool_]) -> dict[str, Any]:
         """Infos of the environments in the mask `told`; of others, zeros and None."""
         infos: dict[str, Any] = {
             name: np.where(told, self.world.states[:, column], 0.0)
             for name, column in _INFO.items()
         }
-        infos["trace"] = np.where(told, self._traces, 0)
+        infos["trace"] = np.where(told, self.world.states[:, c.TRACE], 0.0).astype(np.int64)
         infos["ending"] = np.full(self.num_envs, None, dtype=object)
         for i in np.flatnonzero(told & (self._codes != 0)).tolist():
             infos["ending"][i] = ENDINGS[self._codes[i]]
@@ -326,6 +323,3 @@ class LaneFollowingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray
         }
         infos["reward_terms"] = terms | {f"_{name}": told for name in terms}
         return infos | {f"_{name}": told for name in infos}
-
-    def _read_limits(self) -> None:
-        self._curvature_limits[:] = [env.curvature_limit for env in self.envs]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.errors import TraceError
+from vista_sim.sensors.blocks import FrameBudget
 from vista_sim.sensors.cpu import CpuRenderer
 from vista_sim.sensors.frames import FrameCache
 from vista_sim.sensors.plan import Planner, Plans, Synthesis
@@ -50,8 +51,8 @@ class Camera:
             another aspect ratio, an ideal pinhole camera with the recorded field of view.
         mount: T_vehicle_camera of a virtual camera; None: as recorded.
         backend: "numba", "torch" or "numpy" (the slow reference).
-        cache_bytes: how much memory decoded frames may take; with "torch", as much again on
-            the device.
+        cache_bytes: how much memory decoded frames may take, or a budget that cameras share;
+            with "torch", as much again on the device.
         synthesis: how views are made.
         lens: of a virtual camera, ideal, Brown-Conrady or fisheye, in place of `fov`; it is
             resized to `size` where that is given.
@@ -71,7 +72,7 @@ class Camera:
         fov: float | None = None,
         mount: ArrayLike | None = None,
         backend: str = "numba",
-        cache_bytes: int = 512 * 2**20,
+        cache_bytes: int | FrameBudget = 512 * 2**20,
         synthesis: Synthesis | None = None,
         lens: Lens | None = None,
         device: str = "cpu",
@@ -101,9 +102,9 @@ class Camera:
         self.T_vehicle_camera = np.array(
             recorded.T_vehicle_camera if mount is None else mount, dtype=np.float64
         ).reshape(4, 4)
-        share = cache_bytes // len(self.names)
+        budget = cache_bytes if isinstance(cache_bytes, FrameBudget) else FrameBudget(cache_bytes)
         self._frames = tuple(
-            FrameCache(self.trace, one, working_size(self._recorded_lens(one), self.lens), share)
+            FrameCache(self.trace, one, working_size(self._recorded_lens(one), self.lens), budget)
             for one in self.names
         )
         self._planner = Planner(self.trace, self._frames, self.T_vehicle_camera, self.synthesis)
@@ -112,7 +113,7 @@ class Camera:
         self.device_renderer: TorchRenderer | None = None
         if backend == "torch":
             self.device_renderer = module.TorchRenderer(
-                self._frames, self.lens, device, cache_bytes, min_unseen=enough
+                self._frames, self.lens, device, budget.capacity, min_unseen=enough
             )
             self._renderer = module.HostRenderer(self.device_renderer)
         else:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from vista_sim.sensors.frames import FrameCache
 from vista_sim.sensors.plan import Plans
-from vista_sim.sensors.warp import halved, lens_parameters, normalized_rays
+from vista_sim.sensors.rays import shared_rays
+from vista_sim.sensors.warp import halved, lens_parameters
 from vista_sim.traces.calibration import Lens
 
 
@@ -36,7 +37,7 @@ class CpuRenderer:
         self._frames = tuple(frames)
         self._kernels: Any = kernels
         self.size = lens.size
-        self._rays = normalized_rays(lens)
+        self._rays = shared_rays(lens)
         self._lens = lens_parameters(lens)
         self._coarse_lens = halved(self._lens)
         self._sources = tuple(_Optics(cache.lens, lens) for cache in frames)
@@ -89,6 +90,8 @@ class CpuRenderer:
         frames: list[int] = plans.frames[i].tolist()
         cameras: list[int] = plans.recorded[i].tolist()
         forth, back, gains = plans.forth[i], plans.back[i], plans.gains[i]
+        for camera, frame in zip(cameras[1:], frames[1:], strict=True):
+            self._frames[camera].prefetch((frame,))  # while the main frame is read
         unseen = self._take_main(cameras[0], frames[0], forth[0], back[0], image, source, work)
         for k in range(1, len(frames)):
             if unseen <= self._enough:
@@ -231,6 +234,6 @@ class _Optics:
 
     def __init__(self, lens: Lens, view: Lens) -> None:
         self.lens = lens_parameters(lens)
-        self.rays = normalized_rays(lens)
-        self.coarse_rays = np.ascontiguousarray(self.rays[:, ::2, ::2])
+        self.rays = shared_rays(lens)
+        self.coarse_rays = shared_rays(lens, stride=2)
         self.ratio = np.float32(lens.fx / view.fx)

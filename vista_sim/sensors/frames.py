@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-import threading
+import weakref
 from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
 from vista_sim.geometry.ground import ground_inverse_depth
-from vista_sim.geometry.store import GeometryStore
+from vista_sim.geometry.store import DESCRIPTION, INVERSE_DEPTH, GeometryStore
+from vista_sim.sensors.blocks import Block, FrameBudget, Layout
+from vista_sim.sensors.prefetch import prefetcher
+from vista_sim.sensors.shrink import shrink
 from vista_sim.sensors.warp import SAME_SURFACE, SourceFrame
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
@@ -21,82 +30,249 @@ from vista_sim.traces.video import RecordedCamera
 logger = logging.getLogger(__name__)
 
 _GROUND_SCALE = 1.0 / 65535  # 1/m per step of the code: down to 1 m
+_RECENT = 512  # indices remembered as just used
+_PACES = (1, 2, 3, 4)  # frames from one step to the next that are looked ahead for
 
 
 class FrameCache:
     """The frames of one recorded camera at one working size, least recently used ones dropped.
 
+    Frames are shared with every other cache of this process on the same camera and size, and
+    between processes (see `blocks`); all arrays are read only. The next frames along the
+    drive are decoded in the background (see `prefetch`).
+
     Args:
         trace, name: the recorded camera.
         size: working (height, width); frames are shrunk by area averaging.
-        capacity_bytes: how much the kept frames may take; at least three are kept.
+        capacity: how many bytes the kept frames may take, or a budget that several caches
+            share. The frames in use are kept in any case.
 
-    Safe to use from several threads.
+    Safe to use from several threads. Pickling keeps no frames.
     """
 
-    def __init__(self, trace: Trace, name: str, size: tuple[int, int], capacity_bytes: int) -> None:
+    def __init__(
+        self, trace: Trace, name: str, size: tuple[int, int], capacity: int | FrameBudget
+    ) -> None:
+        self._arguments = (trace, name, size, capacity)
         self.camera = trace.cameras[name]
-        self.lens: Lens = self.camera.calibration.lens.resized(size)
         self.size = size
-        self.times = _exposure_centres(self.camera)
-        # Frames outside the ego motion have no pose: they cannot be used.
-        inside = np.flatnonzero((self.times >= 0) & (self.times <= trace.duration))
-        if inside.size == 0:
-            raise TraceError(f"{trace.root}: camera {name!r} has no frame during the ego motion")
-        self.first, self.last = int(inside[0]), int(inside[-1])
-        mount = self.camera.calibration.T_vehicle_camera
-        self.poses = np.full((len(self.times), 4, 4), np.nan)  # T_world_camera
-        for i in inside:
-            self.poses[i] = trace.pose(float(self.times[i])) @ mount
+        track = _track(trace, name)
+        self.lens: Lens = self.camera.calibration.lens.resized(size)
+        self.times, self.poses = track.times, track.poses
+        self.first, self.last = track.first, track.last
         # Between near frames, baking may have found better poses than the recorded ones.
-        self.fitted_poses = self.poses
-        self.exposure = np.zeros((len(self.times), 3), dtype=np.float32)  # log gain
-        self._store = GeometryStore.find(trace, name)
-        if self._store is None:
-            logger.warning(
-                "%s: camera %r has no baked geometry, the ground is assumed flat; "
-                "run: vista-sim bake %s",
-                trace.root,
-                name,
-                trace.root,
-            )
-            ground = ground_inverse_depth(self.lens, mount)
-            codes = np.round(np.minimum(ground, 1.0) / _GROUND_SCALE)
-            self._ground_codes = codes.astype(np.uint16)
+        self.fitted_poses = track.poses
+        self.exposure: NDArray[np.float32] = np.zeros((len(self.times), 3), dtype=np.float32)
+        self._inverse_depth: NDArray[np.uint16] | None = None
+        store = _find_geometry(trace, name)
+        if store is None:
+            self._warn(trace, name)
+            self._scale = _GROUND_SCALE
+            ground = ground_inverse_depth(self.lens, self.camera.calibration.T_vehicle_camera)
+            self._ground_codes = np.round(np.minimum(ground, 1.0) / _GROUND_SCALE).astype(np.uint16)
+            self._ground_coarse = np.ascontiguousarray(self._ground_codes[::2, ::2])
+            self._ground_codes.setflags(write=False)
+            self._ground_coarse.setflags(write=False)
         else:
-            self.fitted_poses = np.asarray(self._store.poses)
-            self.exposure = np.asarray(getattr(self._store, "exposure", self.exposure))
-        frame_bytes = int(size[0] * size[1] * 5.5)
-        self.capacity = max(3, int(capacity_bytes) // frame_bytes)
-        self._frames: OrderedDict[int, SourceFrame] = OrderedDict()
-        self._lock = threading.Lock()
+            # Only this array stays mapped: each map takes a file handle.
+            self._inverse_depth, self._scale = store.inverse_depth, float(store.scale)
+            self.fitted_poses = np.array(store.poses)
+            self.exposure = np.array(store.exposure)  # log gains
+        coarse = (-(-size[0] // 2), -(-size[1] // 2))
+        arrays: list[tuple[Any, tuple[int, ...]]] = [(np.uint8, (*size, 3))]
+        # Inverse depth of this very size is read where it lies, and is shared as it is.
+        self._own_codes = store is not None and store.size != size
+        if store is not None:
+            arrays += [(np.uint16, size)] if self._own_codes else []
+            arrays += [(np.uint16, coarse)]
+        self._frame_bytes = size[0] * size[1] * 5 + 2 * coarse[0] * coarse[1]
+        self._budget = capacity if isinstance(capacity, FrameBudget) else FrameBudget(capacity)
+        self._layout = Layout.of(arrays, self._frame_bytes, self._budget.capacity)
+        self._name = _identity(trace, name, size, None if store is None else store.path)
+        self._recent: OrderedDict[int, None] = OrderedDict()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrameCache, self._arguments
 
     def __getitem__(self, index: int) -> SourceFrame:
-        with self._lock:
-            frame = self._frames.get(index)
-            if frame is not None:
-                self._frames.move_to_end(index)
-                return frame
-        frame = self._load(index)
-        with self._lock:
-            self._frames[index] = frame
-            while len(self._frames) > self.capacity:
-                self._frames.popitem(last=False)
+        frame = self._find(index)
+        if frame is None:
+            frame = self._obtain(index)
+        self._look_ahead(index)
         return frame
 
-    def _load(self, index: int) -> SourceFrame:
-        image = self.camera.frame(index)
+    def prefetch(self, indices: Iterable[int]) -> None:
+        """Decode frames in the background, if they are not here yet and there is time."""
+        background = prefetcher()
+        if background is None:
+            return
+        for index in indices:
+            if self.first <= index <= self.last and self._find(index) is None:
+                background.request((self._name, index), _Job(self, index))
+
+    def _find(self, index: int) -> SourceFrame | None:
+        """The frame, if this process has it."""
+        number, slot = divmod(index, self._layout.frames)
+        block: Block[SourceFrame] | None = self._budget.find((self._name, number))
+        return None if block is None else block.frames[slot]
+
+    def _obtain(self, index: int) -> SourceFrame:
+        """The frame, by whatever it takes."""
+        background = prefetcher()
+        if background is not None:
+            background.claim((self._name, index))
+        return self.load(index)
+
+    def load(self, index: int) -> SourceFrame:
+        """The frame from another cache, from another process, or decoded."""
+        if not 0 <= index < self.camera.frame_count:
+            raise IndexError(f"no frame {index}; there are {self.camera.frame_count}")
+        number, slot = divmod(index, self._layout.frames)
+        block: Block[SourceFrame] = self._budget.take(
+            (self._name, number), self._layout, self._frame_bytes
+        )
+        frame = block.frames[slot]
+        if frame is None:
+            arrays = block.read(slot)
+            if arrays is None:
+                arrays = block.write(slot, self._decode(index))
+            frame = block.keep(slot, self._assemble(index, arrays))
+        self._budget.trim(self._frame_bytes)
+        return frame
+
+    def _decode(self, index: int) -> list[NDArray[Any]]:
+        """What is kept of a frame: its image, and what is derived from its inverse depth."""
+        image: NDArray[Any] = self.camera.frame(index)
         if image.shape[:2] != self.size:
-            smaller = self.size[0] < image.shape[0]
-            how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-            image = cv2.resize(image, self.size[::-1], interpolation=how)
-        if self._store is None:
-            codes, scale = self._ground_codes, _GROUND_SCALE
-        else:
-            codes = resize_inverse_depth(self._store.inverse_depth[index], self.size)
-            scale = float(self._store.scale)
-        coarse = np.ascontiguousarray(codes[::2, ::2])
-        return SourceFrame(np.ascontiguousarray(image), codes, coarse, scale)
+            if self.size[0] < image.shape[0]:
+                image = shrink(image, self.size)
+            else:
+                image = cv2.resize(image, self.size[::-1], interpolation=cv2.INTER_CUBIC)
+        if self._inverse_depth is None:
+            return [image]
+        codes = np.asarray(self._inverse_depth[index])
+        if not self._own_codes:
+            return [image, codes[::2, ::2]]
+        codes = resize_inverse_depth(codes, self.size)
+        return [image, codes, codes[::2, ::2]]
+
+    def _assemble(self, index: int, arrays: list[NDArray[Any]]) -> SourceFrame:
+        if self._inverse_depth is None:
+            return SourceFrame(arrays[0], self._ground_codes, self._ground_coarse, self._scale)
+        image, coarse = arrays[0], arrays[-1]
+        codes = arrays[1] if self._own_codes else np.asarray(self._inverse_depth[index])
+        return SourceFrame(image, codes, coarse, self._scale)
+
+    @staticmethod
+    def _warn(trace: Trace, name: str) -> None:
+        logger.warning(
+            "%s: camera %r has no baked geometry, the ground is assumed flat; "
+            "run: vista-sim bake %s",
+            trace.root,
+            name,
+            trace.root,
+        )
+
+    def _look_ahead(self, index: int) -> None:
+        """Have the frame decoded that follows this one at the pace of the drive so far."""
+        recent = self._recent
+        if index in recent:
+            return
+        recent[index] = None
+        while len(recent) > _RECENT:
+            recent.popitem(last=False)
+        pace = next((step for step in _PACES if index - step in recent), 1)
+        self.prefetch((index + pace,))
+
+
+class _Job:
+    """Loads a frame, if its cache is still in use by then."""
+
+    def __init__(self, cache: FrameCache, index: int) -> None:
+        self._cache = weakref.ref(cache)
+        self._index = index
+
+    def __call__(self) -> None:
+        cache = self._cache()
+        if cache is not None:
+            cache.load(self._index)
+
+
+@dataclass(frozen=True, eq=False)
+class _Track:
+    """Where a recorded camera was: small, and kept as long as its trace is open.
+
+    times: (n,) s, centre of the exposure. first, last: frames during the ego motion.
+    poses: (n, 4, 4) T_world_camera, NaN outside.
+    """
+
+    times: NDArray[np.float64]
+    first: int
+    last: int
+    poses: NDArray[np.float64]
+
+
+_tracks: weakref.WeakKeyDictionary[Trace, dict[str, _Track]] = weakref.WeakKeyDictionary()
+
+
+def _track(trace: Trace, name: str) -> _Track:
+    known = _tracks.setdefault(trace, {})
+    if name in known:
+        return known[name]
+    camera = trace.cameras[name]
+    times = _exposure_centres(camera)
+    # Frames outside the ego motion have no pose: they cannot be used.
+    inside = np.flatnonzero((times >= 0) & (times <= trace.duration))
+    if inside.size == 0:
+        raise TraceError(f"{trace.root}: camera {name!r} has no frame during the ego motion")
+    mount = camera.calibration.T_vehicle_camera
+    poses = np.full((len(times), 4, 4), np.nan)
+    for i in inside:
+        poses[i] = trace.pose(float(times[i])) @ mount
+    track = known[name] = _Track(times, int(inside[0]), int(inside[-1]), poses)
+    return track
+
+
+_checked: weakref.WeakKeyDictionary[Trace, dict[str, tuple[Path, str]]]
+_checked = weakref.WeakKeyDictionary()
+
+
+def _find_geometry(trace: Trace, name: str) -> GeometryStore | None:
+    """The baked geometry of a camera; whether it fits an open trace is checked only once."""
+    known = _checked.setdefault(trace, {})
+    if name in known and known[name][1] and _state(known[name][0]) == known[name][1]:
+        camera = trace.cameras[name]
+        folder = known[name][0]
+        return GeometryStore(folder, camera.calibration.lens, camera.frame_count, None)
+    store = GeometryStore.find(trace, name)
+    if store is not None:
+        known[name] = (store.path, _state(store.path))
+    return store
+
+
+def _state(geometry: Path) -> str:
+    try:
+        found = (geometry / DESCRIPTION).stat()
+    except OSError:
+        return ""
+    return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
+
+
+def _identity(trace: Trace, name: str, size: tuple[int, int], geometry: Path | None) -> str:
+    """Tells apart whatever frames are made from: files as they are now, and what reads them."""
+    camera = trace.cameras[name]
+    parts = [str(size), av.__version__, cv2.__version__, np.__version__]
+    parts += [str(camera.calibration.to_json()), str(camera.frame_count), str(camera.t[0])]
+    paths = [camera.path]
+    if geometry is not None:
+        paths += [geometry / DESCRIPTION, geometry / INVERSE_DEPTH]
+    for path in paths:
+        try:
+            found = path.stat()
+            parts.append(f"{path} {found.st_ino} {found.st_size} {found.st_mtime_ns}")
+        except OSError:
+            parts.append(f"{path} is gone")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:40]
 
 
 def resize_inverse_depth(codes: NDArray[np.uint16], size: tuple[int, int]) -> NDArray[np.uint16]:

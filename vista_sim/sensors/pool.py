@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from vista_sim.policies import CameraSpec
 from vista_sim.traces.calibration import Lens
 
 if TYPE_CHECKING:
+    from vista_sim.sensors.blocks import FrameBudget
     from vista_sim.sensors.camera import Camera
     from vista_sim.traces.trace import Trace
 
@@ -29,8 +30,7 @@ class CameraPool:
             "front", "left", or first camera.
         backend: of the cameras.
         kept: how many cameras are kept at most.
-        cache_bytes: memory that the decoded frames of all cameras together may take, if no
-            more than `kept` or two a trace are used.
+        cache_bytes: memory that the decoded frames of all cameras together may take.
 
     Where a `CameraSpec` has no field of view, the camera is the recorded one at the new size,
     and the field of view is that of the first trace: a trace recorded through another lens
@@ -52,7 +52,11 @@ class CameraPool:
         self.backend = backend
         self.kept = kept
         self.cache_bytes = cache_bytes
+        self._budget: FrameBudget | None = None
         self._cameras: OrderedDict[tuple[object, ...], Camera] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_cameras": OrderedDict()}
 
     def recorded_name(self, trace: int) -> str:
         """Name of the recorded camera used in a trace. Raises WorldError if there is none."""
@@ -81,8 +85,11 @@ class CameraPool:
         return camera
 
     def _make(self, trace: int, spec: CameraSpec) -> Camera:
+        from vista_sim.sensors.blocks import FrameBudget
         from vista_sim.sensors.camera import Camera, virtual_lens
 
+        # One for all: frames stay while a trace's camera is dropped and made again.
+        self._budget = self._budget or FrameBudget(self.cache_bytes)
         name = self.recorded_name(trace)
         fov = spec.fov
         if fov is None and trace != 0:
@@ -98,7 +105,7 @@ class CameraPool:
             fov=fov,
             mount=spec.mount,
             backend=self.backend,
-            cache_bytes=self.cache_bytes // min(self.kept, 2 * len(self.traces)),
+            cache_bytes=self._budget,
         )
 
 

@@ -7,9 +7,9 @@ mean stands in `lane_following`.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from vista_sim.compiled import compiler
 from vista_sim.dynamics import state as c
 
 Floats = NDArray[np.float64]
@@ -18,7 +18,10 @@ Floats = NDArray[np.float64]
 NONE, OFF_ROAD, HEADING, END_OF_TRACE, TIME_LIMIT = range(5)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+_compiled = compiler(c)
+
+
+@_compiled
 def judge(
     table: Floats,
     rows: NDArray[np.int64],

@@ -10,9 +10,10 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from vista_sim.compiled import compiler
+from vista_sim.traces import path
 from vista_sim.traces.path import HEADING_WEIGHT, SPACING, WINDOW
 
 Floats = NDArray[np.float64]
@@ -21,7 +22,10 @@ _TAU = 2.0 * math.pi
 _REACH = int(WINDOW / SPACING)  # points to each side
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+_compiled = compiler(path)
+
+
+@_compiled
 def wrap_angle(angle: float) -> float:
     """The same angle in (-pi, pi]; exact up to two turns."""
     wrapped = angle - _TAU * np.rint(angle / _TAU)
@@ -32,7 +36,7 @@ def wrap_angle(angle: float) -> float:
     return wrapped
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def last_not_after(values: Floats, value: float) -> int:
     """Index of the last of increasing values that is not above `value`; -1 if there is none."""
     low, high = 0, len(values)
@@ -45,7 +49,7 @@ def last_not_after(values: Floats, value: float) -> int:
     return low - 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def interpolate(x: float, xs: Floats, ys: Floats) -> float:
     """Linear interpolation as `np.interp`: constant beyond the ends."""
     i = last_not_after(xs, x)
@@ -56,7 +60,7 @@ def interpolate(x: float, xs: Floats, ys: Floats) -> float:
     return (ys[i + 1] - ys[i]) / (xs[i + 1] - xs[i]) * (x - xs[i]) + ys[i]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def evaluate(s: float, knots: Floats, pieces: Floats) -> Any:
     """Position and first and second derivative of the curve: x, y, x', y', x'', y''."""
     i = min(max(last_not_after(knots, s), 0), len(pieces) - 1)
@@ -73,14 +77,14 @@ def evaluate(s: float, knots: Floats, pieces: Floats) -> Any:
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def curvature_at(s: float, knots: Floats, bends: Floats) -> float:
     """Curvature (1/m) at arc length s (m)."""
     i = min(max(last_not_after(knots, s), 0), len(knots) - 2)
     return bends[i] + (bends[i + 1] - bends[i]) * (s - knots[i]) / (knots[i + 1] - knots[i])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def place(
     s: float, lateral: float, heading: float, length: float, knots: Floats, pieces: Floats
 ) -> Any:
@@ -97,7 +101,7 @@ def place(
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def _nearest(x: float, y: float, points: Floats, first: int, last: int) -> int:
     """Index in [first, last) of the point nearest to (x, y)."""
     best, least = first, math.inf
@@ -109,7 +113,7 @@ def _nearest(x: float, y: float, points: Floats, first: int, last: int) -> int:
     return best
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def _nearest_around(x: float, y: float, near: float, knots: Floats, points: Floats) -> int:
     """Index of the nearest point within WINDOW of arc length `near`; -1 if it is at the rim."""
     count = len(knots)
@@ -122,7 +126,7 @@ def _nearest_around(x: float, y: float, near: float, knots: Floats, points: Floa
     return -1 if rim else i
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def _nearest_of_all(
     x: float, y: float, yaw: float, near: float, knots: Floats, points: Floats, directions: Floats
 ) -> int:
@@ -142,7 +146,7 @@ def _nearest_of_all(
     return _nearest(x, y, points, max(0, best - _REACH), min(len(knots), best + _REACH + 1))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def project(
     x: float,
     y: float,
@@ -186,7 +190,7 @@ def project(
     return s, lateral, wrap_angle(yaw - math.atan2(dy, dx)), math.hypot(ex, ey)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def pose_at(time: float, t: Floats, positions: Floats, quaternions: Floats) -> Any:
     """Position (x, y, z) and quaternion (x, y, z, w) at a time: linear, and slerp."""
     i = min(max(last_not_after(t, time), 0), len(t) - 2)
@@ -211,7 +215,7 @@ def pose_at(time: float, t: Floats, positions: Floats, quaternions: Floats) -> A
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def matrix_at(time: float, t: Floats, positions: Floats, quaternions: Floats) -> Floats:
     """T_world_vehicle (4, 4) at a time."""
     px, py, pz, x, y, z, w = pose_at(time, t, positions, quaternions)

@@ -127,16 +127,14 @@ class TracePath:
 
     def time(self, s: float) -> float:
         """Time (s) at which the recording was at arc length s (m)."""
-        arrays = self.arrays
-        return self._curve.interpolate(self._inside(s), arrays.row_s, arrays.t)
+        return float(np.interp(self._inside(s), self._row_s, self._ego.t))
 
     def arc_length(self, t: float) -> float:
         """Arc length (m) at time t (s)."""
         t = float(t)
         if not -1e-6 <= t <= self._ego.t[-1] + 1e-6:
             raise TraceError(f"{self._name}: t is {t} s; the trace lasts to {self._ego.t[-1]} s")
-        arrays = self.arrays
-        return self._curve.interpolate(t, arrays.t, arrays.row_s)
+        return float(np.interp(t, self._ego.t, self._row_s))
 
     def pose(self, s: float) -> Matrix:
         """T_world_vehicle (4, 4) of the recording at arc length s (m)."""
@@ -144,8 +142,7 @@ class TracePath:
 
     def speed(self, s: float) -> float:
         """Recorded speed at arc length s, m/s."""
-        arrays = self.arrays
-        return self._curve.interpolate(self.time(s), arrays.t, arrays.speeds)
+        return float(np.interp(self.time(s), self._ego.t, self._ego.speed))
 
     def curvature(self, s: float) -> float:
         """Smoothed curvature at arc length s, 1/m, positive to the left."""
@@ -234,8 +231,7 @@ def _build(ego: EgoMotion) -> tuple[Floats, Floats, Floats, Floats]:
         at = rows_s[rows]
         if len(rows) < 3 or not inside.any():
             continue
-        for k in (0, 1):
-            points[inside, k], _ = local_fit(knots[inside], at, xy[rows, k], POSITION_REACH, 2)
+        points[inside], _ = local_fit(knots[inside], at, xy[rows], POSITION_REACH, 2)
         _, curvature[inside] = local_fit(knots[inside], at, yaw[rows], HEADING_REACH, 2)
     return rows_s, knots, points, curvature
 

@@ -52,42 +52,53 @@ def local_fit(at: Floats, x: Floats, y: Floats, reach: float, degree: int) -> tu
 
     Args:
         at: (m,) places.
-        x, y: (n,) samples, x non-decreasing.
+        x, y: (n,) samples, x non-decreasing; or y (n, k): several at once.
         reach: half width of the tricube window; widened where it holds too few samples.
         degree: 1 or 2.
 
     Returns:
-        Values (m,) and first derivatives (m,).
+        Values (m,) or (m, k), and first derivatives.
     """
-    value, slope = np.empty(len(at)), np.empty(len(at))
+    value, slope = np.empty((len(at), *y.shape[1:])), np.empty((len(at), *y.shape[1:]))
     for first in range(0, len(at), _CHUNK):
         part = slice(first, first + _CHUNK)
-        value[part], slope[part] = _fit(at[part], x, y, reach, degree)
+        window = _Window(at[part], x, reach, degree)
+        if y.ndim == 1:
+            value[part], slope[part] = window.fit(y)
+        else:
+            for k in range(y.shape[1]):
+                value[part, k], slope[part, k] = window.fit(y[:, k])
     return value, slope
 
 
-def _fit(at: Floats, x: Floats, y: Floats, reach: float, degree: int) -> tuple[Floats, Floats]:
-    need = min(len(x), degree + 3)
-    # Where samples are sparse, take the `need` nearest ones.
-    middle = np.clip(np.searchsorted(x, at) - need // 2, 0, len(x) - need)
-    spread = np.maximum(at - x[middle], x[middle + need - 1] - at)
-    width = np.maximum(reach, 1.05 * spread)
-    lo = np.searchsorted(x, at - width, side="left")
-    hi = np.searchsorted(x, at + width, side="right")
-    columns = np.arange(int((hi - lo).max()))
-    index = np.minimum(lo[:, None] + columns, len(x) - 1)
-    u = (x[index] - at[:, None]) / width[:, None]
-    inside = (columns < (hi - lo)[:, None]) & (np.abs(u) < 1)
-    w = np.where(inside, (1 - np.abs(u) ** 3) ** 3, 0.0)
-    base = y[index[:, 0]]
-    r = y[index] - base[:, None]  # offsets keep their digits far from the origin
-    powers = [w]
-    for _ in range(2 * degree):
-        powers.append(powers[-1] * u)
-    moments = np.stack([p.sum(axis=1) for p in powers], axis=1)
-    right = np.stack([(powers[k] * r).sum(axis=1) for k in range(degree + 1)], axis=1)
-    rows = np.arange(degree + 1)
-    normal = moments[:, rows[:, None] + rows[None, :]]
-    normal = normal + 1e-9 * moments[:, :1, None] * np.eye(degree + 1)
-    solution = np.linalg.solve(normal, right[..., None])[..., 0]
-    return base + solution[:, 0], solution[:, 1] / width
+class _Window:
+    """The weights of samples around some places, and what does not depend on their values."""
+
+    def __init__(self, at: Floats, x: Floats, reach: float, degree: int) -> None:
+        need = min(len(x), degree + 3)
+        # Where samples are sparse, take the `need` nearest ones.
+        middle = np.clip(np.searchsorted(x, at) - need // 2, 0, len(x) - need)
+        spread = np.maximum(at - x[middle], x[middle + need - 1] - at)
+        self._width = width = np.maximum(reach, 1.05 * spread)
+        lo = np.searchsorted(x, at - width, side="left")
+        hi = np.searchsorted(x, at + width, side="right")
+        columns = np.arange(int((hi - lo).max()))
+        self._index = np.minimum(lo[:, None] + columns, len(x) - 1)
+        u = (x[self._index] - at[:, None]) / width[:, None]
+        inside = (columns < (hi - lo)[:, None]) & (np.abs(u) < 1)
+        self._powers = [np.where(inside, (1 - np.abs(u) ** 3) ** 3, 0.0)]
+        for _ in range(2 * degree):
+            self._powers.append(self._powers[-1] * u)
+        moments = np.stack([p.sum(axis=1) for p in self._powers], axis=1)
+        rows = np.arange(degree + 1)
+        normal = moments[:, rows[:, None] + rows[None, :]]
+        self._normal = normal + 1e-9 * moments[:, :1, None] * np.eye(degree + 1)
+        self._degree = degree
+
+    def fit(self, y: Floats) -> tuple[Floats, Floats]:
+        base = y[self._index[:, 0]]
+        r = y[self._index] - base[:, None]  # offsets keep their digits far from the origin
+        terms = [(self._powers[k] * r).sum(axis=1) for k in range(self._degree + 1)]
+        right = np.stack(terms, axis=1)
+        solution = np.linalg.solve(self._normal, right[..., None])[..., 0]
+        return base + solution[:, 0], solution[:, 1] / self._width

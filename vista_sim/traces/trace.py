@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import weakref
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -69,6 +70,8 @@ class Trace:
         extra: keys of trace.json beyond the format's own.
     """
 
+    _state: tuple[object, ...] = ()  # of its files when it was opened
+
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root).absolute()
         values = read_trace_json(self.root)
@@ -109,11 +112,24 @@ class Trace:
     def open(cls, path: str | os.PathLike[str] | Trace) -> Trace:
         """Open a trace folder and check all that is cheap to check (no frame is decoded).
 
+        While a trace is open in this process and its files are as they were, opening it again
+        gives the same object.
+
         Raises:
             TraceError: something is missing, malformed or inconsistent; one line says what
                 in which file.
         """
-        return path if isinstance(path, Trace) else cls(path)
+        if isinstance(path, Trace):
+            return path
+        root = Path(path).absolute()
+        state = _state_of(root)
+        known = _open_traces.get(root)
+        if known is not None and known._state == state:
+            return known
+        trace = cls(root)
+        trace._state = state
+        _open_traces[root] = trace
+        return trace
 
     def __repr__(self) -> str:
         return f"Trace({str(self.root)!r}, {self.duration:.1f} s, cameras {list(self.cameras)})"
@@ -128,7 +144,7 @@ class Trace:
         self.close()
 
     def close(self) -> None:
-        """Close this thread's video decoders. The trace stays usable and opens them anew."""
+        """Drop this thread's video decoders. The trace stays usable and makes them anew."""
         for camera in self.cameras.values():
             camera.close()
 
@@ -216,6 +232,19 @@ class Trace:
         return read_tracks(self.root / "tracks.parquet", self.start_ns)
 
 
+_open_traces: weakref.WeakValueDictionary[Path, Trace] = weakref.WeakValueDictionary()
+
+
+def _state_of(root: Path) -> tuple[object, ...]:
+    """What tells whether a trace's files have changed."""
+    try:
+        with os.scandir(root) as entries:
+            found = [(entry.name, entry.stat()) for entry in entries]
+    except OSError:  # opening it will say what is wrong
+        return (object(),)  # equal to no other
+    return tuple(sorted((n, s.st_ino, s.st_size, s.st_mtime_ns) for n, s in found))
+
+
 def read_trace_json(root: Path) -> dict[str, Any]:
     """Read trace.json of a trace folder and check its format and version. Raises TraceError."""
     path = root / "trace.json"
@@ -282,9 +311,9 @@ def _open_camera(
         row = int(wrong[0])
         raise TraceError(f"{table}: row {row}: frame is {columns['frame'][row]}; it must be {row}")
     video = root / f"{name}.mp4"
-    pts = read_index(video, calibration.lens.size)
-    if len(pts) != len(t_ns):
-        raise TraceError(f"{video}: holds {len(pts)} frames, but {table.name} lists {len(t_ns)}")
+    index = read_index(video, calibration.lens.size)
+    if len(index) != len(t_ns):
+        raise TraceError(f"{video}: holds {len(index)} frames, but {table.name} lists {len(t_ns)}")
     t = (t_ns - trace.start_ns) * 1e-9
     inside = (t >= -_TIME_SLACK) & (t <= trace.duration + _TIME_SLACK)
     if not inside.any():
@@ -297,7 +326,7 @@ def _open_camera(
     t.setflags(write=False)
     if calibration.mask is not None and not _plain_file(root, calibration.mask):
         raise TraceError(f"{root}: mask {calibration.mask!r} of {name!r} is no file of the trace")
-    return RecordedCamera(name, video, calibration, t, pts[inside])
+    return RecordedCamera(name, video, calibration, t, index.only(inside))
 
 
 def _plain_file(root: Path, name: object) -> bool:

@@ -6,8 +6,6 @@ the Parquet table beside the video; the container only counts frames.
 
 from __future__ import annotations
 
-import os
-import threading
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -20,16 +18,14 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
 from vista_sim.traces.calibration import CameraCalibration
-from vista_sim.traces.video_index import reason_of
+from vista_sim.traces.decoder import close_decoders, read_frame
+from vista_sim.traces.video_index import VideoIndex, reason_of
 
 Image = NDArray[np.uint8]
 
 _BT709 = 1  # both SWS_CS_ITU709 and AVCOL_SPC/PRI/TRC_BT709
 _LIMITED, _FULL = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG
-#: Pixels of a frame beyond which 9 % more bytes are worth half the decoding time.
-_LARGE = 1 << 18
 _TO_YUV = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
-_TO_RGB = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
 class VideoWriter:
@@ -73,14 +69,10 @@ class VideoWriter:
         context = stream.codec_context
         context.max_b_frames = 0
         context.thread_count = 1
-        tunes = []
-        if self.size[0] * self.size[1] > _LARGE:
-            tunes.append("fastdecode")
-        if fragmented:  # without frames held back by the encoder
-            tunes.append("zerolatency")
-        context.options = {"crf": f"{crf:g}", "preset": preset}
-        if tunes:
-            context.options |= {"tune": ",".join(tunes)}
+        # Recorded frames are decoded over and over: half the time is worth a tenth more bytes.
+        # What is written fragmented must not have frames held back by the encoder.
+        tune = "zerolatency" if fragmented else "fastdecode"
+        context.options = {"crf": f"{crf:g}", "preset": preset, "tune": tune}
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED
         self._stream = stream
@@ -148,55 +140,18 @@ class VideoWriter:
             self.abort()
 
 
-class _Reader:
-    """One open decoder. Belongs to one thread of one process."""
-
-    def __init__(self, path: Path) -> None:
-        self.pid = os.getpid()
-        self.path = path
-        self.container: Any = av.open(str(path))
-        self.stream = self.container.streams.video[0]
-        self.stream.codec_context.thread_count = 1
-        self.reformatter = VideoReformatter()
-
-    def decode(self, pts: int) -> Any:
-        """The decoded frame with exactly this presentation time stamp, or None."""
-        self.container.seek(pts, stream=self.stream, backward=True)
-        for packet in self.container.demux(self.stream):
-            for frame in packet.decode():
-                if frame.pts == pts:
-                    return frame
-                if frame.pts is None or frame.pts > pts:
-                    return None
-        return None
-
-    def rgb(self, frame: Any, size: tuple[int, int]) -> Image:
-        full = frame.color_range == _FULL or frame.format.name == "yuvj420p"
-        converted = self.reformatter.reformat(
-            frame,
-            format="rgb24",
-            src_colorspace=_BT709,
-            src_color_range=_FULL if full else _LIMITED,
-            dst_color_range=_FULL,
-            interpolation=_TO_RGB,
-            threads=1,
-        )
-        image: Image = converted.to_ndarray()  # type: ignore[assignment]
-        return np.ascontiguousarray(image[: size[0], : size[1]])
-
-
 class RecordedCamera:
     """A camera stream of a trace.
 
-    Frames are decoded on request by a decoder per process and thread, so an instance may be
-    pickled, forked and shared. Nothing is cached.
+    Frames are decoded on request, with the decoders of the calling thread, so an instance may
+    be pickled, forked and shared. Nothing is cached, and no file stays open.
 
     Args:
         name: of the sensor.
         path: the MP4.
         calibration: lens, true size and mount.
         t: (n,) moment of each frame, s.
-        pts: (n,) presentation time stamp of each frame in the container.
+        index: where the n frames lie in the file.
     """
 
     def __init__(
@@ -205,25 +160,17 @@ class RecordedCamera:
         path: Path,
         calibration: CameraCalibration,
         t: NDArray[np.float64],
-        pts: NDArray[np.int64],
+        index: VideoIndex,
     ) -> None:
         self.name = name
         self.path = path
         self.calibration = calibration
         self.t = t
         self.frame_count = len(t)
-        self._pts = pts
-        self._local = threading.local()
+        self._index = index
 
     def __repr__(self) -> str:
         return f"RecordedCamera({self.name!r}, {self.frame_count} frames, {self.path})"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "_local"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._local = threading.local()
 
     def frame(self, index: int) -> Image:
         """Decode one frame.
@@ -241,14 +188,9 @@ class RecordedCamera:
         if not 0 <= index < self.frame_count:
             raise IndexError(f"{self.path}: no frame {index}; it has {self.frame_count}")
         try:
-            reader = self._reader()
-            frame = reader.decode(int(self._pts[index]))
-            if frame is not None:
-                return reader.rgb(frame, self.calibration.lens.size)
-            reason = "the video holds no such frame"
+            return read_frame(self.path, self._index, index, self.calibration.lens.size)
         except (av.FFmpegError, OSError, ValueError) as error:
             reason = reason_of(error)
-        self._local.reader = None
         raise TraceError(f"{self.path}: frame {index} cannot be decoded ({reason})")
 
     def nearest(self, t: float) -> int:
@@ -261,12 +203,5 @@ class RecordedCamera:
         return after if self.t[after] - t < t - self.t[after - 1] else after - 1
 
     def close(self) -> None:
-        """Close this thread's decoder; the next frame opens another."""
-        self._local.reader = None
-
-    def _reader(self) -> _Reader:
-        reader: _Reader | None = getattr(self._local, "reader", None)
-        # A forked child shares the file position with its parent: it needs its own.
-        if reader is None or reader.pid != os.getpid():
-            reader = self._local.reader = _Reader(self.path)
-        return reader
+        """Drop this thread's decoders; the next frame makes another."""
+        close_decoders()

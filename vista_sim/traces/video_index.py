@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,29 @@ from vista_sim.errors import TraceError
 from vista_sim.traces.tables import one_line
 
 
-def read_index(path: Path, size: tuple[int, int]) -> NDArray[np.int64]:
+@dataclass(frozen=True, eq=False)
+class VideoIndex:
+    """Where the frames of a video lie in its file, and what decodes them.
+
+    position, length: int64 (n,), bytes. file_size: bytes. codec: its name. extradata: the
+    coding parameters that all frames share.
+    """
+
+    position: NDArray[np.int64]
+    length: NDArray[np.int64]
+    file_size: int
+    codec: str
+    extradata: bytes | None
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+    def only(self, chosen: NDArray[np.bool_]) -> VideoIndex:
+        """The index of some of the frames."""
+        return replace(self, position=self.position[chosen], length=self.length[chosen])
+
+
+def read_index(path: Path, size: tuple[int, int]) -> VideoIndex:
     """Check a video by its index, without decoding.
 
     Args:
@@ -21,7 +44,7 @@ def read_index(path: Path, size: tuple[int, int]) -> NDArray[np.int64]:
         size: (height, width) that the calibration gives.
 
     Returns:
-        Presentation time stamps (n,) of the frames, in the container's units.
+        Where its frames lie, in the order of their time stamps.
 
     Raises:
         TraceError: missing, not a video, cut off, of another size, or with frames that are
@@ -44,13 +67,16 @@ def read_index(path: Path, size: tuple[int, int]) -> NDArray[np.int64]:
             raise TraceError(f"{path}: holds no video stream")
         stream = container.streams.video[0]
         # Entries point into the container's memory: copy them while it is open.
-        entries = [(e.timestamp, e.pos + e.size, e.is_keyframe) for e in stream.index_entries]
+        entries = [(e.timestamp, e.pos, e.size, e.is_keyframe) for e in stream.index_entries]
         if stream.codec_context is None:
             raise TraceError(f"{path}: no frame can be read (its codec is unknown)")
         shape = (stream.codec_context.height, stream.codec_context.width)
+        codec, extradata = stream.codec_context.name, stream.codec_context.extradata
     if not entries:
         raise TraceError(f"{path}: holds no frames")
-    lost = np.flatnonzero(np.array([end for _, end, _ in entries]) > bytes_present)
+    table = np.array(sorted(entries), dtype=np.int64)
+    position, length = table[:, 1], table[:, 2]
+    lost = np.flatnonzero(position + length > bytes_present)
     if len(lost):
         first = int(lost[0])
         last = f"the last readable frame is {first - 1}" if first else "no frame is readable"
@@ -58,10 +84,10 @@ def read_index(path: Path, size: tuple[int, int]) -> NDArray[np.int64]:
     padded = tuple(n + n % 2 for n in size)
     if shape not in (size, padded):
         raise TraceError(f"{path}: frames are {shape}, the calibration says {size} (height, width)")
-    for index, (_, _, is_key) in enumerate(entries):
-        if not is_key:
-            raise TraceError(f"{path}: frame {index} is not a key frame; every frame must be one")
-    return np.array([timestamp for timestamp, _, _ in entries], dtype=np.int64)
+    moved = np.flatnonzero(table[:, 3] == 0)
+    if len(moved):
+        raise TraceError(f"{path}: frame {moved[0]} is not a key frame; every frame must be one")
+    return VideoIndex(position.copy(), length.copy(), bytes_present, codec, extradata)
 
 
 def _top_boxes(path: Path) -> list[str]:
