@@ -65,6 +65,9 @@ class Frames:
         self.read.append(index)
         return self._frames[index]
 
+    def prefetch(self, indices):
+        pass
+
     def _frame(self, rng):
         height, width = self.size
         rays = self.lens.rays()
