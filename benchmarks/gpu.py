@@ -255,7 +255,7 @@ def distinct_bytes(tensor: Tensor) -> int:
 def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
+    return "CPU, one thread"
 
 
 def print_result(result: dict[str, Any]) -> None:

@@ -65,6 +65,9 @@ class Frames:
         self.read.append(index)
         return self._frames[index]
 
+    def prefetch(self, indices):
+        pass
+
     def _frame(self, rng):
         height, width = self.size
         rays = self.lens.rays()
@@ -122,11 +125,10 @@ def reference_view(caches, view, lens, min_unseen=0.002):
 
 def assert_agrees(view, expected):
     """The stated tolerance."""
-    same = view.source == expected.source
-    assert same.mean() >= 0.999
     off = np.abs(view.image.astype(int) - expected.image).max(axis=-1)
-    assert (off <= 1).mean() >= 0.995
-    assert (np.abs(view.inverse_depth - expected.inverse_depth) <= 1e-4).mean() >= 0.995
+    assert (view.source == expected.source).mean() >= 0.999
+    assert (off <= 1).mean() >= 0.999
+    assert (np.abs(view.inverse_depth - expected.inverse_depth) <= 1e-4).mean() >= 0.999
 
 
 @pytest.fixture(scope="module")
@@ -460,6 +462,13 @@ def test_what_cannot_be_is_refused_in_one_line(frames):
         renderer.upload(0, [6])
     with pytest.raises(ValueError, match="recorded is 1; there are 1 cameras"):
         renderer.render(plans_of([plan(0, (0, 0, 0), recorded=1)]))
+
+
+def test_the_triton_kernel_is_refused_on_a_cpu(frames, monkeypatch):
+    pytest.importorskip("triton")
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(ValueError, match="runs on a CUDA device"):
+        TorchRenderer([frames["plain"]], PLAIN, triton=True)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is not None, reason="triton is installed")
