@@ -133,6 +133,17 @@ def test_a_pixel_takes_the_depth_of_its_own_side_of_an_edge():
     assert sure.min() > 0.2
 
 
+def test_merged_with_neighbouring_frames_it_is_better_than_either(tmp_path):
+    depths = write_rig(tmp_path / "rig", SCENE, FRONT, frames=7, lidar="timed")["front"]
+    error = {}
+    for geometry in ("multiview", "lidar", "auto"):
+        bake(tmp_path / "rig", geometry=geometry)
+        with Trace.open(tmp_path / "rig") as trace:
+            store = GeometryStore.find(trace, "front")
+        error[geometry] = np.mean([np.abs(store.metric(i) - 1 / depths[i]).mean() for i in (2, 4)])
+    assert error["auto"] < min(error["multiview"], error["lidar"])
+
+
 def test_a_frame_far_in_time_from_any_sweep_gets_ground_without_confidence(tmp_path):
     write_rig(tmp_path / "rig", STREET, FRONT, frames=4, lidar="compensated")
     path = tmp_path / "rig" / "top.parquet"

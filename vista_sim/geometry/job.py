@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import GeometryError
 from vista_sim.geometry.ground import ground_inverse_depth
-from vista_sim.geometry.merge import merged
+from vista_sim.geometry.merge import merged, trust_in
 from vista_sim.geometry.partial import Partial, read_json, write_json
 from vista_sim.geometry.settings import BakeSettings
 from vista_sim.geometry.source import BakeContext, PreparedSource, ReportingSource, encode
@@ -129,6 +129,7 @@ class BakeJob:
             inverse_depth = self.partial.array(INVERSE_DEPTH, size, np.uint16)
             confidence = self.partial.array(CONFIDENCE, size, np.uint8)
 
+            trust = [trust_in(source.name) for source in sources]
             road = GroundFit(self.lens, self.mount)
             confident = self.partial.array("sure.npy", (self.count, 2), np.float64, work=True)
             fits = self.partial.array("ground_fits.npy", (self.count, 3), np.float64, work=True)
@@ -137,7 +138,7 @@ class BakeJob:
             changes = self.partial.array("exposure_changes.npy", (self.count, 3), float, work=True)
 
             def merge(i: int) -> None:
-                values, sure = merged([source.estimate(i) for source in sources])
+                values, sure = merged([source.estimate(i) for source in sources], trust)
                 if self.hood is not None:
                     values = np.where(self.hood, self.ground, values)
                     sure = np.where(self.hood, np.float32(0), sure)
