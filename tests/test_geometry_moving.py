@@ -80,6 +80,15 @@ def test_a_field_lower_than_the_road_is_not_taken_for_what_moves():
     assert np.median(np.abs(found[lower] / truth[lower] - 1)) < 0.08
 
 
+def test_confidence_says_that_nothing_moves_at_the_focus_of_expansion():
+    found, sure, truth, _, _ = _seen([], (*STREET, wall(25.0)))
+    u, v = LENS.project(MOUNT[:3, :3].T @ (1.0, 0.0, 0.0))
+    y, x = np.mgrid[0:120, 0:200]
+    away = np.hypot(x - u, y - v)
+    assert np.median(sure[away < 3]) < 0.4 * np.median(sure[(away > 25) & (away < 50)])
+    assert np.abs(found - truth)[away < 3].max() < 0.02  # as what is around
+
+
 def test_recorded_boxes_are_where_their_nearest_sides_are_seen(tmp_path):
     box = Box(12.0, 1.5, 6.0)
     stands = Box(20.0, -2.0)

@@ -27,7 +27,7 @@ MOVING_CONFIDENCE = np.uint8(51)
 _NEAREST_GROUND, _FARTHEST_GROUND = 0.3, 0.014  # 1/m, between which things are looked for
 _SUNK = (0.72, 0.004)  # share and 1/m of the ground's inverse depth below which it is seen through
 _ABOVE = (0.12, 0.006)  # share and 1/m beyond which a thing is no ground
-_FLOATING = 1.6  # inverse depth of a thing over that of the ground under its lower edge
+_FLOATING = 1.5  # inverse depth of a thing over that of the ground under its lower edge
 _FLOATING_DOUBTFUL = 2.0  # the same where matching is weak: cut off by the image, or near
 _FLOATING_MOST = 3.5
 _NEAR = 0.16  # 1/m; bumpers and the dark below near cars that stand are matched badly
@@ -40,6 +40,7 @@ _MIN_HEIGHT, _MAX_HEIGHT = 0.7, 4.2  # m
 _SURE_HEIGHT = 0.8  # m
 _MARGIN = (0.35, 0.8)  # share and m by which it may reach over its seeds on each side
 _MIN_WIDTH, _MAX_WIDTH = 0.3, 14.0  # m
+_WIDE = 1.2  # m; what floats and is as wide as a car moves even if neighbours disagree on it
 _MAX_SLENDERNESS = 4.0  # height over width
 _MIN_AREA = 16  # px
 _MIN_RELIABLE = 0.7  # share of it that neighbours must agree on
@@ -75,6 +76,7 @@ class MovingThing:
 class _Ground:
     plane: Floats  # (h, w) 1/m, negative above the horizon
     camera_height: float  # m
+    focal: float  # px
 
     def height(self, inverse_depth: float) -> Floats:
         """Height (h, w) over the ground, m, of each pixel on an upright surface that far away."""
@@ -105,7 +107,7 @@ def find_moving(
     found = boxed(boxes, inverse_depth, gray, ground)
     if camera_height <= 0 or (ground > _FARTHEST_GROUND).sum() < _MIN_AREA:
         return found
-    level = _Ground(signed_plane(ground), camera_height)
+    level = _Ground(signed_plane(ground), camera_height, focal)
     is_ground = _on_ground(inverse_depth, ground)
     under = np.logical_or(*(_shifted_up(is_ground, rows) for rows in _BELOW))
     taken = np.zeros(gray.shape, dtype=bool)
@@ -248,7 +250,9 @@ def _floating(
             least = _FLOATING_DOUBTFUL if cut_off or contact > _NEAR else _FLOATING
             if not least * contact < seen < _FLOATING_MOST * contact:
                 continue
-            if reliable[part].mean() < _MIN_RELIABLE:
+            columns = np.flatnonzero(part.any(axis=0))
+            wide = (columns[-1] + 1 - columns[0]) / (level.focal * contact)
+            if reliable[part].mean() < _MIN_RELIABLE and (wide < _WIDE or cut_off):
                 continue
             if contact < _FARTHEST_GROUND:
                 continue
@@ -290,7 +294,8 @@ def _standing_parts(
         standing: (n,) whether that edge is one between a thing and the ground.
 
     Returns:
-        Of each its pixels and the inverse depth of the ground where it stands.
+        Of each its pixels and the inverse depth of the ground where it stands. The farther half of
+        the edge counts: a shadow in front moves along.
     """
     smooth = median_filter(np.log(np.maximum(foot, 1e-4)), size=5, mode="nearest")
     cuts = np.flatnonzero((np.abs(np.diff(smooth)) > _STEP) | (np.diff(u) > 1)) + 1
@@ -306,7 +311,7 @@ def _standing_parts(
             continue
         part = np.zeros_like(region)
         part[:, u[inside]] = region[:, u[inside]]
-        parts.append((part, float(np.quantile(foot[inside][good], 0.7))))
+        parts.append((part, float(np.quantile(foot[inside][good], 0.4))))
     return parts
 
 

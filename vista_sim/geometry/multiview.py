@@ -28,6 +28,7 @@ from vista_sim.traces.calibration import Lens
 Floats = NDArray[np.float32]
 
 _GROUND_MARGIN = 1.25  # the nearest plane, over the inverse depth of the nearest ground seen
+_TELLING_SHIFT = 0.5  # px
 _NEAREST_GROUND = 1.0  # m; no plane is nearer
 
 
@@ -148,6 +149,9 @@ class MultiView:
         agree, deny = agreeing.astype(np.float32), denying.astype(np.float32)
         # One witness is not sure; more are, as far as none denies.
         sure = np.where(reliable, np.minimum(1.0, 1.25 * agree / (agree + deny + 1.0)), 0.0)
+        # Where the tolerance of agreement moves nothing, agreement says nothing.
+        shift = parallax(translations, fused.shape) * (tolerance + share * fused)
+        sure *= np.minimum(1.0, shift / _TELLING_SHIFT)
         ground = fit_ground(fused, self.ground)
         focal = float(self.matrix[0, 0])
         things = find_moving(fused, reliable, gray, ground, self._height, focal, boxes)
@@ -178,6 +182,24 @@ class MultiView:
             inverse_depth = np.where(thing.mask, upright(thing, inverse_depth), inverse_depth)
             confidence = np.where(thing.mask, MOVING_CONFIDENCE, confidence)
         return inverse_depth, confidence
+
+
+def parallax(translations: Floats, size: tuple[int, ...]) -> Floats:
+    """How far, px per 1/m, inverse depth moves each pixel (h, w) in the neighbour where most.
+
+    Nil at the focus of expansion. Exact for far points; the slope at w is this over the square
+    of the ratio of depths.
+
+    Args:
+        translations: (n, 3), K t, as of `neighbours.projections`.
+        size: (h, w).
+    """
+    u = np.arange(size[1], dtype=np.float32)[None, :]
+    v = np.arange(size[0], dtype=np.float32)[:, None]
+    largest = np.zeros(size, np.float32)
+    for x, y, z in translations:
+        np.maximum(largest, np.hypot(x - u * z, y - v * z), out=largest)
+    return largest
 
 
 def inverse_depth_planes(lens: Lens, ground: Floats, settings: Matching) -> Floats:
