@@ -30,8 +30,8 @@ class ModelSource:
     """See `models.DepthModel`; the first pass asks the model, the second aligns its answers.
 
     A relative model gets scale and shift of inverse depth; a metric one a scale, if the motion
-    shows over the whole drive that its own is wrong. Frames of a car that stands take those of the frames around them; where
-    it never moves, a relative model is fitted to flat ground.
+    shows over the whole drive that its own is wrong. Frames of a car that stands take those
+    of the frames around them; where it never moves, a relative model is fitted to flat ground.
 
     Args:
         name: "learned" or "onnx".
