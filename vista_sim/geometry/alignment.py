@@ -30,6 +30,8 @@ _ROAD_FRAMES = 100  # later frames that are looked at
 _ROAD_REACH = (2.0, 30.0)  # m in front of the camera
 _WHEELS = (-0.75, 0.0, 0.75)  # m to the left
 _ROAD_SIGMA = (0.03, 0.001)  # share and 1/m, of the road under the later car
+_ONWARD = 15  # m that the road goes straight on after the last frame
+_ONWARD_SIGMA = (0.05, 0.002)  # the same of that
 _GROUND_SEEN = (0.03, 0.3)  # 1/m; ground within is looked at
 _GROUND_POINTS = 600
 _GROUND_SLOPE = 0.05  # share by which real ground differs from flat
@@ -226,10 +228,24 @@ class SparseReference:
         return Points(pixels, mean[good], sigma[good])
 
     def road(self, index: int) -> Points:
-        """Where the wheels will be in later frames: points of the ground."""
+        """Where the wheels will be in later frames: points of the ground.
+
+        Where the drive ends before, the road is thought to go straight on, less surely.
+        """
         ahead = np.arange(index + 1, min(index + 1 + _ROAD_FRAMES, len(self._stretch)))
         ahead = ahead[self._stretch[ahead] == self._stretch[index]]
-        vehicles = inverse(self._context.poses[index]) @ self._vehicles[ahead]
+        camera = inverse(self._context.poses[index])
+        known = self._under(camera @ self._vehicles[ahead], _ROAD_SIGMA)
+        if not self._context.neighbours[index]:
+            return known  # it stands: what is in front of it may be a car
+        last = int(ahead[-1]) if len(ahead) else index
+        onward = np.tile(np.eye(4), (_ONWARD, 1, 1))
+        onward[:, 0, 3] = np.arange(1, _ONWARD + 1)
+        beyond = self._under(camera @ self._vehicles[last] @ onward, _ONWARD_SIGMA)
+        return _together(known, beyond)
+
+    def _under(self, vehicles: Floats, sigma: tuple[float, float]) -> Points:
+        """Points of the ground under vehicles (n, 4, 4) in the frame of a camera."""
         lateral = np.array([[0.0, y, 0.0, 1.0] for y in _WHEELS])
         points = (vehicles[:, None] @ lateral[None, :, :, None])[..., :3, 0].reshape(-1, 3)
         near, far = _ROAD_REACH
@@ -238,8 +254,7 @@ class SparseReference:
         pixels = np.round(lens.project(points)).astype(np.int64)
         inside = ((pixels >= 0) & (pixels < [lens.size[1], lens.size[0]])).all(axis=1)
         values = 1.0 / points[inside, 2]
-        share, floor = _ROAD_SIGMA
-        return Points(pixels[inside], values, share * values + floor)
+        return Points(pixels[inside], values, sigma[0] * values + sigma[1])
 
     def ground(self) -> Points:
         """The same of flat ground, in front of a car that never moved."""

@@ -20,6 +20,7 @@ from vista_sim.geometry.source import BakeContext, Floats
 
 _TRUST = 0.4  # confidence of a model where all speaks for it: it has seen but one picture
 _GROUND_TRUST = 0.2  # where its scale comes from flat ground
+_RIGHT_SCALE = 0.05  # share by which a metric scale may seem off and still be left as it is
 _SMOOTHING = 0.3  # s over which scale and shift are averaged
 # Where a fit comes from.
 _NO_FIT, _FROM_MOTION, _FROM_GROUND = 0, 1, 2
@@ -28,9 +29,9 @@ _NO_FIT, _FROM_MOTION, _FROM_GROUND = 0, 1, 2
 class ModelSource:
     """See `models.DepthModel`; the first pass asks the model, the second aligns its answers.
 
-    A relative model gets scale and shift of inverse depth; a metric one a scale, where the
-    motion shows it. Frames of a car that stands take those of the frames around them; where
-    it never moves, a relative model is fitted to flat ground.
+    A relative model gets scale and shift of inverse depth; a metric one a scale, if the motion
+    shows over the whole drive that its own is wrong. Frames of a car that stands take those
+    of the frames around them; where it never moves, a relative model is fitted to flat ground.
 
     Args:
         name: "learned" or "onnx".
@@ -120,6 +121,11 @@ class ModelSource:
     def _scale_and_shift(self, index: int) -> tuple[float, float, float] | None:
         """Scale, shift and what confidence they deserve."""
         kind, scales, shifts, inliers, points = self._fits.T
+        if self._model.metric and (kind == _FROM_MOTION).any():
+            # Of a single frame the motion does not tell the scale to a few percent.
+            middle = float(np.median(scales[kind == _FROM_MOTION]))
+            if abs(middle - 1.0) < _RIGHT_SCALE:
+                return 1.0, 0.0, _TRUST
         for origin, trust in ((_FROM_MOTION, _TRUST), (_FROM_GROUND, _GROUND_TRUST)):
             weights = np.where(kind == origin, points * inliers**3, 0.0)
             found = smoothed(scales, shifts, weights, self._times, index, _SMOOTHING)
