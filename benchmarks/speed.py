@@ -8,7 +8,8 @@ frame of a 376 x 1241 video.
 Warm: the frames the steps need have been decoded before. Cold: every step starts somewhere
 else in a trace of which nothing is in memory. Actions are random, and so are the starts, up
 to 1.5 m beside the recorded path. The unit is `cv2.remap` of a 200 x 320 x 3 image with
-float maps, bilinear, on one thread.
+float maps, bilinear, on one thread. One is timed after every step, so that steps and unit
+see the same machine; figures are medians, and so is the ratio.
 """
 
 from __future__ import annotations
@@ -44,26 +45,20 @@ def main() -> None:
     cv2.setNumThreads(1)
     trace = options.trace or vista_sim.sample_trace("proving-ground")
     bake(trace)
-    remap_ms = time_remap()
     result: dict[str, Any] = {
         "import_ms_beyond_gymnasium": time_import(),
-        "cv2_remap_200x320_ms": remap_ms,
         "frame_376x1241_ms": time_frames(),
         "steps": {},
     }
     for size in SIZES:
         result["steps"][f"{size[0]}x{size[1]}"] = measure(trace, size, options)
-    # The machine's speed drifts: the unit is the median of timings before and after.
-    unit = float(np.median([remap_ms, time_remap()]))
-    result["cv2_remap_200x320_ms"] = unit
-    for figures in result["steps"].values():
-        for kind in ("warm", "cold"):
-            figures[f"{kind}_remaps"] = figures[f"{kind}_ms"] / unit
+    units = [figures["warm_unit_ms"] for figures in result["steps"].values()]
+    result["cv2_remap_200x320_ms"] = float(np.median(units))
     if options.json:
         print(json.dumps(result, indent=2))
         return
     print(f"import vista_sim beyond gymnasium: {result['import_ms_beyond_gymnasium']:.0f} ms")
-    print(f"one cv2.remap, 200 x 320 x 3:      {unit:.3f} ms")
+    print(f"one cv2.remap, 200 x 320 x 3:      {result['cv2_remap_200x320_ms']:.3f} ms")
     frames = result["frame_376x1241_ms"]
     print(
         f"any frame of 376 x 1241:           {frames['median']:.1f} ms "
@@ -96,13 +91,17 @@ def measure(trace: Path, size: tuple[int, int], options: argparse.Namespace) -> 
     drive_through(env)
     warm = run(env, options.steps, options.seed + 2, fresh=False)
     env.close()
-    return {"warm_ms": warm, "cold_ms": cold}
+    result: dict[str, float] = {}
+    for name, (step, unit) in (("warm", warm), ("cold", cold)):
+        result |= {f"{name}_ms": step, f"{name}_unit_ms": unit, f"{name}_remaps": step / unit}
+    return result
 
 
-def run(env: Any, steps: int, seed: int, fresh: bool) -> float:
-    """Median time of a step, ms. With `fresh`, every step is the first after a reset."""
+def run(env: Any, steps: int, seed: int, fresh: bool) -> tuple[float, float]:
+    """Median times of a step and of the unit, ms. With `fresh`, each step follows a reset."""
     env.reset(seed=seed)
-    times = []
+    unit = make_unit()
+    times, units = [], []
     ended = True
     for _ in range(steps):
         if ended or fresh:
@@ -110,9 +109,12 @@ def run(env: Any, steps: int, seed: int, fresh: bool) -> float:
         action = env.action_space.sample()
         start = time.perf_counter()
         _, _, terminated, truncated, _ = env.step(action)
-        times.append(time.perf_counter() - start)
+        between = time.perf_counter()
+        unit()
+        units.append(time.perf_counter() - between)
+        times.append(between - start)
         ended = terminated or truncated
-    return 1e3 * float(np.median(times))
+    return 1e3 * float(np.median(times)), 1e3 * float(np.median(units))
 
 
 def drive_through(env: Any) -> None:
@@ -124,15 +126,15 @@ def drive_through(env: Any) -> None:
             env.reset(options={"trace": 0, "s": float(s), "lateral": 0.0, "heading": 0.0})
 
 
-def time_remap(runs: int = 300) -> float:
-    """Median time of the unit, ms."""
+def make_unit() -> Callable[[], Any]:
+    """The unit: one remap of a 200 x 320 x 3 image."""
     import cv2
 
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (200, 320, 3), dtype=np.uint8)
     v, u = np.mgrid[0:200, 0:320].astype(np.float32)
     u, v = u + 3 * np.sin(v / 20), v + 3 * np.cos(u / 30)
-    return 1e3 * median_time(lambda: cv2.remap(image, u, v, cv2.INTER_LINEAR), runs)
+    return lambda: cv2.remap(image, u, v, cv2.INTER_LINEAR)
 
 
 def time_frames(frames: int = 60, reads: int = 200) -> dict[str, float]:
@@ -173,15 +175,6 @@ def time_frames(frames: int = 60, reads: int = 200) -> dict[str, float]:
         "p95": float(np.quantile(times, 0.95)),
         "max": float(np.max(times)),
     }
-
-
-def median_time(function: Callable[[], Any], runs: int) -> float:
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
 
 
 def time_import(runs: int = 7) -> float:

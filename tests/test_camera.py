@@ -8,7 +8,13 @@ import raycast
 from vista_sim.errors import TraceError
 from vista_sim.sensors import numba_cpu, reference
 from vista_sim.sensors.camera import Camera, Synthesis, virtual_lens
-from vista_sim.sensors.warp import INPAINTED, UNSEEN, lens_parameters, normalized_rays
+from vista_sim.sensors.warp import (
+    INPAINTED,
+    UNSEEN,
+    halved,
+    lens_parameters,
+    normalized_rays,
+)
 from vista_sim.traces.calibration import CameraCalibration, Lens, Vehicle
 from vista_sim.traces.trace import Trace
 from vista_sim.traces.writer import TraceWriter
@@ -221,49 +227,49 @@ def test_numba_agrees_with_the_reference(lens, offset):
     rng = np.random.default_rng(3)
     codes = scene_codes(lens, rng)
     image = cv2.GaussianBlur(rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8), (0, 0), 1.0)
-    forth = (inverse(planar_pose(*offset) @ MOUNT) @ MOUNT).astype(np.float32)
-    back = inverse(forth).astype(np.float32)
+    main = inverse(planar_pose(*offset) @ MOUNT) @ MOUNT
+    other = inverse(planar_pose(*offset) @ MOUNT) @ planar_pose(-1.5, 0.2, 0.05) @ MOUNT
     rays, numbers = normalized_rays(lens), lens_parameters(lens)
-    scale = np.float32(1 / 65535)
+    coarse_rays, coarse_codes = np.ascontiguousarray(rays[:, ::2, ::2]), codes[::2, ::2].copy()
+    scale, ratio = np.float32(1 / 65535), np.float32(1)
+    gain = np.array([1.1, 1.0, 0.9], np.float32)
     results = []
     for kernels in (reference, numba_cpu):
-        splatted, depth = np.empty(SIZE, np.float32), np.empty(SIZE, np.float32)
-        map_u, map_v = np.empty(SIZE, np.float32), np.empty(SIZE, np.float32)
-        seen = np.empty(SIZE, bool)
-        kernels.splat(rays, codes, scale, forth, numbers, np.float32(1), splatted)
-        kernels.close_cracks(splatted, depth)
-        count = kernels.locate(rays, depth, back, numbers, SIZE, map_u, map_v, seen)
-        assert count == seen.sum()
+        depth, scratch, map_u, map_v = np.empty((4, *SIZE), np.float32)
+        coarse, coarse_scratch = np.empty((2, *coarse_codes.shape), np.float32)
+        source, holes = np.empty(SIZE, np.uint8), np.empty(SIZE[0] * SIZE[1], np.int32)
+        forth, back = main.astype(np.float32), inverse(main).astype(np.float32)
+        optics = (rays, back, numbers)
+        count = kernels.warp(
+            *(rays, codes, scale, forth, numbers, ratio),
+            *optics,
+            *(depth, scratch, map_u, map_v, source, holes),
+        )
+        assert count < source.size
+        np.testing.assert_array_equal(holes[:count], np.flatnonzero(source == UNSEEN))
         view = cv2.remap(image, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        source = np.where(seen, np.uint8(0), np.uint8(UNSEEN))
-        other = seen | holes_of(SIZE)
-        left = kernels.patch(255 - image, map_u, map_v, other, depth, 1, view, source, depth)
-        assert left == (source == UNSEEN).sum()
-        kernels.inpaint(view, source, depth)
-        results.append((view, source, depth))
-    (view_a, source_a, depth_a), (view_b, source_b, depth_b) = results
+        forth, back = other.astype(np.float32), inverse(other).astype(np.float32)
+        left = kernels.complete(
+            *(255 - image, gain, coarse_rays, coarse_codes, scale, forth, halved(numbers), ratio),
+            *(rays, back, numbers, coarse, coarse_scratch),
+            *(view, source, depth, holes, count),
+        )
+        assert left < count or count == 0
+        np.testing.assert_array_equal(holes[:left], np.flatnonzero(source == UNSEEN))
+        results.append((view, source, depth, holes, left))
+    (view_a, source_a, depth_a, holes, left), (view_b, source_b, depth_b, *_) = results
     # A pixel that lands within rounding of a border may fall on either side of it.
     assert (source_a != source_b).mean() < 0.002
-    assert (np.abs(view_a.astype(int) - view_b).max(axis=-1) > 1).mean() < 0.005
-    assert (np.abs(depth_a - depth_b) > 1e-4).mean() < 0.005
-
-
-@pytest.mark.parametrize("size", [(6, 8), (7, 9), (66, 101)])
-def test_numba_doubles_depth_as_the_reference_does(size):
-    rng = np.random.default_rng(1)
-    coarse = rng.uniform(0.0, 0.05, (-(-size[0] // 2), -(-size[1] // 2))).astype(np.float32)
-    coarse[rng.random(coarse.shape) < 0.3] = -1.0
-    a, b = np.empty(size, np.float32), np.empty(size, np.float32)
-    reference.double(coarse, a)
-    numba_cpu.double(coarse, b)
-    np.testing.assert_allclose(a, b, rtol=1e-6)
-    np.testing.assert_array_equal(a[::2, ::2], coarse)
-
-
-def holes_of(size):
-    """A fixed pattern of pixels that another frame saw."""
-    v, u = np.mgrid[0 : size[0], 0 : size[1]]
-    return (u // 7 + v // 5) % 3 == 0
+    seen = (source_a != UNSEEN) & (source_b != UNSEEN)
+    assert (np.abs(view_a.astype(int) - view_b).max(axis=-1) > 1)[seen].mean() < 0.005
+    assert (np.abs(depth_a - depth_b) > 1e-4)[seen].mean() < 0.005
+    # Of the same holes, both make the same picture.
+    filled = [[x.copy() for x in (view_a, source_a, depth_a)] for _ in range(2)]
+    for kernels, arrays in zip((reference, numba_cpu), filled, strict=True):
+        kernels.inpaint(*arrays, holes, left)
+        assert (arrays[1] == INPAINTED).sum() == left
+    for a, b in zip(*filled, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_an_identity_view_is_the_frame_itself(flat_trace):

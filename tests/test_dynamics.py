@@ -7,12 +7,8 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from vista_sim.dynamics.bicycle import (
-    BicycleState,
-    KinematicBicycle,
-    advance_on_arc,
-    distance_after,
-)
+from vista_sim.dynamics.bicycle import BicycleState, KinematicBicycle
+from vista_sim.dynamics.kinematics import advance_on_arc, distance_after
 from vista_sim.traces.calibration import Vehicle
 
 QUICK = Vehicle(max_tire_rate=1e6)  # tires that reach any angle at once

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from scipy.special import fresnel
 
 from vista_sim.errors import OffPathError, TraceError
+from vista_sim.traces import curve
 from vista_sim.traces.ego import EgoMotion
 from vista_sim.traces.path import TracePath
+from vista_sim.transforms import wrap_angle
 
 
 def ego_along(x, y, yaw, t):
@@ -213,3 +215,26 @@ def test_projection_is_fast():
             path.project(x, y, yaw, near=59.2)
         best = min(best, (time.perf_counter() - start) / 200)
     assert best < 60e-6  # 10 µs on an idle machine
+
+
+def test_the_compiled_interpolation_is_numpys():
+    rng = np.random.default_rng(0)
+    xs = np.sort(rng.uniform(0, 10, 50))
+    ys = rng.normal(size=50)
+    for x in (*rng.uniform(-1, 11, 200), *xs, -math.inf, math.inf):
+        assert curve.interpolate(float(x), xs, ys) == pytest.approx(np.interp(x, xs, ys), abs=1e-14)
+
+
+@settings(max_examples=300, deadline=None)
+@given(angle=st.floats(-12, 12))
+def test_the_compiled_angles_are_those_of_the_standard_library(angle):
+    wrapped = curve.wrap_angle(angle)
+    assert wrapped == wrap_angle(angle)
+    assert -math.pi < wrapped <= math.pi
+
+
+def test_the_compiled_angles_end_at_half_a_turn():
+    for angle in (math.pi, -math.pi, 3 * math.pi, -3 * math.pi):
+        for near in (angle, math.nextafter(angle, math.inf), math.nextafter(angle, -math.inf)):
+            assert curve.wrap_angle(near) == pytest.approx(wrap_angle(near), abs=1e-15)
+            assert -math.pi < curve.wrap_angle(near) <= math.pi

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from conftest import ROAD_SPEED, road_pose, view_of_ground, write_road, write_straight
 
+from vista_sim.dynamics.state import VALIDITY, X, Y
 from vista_sim.errors import TraceError, WorldError
 from vista_sim.policies import Action, CameraSpec
 from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
@@ -385,3 +386,25 @@ def test_the_recorded_camera_at_another_size_is_the_recorded_camera(road_trace):
         assert (lens.fx, lens.fy, lens.cx, lens.cy) == pytest.approx(
             (recorded.fx, recorded.fy, recorded.cx, recorded.cy)
         )
+
+
+def test_cars_moved_in_one_call_are_moved_as_each_alone(road_trace):
+    together, alone = (World([road_trace], starts=Starts(lateral=1.0, heading=0.1)) for _ in "ab")
+    for world in (together, alone):
+        for _ in range(7):
+            world.spawn_agent()
+        world.reset(seed=1)
+    rng = np.random.default_rng(0)
+    rows = np.arange(7)
+    start = together.states.copy()
+    for _ in range(30):
+        curvature, acceleration = rng.uniform(-0.1, 0.1, 7), rng.uniform(-4, 3, 7)
+        for i in rows:
+            action = Action(curvature[i], None if i % 2 else acceleration[i])
+            together.cars[i].ask(action)
+            alone.cars[i].ask(action)
+            alone.surroundings(0).drive(alone.cars[i].state, np.zeros(1, dtype=np.int64), 0.1)
+        together.surroundings(0).drive(together.states, rows, 0.1)
+        moved = slice(X, VALIDITY)  # not the time that views took
+        assert together.states[:, moved].tobytes() == alone.states[:, moved].tobytes()
+    assert (np.hypot(*(together.states - start)[:, X : Y + 1].T) > 5.0).all()

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vista_sim.dynamics.bicycle import BicycleState, KinematicBicycle
-from vista_sim.errors import OffPathError, WorldError
+from vista_sim.dynamics import state as c
+from vista_sim.errors import WorldError
 from vista_sim.policies import Action, CameraSpec
 from vista_sim.tasks.lane_following import OFF_ROAD
 from vista_sim.tasks.starts import Start
-from vista_sim.transforms import wrap_angle, yaw_of
 
 if TYPE_CHECKING:
+    from vista_sim.dynamics.state import Table
+    from vista_sim.dynamics.surroundings import Surroundings
     from vista_sim.traces.calibration import Vehicle
     from vista_sim.traces.path import TracePath
     from vista_sim.traces.sections import Section
     from vista_sim.traces.trace import Trace
     from vista_sim.world import World
+
+
+class _Column:
+    """An attribute of a car that is a column of its state."""
+
+    def __init__(self, index: int) -> None:
+        self._index = index
+
+    def __get__(self, car: Car, _: type[Car]) -> float:
+        return car.number(self._index)
+
+    def __set__(self, car: Car, value: float) -> None:
+        raise AttributeError("the state of a car is moved by its world, not set")
 
 
 class Car:
@@ -32,31 +47,57 @@ class Car:
         x, y, yaw: pose of the rear axle in the world frame, m and rad.
         speed: m/s.
         tire_angle, curvature: rad and 1/m, as the tires stand now.
-        s, lateral, heading_error: relative to the recorded path, m, m, rad.
-        t: since the start of the episode, s.
-        scene_time: moment of the recording that is seen, s of the trace.
-        steps: since the start of the episode.
-        action: the last one, None at the start.
-        progress: distance gained along the path in the last step, m.
         tire_rate: mean rate of the tire angle over the last step, rad/s.
+        s, lateral, heading_error: relative to the recorded path, m, m, rad.
+        progress: distance gained along the path in the last step, m.
+        t, steps: since the start of the episode, s and steps.
+        action: the last one, None at the start.
         ending: why the episode is over, None while it goes on.
+        scene_time: moment of the recording that is seen, s of the trace.
+        offset: (x, y, yaw) of the car in the recorded car's frame at that moment, m and rad.
+        distance_to_recording: m from the recorded pose that the view is made from.
         observations: by name; "camera" uint8 (height, width, 3), "speed" float32 (1,).
         validity: share of the first camera's pixels that a recorded frame saw; NaN without one.
-        distance_to_recording: m from the recorded pose that the view is made from.
         view_seconds: wall time that the last step's views took, s.
+        state: (1, WIDTH) its row of the world's table, see `dynamics.state`.
     """
+
+    x = _Column(c.X)
+    y = _Column(c.Y)
+    yaw = _Column(c.YAW)
+    speed = _Column(c.SPEED)
+    tire_angle = _Column(c.TIRE_ANGLE)
+    tire_rate = _Column(c.TIRE_RATE)
+    curvature = _Column(c.CURVATURE)
+    s = _Column(c.S)
+    lateral = _Column(c.LATERAL)
+    heading_error = _Column(c.HEADING_ERROR)
+    progress = _Column(c.PROGRESS)
+    t = _Column(c.TIME)
+    scene_time = _Column(c.SCENE_TIME)
+    distance_to_recording = _Column(c.DISTANCE)
+    recorded_speed = _Column(c.RECORDED_SPEED)
+    validity = _Column(c.VALIDITY)
+    view_seconds = _Column(c.VIEW_SECONDS)
 
     trace_index: int
     section: Section
     path: TracePath
     vehicle: Vehicle
+    surroundings: Surroundings
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, state: Table) -> None:
         self.world = world
+        self.use(state)
         self.dt = world.dt
         self._specs: dict[str, CameraSpec] = {}
         self.observations: dict[str, Any] = {}
         self.ending: str | None = "not_reset"
+
+    def use(self, state: Table) -> None:
+        """Keep the state in `state` (1, WIDTH) from now on."""
+        self.state = state
+        self.number: Callable[[int], float] = state[0].item
 
     @property
     def trace(self) -> Trace:
@@ -97,7 +138,18 @@ class Car:
         lateral: float | None = None,
         heading: float | None = None,
     ) -> None:
-        """Start an episode. What is not given is drawn as the world's starts say.
+        """Start an episode and observe: `start` and `observe`."""
+        self.start(trace, s, lateral, heading)
+        self.observe()
+
+    def start(
+        self,
+        trace: int | None = None,
+        s: float | None = None,
+        lateral: float | None = None,
+        heading: float | None = None,
+    ) -> None:
+        """Start an episode without observing. What is not given is drawn as the world's starts say.
 
         Args:
             trace: index into the world's traces; 0 if only `s` is given.
@@ -110,30 +162,16 @@ class Car:
         """
         start = self._choose_start(trace, s, lateral, heading)
         world = self.world
-        self.trace_index = start.trace
+        section = world.section_at(start.trace, start.s)
+        self.trace_index, self.section = start.trace, section
         trace_ = world.traces[start.trace]
-        self.section = world.section_at(start.trace, start.s)
-        self.path = trace_.path
-        self.vehicle = trace_.vehicle
-        self._dynamics = KinematicBicycle(self.vehicle)
-        x, y, yaw = self.path.place(start.s, start.lateral, start.heading)
-        self._state = BicycleState(
-            x=x,
-            y=y,
-            yaw=yaw,
-            speed=max(0.0, float(self.path.speed(start.s))),
-            tire_angle=self._dynamics.tire_angle(self.path.curvature(start.s)),
-        )
-        self.t, self.steps = 0.0, 0
-        self.action: Action | None = None
-        self.tire_rate = self.progress = 0.0
-        # What `_locate` leaves as it is where the path is out of reach.
-        self.s, self.lateral, self.heading_error = start.s, start.lateral, start.heading
-        self.ending = None
-        self._locate()
-        self.progress = 0.0
-        self.ending = self.ending or world.task.ending(self)
-        self.observe()
+        self.path, self.vehicle = trace_.path, trace_.vehicle
+        self.surroundings = world.surroundings(start.trace)
+        bounds = (section.start, section.end, section.start_s, section.end_s)
+        self.state[0, c.START : c.END_S + 1] = bounds
+        self.state[0, c.TRACE] = start.trace
+        self.surroundings.begin(self.state, 0, start.s, start.lateral, start.heading)
+        self._conclude()
 
     def step(self, action: Action) -> None:
         """Move by one step and observe: the short form for a world with one car."""
@@ -144,32 +182,36 @@ class Car:
         """Move by one step without observing. Raises WorldError if the car is done."""
         if self.ending is not None:
             raise WorldError(f"the car is done ({self.ending}); reset it first")
-        before = self._state
+        self.ask(action)
+        self.surroundings.drive(self.state, c.FIRST, self.dt)
+        self._conclude()
+
+    def ask(self, action: Action) -> None:
+        """Write an action into the state, for the compiled code to drive."""
+        state = self.state
+        state[0, c.TARGET_CURVATURE] = action.curvature
         acceleration = action.acceleration
-        if acceleration is None:
-            acceleration = (self._recorded_speed_after(self.dt) - before.speed) / self.dt
-        self._state = self._dynamics.step(before, action.curvature, acceleration, self.dt)
-        self.action = action
-        self.steps += 1
-        self.t = self.steps * self.dt
-        self.tire_rate = (self._state.tire_angle - before.tire_angle) / self.dt
-        self._locate()
-        self.ending = self.ending or self.world.task.ending(self)
+        state[0, c.TARGET_ACCELERATION] = math.nan if acceleration is None else acceleration
 
     def observe(self) -> None:
-        """Renew `observations`, `validity` and `distance_to_recording`."""
-        speed = np.array([self._state.speed], dtype=np.float32)
+        """Renew `observations`, `validity` and `view_seconds`."""
         observations: dict[str, Any] = {}
-        self.validity = math.nan
+        validity = math.nan
         started = perf_counter()
         for name, spec in self._specs.items():
             image, valid = self.render(spec)
             observations[name] = image
             if name == "camera":
-                self.validity = float(np.count_nonzero(valid)) / valid.size
-        self.view_seconds = perf_counter() - started
-        observations["speed"] = speed
+                validity = np.count_nonzero(valid) / valid.size
+        self.state[0, c.VALIDITY] = validity
+        self.state[0, c.VIEW_SECONDS] = perf_counter() - started
+        observations["speed"] = np.array([self.speed], dtype=np.float32)
         self.observations = observations
+
+    @property
+    def specs(self) -> Mapping[str, CameraSpec]:
+        """Its cameras by name."""
+        return self._specs
 
     def render(self, spec: CameraSpec) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """What a camera would see from here: image and valid, as `Camera.render` returns."""
@@ -177,44 +219,30 @@ class Car:
         return camera.render(self.scene_time, self.offset)
 
     @property
-    def x(self) -> float:
-        """World frame, m."""
-        return self._state.x
+    def steps(self) -> int:
+        """Since the start of the episode."""
+        return int(self.number(c.STEPS))
 
     @property
-    def y(self) -> float:
-        """World frame, m."""
-        return self._state.y
+    def action(self) -> Action | None:
+        """The last one; None at the start."""
+        curvature, acceleration = (
+            self.number(c.TARGET_CURVATURE),
+            self.number(c.TARGET_ACCELERATION),
+        )
+        if math.isnan(curvature):
+            return None
+        return Action(curvature, None if math.isnan(acceleration) else acceleration)
 
     @property
-    def yaw(self) -> float:
-        """World frame, rad, in (-pi, pi]."""
-        return self._state.yaw
-
-    @property
-    def speed(self) -> float:
-        """m/s."""
-        return self._state.speed
-
-    @property
-    def tire_angle(self) -> float:
-        """Of the front tires, rad, positive to the left."""
-        return self._state.tire_angle
-
-    @property
-    def curvature(self) -> float:
-        """Of the path that the tires drive now, 1/m."""
-        return self._dynamics.curvature(self._state.tire_angle)
-
-    @property
-    def recorded_speed(self) -> float:
-        """Speed of the recording where the car is, m/s."""
-        return float(self.path.speed(self._inside(self.s)))
+    def offset(self) -> tuple[float, float, float]:
+        """(x, y, yaw) in the recorded car's frame at `scene_time`, m and rad."""
+        return self.number(c.OFFSET_X), self.number(c.OFFSET_Y), self.number(c.OFFSET_YAW)
 
     @property
     def max_curvature(self) -> float:
         """What the vehicle's tires can reach, 1/m."""
-        return self._dynamics.max_curvature
+        return self.surroundings.bicycle.max_curvature
 
     def road_edges(self) -> tuple[float, float]:
         """Distances (m) from the path to the road's left and right edge, where the car is.
@@ -222,13 +250,12 @@ class Car:
         Raises:
             WorldError: the trace does not say.
         """
-        road = self.trace.road
-        if not road:
+        left, right = self.number(c.ROAD_LEFT), self.number(c.ROAD_RIGHT)
+        if math.isnan(left):
             raise WorldError(
                 f"{self.trace.root}: has no road.parquet; give max_lateral in metres instead"
             )
-        left = float(np.interp(self.s, road["s"], road["left"]))
-        return left, float(np.interp(self.s, road["s"], road["right"]))
+        return left, right
 
     def _choose_start(
         self, trace: int | None, s: float | None, lateral: float | None, heading: float | None
@@ -250,32 +277,8 @@ class Car:
             drawn.heading if heading is None else float(heading),
         )
 
-    def _inside(self, s: float) -> float:
-        return min(max(s, self.section.start_s), self.section.end_s)
-
-    def _recorded_speed_after(self, time: float) -> float:
-        """Speed of the recording `time` (s) after it was where the car is now, m/s."""
-        later = min(self.scene_time + time, self.section.end)
-        return float(self.path.speed(self.path.arc_length(later)))
-
-    def _locate(self) -> None:
-        """Find the car on the recorded path, and the recorded pose that the view is made from."""
-        state = self._state
-        try:
-            point = self.path.project(state.x, state.y, state.yaw, near=self.s)
-        except OffPathError:
-            # So far out that the path is out of reach: s, lateral and heading stay.
-            self.ending = OFF_ROAD
-        else:
-            self.progress = point.s - self.s
-            self.s, self.lateral = point.s, point.lateral
-            self.heading_error = point.heading_error
-        time = float(self.path.time(self._inside(self.s)))
-        self.scene_time = min(max(time, self.section.start), self.section.end)
-        recorded = self.trace.pose(self.scene_time)
-        yaw = yaw_of(recorded)
-        dx, dy = state.x - float(recorded[0, 3]), state.y - float(recorded[1, 3])
-        c, s = math.cos(yaw), math.sin(yaw)
-        #: (x, y, yaw) of the car in the recorded car's frame at `scene_time`.
-        self.offset = (c * dx + s * dy, c * dy - s * dx, wrap_angle(state.yaw - yaw))
-        self.distance_to_recording = math.hypot(dx, dy)
+    def _conclude(self) -> None:
+        """Say whether the episode is over."""
+        # Out of reach of the path: s, lateral and heading stayed as they were.
+        within = self.number(c.IN_REACH) != 0.0
+        self.ending = self.world.task.ending(self) if within else OFF_ROAD

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vista_sim.car import Car
+from vista_sim.dynamics.state import Table, empty_table
+from vista_sim.dynamics.surroundings import Surroundings
 from vista_sim.errors import WorldError
 from vista_sim.policies import Action
 from vista_sim.sensors.pool import CameraPool
@@ -82,12 +84,34 @@ class World:
         self.sampler = StartSampler(self.traces, self.sections, starts or Starts())
         self.rng = np.random.default_rng()
         self.cars: list[Car] = []
+        self._surroundings: dict[int, Surroundings] = {}
+        self._table = empty_table(1)
 
     def spawn_agent(self) -> Car:
         """Add a car. It has no pose until `reset`."""
-        car = Car(self)
+        row = len(self.cars)
+        if row == len(self._table):
+            self._table = np.concatenate([self._table, empty_table(row)])
+            for i, other in enumerate(self.cars):
+                other.use(self._table[i : i + 1])
+        car = Car(self, self._table[row : row + 1])
         self.cars.append(car)
         return car
+
+    @property
+    def states(self) -> Table:
+        """(cars, WIDTH) their state, a row a car in the order of `cars`; see `dynamics.state`.
+
+        Until the next `spawn_agent`, which may move it.
+        """
+        return self._table[: len(self.cars)]
+
+    def surroundings(self, trace: int) -> Surroundings:
+        """What is needed of a trace (an index) to drive in it."""
+        found = self._surroundings.get(trace)
+        if found is None:
+            found = self._surroundings[trace] = Surroundings(self.traces[trace])
+        return found
 
     def reset(self, seed: int | None = None) -> None:
         """Put every car at a drawn start. A seed starts the world's randomness anew."""

@@ -12,6 +12,8 @@ the yaw rate (Simpson's rule) and is an arc whose chord is turned by the next te
 clothoid's series (the heading of the chord of a curve with curvature k(s) = k0 + c s is
 k0 s / 2 + c s² / 6). A test holds this to 0.1 mm and 0.01 mrad of fine numerical integration
 after a second in which the tires turn.
+
+The compiled formulas are in `kinematics`.
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vista_sim.traces.calibration import Vehicle
-from vista_sim.transforms import wrap_angle
 
 RAMP_PIECE = 0.05  # s
 
@@ -36,34 +40,30 @@ class BicycleState:
     tire_angle: float  # rad, of the front tires, positive to the left
 
 
-def advance_on_arc(
-    x: float, y: float, yaw: float, curvature: float, distance: float, change: float = 0.0
-) -> tuple[float, float, float]:
-    """The pose (x, y, yaw) after `distance` (m) along a circle's arc of `curvature` (1/m).
-
-    Written with the chord, so that a straight line is no special case and small curvatures
-    lose no digits. Where the curvature changes by `change` (1/m) on the way, `curvature` is
-    its mean and the chord is turned by the clothoid's next term.
-    """
-    half = 0.5 * curvature * distance
-    chord = distance * (math.sin(half) / half) if half else distance
-    heading = yaw + half - change * distance / 12.0
-    return x + chord * math.cos(heading), y + chord * math.sin(heading), yaw + 2.0 * half
-
-
-def distance_after(speed: float, acceleration: float, time: float) -> float:
-    """Distance (m) covered in `time` (s) from `speed`; a braking car stops and stays there."""
-    if acceleration < 0 and speed + acceleration * time < 0:
-        return 0.5 * speed * speed / -acceleration
-    return (speed + 0.5 * acceleration * time) * time
-
-
 class KinematicBicycle:
-    """Moves a car with the wheelbase and the limits of `vehicle`."""
+    """Moves a car with the wheelbase and the limits of `vehicle`.
+
+    Attributes:
+        limits: (5,) wheelbase (m), largest tire angle (rad) and its rate (rad/s), strongest
+            acceleration and braking (m/s²).
+        max_curvature: 1/m.
+    """
 
     def __init__(self, vehicle: Vehicle) -> None:
+        from vista_sim.dynamics import kinematics
+
         self.vehicle = vehicle
-        self.max_curvature = math.tan(vehicle.max_tire_angle) / vehicle.wheelbase  # 1/m
+        self.limits: NDArray[np.float64] = np.array(
+            [
+                vehicle.wheelbase,
+                vehicle.max_tire_angle,
+                vehicle.max_tire_rate,
+                vehicle.max_acceleration,
+                vehicle.max_deceleration,
+            ]
+        )
+        self.max_curvature = math.tan(vehicle.max_tire_angle) / vehicle.wheelbase
+        self._step = kinematics.step
 
     def tire_angle(self, curvature: float) -> float:
         """Tire angle (rad) that drives `curvature` (1/m), within the vehicle's limit."""
@@ -85,34 +85,15 @@ class KinematicBicycle:
             acceleration: m/s², held over the step, clipped to what the vehicle can do.
             dt: s.
         """
-        vehicle = self.vehicle
-        acceleration = max(-vehicle.max_deceleration, min(vehicle.max_acceleration, acceleration))
-        target = self.tire_angle(curvature)
-        turn = target - state.tire_angle
-        ramp_time = min(dt, abs(turn) / vehicle.max_tire_rate)
-        rate = math.copysign(vehicle.max_tire_rate, turn)
-
-        x, y, yaw, gone = state.x, state.y, state.yaw, 0.0
-        wheelbase, tire, speed = vehicle.wheelbase, state.tire_angle, state.speed
-        pieces = math.ceil(ramp_time / RAMP_PIECE)
-        span = ramp_time / pieces if pieces else 0.0
-        before, speed_before = math.tan(tire) / wheelbase, speed
-        for piece in range(pieces):
-            end = (piece + 1) * span
-            middle = end - 0.5 * span
-            after = math.tan(tire + rate * end) / wheelbase
-            speed_after = max(0.0, speed + acceleration * end)
-            between = math.tan(tire + rate * middle) / wheelbase
-            speed_between = max(0.0, speed + acceleration * middle)
-            total = distance_after(speed, acceleration, end)
-            distance = total - gone
-            turned = before * speed_before + 4 * between * speed_between + after * speed_after
-            mean = turned * span / (6.0 * distance) if distance > 1e-9 else between
-            x, y, yaw = advance_on_arc(x, y, yaw, mean, distance, after - before)
-            gone, before, speed_before = total, after, speed_after
-        tire += rate * ramp_time
-        if ramp_time < dt:
-            tire = target
-            total = distance_after(speed, acceleration, dt)
-            x, y, yaw = advance_on_arc(x, y, yaw, math.tan(target) / wheelbase, total - gone)
-        return BicycleState(x, y, wrap_angle(yaw), max(0.0, speed + acceleration * dt), tire)
+        moved = self._step(
+            float(state.x),
+            float(state.y),
+            float(state.yaw),
+            float(state.speed),
+            float(state.tire_angle),
+            float(curvature),
+            float(acceleration),
+            float(dt),
+            self.limits,
+        )
+        return BicycleState(*moved)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
+from vista_sim.envs.arguments import check_size, start_options
 from vista_sim.errors import WorldError
 from vista_sim.policies import Action
 from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
@@ -18,7 +20,7 @@ from vista_sim.tasks.starts import StartMode, Starts
 from vista_sim.world import TracePaths, World
 
 MAX_SPEED = 70.0  # m/s; the bound of the speed that is observed
-START_OPTIONS = ("trace", "s", "lateral", "heading")
+_TOP_SPEED = np.float32(MAX_SPEED)
 
 Observation = dict[str, Any]
 
@@ -83,7 +85,7 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             raise WorldError(f"curvature_limit is {curvature_limit} 1/m; it must be positive")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise WorldError(f"render_mode is {render_mode!r}; known are rgb_array and human")
-        height, width = _size(size)
+        height, width = check_size(size)
         self.curvature_limit = float(curvature_limit)
         self.control_speed = bool(control_speed)
         self.render_mode = render_mode
@@ -107,17 +109,36 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
                 "speed": spaces.Box(0.0, MAX_SPEED, (1,), np.float32),
             }
         )
+        self._terms = task.terms
         self._display: Any = None
         self._composer: Any = None
+
+    def beside(self) -> Self:
+        """A further environment in the same world: another car, with randomness of its own."""
+        other = copy(self)
+        other.car = self.world.spawn_agent()
+        for name, spec in self.car.specs.items():
+            other.car.spawn_camera(name, spec.size, spec.fov, spec.mount)
+        other._np_random = other._np_random_seed = None
+        other._composer = other._display = None
+        return other
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Start an episode. Raises WorldError on options that cannot be."""
+        self.start(seed, options)
+        self.car.observe()
+        if self.render_mode == "human":
+            self.render()
+        return self._observation(), self.info(dict.fromkeys(self._terms, 0.0))
+
+    def start(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> None:
+        """Start an episode as `reset` does, without observing."""
         super().reset(seed=seed)
         self.world.rng = self.np_random
         car = self.car
-        car.reset(**_start_options(options))
+        car.start(**start_options(options))
         if car.ending is not None:
             raise WorldError(
                 f"the start (lateral {car.lateral:.2f} m, heading {car.heading_error:.3f} rad, "
@@ -125,9 +146,6 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             )
         if self.render_mode is not None:
             self._restart_picture()
-        if self.render_mode == "human":
-            self.render()
-        return self._observation(), self._info(dict.fromkeys(vars(Rewards()), 0.0))
 
     def step(
         self, action: NDArray[np.float32]
@@ -136,14 +154,15 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         car = self.car
         car.step(self._action(action))
         terms = self.world.task.reward_terms(car)
-        reward = sum(terms.values())
+        reward = 0.0
+        for term in terms.values():  # not sum(): since Python 3.12 it compensates for rounding
+            reward += term
         truncated = car.ending in self.world.task.truncations
         terminated = car.done and not truncated
-        if self._composer is not None:
-            self._composer.follow(car)
+        self.follow()
         if self.render_mode == "human":
             self.render()
-        return self._observation(), reward, terminated, truncated, self._info(terms)
+        return self._observation(), reward, terminated, truncated, self.info(terms)
 
     def render(self) -> NDArray[np.uint8] | None:
         """The view, the scene from above and the numbers: uint8 RGB, or None for "human"."""
@@ -193,11 +212,17 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             acceleration = pedal * strongest
         return Action(steer * self.curvature_limit, acceleration)
 
+    def follow(self) -> None:
+        """Remember where the car is now, for the picture."""
+        if self._composer is not None:
+            self._composer.follow(self.car)
+
     def _observation(self) -> Observation:
         seen = self.car.observations
-        return {"camera": seen["camera"], "speed": np.minimum(seen["speed"], np.float32(MAX_SPEED))}
+        return {"camera": seen["camera"], "speed": np.minimum(seen["speed"], _TOP_SPEED)}
 
-    def _info(self, terms: dict[str, float]) -> dict[str, Any]:
+    def info(self, terms: dict[str, float]) -> dict[str, Any]:
+        """What `step` tells beside the observation, with the reward terms of the last step."""
         car = self.car
         return {
             "reward_terms": terms,
@@ -210,27 +235,3 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             "validity": car.validity,
             "distance_to_recording": car.distance_to_recording,
         }
-
-
-def _size(size: Sequence[int]) -> tuple[int, int]:
-    try:
-        height, width = (int(n) for n in size)
-    except (TypeError, ValueError):
-        raise WorldError(f"size is {size!r}; it must be (height, width) in pixels") from None
-    if min(height, width) < 1:
-        raise WorldError(f"size is {size}; it must be (height, width) in pixels, each at least 1")
-    return height, width
-
-
-def _start_options(options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Arguments of `Car.reset` from the options of `reset`."""
-    start: dict[str, Any] = {}
-    for name, value in (options or {}).items():
-        if name not in START_OPTIONS:
-            raise WorldError(f"reset option {name!r} is unknown; known: {', '.join(START_OPTIONS)}")
-        kind = int | np.integer if name == "trace" else int | float | np.integer | np.floating
-        if isinstance(value, bool) or not isinstance(value, kind):
-            expected = "a whole number" if name == "trace" else "a number"
-            raise WorldError(f"reset option {name!r} is {value!r}; it must be {expected}")
-        start[name] = int(value) if name == "trace" else float(value)
-    return start

@@ -2,13 +2,19 @@
 
 import gymnasium
 
+#: Of one environment, and of many in one process.
 ENVIRONMENTS = {
-    "VistaSim/LaneFollowing-v0": "vista_sim.envs.lane_following:LaneFollowingEnv",
+    "VistaSim/LaneFollowing-v0": (
+        "vista_sim.envs.lane_following:LaneFollowingEnv",
+        "vista_sim.envs.vector:LaneFollowingVectorEnv",
+    ),
 }
 
 
 def register_environments() -> None:
     """Make `gymnasium.make` know every environment of this package."""
-    for name, entry_point in ENVIRONMENTS.items():
+    for name, (entry_point, vector_entry_point) in ENVIRONMENTS.items():
         if name not in gymnasium.registry:
-            gymnasium.register(id=name, entry_point=entry_point)
+            gymnasium.register(
+                id=name, entry_point=entry_point, vector_entry_point=vector_entry_point
+            )

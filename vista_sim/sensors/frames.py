@@ -26,7 +26,6 @@ from vista_sim.sensors.warp import SAME_SURFACE, SourceFrame
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
 from vista_sim.traces.video import RecordedCamera
-from vista_sim.transforms import Matrix, inverse
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +61,8 @@ class FrameCache:
         self.times, self.poses = track.times, track.poses
         self.first, self.last = track.first, track.last
         # Between near frames, baking may have found better poses than the recorded ones.
-        self._fitted_poses = track.poses
+        self.fitted_poses = track.poses
+        self.exposure = np.zeros((len(self.times), 3), dtype=np.float32)  # log gain
         self._inverse_depth: NDArray[np.uint16] | None = None
         store = _find_geometry(trace, name)
         if store is None:
@@ -76,7 +76,8 @@ class FrameCache:
         else:
             # Only this array stays mapped: each map takes a file handle.
             self._inverse_depth, self._scale = store.inverse_depth, float(store.scale)
-            self._fitted_poses = np.array(store.poses)
+            self.fitted_poses = np.array(store.poses)
+            self.exposure = np.array(getattr(store, "exposure", self.exposure))
         coarse = (-(-size[0] // 2), -(-size[1] // 2))
         arrays: list[tuple[Any, tuple[int, ...]]] = [(np.uint8, (*size, 3))]
         # Inverse depth of this very size is read where it lies, and is shared as it is.
@@ -108,10 +109,6 @@ class FrameCache:
         for index in indices:
             if self.first <= index <= self.last and self._find(index) is None:
                 background.request((self._name, index), _Job(self, index))
-
-    def relative_pose(self, a: int, b: int) -> Matrix:
-        """T_a_b between the camera's poses at two near frames."""
-        return inverse(self._fitted_poses[a]) @ self._fitted_poses[b]
 
     def _find(self, index: int) -> SourceFrame | None:
         """The frame, if this process has it."""

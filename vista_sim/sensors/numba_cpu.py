@@ -15,8 +15,13 @@ from numpy.typing import NDArray
 
 from vista_sim.sensors.warp import (
     EMPTY,
+    GAP_CHANGE,
+    GAP_SLOPE,
     INPAINTED,
+    MAIN,
     MIN_DEPTH_RATIO,
+    MOST_GAP,
+    OTHER,
     SAME_DEPTH,
     SAME_SURFACE,
     UNSEEN,
@@ -69,48 +74,55 @@ def splat(
 ) -> None:
     """See `reference.splat`."""
     height, width = codes.shape
-    out_height, out_width = out.shape
-    u_end, v_end, half = _F(out_width), _F(out_height), _F(0.5)
+    u_end, v_end, half, zero = _F(out.shape[1]), _F(out.shape[0]), _F(0.5), _F(0.0)
     kind, fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3], lens[4]
-    r00, r01, r02, t0 = pose[0, 0], pose[0, 1], pose[0, 2], pose[0, 3]
-    r10, r11, r12, t1 = pose[1, 0], pose[1, 1], pose[1, 2], pose[1, 3]
-    r20, r21, r22, t2 = pose[2, 0], pose[2, 1], pose[2, 2], pose[2, 3]
+    r00, r01, r02, t0 = pose[0, 0], pose[0, 1], pose[0, 2], pose[0, 3] * scale
+    r10, r11, r12, t1 = pose[1, 0], pose[1, 1], pose[1, 2], pose[1, 3] * scale
+    r20, r21, r22, t2 = pose[2, 0], pose[2, 1], pose[2, 2], pose[2, 3] * scale
+    slope_scale, nearest = ratio * scale, _F(1.0) / MIN_DEPTH_RATIO
     out[:] = EMPTY
     flat = out.reshape(-1)
     # Passes over a row that the compiler vectorizes, then the scatter, which it cannot.
     row_u, row_v = np.empty(width, dtype=np.float32), np.empty(width, dtype=np.float32)
-    slope_u, slope_v = np.zeros(width, dtype=np.float32), np.empty(width, dtype=np.float32)
+    inverse_z, slope_u = np.empty(width, dtype=np.float32), np.zeros(width, dtype=np.float32)
     found, target = np.empty(width, dtype=np.float32), np.empty(width, dtype=np.int32)
     for v in range(height):
         row, xs, ys = codes[v], rays[0, v], rays[1, v]
         above, below = codes[max(v - 1, 0)], codes[min(v + 1, height - 1)]
+        for u in range(width):
+            x, y, code = xs[u], ys[u], _F(row[u])
+            inv = _F(1.0) / (r20 * x + r21 * y + r22 + t2 * code)
+            inverse_z[u] = inv
+            row_u[u] = fx * ((r00 * x + r01 * y + r02 + t0 * code) * inv) + cx
+            row_v[u] = fy * ((r10 * x + r11 * y + r12 + t1 * code) * inv) + cy
+        if kind > zero:
+            for u in range(width):
+                row_u[u], row_v[u] = _project(lens, (row_u[u] - cx) / fx, (row_v[u] - cy) / fy)
+        arriving = 0
+        for u in range(width):
+            # Whole numbers kept as floats: they are exact, and what follows vectorizes.
+            iu, iv, inv = np.floor(row_u[u] + half), np.floor(row_v[u] + half), inverse_z[u]
+            inside = (iu >= zero) & (iu < u_end) & (iv >= zero) & (iv < v_end)
+            inside = inside & (inv > zero) & (inv < nearest)
+            k = np.int32(iv * u_end + iu if inside else _F(-1.0))
+            target[u] = k
+            arriving += 1 if k >= 0 else 0
+        if arriving == 0:
+            continue
         left, middle, right, inner = row[:-2], row[1:-1], row[2:], slope_u[1:-1]
         for u in range(width - 2):
             inner[u] = _slope(_F(left[u]), _F(middle[u]), _F(right[u]))
-        for u in range(width):
-            slope_v[u] = _slope(_F(above[u]), _F(row[u]), _F(below[u]))
-        for u in range(width):
-            x, y, w = xs[u], ys[u], _F(row[u]) * scale
-            inv = _F(1.0) / (r20 * x + r21 * y + r22 + t2 * w)
-            row_u[u] = fx * ((r00 * x + r01 * y + r02 + t0 * w) * inv) + cx
-            row_v[u] = fy * ((r10 * x + r11 * y + r12 + t1 * w) * inv) + cy
-        if kind > _F(0.0):
-            for u in range(width):
-                row_u[u], row_v[u] = _project(lens, (row_u[u] - cx) / fx, (row_v[u] - cy) / fy)
+        slope_u[0] = _slope(_F(row[0]), _F(row[0]), _F(row[min(1, width - 1)]))
+        slope_u[width - 1] = _slope(_F(row[max(width - 2, 0)]), _F(row[-1]), _F(row[-1]))
         for u in range(width):
             pu, pv, code = row_u[u], row_v[u], _F(row[u])
-            z = r20 * xs[u] + r21 * ys[u] + r22 + t2 * (code * scale)
-            # Whole numbers kept as floats: they are exact, and what follows vectorizes.
-            iu, iv = np.floor(pu + half), np.floor(pv + half)
-            shift = ((iu - pu) * slope_u[u] + (iv - pv) * slope_v[u]) * ratio * z
-            found[u] = (code + shift) * scale / z
-            inside = (iu >= _F(0.0)) & (iu < u_end) & (iv >= _F(0.0)) & (iv < v_end)
-            k = iv * u_end + iu if inside & (z > MIN_DEPTH_RATIO) else _F(-1.0)
-            target[u] = np.int32(k)
+            slope_v = _slope(_F(above[u]), code, _F(below[u]))
+            shift = (np.floor(pu + half) - pu) * slope_u[u] + (np.floor(pv + half) - pv) * slope_v
+            found[u] = code * scale * inverse_z[u] + shift * slope_scale
         for u in range(width):
             k = target[u]
             if k >= 0 and found[u] > flat[k]:
-                flat[k] = max(found[u], _F(0.0))
+                flat[k] = max(found[u], zero)
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
@@ -164,24 +176,178 @@ def _close(value: Any, across: Any, along: Any, down: Any, up: Any) -> Any:
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
-def double(depth: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-    """See `reference.double`."""
-    height, width = out.shape
-    pairs = width // 2
-    for v in range(0, height, 2):
-        row, target = depth[v // 2], out[v]
-        last = row[-1]
-        for j in range(pairs - 1):
-            target[2 * j] = row[j]
-            target[2 * j + 1] = _join(row[j], row[j + 1])
-        target[2 * pairs - 2] = row[pairs - 1]
-        target[2 * pairs - 1] = _join(row[pairs - 1], last)
-        target[width - 1] = last
-    for v in range(1, height, 2):
-        above, target = out[v - 1], out[v]
-        below = out[v + 1] if v + 1 < height else above
+def locate(
+    rays: NDArray[np.float32],
+    depth: NDArray[np.float32],
+    pose: NDArray[np.float32],
+    lens: NDArray[np.float32],
+    size: tuple[int, int],
+    map_u: NDArray[np.float32],
+    map_v: NDArray[np.float32],
+    source: NDArray[np.uint8],
+) -> None:
+    """See `reference.locate`."""
+    height, width = depth.shape
+    half, zero = _F(0.5), _F(0.0)
+    u_limit, v_limit = _F(size[1] - 0.5), _F(size[0] - 0.5)
+    r00, r01, r02, t0 = pose[0, 0], pose[0, 1], pose[0, 2], pose[0, 3]
+    r10, r11, r12, t1 = pose[1, 0], pose[1, 1], pose[1, 2], pose[1, 3]
+    r20, r21, r22, t2 = pose[2, 0], pose[2, 1], pose[2, 2], pose[2, 3]
+    kind, fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3], lens[4]
+    for v in range(height):
+        xs, ys, ws = rays[0, v], rays[1, v], depth[v]
+        us, vs, labels = map_u[v], map_v[v], source[v]
         for u in range(width):
-            target[u] = _join(above[u], below[u])
+            x, y, w = xs[u], ys[u], ws[u]
+            inv = _F(1.0) / max(r20 * x + r21 * y + r22 + t2 * w, MIN_DEPTH_RATIO)
+            us[u] = fx * ((r00 * x + r01 * y + r02 + t0 * w) * inv) + cx
+            vs[u] = fy * ((r10 * x + r11 * y + r12 + t1 * w) * inv) + cy
+        if kind > zero:
+            for u in range(width):
+                us[u], vs[u] = _project(lens, (us[u] - cx) / fx, (vs[u] - cy) / fy)
+        for u in range(width):
+            pu, pv, w = us[u], vs[u], ws[u]
+            z = r20 * xs[u] + r21 * ys[u] + r22 + t2 * w
+            inside = (pu >= -half) & (pu <= u_limit) & (pv >= -half) & (pv <= v_limit)
+            here = inside & (w >= zero) & (z > MIN_DEPTH_RATIO)
+            labels[u] = np.uint8(MAIN) if here else np.uint8(UNSEEN)
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+def list_unseen(source: NDArray[np.uint8], holes: NDArray[np.int32]) -> int:
+    """Fill `holes` with the flat positions of UNSEEN pixels, row by row; how many they are."""
+    labels = source.reshape(-1)
+    size = labels.shape[0]
+    words = labels[: size // 8 * 8].view(np.uint64)
+    count = 0
+    for j in range(words.shape[0]):
+        if words[j] != 0:  # MAIN is 0
+            for k in range(8 * j, 8 * j + 8):
+                if labels[k] == UNSEEN:
+                    holes[count] = k
+                    count += 1
+    for k in range(size // 8 * 8, size):
+        if labels[k] == UNSEEN:
+            holes[count] = k
+            count += 1
+    return count
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+def warp(
+    source_rays: NDArray[np.float32],
+    codes: NDArray[np.uint16],
+    scale: np.float32,
+    forth: NDArray[np.float32],
+    lens: NDArray[np.float32],
+    ratio: np.float32,
+    rays: NDArray[np.float32],
+    back: NDArray[np.float32],
+    source_lens: NDArray[np.float32],
+    depth: NDArray[np.float32],
+    scratch: NDArray[np.float32],
+    map_u: NDArray[np.float32],
+    map_v: NDArray[np.float32],
+    source: NDArray[np.uint8],
+    holes: NDArray[np.int32],
+) -> int:
+    """See `reference.warp`."""
+    splat(source_rays, codes, scale, forth, lens, ratio, depth)
+    close_cracks(depth, scratch)
+    close_cracks(scratch, depth)
+    locate(rays, depth, back, source_lens, codes.shape, map_u, map_v, source)
+    return list_unseen(source, holes)
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+def complete(
+    frame: NDArray[np.uint8],
+    gain: NDArray[np.float32],
+    source_rays: NDArray[np.float32],
+    codes: NDArray[np.uint16],
+    scale: np.float32,
+    forth: NDArray[np.float32],
+    lens: NDArray[np.float32],
+    ratio: np.float32,
+    rays: NDArray[np.float32],
+    back: NDArray[np.float32],
+    source_lens: NDArray[np.float32],
+    coarse: NDArray[np.float32],
+    scratch: NDArray[np.float32],
+    image: NDArray[np.uint8],
+    source: NDArray[np.uint8],
+    depth: NDArray[np.float32],
+    holes: NDArray[np.int32],
+    count: int,
+) -> int:
+    """See `reference.complete`."""
+    splat(source_rays, codes, scale, forth, lens, ratio, coarse)
+    close_cracks(coarse, scratch)
+    close_cracks(scratch, coarse)
+    height, width, width_out = frame.shape[0], frame.shape[1], depth.shape[1]
+    u_edge, v_edge, half, zero = _F(width - 1), _F(height - 1), _F(0.5), _F(0.0)
+    xs, ys = rays[0].reshape(-1), rays[1].reshape(-1)
+    colours, labels, depths = image.reshape(-1, 3), source.reshape(-1), depth.reshape(-1)
+    left = 0
+    for i in range(count):
+        k = holes[i]
+        v = k // width_out
+        w = _doubled(coarse, v, k - v * width_out)
+        x, y = xs[k], ys[k]
+        z = back[2, 0] * x + back[2, 1] * y + back[2, 2] + back[2, 3] * w
+        inv = _F(1.0) / max(z, MIN_DEPTH_RATIO)
+        pu = (back[0, 0] * x + back[0, 1] * y + back[0, 2] + back[0, 3] * w) * inv
+        pv = (back[1, 0] * x + back[1, 1] * y + back[1, 2] + back[1, 3] * w) * inv
+        pu, pv = _project(source_lens, pu, pv)
+        inside = (pu >= -half) & (pu <= u_edge + half) & (pv >= -half) & (pv <= v_edge + half)
+        if not (inside & (w >= zero) & (z > MIN_DEPTH_RATIO)):
+            holes[left] = k
+            left += 1
+            continue
+        pu, pv = min(max(pu, zero), u_edge), min(max(pv, zero), v_edge)
+        iu, iv = min(int(pu), width - 2), min(int(pv), height - 2)
+        fu, fv = pu - _F(iu), pv - _F(iv)
+        for c in range(3):
+            p00, p01 = _F(frame[iv, iu, c]), _F(frame[iv, iu + 1, c])
+            p10, p11 = _F(frame[iv + 1, iu, c]), _F(frame[iv + 1, iu + 1, c])
+            top = p00 + fu * (p01 - p00)
+            mean = top + fv * (p10 + fu * (p11 - p10) - top)
+            colours[k, c] = np.uint8(min(mean * gain[c] + half, _F(255.0)))
+        labels[k] = OTHER
+        depths[k] = w
+    return left
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
+def _doubled(coarse: Any, v: Any, u: Any) -> Any:
+    """One pixel of `reference.double`."""
+    i, j = v // 2, u // 2
+    i2, j2 = min(i + 1, coarse.shape[0] - 1), min(j + 1, coarse.shape[1] - 1)
+    top, bottom = _joined_gap(coarse, i, j), _joined_gap(coarse, i2, j)
+    if u % 2:
+        top = _join(top, _joined_gap(coarse, i, j2))
+        bottom = _join(bottom, _joined_gap(coarse, i2, j2))
+    return _join(top, bottom) if v % 2 else top
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+def _joined_gap(coarse: Any, i: Any, j: Any) -> Any:
+    """One pixel of `reference.close_gaps`."""
+    value = coarse[i, j]
+    if value >= _F(0.0):
+        return value
+    up = down = 0
+    for d in range(1, MOST_GAP + 1):
+        if up == 0 and i - d >= 0 and coarse[i - d, j] >= _F(0.0):
+            up = d
+        if down == 0 and i + d < coarse.shape[0] and coarse[i + d, j] >= _F(0.0):
+            down = d
+    if up == 0 or down == 0:
+        return value
+    a, b, gap = coarse[i - up, j], coarse[i + down, j], _F(up + down)
+    if abs(a - b) > min(_F(GAP_SLOPE) * gap, _F(GAP_CHANGE)) * max(a, b):
+        return value
+    return a + (b - a) * (_F(up) / gap)
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
@@ -192,130 +358,51 @@ def _join(a: Any, b: Any) -> Any:
     return high if low < _F(0.0) else joined
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
-def locate(
-    rays: NDArray[np.float32],
-    depth: NDArray[np.float32],
-    pose: NDArray[np.float32],
-    lens: NDArray[np.float32],
-    size: tuple[int, int],
-    map_u: NDArray[np.float32],
-    map_v: NDArray[np.float32],
-    seen: NDArray[np.bool_],
-) -> int:
-    """See `reference.locate`."""
-    height, width = depth.shape
-    half = _F(0.5)
-    u_limit, v_limit = _F(size[1] - 0.5), _F(size[0] - 0.5)
-    r00, r01, r02, t0 = pose[0, 0], pose[0, 1], pose[0, 2], pose[0, 3]
-    r10, r11, r12, t1 = pose[1, 0], pose[1, 1], pose[1, 2], pose[1, 3]
-    r20, r21, r22, t2 = pose[2, 0], pose[2, 1], pose[2, 2], pose[2, 3]
-    kind, fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3], lens[4]
-    count = 0
-    for v in range(height):
-        for u in range(width):
-            x, y, w = rays[0, v, u], rays[1, v, u], depth[v, u]
-            z = r20 * x + r21 * y + r22 + t2 * w
-            inv = _F(1.0) / max(z, MIN_DEPTH_RATIO)
-            pu = (r00 * x + r01 * y + r02 + t0 * w) * inv
-            pv = (r10 * x + r11 * y + r12 + t1 * w) * inv
-            map_u[v, u] = fx * pu + cx
-            map_v[v, u] = fy * pv + cy
-        if kind > _F(0.0):
-            for u in range(width):
-                pu, pv = (map_u[v, u] - cx) / fx, (map_v[v, u] - cy) / fy
-                map_u[v, u], map_v[v, u] = _project(lens, pu, pv)
-        for u in range(width):
-            pu, pv, w = map_u[v, u], map_v[v, u], depth[v, u]
-            z = r20 * rays[0, v, u] + r21 * rays[1, v, u] + r22 + t2 * w
-            inside = (pu >= -half) & (pu <= u_limit) & (pv >= -half) & (pv <= v_limit)
-            here = inside & (w >= _F(0.0)) & (z > MIN_DEPTH_RATIO)
-            seen[v, u] = here
-            count += here
-    return count
-
-
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
-def patch(
-    frame: NDArray[np.uint8],
-    map_u: NDArray[np.float32],
-    map_v: NDArray[np.float32],
-    seen: NDArray[np.bool_],
-    depth: NDArray[np.float32],
-    label: int,
+@njit(cache=True, nogil=True, error_model="numpy")
+def inpaint(
     image: NDArray[np.uint8],
     source: NDArray[np.uint8],
-    inverse_depth: NDArray[np.float32],
-) -> int:
-    """See `reference.patch`."""
-    height, width = source.shape
-    frame_height, frame_width = frame.shape[0], frame.shape[1]
-    u_edge, v_edge = _F(frame_width - 1), _F(frame_height - 1)
-    unseen = 0
-    for v in range(height):
-        for u in range(width):
-            if source[v, u] != UNSEEN:
-                continue
-            if not seen[v, u]:
-                unseen += 1
-                continue
-            pu = min(max(map_u[v, u], _F(0.0)), u_edge)
-            pv = min(max(map_v[v, u], _F(0.0)), v_edge)
-            iu, iv = min(int(pu), frame_width - 2), min(int(pv), frame_height - 2)
-            fu, fv = pu - _F(iu), pv - _F(iv)
-            for c in range(3):
-                p00, p01 = _F(frame[iv, iu, c]), _F(frame[iv, iu + 1, c])
-                p10, p11 = _F(frame[iv + 1, iu, c]), _F(frame[iv + 1, iu + 1, c])
-                top = p00 + fu * (p01 - p00)
-                mean = top + fv * (p10 + fu * (p11 - p10) - top)
-                image[v, u, c] = np.uint8(mean + _F(0.5))
-            source[v, u] = label
-            inverse_depth[v, u] = depth[v, u]
-    return unseen
-
-
-@njit(cache=True, nogil=True)
-def inpaint(
-    image: NDArray[np.uint8], source: NDArray[np.uint8], depth: NDArray[np.float32]
+    depth: NDArray[np.float32],
+    holes: NDArray[np.int32],
+    count: int,
 ) -> None:
     """See `reference.inpaint`."""
     height, width = source.shape
-    row_seen = np.zeros(height, dtype=np.bool_)
-    for v in range(height):
-        u = 0
-        while u < width:
-            if source[v, u] != UNSEEN:
-                row_seen[v] = True
-                u += 1
-                continue
-            start = u
-            while u < width and source[v, u] == UNSEEN:
-                u += 1
-            left, right = start - 1, u
-            if left < 0 and right >= width:
-                continue
-            from_left = right >= width or (left >= 0 and depth[v, left] <= depth[v, right])
-            # How far the seen stretch reaches that is mirrored into the hole.
-            reach = 0
-            if from_left:
-                while left - reach - 1 >= 0 and source[v, left - reach - 1] < INPAINTED:
-                    reach += 1
-            else:
-                while right + reach + 1 < width and source[v, right + reach + 1] < INPAINTED:
-                    reach += 1
-            period = max(2 * reach, 1)
-            for p in range(start, u):
-                distance = (p - left if from_left else right - p) % period
-                distance = min(distance, period - distance) if reach > 0 else 0
-                q = left - distance if from_left else right + distance
-                for c in range(3):
-                    image[v, p, c] = image[v, q, c]
-                depth[v, p] = depth[v, left if from_left else right]
-                source[v, p] = INPAINTED
+    row_seen = np.ones(height, dtype=np.bool_)
+    i = 0
+    while i < count:
+        v = holes[i] // width
+        start = holes[i] - v * width
+        u = start
+        while i < count and holes[i] == v * width + u and u < width:
+            u += 1
+            i += 1
+        left, right = start - 1, u
+        if left < 0 and right >= width:
+            row_seen[v] = False
+            continue
+        from_left = right >= width or (left >= 0 and depth[v, left] <= depth[v, right])
+        edge, away = (left, -1) if from_left else (right, 1)
+        # How far the seen stretch reaches that is mirrored into the hole.
+        reach, needed = 0, u - start
+        q = edge + away
+        while reach < needed and 0 <= q < width and source[v, q] < INPAINTED:
+            reach += 1
+            q += away
+        period = max(2 * reach, 1)
+        for p in range(start, u):
+            distance = abs(p - edge) % period
+            distance = min(distance, period - distance) if reach > 0 else 0
+            q = edge + away * distance
+            for c in range(3):
+                image[v, p, c] = image[v, q, c]
+            depth[v, p] = depth[v, edge]
+        for p in range(start, u):
+            source[v, p] = INPAINTED
     _fill_rows(image, source, depth, row_seen)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _fill_rows(
     image: NDArray[np.uint8],
     source: NDArray[np.uint8],

@@ -14,8 +14,13 @@ from numpy.typing import NDArray
 
 from vista_sim.sensors.warp import (
     EMPTY,
+    GAP_CHANGE,
+    GAP_SLOPE,
     INPAINTED,
+    MAIN,
     MIN_DEPTH_RATIO,
+    MOST_GAP,
+    OTHER,
     SAME_DEPTH,
     SAME_SURFACE,
     UNSEEN,
@@ -117,6 +122,26 @@ def close_cracks(depth: Array, out: Array) -> None:
     out[:] = np.where(depth < 0, np.maximum(out, diagonal), out)
 
 
+def close_gaps(depth: Array) -> Array:
+    """Join the rows of one surface that the view's nearness has torn apart.
+
+    An empty pixel between two of its column, each at most MOST_GAP rows away, lies on the line
+    between them, if they differ by no more than ground may over so many rows.
+    """
+    height = depth.shape[0]
+    a, b = np.full_like(depth, EMPTY), np.full_like(depth, EMPTY)
+    up, down = np.zeros_like(depth), np.zeros_like(depth)
+    for d in range(1, min(MOST_GAP, height - 1) + 1):
+        new = (a[d:] < 0) & (depth[:-d] >= 0)
+        a[d:], up[d:] = np.where(new, depth[:-d], a[d:]), np.where(new, d, up[d:])
+        new = (b[:-d] < 0) & (depth[d:] >= 0)
+        b[:-d], down[:-d] = np.where(new, depth[d:], b[:-d]), np.where(new, d, down[:-d])
+    gap = np.maximum(up + down, 1)
+    torn = (depth < 0) & (a >= 0) & (b >= 0)
+    torn &= np.abs(a - b) <= np.minimum(GAP_SLOPE * gap, GAP_CHANGE) * np.maximum(a, b)
+    return np.where(torn, a + (b - a) * (up / gap), depth)
+
+
 def double(depth: Array, out: Array) -> None:
     """Bring inverse depth to twice the resolution: out[2 i, 2 j] is depth[i, j].
 
@@ -148,8 +173,8 @@ def locate(
     size: tuple[int, int],
     map_u: Array,
     map_v: Array,
-    seen: NDArray[np.bool_],
-) -> int:
+    source: NDArray[np.uint8],
+) -> None:
     """Find where in a frame every pixel of the view is.
 
     Args:
@@ -157,10 +182,7 @@ def locate(
         pose, lens: from the view to the frame.
         size: (height, width) of the frame.
         map_u, map_v: (H, W), receive the pixel coordinates in the frame.
-        seen: (H, W), receives whether the frame saw the pixel.
-
-    Returns:
-        How many pixels it saw.
+        source: (H, W), receives MAIN where the frame saw the pixel, else UNSEEN.
     """
     x, y, z = _transform(rays.astype(np.float64), depth.astype(np.float64), pose)
     near = np.maximum(z, MIN_DEPTH_RATIO)
@@ -169,46 +191,119 @@ def locate(
     with np.errstate(invalid="ignore"):
         inside = (map_u >= -0.5) & (map_u <= width - 0.5)
         inside &= (map_v >= -0.5) & (map_v <= height - 0.5)
-        seen[:] = inside & (depth >= 0) & (z > MIN_DEPTH_RATIO)
-    return int(seen.sum())
+        source[:] = np.where(inside & (depth >= 0) & (z > MIN_DEPTH_RATIO), MAIN, UNSEEN)
 
 
-def patch(
-    frame: NDArray[np.uint8],
+def warp(
+    source_rays: Array,
+    codes: NDArray[np.uint16],
+    scale: float,
+    forth: Array,
+    lens: Array,
+    ratio: float,
+    rays: Array,
+    back: Array,
+    source_lens: Array,
+    depth: Array,
+    scratch: Array,
     map_u: Array,
     map_v: Array,
-    seen: NDArray[np.bool_],
-    depth: Array,
-    label: int,
-    image: NDArray[np.uint8],
     source: NDArray[np.uint8],
-    inverse_depth: Array,
+    holes: NDArray[np.int32],
 ) -> int:
-    """Take what one more frame saw for the pixels still UNSEEN; how many remain so.
+    """Find every pixel of the view in the main frame.
 
     Args:
-        frame: uint8 (h, w, 3), read at the positions `map_u`, `map_v`, bilinear.
-        map_u, map_v, seen, depth: as `locate` left them for that frame.
-        label: written to `source` where a colour was found.
-        image, source, inverse_depth: of the view, changed in place.
+        source_rays, codes, scale, source_lens: of the frame.
+        rays, lens: of the view.
+        forth, back: poses from the frame to the view, and from the view to the frame.
+        ratio: focal length of the frame by that of the view.
+        depth: (H, W), receives the inverse depth of the view, EMPTY where it is not known.
+        scratch: (H, W).
+        map_u, map_v, source: see `locate`.
+        holes: (H * W,), receives the flat positions of UNSEEN pixels, in order.
+
+    Returns:
+        How many pixels are UNSEEN.
     """
-    new = seen & (source == UNSEEN)
+    splat(source_rays, codes, scale, forth, lens, ratio, depth)
+    # Twice: where cracks cross, the first time leaves a pixel without neighbours.
+    close_cracks(depth, scratch)
+    close_cracks(scratch, depth)
+    locate(rays, depth, back, source_lens, codes.shape, map_u, map_v, source)
+    unseen = np.flatnonzero(source == UNSEEN)
+    holes[: unseen.size] = unseen
+    return int(unseen.size)
+
+
+def complete(
+    frame: NDArray[np.uint8],
+    gain: Array,
+    source_rays: Array,
+    codes: NDArray[np.uint16],
+    scale: float,
+    forth: Array,
+    lens: Array,
+    ratio: float,
+    rays: Array,
+    back: Array,
+    source_lens: Array,
+    coarse: Array,
+    scratch: Array,
+    image: NDArray[np.uint8],
+    source: NDArray[np.uint8],
+    depth: Array,
+    holes: NDArray[np.int32],
+    count: int,
+) -> int:
+    """Take from one more frame what the view still misses.
+
+    Args:
+        frame, gain: uint8 (h, w, 3), read bilinearly, and what its colours are multiplied by.
+        source_rays, codes, scale, lens: of every second row and column of the frame, and of
+            the view (`warp.halved`).
+        forth, back, ratio, rays, source_lens: as for `warp`, at full resolution.
+        coarse, scratch: half of (H, W), rounded up.
+        image, source, depth: of the view, changed in place.
+        holes, count: flat positions of what is UNSEEN; those that remain are moved to the front.
+
+    Returns:
+        How many remain.
+    """
+    splat(source_rays, codes, scale, forth, lens, ratio, coarse)
+    close_cracks(coarse, scratch)
+    close_cracks(scratch, coarse)
+    found, labels = np.empty_like(depth), np.empty_like(source)
+    map_u, map_v = np.empty_like(depth), np.empty_like(depth)
+    double(close_gaps(coarse), found)
     height, width = frame.shape[:2]
+    locate(rays, found, back, source_lens, (height, width), map_u, map_v, labels)
+    new = (labels == MAIN) & (source == UNSEEN)
     u, v = np.clip(map_u[new], 0, width - 1), np.clip(map_v[new], 0, height - 1)
     iu, iv = np.minimum(u.astype(int), width - 2), np.minimum(v.astype(int), height - 2)
     fu, fv = (u - iu)[:, None], (v - iv)[:, None]
     top = (1 - fu) * frame[iv, iu] + fu * frame[iv, iu + 1]
     bottom = (1 - fu) * frame[iv + 1, iu] + fu * frame[iv + 1, iu + 1]
-    image[new] = np.floor((1 - fv) * top + fv * bottom + 0.5).astype(np.uint8)
-    source[new], inverse_depth[new] = label, depth[new]
-    return int((source == UNSEEN).sum())
+    colours = ((1 - fv) * top + fv * bottom) * np.asarray(gain, dtype=np.float64)
+    image[new] = np.minimum(np.floor(colours + 0.5), 255).astype(np.uint8)
+    source[new], depth[new] = OTHER, found[new]
+    unseen = np.flatnonzero(source == UNSEEN)
+    holes[: unseen.size] = unseen
+    return int(unseen.size)
 
 
-def inpaint(image: NDArray[np.uint8], source: NDArray[np.uint8], depth: Array) -> None:
+def inpaint(
+    image: NDArray[np.uint8],
+    source: NDArray[np.uint8],
+    depth: Array,
+    holes: NDArray[np.int32],
+    count: int,
+) -> None:
     """Fill what no frame saw: each hole of a row mirrors the seen stretch on its far side.
 
     Changes `image`, `source` (INPAINTED) and `depth` (that of the far side) in place. Rows
-    in which nothing was seen repeat the nearest row that has something.
+    in which nothing was seen repeat the nearest row that has something. The first `count` of
+    `holes` are the flat positions of what is UNSEEN.
     """
     seen_rows = np.flatnonzero((source != UNSEEN).any(axis=1))
     for row in seen_rows:

@@ -28,6 +28,11 @@ EMPTY = np.float32(-1.0)
 #: Neighbours whose inverse depths differ by less than this share, and SAME_DEPTH, are one surface.
 SAME_SURFACE = 0.12
 SAME_DEPTH = 0.004  # 1/m
+#: Rows of another frame's half-resolution inverse depth across which one surface is joined.
+MOST_GAP = 8
+#: Share by which inverse depth may change from row to row of it: twice that of near ground.
+GAP_SLOPE = 0.06
+GAP_CHANGE = 0.25  # and over the whole gap at most
 #: A point this much nearer to the new camera than to the old one, or behind it, is not drawn.
 MIN_DEPTH_RATIO = np.float32(0.02)
 

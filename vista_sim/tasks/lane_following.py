@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from vista_sim.dynamics.state import FIRST
 from vista_sim.errors import WorldError
 
 if TYPE_CHECKING:
+    from vista_sim.dynamics.state import Table
     from vista_sim.world import Car
 
 OFF_ROAD = "off_road"
 HEADING = "heading"
 END_OF_TRACE = "end_of_trace"
 TIME_LIMIT = "time_limit"
+
+#: By the codes of `judging`.
+ENDINGS = (None, OFF_ROAD, HEADING, END_OF_TRACE, TIME_LIMIT)
 
 #: Endings that count as leaving the road.
 CRASHES = frozenset({OFF_ROAD, HEADING})
@@ -78,36 +88,58 @@ class LaneFollowing:
     def truncations(self) -> frozenset[str]:
         return frozenset({END_OF_TRACE, TIME_LIMIT})
 
-    def lateral_limit(self, car: Car) -> float:
-        """Lateral offset (m) at which the car is off the road, on the side it is on."""
-        if self.endings.max_lateral != "road":
-            return self.endings.max_lateral
-        left, right = car.road_edges()
-        return left if car.lateral >= 0 else right
+    @cached_property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the reward terms."""
+        return tuple(vars(self.rewards))
 
     def reward_terms(self, car: Car) -> dict[str, float]:
-        weights = self.rewards
-        lateral = min(1.0, abs(car.lateral) / self.lateral_limit(car))
-        heading = min(1.0, abs(car.heading_error) / self.endings.max_heading)
-        steering = car.tire_rate / car.vehicle.max_tire_rate
-        usual = max(0.1, car.recorded_speed) * car.dt
-        failed = car.ending in CRASHES
-        return {
-            "survive": 0.0 if failed else weights.survive,
-            "progress": weights.progress * max(-1.0, min(1.5, car.progress / usual)),
-            "lateral": -weights.lateral * lateral * lateral,
-            "heading": -weights.heading * heading * heading,
-            "comfort": -weights.comfort * min(1.0, steering * steering),
-        }
+        terms, _ = self._judge_one(car)
+        return dict(zip(self.terms, terms, strict=True))
 
     def ending(self, car: Car) -> str | None:
-        if abs(car.lateral) > self.lateral_limit(car):
-            return OFF_ROAD
-        if abs(car.heading_error) > self.endings.max_heading:
-            return HEADING
-        if car.s >= car.section.end_s - 1e-6:
-            return END_OF_TRACE
-        limit = self.endings.time_limit
-        if limit is not None and car.t >= limit - 1e-9:
-            return TIME_LIMIT
-        return None
+        if self.endings.max_lateral == "road":
+            car.road_edges()  # names the trace that does not say
+        _, code = self._judge_one(car)
+        return ENDINGS[code]
+
+    def judge(
+        self,
+        table: Table,
+        rows: NDArray[np.int64],
+        dt: float,
+        terms: NDArray[np.float64],
+        codes: NDArray[np.int64],
+    ) -> None:
+        """Judge many cars at once.
+
+        Args:
+            table: (n, WIDTH) of all cars, see `dynamics.state`.
+            rows: (k,) which of them.
+            dt: length of a step, s.
+            terms: (n, 5), filled with the weighted terms in the order of `terms`.
+            codes: (n,), filled with indices into `ENDINGS`.
+        """
+        _judge()(table, rows, dt, *self._settings, terms, codes)
+
+    def _judge_one(self, car: Car) -> tuple[list[float], int]:
+        terms, codes = np.empty((1, len(self.terms))), np.empty(1, dtype=np.int64)
+        _judge()(car.state, FIRST, car.dt, *self._settings, terms, codes)
+        return terms[0].tolist(), int(codes[0])
+
+    @cached_property
+    def _settings(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Limits and weights as `judging.judge` takes them."""
+        endings = self.endings
+        lateral = math.nan if isinstance(endings.max_lateral, str) else endings.max_lateral
+        time = math.inf if endings.time_limit is None else endings.time_limit
+        limits = np.array([lateral, endings.max_heading, time], dtype=np.float64)
+        return limits, np.array(list(vars(self.rewards).values()), dtype=np.float64)
+
+
+@cache
+def _judge() -> Callable[..., None]:
+    """The compiled code, loaded when first used."""
+    from vista_sim.tasks.judging import judge
+
+    return judge

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -66,44 +67,18 @@ class EgoMotion:
 
     def pose(self, t: float) -> Matrix:
         """T_world_vehicle (4, 4) at time t (s, inside the recording): linear and slerp."""
-        i, f = self.row_before(t)
-        x, y, z, w = slerp(self.quaternion[i].tolist(), self.quaternion[i + 1].tolist(), f)
-        (x0, y0, z0), (x1, y1, z1) = self.position[i : i + 2].tolist()
-        return np.array(
-            [
-                [
-                    1 - 2 * (y * y + z * z),
-                    2 * (x * y - z * w),
-                    2 * (x * z + y * w),
-                    x0 + f * (x1 - x0),
-                ],
-                [
-                    2 * (x * y + z * w),
-                    1 - 2 * (x * x + z * z),
-                    2 * (y * z - x * w),
-                    y0 + f * (y1 - y0),
-                ],
-                [
-                    2 * (x * z - y * w),
-                    2 * (y * z + x * w),
-                    1 - 2 * (x * x + y * y),
-                    z0 + f * (z1 - z0),
-                ],
-                [0.0, 0.0, 0.0, 1.0],
-            ]
-        )
+        matrix_at, times, positions, quaternions = self._lookup
+        return matrix_at(float(t), times, positions, quaternions)
 
+    @cached_property
+    def _lookup(self) -> tuple[Callable[..., Matrix], Floats, Floats, Floats]:
+        """The compiled interpolation, loaded when first used, and the arrays it looks up."""
+        from vista_sim.traces.curve import matrix_at
 
-def slerp(a: list[float], b: list[float], f: float) -> tuple[float, float, float, float]:
-    """Spherical linear interpolation of unit quaternions in one hemisphere."""
-    angle = math.acos(min(1.0, sum(p * q for p, q in zip(a, b, strict=True))))
-    if angle < 1e-4:  # sin(angle) loses its digits; the chord is as good here
-        u, v = 1 - f, f
-    else:
-        scale = 1.0 / math.sin(angle)
-        u, v = math.sin((1 - f) * angle) * scale, math.sin(f * angle) * scale
-    x, y, z, w = (u * p + v * q for p, q in zip(a, b, strict=True))
-    return x, y, z, w
+        # Copies: Numba compiles anew for every mixture of read-only and writable arrays.
+        columns = (self.t, self.position, self.quaternion)
+        t, position, quaternion = (np.array(c, dtype=np.float64, order="C") for c in columns)
+        return matrix_at, t, position, quaternion
 
 
 def check_ego(path: Path, columns: dict[str, Array]) -> None:

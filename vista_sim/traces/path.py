@@ -9,10 +9,12 @@ headings carry less noise than second derivatives of positions.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +23,7 @@ from vista_sim.errors import OffPathError, TraceError
 from vista_sim.traces.ego import EgoMotion
 from vista_sim.traces.sections import gaps
 from vista_sim.traces.smoothing import arc_of_rows, local_fit, thin
-from vista_sim.transforms import Matrix, wrap_angle
+from vista_sim.transforms import Matrix
 
 Floats = NDArray[np.float64]
 
@@ -29,6 +31,7 @@ SPACING = 0.5  # m between points
 POSITION_REACH = 4.0  # m to each side that a point is fitted to
 HEADING_REACH = 5.0  # m to each side that a curvature is fitted to
 WINDOW = 10.0  # m to each side of near= that is searched first
+REACH = 25.0  # m from the path; a pose farther out is not projected
 HEADING_WEIGHT = 5.0  # m of distance that a radian of heading error counts as
 
 
@@ -39,6 +42,21 @@ class PathPoint:
     s: float  # m
     lateral: float  # m, left of the path is positive
     heading_error: float  # rad, in (-pi, pi], left of the path's direction is positive
+
+
+class PathArrays(NamedTuple):
+    """A path and the recording along it for `curve`: contiguous float64, not to be changed."""
+
+    knots: Floats  # (m,) arc length of the points, m
+    points: Floats  # (m, 2) xy, world frame, m
+    pieces: Floats  # (m - 1, 8) cubic coefficients, highest first, of x and then y
+    directions: Floats  # (m, 2) cosine and sine of the path's heading at the points
+    bends: Floats  # (m,) curvature at the points, 1/m
+    t: Floats  # (n,) time of the recording's rows, s
+    row_s: Floats  # (n,) their arc length, m
+    speeds: Floats  # (n,) their speed, m/s
+    positions: Floats  # (n, 3) m, world frame
+    quaternions: Floats  # (n, 4) x y z w
 
 
 class TracePath:
@@ -66,12 +84,46 @@ class TracePath:
         self.points: Floats = points
         self.s: Floats = s
         self._curvature = curvature
-        self._spline = _spline(s, points)
-        self._knots: list[float] = s.tolist()
+        self._pieces = _spline(s, points)
         self.points.setflags(write=False)
         self.s.setflags(write=False)
-        heading = np.array([self._tangent(v) for v in self._knots])
-        self._direction = np.stack([np.cos(heading), np.sin(heading)], axis=1)
+
+    @cached_property
+    def arrays(self) -> PathArrays:
+        """What the compiled look-ups take."""
+        pieces = self._pieces
+        # At its first knot a piece has the slope (c of x, c of y); the last ends the last piece.
+        u = self.s[-1] - self.s[-2]
+        ax, bx, cx, _, ay, by, cy, _ = pieces[-1]
+        last = ((3 * ax * u + 2 * bx) * u + cx, (3 * ay * u + 2 * by) * u + cy)
+        slope = np.concatenate([pieces[:, [2, 6]], [last]])
+        directions = slope / np.hypot(slope[:, 0], slope[:, 1])[:, None]
+        ego = self._ego
+        # Copies: Numba compiles anew for every mixture of read-only and writable arrays.
+        return PathArrays(
+            *(
+                np.array(array, dtype=np.float64, order="C")
+                for array in (
+                    self.s,
+                    self.points,
+                    pieces,
+                    directions,
+                    self._curvature,
+                    ego.t,
+                    self._row_s,
+                    ego.speed,
+                    ego.position,
+                    ego.quaternion,
+                )
+            )
+        )
+
+    @cached_property
+    def _curve(self) -> ModuleType:
+        """The compiled look-ups: loaded when first used."""
+        from vista_sim.traces import curve
+
+        return curve
 
     def time(self, s: float) -> float:
         """Time (s) at which the recording was at arc length s (m)."""
@@ -94,14 +146,14 @@ class TracePath:
 
     def curvature(self, s: float) -> float:
         """Smoothed curvature at arc length s, 1/m, positive to the left."""
-        s = self._inside(s)
-        i = self._segment(s)
-        k0, k1 = self._curvature[i], self._curvature[i + 1]
-        return float(k0 + (k1 - k0) * (s - self._knots[i]) / (self._knots[i + 1] - self._knots[i]))
+        arrays = self.arrays
+        return self._curve.curvature_at(self._inside(s), arrays.knots, arrays.bends)
 
     def heading(self, s: float) -> float:
         """Direction of the path at arc length s in the world frame, rad."""
-        return self._tangent(self._inside(s))
+        arrays = self.arrays
+        _, _, dx, dy, _, _ = self._curve.evaluate(self._inside(s), arrays.knots, arrays.pieces)
+        return math.atan2(dy, dx)
 
     def place(
         self, s: float, lateral: float = 0.0, heading: float = 0.0
@@ -113,19 +165,13 @@ class TracePath:
             lateral: m to the left of the path.
             heading: rad to the left of the path's direction.
         """
-        inside = min(max(s, 0.0), self.length)
-        x, y, dx, dy, _, _ = self._evaluate(inside)
-        norm = math.hypot(dx, dy)
-        dx, dy = dx / norm, dy / norm
-        along = s - inside
-        return (
-            x + along * dx - lateral * dy,
-            y + along * dy + lateral * dx,
-            wrap_angle(math.atan2(dy, dx) + heading),
+        arrays = self.arrays
+        return self._curve.place(
+            float(s), float(lateral), float(heading), self.length, arrays.knots, arrays.pieces
         )
 
     def project(
-        self, x: float, y: float, yaw: float, near: float | None = None, reach: float = 25.0
+        self, x: float, y: float, yaw: float, near: float | None = None, reach: float = REACH
     ) -> PathPoint:
         """Find the point of the path nearest to a pose.
 
@@ -144,88 +190,23 @@ class TracePath:
             OffPathError: the pose is farther than `reach` from every point searched.
         """
         x, y = float(x), float(y)
-        start = None if near is None else self._search_window(x, y, float(near))
-        if start is None:
-            start = self._search_all(x, y, yaw, near)
-        s = start
-        length = self.length
-        px = py = dx = dy = 0.0
-        for _ in range(12):
-            inside = min(max(s, 0.0), length)
-            px, py, dx, dy, ddx, ddy = self._evaluate(inside)
-            ex, ey = x - px, y - py
-            along = ex * dx + ey * dy
-            speed2 = dx * dx + dy * dy
-            if (inside <= 0.0 and along < 0.0) or (inside >= length and along > 0.0):
-                s = inside + along / math.sqrt(speed2)
-                break
-            slope = speed2 - (ex * ddx + ey * ddy)
-            # At the centre of a bend Newton's slope vanishes; a damped step still descends.
-            step = along / (slope if slope > 0.05 * speed2 else 0.3 * speed2)
-            s = inside + max(-SPACING, min(SPACING, step))
-            if abs(step) < 1e-9:
-                break
-        norm = math.hypot(dx, dy)
-        ex, ey = x - px, y - py
-        lateral = (dx * ey - dy * ex) / norm
-        if not math.hypot(ex, ey) <= reach:
+        arrays = self.arrays
+        around = math.nan if near is None else float(near)
+        s, lateral, heading_error, distance = self._curve.project(
+            x, y, float(yaw), around, self.length, *arrays[:4]
+        )
+        if not distance <= reach:
             raise OffPathError(
-                f"the pose ({x:.1f}, {y:.1f}) is {math.hypot(ex, ey):.1f} m from the path, "
+                f"the pose ({x:.1f}, {y:.1f}) is {distance:.1f} m from the path, "
                 f"farther than {reach:g} m"
             )
-        return PathPoint(s, lateral, wrap_angle(yaw - math.atan2(dy, dx)))
-
-    def _search_window(self, x: float, y: float, near: float) -> float | None:
-        """Arc length of the nearest point within WINDOW of `near`; None if it is at the rim."""
-        first = max(0, bisect_right(self._knots, near - WINDOW) - 1)
-        last = min(len(self._knots), bisect_right(self._knots, near + WINDOW) + 1)
-        if last - first < 2:
-            first, last = max(0, last - 2), min(len(self._knots), first + 2)
-        part = self.points[first:last]
-        dx, dy = part[:, 0] - x, part[:, 1] - y
-        i = first + int((dx * dx + dy * dy).argmin())
-        rim = (i == first and first > 0) or (i == last - 1 and last < len(self._knots))
-        return None if rim else self._knots[i]
-
-    def _search_all(self, x: float, y: float, yaw: float, near: float | None) -> float:
-        delta = self.points - (x, y)
-        distance = np.hypot(delta[:, 0], delta[:, 1])
-        cosine = self._direction @ (math.cos(yaw), math.sin(yaw))
-        cost = distance + HEADING_WEIGHT * np.arccos(np.clip(cosine, -1.0, 1.0))
-        if near is not None:  # among equals, the branch that is nearest along the road
-            cost = distance + 0.02 * np.abs(self.s - near)
-        # Heading chooses the branch; on it, the nearest point counts.
-        i = int(cost.argmin())
-        reach = int(WINDOW / SPACING)
-        first, last = max(0, i - reach), min(len(self._knots), i + reach + 1)
-        return self._knots[first + int(distance[first:last].argmin())]
+        return PathPoint(s, lateral, heading_error)
 
     def _inside(self, s: float) -> float:
         s = float(s)
         if not -1e-6 <= s <= self.length + 1e-6:
             raise TraceError(f"{self._name}: s is {s} m; the path goes from 0 to {self.length} m")
         return min(max(s, 0.0), self.length)
-
-    def _segment(self, s: float) -> int:
-        return min(max(bisect_right(self._knots, s) - 1, 0), len(self._knots) - 2)
-
-    def _evaluate(self, s: float) -> tuple[float, float, float, float, float, float]:
-        """Position and first and second derivative of the curve: x, y, x', y', x'', y''."""
-        i = self._segment(s)
-        u = s - self._knots[i]
-        ax, bx, cx, dx, ay, by, cy, dy = self._spline[i]
-        return (
-            ((ax * u + bx) * u + cx) * u + dx,
-            ((ay * u + by) * u + cy) * u + dy,
-            (3 * ax * u + 2 * bx) * u + cx,
-            (3 * ay * u + 2 * by) * u + cy,
-            6 * ax * u + 2 * bx,
-            6 * ay * u + 2 * by,
-        )
-
-    def _tangent(self, s: float) -> float:
-        _, _, dx, dy, _, _ = self._evaluate(s)
-        return math.atan2(dy, dx)
 
 
 def _build(ego: EgoMotion) -> tuple[Floats, Floats, Floats, Floats]:
@@ -255,10 +236,9 @@ def _build(ego: EgoMotion) -> tuple[Floats, Floats, Floats, Floats]:
     return rows_s, knots, points, curvature
 
 
-def _spline(s: Floats, points: Floats) -> list[tuple[float, ...]]:
-    """Cubic coefficients, highest first, of x and then y for each piece."""
+def _spline(s: Floats, points: Floats) -> Floats:
+    """Cubic coefficients (m - 1, 8), highest first, of x and then y for each piece."""
     from scipy.interpolate import CubicSpline
 
     curve = CubicSpline(s, points)
-    coefficients = np.concatenate([curve.c[:, :, 0], curve.c[:, :, 1]], axis=0)
-    return [tuple(row) for row in coefficients.T.tolist()]
+    return np.concatenate([curve.c[:, :, 0], curve.c[:, :, 1]], axis=0).T

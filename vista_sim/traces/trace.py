@@ -154,14 +154,19 @@ class Trace:
         Raises:
             TraceError: t is outside [0, duration].
         """
-        return self.ego.pose(self._inside(t))
+        return self.ego.pose(self.time_inside(t))
 
     def speed(self, t: float) -> float:
         """Recorded speed at time t, m/s. Raises TraceError outside [0, duration]."""
-        i, f = self.ego.row_before(self._inside(t))
+        i, f = self.ego.row_before(self.time_inside(t))
         return float(self.ego.speed[i] + f * (self.ego.speed[i + 1] - self.ego.speed[i]))
 
-    def _inside(self, t: float) -> float:
+    def time_inside(self, t: float) -> float:
+        """The time t (s), brought into [0, duration] where rounding put it outside.
+
+        Raises:
+            TraceError: t is outside [0, duration].
+        """
         t = float(t)
         if not -_TIME_SLACK <= t <= self.duration + _TIME_SLACK:
             raise TraceError(

@@ -1,0 +1,196 @@
+"""Steps per second of one environment and of many cars in one process, in the same run.
+
+    python benchmarks/vector.py [--json] [--trace FOLDER] [--seconds 4]
+
+Warm: every frame that is needed has been decoded before. Actions and starts are random, up to
+1.5 m beside the recorded path. A reset counts as a step, for one as for many: both make a view.
+Rounds of the single environment and of the vector environments take turns, and each figure is
+the median of its rounds, because the machine's speed drifts; `ratio` compares their wall time,
+`cpu_us` is the processor time of a step, which other programs disturb less. `overhead_us` is
+the wall time of a single step outside of the rendering of its view (median).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ID = "VistaSim/LaneFollowing-v0"
+SIZES = ((66, 200), (200, 320))
+COUNTS = (1, 8, 32, 64)
+WORKERS = (1, 2)
+ROUNDS = 3
+SETTINGS: dict[str, Any] = {"perturb_lateral": 1.5, "perturb_heading": 0.1}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--trace", type=Path, help="a baked trace; default: the sample trace")
+    parser.add_argument("--seconds", type=float, default=4.0, help="timed for each figure")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+
+    import cv2
+
+    import vista_sim
+    from vista_sim.geometry.bake import bake
+    from vista_sim.traces.trace import Trace
+
+    cv2.setNumThreads(1)
+    trace = Trace.open(options.trace or vista_sim.sample_trace("proving-ground"))
+    bake(trace.root)
+    result: dict[str, Any] = {"cores": len(os.sched_getaffinity(0)), "sizes": {}}
+    for size in SIZES:
+        name = f"{size[0]}x{size[1]}"
+        result["sizes"][name] = measure(trace, size, options.seconds, options.seed)
+        if not options.json:
+            show(name, result["sizes"][name])
+    if options.json:
+        print(json.dumps(result, indent=2))
+
+
+def show(name: str, figures: dict[str, Any]) -> None:
+    print(
+        f"{name}: one environment {figures['single']:.0f} steps/s "
+        f"({figures['cpu_us']:.0f} µs of processor time), "
+        f"{figures['overhead_us']:.0f} µs of a step outside of the view"
+    )
+    for row in figures["vector"]:
+        print(
+            f"  {row['num_envs']:>3} cars, {row['workers']} workers: "
+            f"{row['steps_per_s']:.0f} steps/s ({row['cpu_us']:.0f} µs of processor time), "
+            f"{row['ratio']:.2f} times the single one"
+        )
+
+
+def measure(trace: Any, size: tuple[int, int], seconds: float, seed: int) -> dict[str, Any]:
+    """Steps per second at one size, each vector environment beside the single one."""
+    import gymnasium
+
+    single = gymnasium.make(ID, traces=[trace], size=size, **SETTINGS)
+    drive_through(single)
+    single.reset(seed=seed)
+    single.action_space.seed(seed)
+    one = stepper_of_one(single)
+    overhead = overhead_of(single)
+    vector = []
+    everything: list[tuple[float, float]] = []
+    for count in COUNTS:
+        for workers in WORKERS:
+            envs = gymnasium.make_vec(
+                ID,
+                num_envs=count,
+                vectorization_mode="vector_entry_point",
+                traces=[trace],
+                size=size,
+                workers=workers,
+                **SETTINGS,
+            )
+            drive_through(envs.unwrapped.envs[0])  # type: ignore[attr-defined]
+            envs.reset(seed=seed)
+            envs.action_space.seed(seed)
+            alone, together = race(one, stepper_of_many(envs), seconds / (2 * ROUNDS))
+            everything += alone
+            vector.append(
+                {
+                    "num_envs": count,
+                    "workers": workers,
+                    "steps_per_s": median([speed for speed, _ in together]),
+                    "single_steps_per_s": median([speed for speed, _ in alone]),
+                    "cpu_us": median([cpu for _, cpu in together]),
+                    "ratio": median([b[0] / a[0] for a, b in zip(alone, together, strict=True)]),
+                }
+            )
+            envs.close()
+    single.close()
+    return {
+        "single": median([speed for speed, _ in everything]),
+        "cpu_us": median([cpu for _, cpu in everything]),
+        "overhead_us": overhead,
+        "vector": vector,
+    }
+
+
+def race(
+    one: Callable[[], int], many: Callable[[], int], seconds: float
+) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """Speeds of both, in rounds that take turns; see `rate`."""
+    alone, together = [], []
+    many()
+    for _ in range(ROUNDS):
+        alone.append(rate(one, seconds))
+        together.append(rate(many, seconds))
+    return alone, together
+
+
+def rate(step: Callable[[], int], seconds: float) -> tuple[float, float]:
+    """Steps per second, and processor time of a step, µs."""
+    began, cpu, steps = time.perf_counter(), time.process_time(), 0
+    while (passed := time.perf_counter() - began) < seconds:
+        steps += step()
+    return steps / passed, 1e6 * (time.process_time() - cpu) / steps
+
+
+def median(values: list[float]) -> float:
+    return float(np.median(values))
+
+
+def overhead_of(env: Any, steps: int = 300) -> float:
+    """Median wall time of a step outside of the rendering of its view, µs."""
+    car = env.unwrapped.car
+    times = []
+    for _ in range(steps):
+        action = env.action_space.sample()
+        began = time.perf_counter()
+        _, _, terminated, truncated, _ = env.step(action)
+        times.append(1e6 * (time.perf_counter() - began - car.view_seconds))
+        if terminated or truncated:
+            env.reset()
+    return median(times)
+
+
+def stepper_of_one(env: Any) -> Callable[[], int]:
+    """Ten steps of one environment."""
+
+    def steps() -> int:
+        done = 0
+        for _ in range(10):
+            _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+            done += 1
+            if terminated or truncated:
+                env.reset()
+                done += 1
+        return done
+
+    return steps
+
+
+def stepper_of_many(envs: Any) -> Callable[[], int]:
+    """One step of many environments."""
+
+    def step() -> int:
+        envs.step(envs.action_space.sample())
+        return int(envs.num_envs)
+
+    return step
+
+
+def drive_through(env: Any) -> None:
+    """Visit every metre of the trace, so that all frames are decoded."""
+    car = env.unwrapped.car
+    env.reset(seed=0)
+    for section in car.trace.sections:
+        for s in np.arange(section.start_s, section.end_s - 0.5, 1.0):
+            env.reset(options={"trace": 0, "s": float(s), "lateral": 0.0, "heading": 0.0})
+
+
+if __name__ == "__main__":
+    main()

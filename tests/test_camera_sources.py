@@ -1,0 +1,192 @@
+"""Which recorded frames and cameras a view is made from, and through which lens it looks."""
+
+import math
+
+import numpy as np
+import pytest
+import raycast
+
+from vista_sim.sensors.camera import Camera, Synthesis
+from vista_sim.traces.calibration import CameraCalibration, Lens, Vehicle
+from vista_sim.traces.trace import Trace
+from vista_sim.traces.writer import TraceWriter
+from vista_sim.transforms import camera_mount, planar_pose, quaternion_from_matrix
+
+SIZE = (96, 160)
+PINHOLE = Lens.from_fov(SIZE, 1.2)
+FISHEYE = Lens("fisheye", 62.0, 62.0, 79.5, 47.5, SIZE, (0.02, -0.01, 0.002, 0.0))
+MOUNT = camera_mount(1.2, 0.0, 1.5, pitch=0.05)
+FLAT = [raycast.ground()]
+STEP = 0.8  # m between frames, 0.1 s apart
+
+
+def record(folder, rig, frames=8, yaw=None, gain=None):
+    """A straight drive over flat ground; `yaw` (rad) and `gain` of each frame are not recorded."""
+    yaw = np.zeros(frames) if yaw is None else yaw
+    gain = np.ones(frames) if gain is None else gain
+    with TraceWriter(folder, name="tiny", licence="-", source="-", vehicle=Vehicle()) as writer:
+        for name, (lens, mount) in rig.items():
+            video = writer.add_camera(name, CameraCalibration(lens, mount), 10.0)
+            for i in range(frames):
+                image, _, _ = raycast.render(FLAT, planar_pose(i * STEP, 0, yaw[i]) @ mount, lens)
+                video.write(np.round(image * gain[i]).astype(np.uint8), i * 100_000_000)
+        x = np.arange(frames * 5) * STEP / 5
+        zeros = np.zeros_like(x)
+        rotation = np.tile(quaternion_from_matrix(np.eye(3)), (len(x), 1))
+        t_ns = np.arange(len(x)) * 20_000_000
+        position = np.stack([x, zeros, zeros], axis=1)
+        writer.write_ego(t_ns, position, rotation, np.full_like(x, STEP / 0.1), zeros)
+    return Trace.open(folder)
+
+
+@pytest.fixture(scope="module")
+def trace(tmp_path_factory):
+    return record(tmp_path_factory.mktemp("plain") / "trace", {"front": (PINHOLE, MOUNT)})
+
+
+def psnr(a, b, mask):
+    error = (a.astype(float) - b.astype(float))[mask]
+    return 10 * math.log10(255**2 / (error**2).mean())
+
+
+def truth(t, offset, mount, lens):
+    pose = planar_pose(STEP * t / 0.1, 0, 0) @ planar_pose(*offset) @ mount
+    image, depth, _ = raycast.render(FLAT, pose, lens)
+    return image, depth
+
+
+@pytest.mark.parametrize("recorded", [PINHOLE, FISHEYE], ids=["from-pinhole", "from-fisheye"])
+@pytest.mark.parametrize(
+    "lens",
+    [
+        FISHEYE.resized((72, 120)),
+        Lens("pinhole", 90.0, 90.0, 60.0, 30.0, (72, 120), (-0.2, 0.05, 0.001, -0.001, 0.0)),
+    ],
+    ids=["to-fisheye", "to-brown-conrady"],
+)
+def test_a_virtual_camera_looks_through_any_lens(tmp_path, recorded, lens):
+    trace = record(tmp_path / "trace", {"front": (recorded, MOUNT)})
+    mount = camera_mount(1.0, 0.2, 1.6, pitch=0.1)
+    offset = (0, 0.6, 0.05)
+    image, valid = Camera(trace, "front", lens=lens, mount=mount).render(0.43, offset)
+    true, depth = truth(0.43, offset, mount, lens)
+    mask = valid & (depth < 10)
+    assert mask.mean() > 0.2
+    assert psnr(image, true, mask) > 27
+
+
+def test_a_lens_and_a_field_of_view_exclude_each_other(trace):
+    with pytest.raises(ValueError, match="fov and lens are both given"):
+        Camera(trace, "front", fov=1.0, lens=PINHOLE)
+    assert Camera(trace, "front", size=(48, 80), lens=PINHOLE).lens.fx == PINHOLE.fx / 2
+
+
+def test_two_cameras_feed_one_view_where_their_fields_meet(tmp_path):
+    left = camera_mount(1.2, 0.3, 1.5, pitch=0.15, yaw=0.5)
+    right = camera_mount(1.2, -0.3, 1.5, pitch=0.15, yaw=-0.5)
+    trace = record(tmp_path / "rig", {"left": (PINHOLE, left), "right": (PINHOLE, right)})
+    mount, lens = camera_mount(1.2, 0.0, 1.5, pitch=0.15, yaw=0.1), Lens.from_fov((80, 200), 2.0)
+    settings = {"lens": lens, "mount": mount, "synthesis": Synthesis(other_frames=())}
+    offset = (0, 0.3, 0)
+    both = Camera(trace, ["right", "left"], **settings).render_view(0.4, offset)
+    one = Camera(trace, "left", **settings).render_view(0.4, offset)
+    true, depth = truth(0.4, offset, mount, lens)
+    near = depth < 10
+    # The left camera looks more nearly the same way; the right one adds what lies on its side.
+    np.testing.assert_array_equal(both.source == 0, one.source == 0)
+    added = near & both.valid & ~one.valid
+    assert added[:, :100].sum() < 20 < 1000 < added[:, 100:].sum()
+    assert psnr(both.image, true, added) > 27
+    assert psnr(both.image, true, near & (both.source == 0)) > 27
+
+
+def test_a_view_ahead_is_made_from_the_frame_that_stood_there(trace):
+    camera = Camera(trace, "front")
+    image, valid = camera.render(0.2, (3 * STEP, 0, 0))
+    there = trace.cameras["front"].frame(5)
+    assert valid.mean() > 0.99
+    assert np.abs(image.astype(int) - there)[valid].mean() < 1.0
+
+
+def test_the_frame_behind_is_preferred_to_the_one_ahead(trace):
+    camera = Camera(trace, "front")
+
+    def main(t, x=0.0):
+        return camera._planner.plan(np.array([t]), np.array([[x, 0, 0]])).frames[0, 0]
+
+    assert [main(0.31), main(0.35), main(0.37)] == [3, 3, 3]
+    assert main(0.39) == 4  # almost there
+    assert main(0.35, STEP) == main(0.45) == 4
+    assert main(0.35, -2 * STEP) == 1
+    assert main(0.0, -3.0) == 0
+    assert main(0.7, 30.0) == 7
+
+
+class Geometry:
+    """Flat ground, and true poses where the recorded ones err."""
+
+    def __init__(self, poses, exposure):
+        from vista_sim.geometry.ground import ground_inverse_depth
+
+        self.scale = 1 / 65535
+        codes = np.round(ground_inverse_depth(PINHOLE, MOUNT) * 65535).astype(np.uint16)
+        self.inverse_depth = np.broadcast_to(codes, (len(poses), *codes.shape))
+        self.poses, self.exposure = poses, exposure
+
+
+def bake_by_hand(monkeypatch, yaw, exposure):
+    poses = np.array([planar_pose(i * STEP, 0, a) @ MOUNT for i, a in enumerate(yaw)])
+    geometry = Geometry(poses, exposure)
+    monkeypatch.setattr("vista_sim.sensors.frames.GeometryStore.find", lambda *_: geometry)
+
+
+def test_views_do_not_jump_where_the_main_frame_changes(tmp_path, monkeypatch):
+    wobble = 0.015 * np.array([0.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 0.0])
+    jumps = {}
+    for name, yaw, known in (
+        ("steady", 0 * wobble, 0 * wobble),
+        ("unknown", wobble, 0 * wobble),
+        ("refined", wobble, wobble),
+    ):
+        trace = record(tmp_path / name, {"front": (PINHOLE, MOUNT)}, yaw=yaw)
+        bake_by_hand(monkeypatch, known, np.zeros((8, 3)))
+        camera = Camera(trace, "front", synthesis=Synthesis(other_frames=(), lead=0.0))
+        before, after = (camera.render_view(t, (0, 0.5, 0)) for t in (0.39999, 0.40001))
+        mask = before.valid & after.valid & (before.inverse_depth > 0.1)
+        error = (before.image.astype(float) - after.image)[mask]
+        jumps[name] = float(np.sqrt((error**2).mean()))
+    # Even a steady drive differs a little: one frame shows the road from farther away.
+    assert jumps["unknown"] > 2 * jumps["steady"]
+    assert jumps["refined"] < 1.15 * jumps["steady"]
+
+
+def test_other_frames_are_brought_to_the_exposure_of_the_main_one(tmp_path, monkeypatch):
+    gain = 0.55 + 0.05 * np.arange(8)
+    trace = record(tmp_path / "exposure", {"front": (PINHOLE, MOUNT)}, gain=gain)
+    bake_by_hand(monkeypatch, np.zeros(8), np.repeat(np.log(gain)[:, None], 3, axis=1))
+    offset = (0, 0.0, 0.25)
+    view = Camera(trace, "front", synthesis=Synthesis(other_frames=(-3.0,))).render_view(
+        0.5, offset
+    )
+    true, depth = truth(0.5, offset, MOUNT, PINHOLE)
+    other = (view.source == 1) & (depth < 12)
+    assert other.sum() > 50
+    ratio = view.image[other].astype(float).mean() / (true[other] * gain[5]).mean()
+    assert ratio == pytest.approx(1.0, abs=0.01)
+    # Unmatched, frame 1 would be darker by a quarter.
+    assert gain[1] / gain[5] < 0.77
+
+
+def test_a_batch_may_be_written_into_given_rows_by_several_threads(trace):
+    camera = Camera(trace, "front", size=(66, 200))
+    rng = np.random.default_rng(0)
+    ts = rng.uniform(0.0, 0.7, 12)
+    offsets = np.stack([0 * ts, rng.uniform(-1, 1, 12), rng.uniform(-0.2, 0.2, 12)], axis=1)
+    alone, masks = camera.render_batch(ts, offsets)
+    out = np.zeros((20, 66, 200, 3), np.uint8), np.zeros((20, 66, 200), bool)
+    rows = rng.permutation(20)[:12]
+    images, valids = camera.render_batch(ts, offsets, out=out, rows=rows, workers=3)
+    assert images is out[0]
+    np.testing.assert_array_equal(images[rows], alone)
+    np.testing.assert_array_equal(valids[rows], masks)
+    assert not images[np.setdiff1d(np.arange(20), rows)].any()

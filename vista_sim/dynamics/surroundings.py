@@ -1,0 +1,43 @@
+"""What the compiled code needs of a trace to drive in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vista_sim.dynamics.bicycle import KinematicBicycle
+from vista_sim.dynamics.state import Table
+
+if TYPE_CHECKING:
+    from vista_sim.traces.trace import Trace
+
+
+class Surroundings:
+    """A trace's path, recording, road and vehicle as arrays, and the code that moves cars in it.
+
+    Attributes:
+        bicycle: of the trace's vehicle.
+        arrays: what `driving` takes: the vehicle's limits, `PathArrays`, the road's edges.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        from vista_sim.dynamics import driving
+
+        self.bicycle = KinematicBicycle(trace.vehicle)
+        road = trace.road
+        edges = np.array([road[name] for name in ("s", "left", "right")]) if road else _NO_EDGES
+        self.arrays = (self.bicycle.limits, *trace.path.arrays, np.array(edges, dtype=np.float64))
+        self._begin, self._drive = driving.begin, driving.drive
+
+    def begin(self, table: Table, row: int, s: float, lateral: float, heading: float) -> None:
+        """Put a car (a row of its table) at an offset from the path; see `driving.begin`."""
+        self._begin(table, row, s, lateral, heading, *self.arrays)
+
+    def drive(self, table: Table, rows: NDArray[np.int64], dt: float) -> None:
+        """Move cars (rows of their table) by one step; see `driving.drive`."""
+        self._drive(table, rows, dt, *self.arrays)
+
+
+_NO_EDGES = np.empty((3, 0))

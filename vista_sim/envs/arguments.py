@@ -1,0 +1,99 @@
+"""Checks of what environments are given: one line names the argument and what it must be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from vista_sim.errors import WorldError
+
+START_OPTIONS = ("trace", "s", "lateral", "heading")
+
+
+def check_size(size: Sequence[int]) -> tuple[int, int]:
+    """(height, width), px."""
+    try:
+        height, width = (int(n) for n in size)
+    except (TypeError, ValueError):
+        raise WorldError(f"size is {size!r}; it must be (height, width) in pixels") from None
+    if min(height, width) < 1:
+        raise WorldError(f"size is {size}; it must be (height, width) in pixels, each at least 1")
+    return height, width
+
+
+def check_count(name: str, value: Any) -> int:
+    """A whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise WorldError(f"{name} is {value!r}; it must be a whole number of at least 1")
+    return int(value)
+
+
+def start_options(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Arguments of `Car.start` from the options of `reset`."""
+    start: dict[str, Any] = {}
+    for name, value in (options or {}).items():
+        if name not in START_OPTIONS:
+            raise WorldError(f"reset option {name!r} is unknown; known: {', '.join(START_OPTIONS)}")
+        kind = int | np.integer if name == "trace" else int | float | np.integer | np.floating
+        if isinstance(value, bool) or not isinstance(value, kind):
+            expected = "a whole number" if name == "trace" else "a number"
+            raise WorldError(f"reset option {name!r} is {value!r}; it must be {expected}")
+        start[name] = int(value) if name == "trace" else float(value)
+    return start
+
+
+def autoreset_mode(mode: Any) -> AutoresetMode:
+    """The mode of a name: as Gymnasium writes it ("NextStep"), or "next_step"."""
+    if isinstance(mode, AutoresetMode):
+        return mode
+    plain = str(mode).replace("_", "").replace("-", "").lower()
+    for known in AutoresetMode:
+        if plain == known.value.lower():
+            return known
+    raise WorldError(f"autoreset_mode is {mode!r}; known are next_step, same_step and disabled")
+
+
+def seeds_of(seed: int | Iterable[int | None] | None, count: int) -> list[int | None]:
+    """A seed for each of `count` environments: seed + i, or as listed, or None."""
+    if seed is None:
+        return [None] * count
+    if isinstance(seed, int | np.integer):
+        return [int(seed) + i for i in range(count)]
+    seeds = [None if one is None else int(one) for one in seed]
+    if len(seeds) != count:
+        raise WorldError(f"seed has {len(seeds)} values for {count} environments")
+    return seeds
+
+
+def check_mask(mask: Any, count: int) -> NDArray[np.bool_]:
+    """A reset_mask of `count` environments that names at least one."""
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
+        raise WorldError(f"reset_mask is {mask!r}; it must be a NumPy array of bool")
+    if mask.shape != (count,) or not mask.any():
+        raise WorldError(
+            f"reset_mask is {mask.tolist()}; it must have shape ({count},) "
+            "and name at least one environment"
+        )
+    return mask
+
+
+def check_actions(
+    actions: Any, shape: tuple[int, ...] | None, rows: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Actions of the environments `rows`, clipped to [-1, 1]; `shape` is that of all actions."""
+    values = np.asarray(actions, dtype=np.float64)
+    if values.shape != shape:
+        raise WorldError(f"actions have shape {values.shape}; they must be {shape}")
+    values = values[rows]
+    bad = np.isnan(values).any(axis=1)
+    if bad.any():
+        i = int(bad.argmax())
+        raise WorldError(
+            f"action of environment {rows[i]} is {values[i].tolist()}; "
+            "it must hold numbers from -1 to 1"
+        )
+    return np.clip(values, -1.0, 1.0)

@@ -1,0 +1,94 @@
+"""The views of many cars in one go: by trace, on several threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vista_sim.dynamics import state as c
+from vista_sim.policies import CameraSpec
+from vista_sim.world import World
+
+#: Cars (a row each of the world's states) that drive in the same trace.
+Group = tuple[int, NDArray[np.int64]]
+
+MOST_WORKERS = 8  # beyond, threads wait for each other's Python more than they gain
+
+
+def available_workers() -> int:
+    """How many threads are used where none are asked for: a core each, at most MOST_WORKERS."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        cores = os.cpu_count() or 1
+    return min(cores, MOST_WORKERS)
+
+
+class BatchViews:
+    """Renders one camera of many cars of a world.
+
+    Args:
+        world: whose states say where the cars are.
+        spec: the camera.
+        workers: threads to use.
+    """
+
+    def __init__(self, world: World, spec: CameraSpec, workers: int) -> None:
+        self._world = world
+        self._spec = spec
+        self._workers = workers
+        self._pool: ThreadPoolExecutor | None = None
+
+    def render(
+        self, groups: Sequence[Group], images: NDArray[np.uint8], valids: NDArray[np.bool_]
+    ) -> None:
+        """Fill the images and valids of the cars of `groups`, and their validity.
+
+        Args:
+            groups: by trace, each trace once.
+            images: uint8 (cars, height, width, 3).
+            valids: bool (cars, height, width).
+        """
+        started = perf_counter()
+        states = self._world.states
+        out = (images, valids)
+        few: list[tuple[Any, ...]] = []
+        for trace, rows in groups:
+            camera = self._world.cameras.camera(trace, self._spec)
+            ts, offsets = states[rows, c.SCENE_TIME], states[rows, c.OFFSET_X : c.OFFSET_YAW + 1]
+            if len(groups) == 1 or len(rows) > self._workers:
+                camera.render_batch(ts, offsets, out=out, workers=self._workers, rows=rows)
+            else:  # too few to share among threads: a trace goes to a thread
+                few.append((camera, ts, offsets, out, 1, rows))
+        if self._workers == 1 or len(few) < 2:
+            for job in few:
+                _render(job)
+        else:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="views")
+            list(self._pool.map(_render, few))
+        count = 0
+        for _, rows in groups:
+            count += len(rows)
+            for i in rows.tolist():
+                states[i, c.VALIDITY] = np.count_nonzero(valids[i]) / valids[i].size
+        seconds = (perf_counter() - started) / max(1, count)
+        for _, rows in groups:
+            states[rows, c.VIEW_SECONDS] = seconds
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+
+def _render(job: tuple[Any, ...]) -> None:
+    camera, ts, offsets, out, workers, rows = job
+    camera.render_batch(ts, offsets, out=out, workers=workers, rows=rows)
