@@ -13,8 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from vista_sim.dynamics import state as c
 from vista_sim.errors import WorldError
 from vista_sim.policies import Action, CameraSpec
+from vista_sim.sensors.randomization import RandomizedCamera
 from vista_sim.tasks.lane_following import OFF_ROAD
 from vista_sim.tasks.starts import Start
+from vista_sim.transforms import Matrix, planar_pose
 
 if TYPE_CHECKING:
     from vista_sim.dynamics.state import Table
@@ -91,6 +93,7 @@ class Car:
         self.use(state)
         self.dt = world.dt
         self._specs: dict[str, CameraSpec] = {}
+        self._randomized: dict[str, RandomizedCamera] = {}
         self.observations: dict[str, Any] = {}
         self.ending: str | None = "not_reset"
 
@@ -171,6 +174,12 @@ class Car:
         self.state[0, c.START : c.END_S + 1] = bounds
         self.state[0, c.TRACE] = start.trace
         self.surroundings.begin(self.state, 0, start.s, start.lateral, start.heading)
+        self._rng = world.rng
+        if world.randomization is not None:
+            self._randomized = {
+                name: RandomizedCamera(world.randomization.draw(world.rng), self._mount(spec))
+                for name, spec in self._specs.items()
+            }
         self._conclude()
 
     def step(self, action: Action) -> None:
@@ -199,14 +208,30 @@ class Car:
         validity = math.nan
         started = perf_counter()
         for name, spec in self._specs.items():
-            image, valid = self.render(spec)
-            observations[name] = image
+            camera = self.world.cameras.camera(self.trace_index, spec)
+            image, valid = camera.render(self.scene_time, self.offset_of(name))
+            observations[name] = self.developed(name, image)
             if name == "camera":
                 validity = np.count_nonzero(valid) / valid.size
         self.state[0, c.VALIDITY] = validity
         self.state[0, c.VIEW_SECONDS] = perf_counter() - started
         observations["speed"] = np.array([self.speed], dtype=np.float32)
         self.observations = observations
+
+    def offset_of(self, name: str) -> tuple[float, float, float] | Matrix:
+        """`offset` as one of its cameras is mounted: a 4x4 where the mount is randomized."""
+        randomized = self._randomized.get(name)
+        if randomized is None or randomized.displacement is None:
+            return self.offset
+        return planar_pose(*self.offset) @ randomized.displacement
+
+    def developed(self, name: str, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What one of its cameras makes of an image; the image itself if it is not randomized."""
+        randomized = self._randomized.get(name)
+        return image if randomized is None else randomized.drawn.apply(image, self._rng)
+
+    def _mount(self, spec: CameraSpec) -> Matrix:
+        return self.world.cameras.mount(self.trace_index, spec)
 
     @property
     def specs(self) -> Mapping[str, CameraSpec]:

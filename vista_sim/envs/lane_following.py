@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from vista_sim.envs.arguments import check_size, start_options
 from vista_sim.errors import WorldError
 from vista_sim.policies import Action
+from vista_sim.sensors.randomization import Randomization
 from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
 from vista_sim.tasks.starts import StartMode, Starts
 from vista_sim.world import TracePaths, World
@@ -51,6 +52,8 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         section: (start, end) in s of each trace that may be driven.
         endings, rewards: of the task.
         render_mode: None, "rgb_array", or "human".
+        randomization: how the camera differs from episode to episode: exposure, white balance,
+            blur, noise, mount (see `sensors.randomization`); None: it does not.
         world_options: further arguments of `World`.
 
     `reset(options={"trace": 0, "s": 40.0, "lateral": 0.5, "heading": -0.05})` sets a start
@@ -79,6 +82,7 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         endings: Endings | None = None,
         rewards: Rewards | None = None,
         render_mode: str | None = None,
+        randomization: Randomization | None = None,
         world_options: Mapping[str, Any] | None = None,
     ) -> None:
         if not (math.isfinite(curvature_limit) and curvature_limit > 0):
@@ -98,6 +102,7 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             starts=Starts(reset_mode, perturb_lateral, perturb_heading),
             section=section,
             recorded_camera=recorded_camera,
+            randomization=randomization,
             **(world_options or {}),
         )
         self.car = self.world.spawn_agent()

@@ -11,6 +11,7 @@ import numpy as np
 from vista_sim.errors import WorldError
 from vista_sim.policies import CameraSpec
 from vista_sim.traces.calibration import Lens
+from vista_sim.transforms import Matrix
 
 if TYPE_CHECKING:
     from vista_sim.sensors.blocks import FrameBudget
@@ -70,6 +71,13 @@ class CameraPool:
         if not cameras:
             raise WorldError(f"{root}: has no camera to synthesize views from")
         return next((name for name in PREFERRED if name in cameras), next(iter(cameras)))
+
+    def mount(self, trace: int, spec: CameraSpec) -> Matrix:
+        """T_vehicle_camera (4, 4) of `spec` in a trace (an index)."""
+        if spec.mount is not None:
+            return spec.mount
+        recorded = self.traces[trace].cameras[self.recorded_name(trace)]
+        return recorded.calibration.T_vehicle_camera
 
     def camera(self, trace: int, spec: CameraSpec) -> Camera:
         """The camera of `spec` in a trace (an index)."""
