@@ -68,7 +68,7 @@ def run_part(part: str) -> dict[str, Any]:
 
 def sharing(options: argparse.Namespace) -> dict[str, Any]:
     """PSS of environments in one process, and of processes, MiB."""
-    many, processes = (8, 3) if options.quick else (64, 8)
+    many, processes = (4, 2) if options.quick else (64, 8)
     metres = 8.0 if options.quick else 1.0
     progress("1 environment")
     envs = [make_env(options)]
@@ -126,7 +126,7 @@ def processes_pss(count: int, metres: float, options: argparse.Namespace) -> flo
 
 def growth(options: argparse.Namespace) -> dict[str, Any]:
     """PSS over many steps, and its slope after the first fifth."""
-    steps = 3000 if options.quick else 100_000
+    steps = 800 if options.quick else 100_000
     every = steps // 40
     env = make_env(options)
     env.reset(seed=options.seed)
@@ -143,7 +143,7 @@ def growth(options: argparse.Namespace) -> dict[str, Any]:
 
 def collection(options: argparse.Namespace) -> dict[str, Any]:
     """Memory and speed with many traces, beside one trace of which all is in memory."""
-    copies, rounds, steps = (6, 2, 100) if options.quick else (400, 12, 1500)
+    copies, rounds, steps = (4, 2, 60) if options.quick else (400, 12, 1500)
     one = make_env(options)
     drive_through(one, 8.0 if options.quick else 1.0)
     with linked_copies(trace_of(options), copies) as folders:

@@ -5,6 +5,8 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from vista_sim.envs.lane_following import LaneFollowingEnv
+from vista_sim.envs.vector import LaneFollowingVectorEnv
 from vista_sim.errors import WorldError
 from vista_sim.sensors.camera import Camera
 from vista_sim.sensors.randomization import Drawn, Randomization, apply_to_batch
@@ -155,3 +157,35 @@ def test_a_range_that_cannot_be_is_refused_by_name(name, value):
     with pytest.raises(WorldError, match=f"randomization {name}") as caught:
         Randomization(**{name: value})
     assert "\n" not in str(caught.value)
+
+
+def drive(env, seed):
+    """Images and rewards of a short episode, and the first image of the next."""
+    seen = [env.reset(seed=seed)[0]["camera"]]
+    for action in ([0.1], [-0.1], [0.0]):
+        seen.append(env.step(np.float32(action))[0]["camera"])
+    return [*seen, env.reset()[0]["camera"]]
+
+
+def test_an_environment_is_randomized_by_its_seed(road_trace):
+    options = {"traces": [road_trace], "size": (24, 48)}
+    plain = drive(LaneFollowingEnv(**options), seed=1)
+    env = LaneFollowingEnv(randomization=EVERYTHING, **options)
+    first, again, other = drive(env, seed=1), drive(env, seed=1), drive(env, seed=2)
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first[0], other[0])
+    assert np.abs(first[0].astype(int) - plain[0]).mean() > 3
+    nothing = LaneFollowingEnv(randomization=Randomization(), **options)
+    np.testing.assert_array_equal(drive(nothing, seed=1)[:4], plain[:4])
+
+
+def test_a_vector_environment_is_randomized_as_single_ones_are(road_trace):
+    options = {"traces": [road_trace], "size": (24, 48), "randomization": EVERYTHING}
+    envs = LaneFollowingVectorEnv(3, workers=2, **options)
+    seen = [envs.reset(seed=5)[0]["camera"].copy()]
+    for action in (0.1, -0.1, 0.0):
+        seen.append(envs.step(np.full((3, 1), action, np.float32))[0]["camera"].copy())
+    for i in range(3):
+        single = drive(LaneFollowingEnv(**options), seed=5 + i)
+        np.testing.assert_array_equal([images[i] for images in seen], single[:4])
+    envs.close()

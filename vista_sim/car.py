@@ -13,13 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 from vista_sim.dynamics import state as c
 from vista_sim.errors import WorldError
 from vista_sim.policies import Action, CameraSpec
+from vista_sim.sensors.randomization import RandomizedCamera
 from vista_sim.tasks.lane_following import OFF_ROAD
 from vista_sim.tasks.starts import Start
+from vista_sim.transforms import Matrix, planar_pose
 
 if TYPE_CHECKING:
     from vista_sim.dynamics.state import Table
     from vista_sim.dynamics.surroundings import Surroundings
-    from vista_sim.traces.calibration import Vehicle
+    from vista_sim.traces.calibration import Lens, Vehicle
     from vista_sim.traces.path import TracePath
     from vista_sim.traces.sections import Section
     from vista_sim.traces.trace import Trace
@@ -91,6 +93,7 @@ class Car:
         self.use(state)
         self.dt = world.dt
         self._specs: dict[str, CameraSpec] = {}
+        self._randomized: dict[str, RandomizedCamera] = {}
         self.observations: dict[str, Any] = {}
         self.ending: str | None = "not_reset"
 
@@ -115,6 +118,7 @@ class Car:
         size: tuple[int, int] = (66, 200),
         fov: float | None = None,
         mount: ArrayLike | None = None,
+        lens: Lens | None = None,
     ) -> None:
         """Add a camera; it is observed from the next reset on.
 
@@ -123,13 +127,16 @@ class Car:
             size: (height, width), px.
             fov: horizontal field of view, rad; None: the recorded camera's.
             mount: T_vehicle_camera; None: the recorded camera's.
+            lens: in place of `fov`, of a camera with distortion.
         """
+        if fov is not None and lens is not None:
+            raise WorldError("fov and lens are both given; a lens has its own field of view")
         if not self._specs and name != "camera":
             raise WorldError(f"the first camera is observed as 'camera', not as {name!r}")
         if name in self._specs or name == "speed":
             raise WorldError(f"there is an observation {name!r} already; choose another name")
         pose = None if mount is None else np.array(mount, dtype=np.float64).reshape(4, 4)
-        self._specs[name] = CameraSpec((int(size[0]), int(size[1])), fov, pose)
+        self._specs[name] = CameraSpec((int(size[0]), int(size[1])), fov, pose, lens)
 
     def reset(
         self,
@@ -171,6 +178,12 @@ class Car:
         self.state[0, c.START : c.END_S + 1] = bounds
         self.state[0, c.TRACE] = start.trace
         self.surroundings.begin(self.state, 0, start.s, start.lateral, start.heading)
+        self._rng = world.rng
+        if world.randomization is not None:
+            self._randomized = {
+                name: RandomizedCamera(world.randomization.draw(world.rng), self._mount(spec))
+                for name, spec in self._specs.items()
+            }
         self._conclude()
 
     def step(self, action: Action) -> None:
@@ -199,14 +212,30 @@ class Car:
         validity = math.nan
         started = perf_counter()
         for name, spec in self._specs.items():
-            image, valid = self.render(spec)
-            observations[name] = image
+            camera = self.world.cameras.camera(self.trace_index, spec)
+            image, valid = camera.render(self.scene_time, self.offset_of(name))
+            observations[name] = self.developed(name, image)
             if name == "camera":
                 validity = np.count_nonzero(valid) / valid.size
         self.state[0, c.VALIDITY] = validity
         self.state[0, c.VIEW_SECONDS] = perf_counter() - started
         observations["speed"] = np.array([self.speed], dtype=np.float32)
         self.observations = observations
+
+    def offset_of(self, name: str) -> tuple[float, float, float] | Matrix:
+        """`offset` as one of its cameras is mounted: a 4x4 where the mount is randomized."""
+        randomized = self._randomized.get(name)
+        if randomized is None or randomized.displacement is None:
+            return self.offset
+        return planar_pose(*self.offset) @ randomized.displacement
+
+    def developed(self, name: str, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What one of its cameras makes of an image; the image itself if it is not randomized."""
+        randomized = self._randomized.get(name)
+        return image if randomized is None else randomized.drawn.apply(image, self._rng)
+
+    def _mount(self, spec: CameraSpec) -> Matrix:
+        return self.world.cameras.mount(self.trace_index, spec)
 
     @property
     def specs(self) -> Mapping[str, CameraSpec]:

@@ -21,6 +21,7 @@ from vista_sim.tasks.task import Task
 from vista_sim.traces.trace import Trace
 
 if TYPE_CHECKING:
+    from vista_sim.sensors.randomization import Randomization
     from vista_sim.traces.sections import Section
 
 __all__ = ["Car", "TracePaths", "World"]
@@ -39,11 +40,12 @@ class World:
         section: (start, end) in s of each trace that may be driven; None: all of it.
         min_speed: recorded speed (m/s) below which a trace is not driven.
         exclude_labels: labels whose stretches are not driven.
-        recorded_camera: name of the recorded camera that views are made from; None: each
-            trace's "front", "left", or first one.
+        recorded_camera: name of the recorded camera that views are made from, or several that
+            feed one view; None: each trace's "front", "left", or first one.
         backend: of the cameras.
         cameras_kept, cache_bytes: how many cameras (one a trace and kind) are kept, and the
             memory that their decoded frames may take together.
+        randomization: how cameras differ from episode to episode; None: they do not.
 
     Raises:
         TraceError: a trace cannot be opened.
@@ -60,10 +62,11 @@ class World:
         section: tuple[float, float] | None = None,
         min_speed: float = 2.5,
         exclude_labels: Sequence[str] = (),
-        recorded_camera: str | None = None,
+        recorded_camera: str | Sequence[str] | None = None,
         backend: str = "numba",
         cameras_kept: int = 16,
         cache_bytes: int = 1024 * 2**20,
+        randomization: Randomization | None = None,
     ) -> None:
         if not (math.isfinite(dt) and 0 < dt <= 1):
             raise WorldError(f"dt is {dt} s; it must be above 0 and at most 1")
@@ -82,6 +85,7 @@ class World:
             raise WorldError(f"{roots}: nothing to drive at {min_speed} m/s or faster{within}")
         self.cameras = CameraPool(self.traces, recorded_camera, backend, cameras_kept, cache_bytes)
         self.sampler = StartSampler(self.traces, self.sections, starts or Starts())
+        self.randomization = randomization
         self.rng = np.random.default_rng()
         self.cars: list[Car] = []
         self._surroundings: dict[int, Surroundings] = {}

@@ -18,6 +18,7 @@ from vista_sim.world import World
 #: Cars (a row each of the world's states) that drive in the same trace.
 Group = tuple[int, NDArray[np.int64]]
 
+CAMERA = "camera"  # the one that is rendered
 MOST_WORKERS = 8  # beyond, threads wait for each other's Python more than they gain
 
 
@@ -61,7 +62,7 @@ class BatchViews:
         few: list[tuple[Any, ...]] = []
         for trace, rows in groups:
             camera = self._world.cameras.camera(trace, self._spec)
-            ts, offsets = states[rows, c.SCENE_TIME], states[rows, c.OFFSET_X : c.OFFSET_YAW + 1]
+            ts, offsets = states[rows, c.SCENE_TIME], self._offsets(rows)
             if len(groups) == 1 or len(rows) > self._workers:
                 camera.render_batch(ts, offsets, out=out, workers=self._workers, rows=rows)
             else:  # too few to share among threads: a trace goes to a thread
@@ -77,10 +78,19 @@ class BatchViews:
         for _, rows in groups:
             count += len(rows)
             for i in rows.tolist():
+                if self._world.randomization is not None:
+                    images[i] = self._world.cars[i].developed(CAMERA, images[i])
                 states[i, c.VALIDITY] = np.count_nonzero(valids[i]) / valids[i].size
         seconds = (perf_counter() - started) / max(1, count)
         for _, rows in groups:
             states[rows, c.VIEW_SECONDS] = seconds
+
+    def _offsets(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Where the views of some cars are from, as `Camera.render_batch` takes it."""
+        randomization = self._world.randomization
+        if randomization is None or not any(randomization.mount_jitter):
+            return self._world.states[rows, c.OFFSET_X : c.OFFSET_YAW + 1]
+        return np.stack([self._world.cars[i].offset_of(CAMERA) for i in rows.tolist()])
 
     def close(self) -> None:
         """End the threads."""

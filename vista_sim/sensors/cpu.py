@@ -70,6 +70,7 @@ class CpuRenderer:
         def make(i: int, work: Workspace) -> None:
             self._make(plans, i, images[rows[i]], sources[rows[i]], work)
 
+        self._look_ahead(plans)
         if workers > 1 and len(plans) > 1:
             if self._threads is None or not self._threads.fit(workers):
                 self._threads = _Threads(self.size, workers)
@@ -78,6 +79,13 @@ class CpuRenderer:
             for i in range(len(plans)):
                 make(i, self._work)
         return self._work.depth
+
+    def _look_ahead(self, plans: Plans) -> None:
+        """Have frames decoded in the background, while the first one is used."""
+        frames, cameras = plans.frames.tolist(), plans.recorded.tolist()
+        for i in range(len(plans)):
+            for k in range(i == 0, len(frames[i])):
+                self._frames[cameras[i][k]].prefetch((frames[i][k],))
 
     def _make(
         self,
@@ -90,8 +98,6 @@ class CpuRenderer:
         frames: list[int] = plans.frames[i].tolist()
         cameras: list[int] = plans.recorded[i].tolist()
         forth, back, gains = plans.forth[i], plans.back[i], plans.gains[i]
-        for camera, frame in zip(cameras[1:], frames[1:], strict=True):
-            self._frames[camera].prefetch((frame,))  # while the main frame is read
         unseen = self._take_main(cameras[0], frames[0], forth[0], back[0], image, source, work)
         for k in range(1, len(frames)):
             if unseen <= self._enough:
@@ -234,6 +240,5 @@ class _Optics:
 
     def __init__(self, lens: Lens, view: Lens) -> None:
         self.lens = lens_parameters(lens)
-        self.rays = shared_rays(lens)
-        self.coarse_rays = shared_rays(lens, stride=2)
+        self.rays, self.coarse_rays = shared_rays(lens), shared_rays(lens, stride=2)
         self.ratio = np.float32(lens.fx / view.fx)

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.errors import TraceError
+from vista_sim.errors import GeometryError, TraceError
 from vista_sim.geometry.ground import ground_inverse_depth
 from vista_sim.geometry.store import DESCRIPTION, INVERSE_DEPTH, GeometryStore
 from vista_sim.sensors.blocks import Block, FrameBudget, Layout
@@ -24,12 +24,14 @@ from vista_sim.sensors.prefetch import prefetcher
 from vista_sim.sensors.shrink import shrink
 from vista_sim.sensors.warp import SAME_SURFACE, SourceFrame
 from vista_sim.traces.calibration import Lens
+from vista_sim.traces.tables import one_line
 from vista_sim.traces.trace import Trace
 from vista_sim.traces.video import RecordedCamera
 
 logger = logging.getLogger(__name__)
 
 _GROUND_SCALE = 1.0 / 65535  # 1/m per step of the code: down to 1 m
+_ROOM = 32  # frames; in a smaller cache, what is decoded ahead would drive out what is in use
 _RECENT = 512  # indices remembered as just used
 _PACES = (1, 2, 3, 4)  # frames from one step to the next that are looked ahead for
 
@@ -64,8 +66,8 @@ class FrameCache:
         self.fitted_poses = track.poses
         self.exposure: NDArray[np.float32] = np.zeros((len(self.times), 3), dtype=np.float32)
         self._inverse_depth: NDArray[np.uint16] | None = None
-        store = _find_geometry(trace, name)
-        if store is None:
+        geometry = _geometry_of(trace, name)
+        if geometry is None:
             self._warn(trace, name)
             self._scale = _GROUND_SCALE
             ground = ground_inverse_depth(self.lens, self.camera.calibration.T_vehicle_camera)
@@ -74,21 +76,20 @@ class FrameCache:
             self._ground_codes.setflags(write=False)
             self._ground_coarse.setflags(write=False)
         else:
-            # Only this array stays mapped: each map takes a file handle.
-            self._inverse_depth, self._scale = store.inverse_depth, float(store.scale)
-            self.fitted_poses = np.array(store.poses)
-            self.exposure = np.array(store.exposure)  # log gains
+            self._scale, self.fitted_poses = geometry.scale, geometry.poses
+            self.exposure = self.exposure if geometry.exposure is None else geometry.exposure
+            self._inverse_depth = geometry.open()
         coarse = (-(-size[0] // 2), -(-size[1] // 2))
         arrays: list[tuple[Any, tuple[int, ...]]] = [(np.uint8, (*size, 3))]
         # Inverse depth of this very size is read where it lies, and is shared as it is.
-        self._own_codes = store is not None and store.size != size
-        if store is not None:
+        self._own_codes = geometry is not None and geometry.size != size
+        if geometry is not None:
             arrays += [(np.uint16, size)] if self._own_codes else []
             arrays += [(np.uint16, coarse)]
         self._frame_bytes = size[0] * size[1] * 5 + 2 * coarse[0] * coarse[1]
         self._budget = capacity if isinstance(capacity, FrameBudget) else FrameBudget(capacity)
         self._layout = Layout.of(arrays, self._frame_bytes, self._budget.capacity)
-        self._name = _identity(trace, name, size, None if store is None else store.path)
+        self._name = _identity(trace, name, size, None if geometry is None else geometry.path)
         self._recent: OrderedDict[int, None] = OrderedDict()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -104,7 +105,7 @@ class FrameCache:
     def prefetch(self, indices: Iterable[int]) -> None:
         """Decode frames in the background, if they are not here yet and there is time."""
         background = prefetcher()
-        if background is None:
+        if background is None or self._budget.capacity < _ROOM * self._frame_bytes:
             return
         for index in indices:
             if self.first <= index <= self.last and self._find(index) is None:
@@ -233,29 +234,56 @@ def _track(trace: Trace, name: str) -> _Track:
     return track
 
 
-_checked: weakref.WeakKeyDictionary[Trace, dict[str, tuple[Path, str]]]
-_checked = weakref.WeakKeyDictionary()
+class _Geometry:
+    """Baked geometry that was found to fit its trace, without the large arrays."""
+
+    def __init__(self, store: GeometryStore) -> None:
+        self.path, self.size, self.scale = store.path, store.size, float(store.scale)
+        self.poses = np.array(store.poses)
+        exposure = getattr(store, "exposure", None)
+        self.exposure = None if exposure is None else np.array(exposure)
+        self.state = self._state()
+        self._first: Any = store.inverse_depth
+        self._frames = len(store.inverse_depth)
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether it still is what was checked."""
+        return self.state is not None and self.state == self._state()
+
+    def open(self) -> Any:
+        """Inverse depth (n, h, w), mapped; not kept, because each map takes a file handle."""
+        first, self._first = self._first, None
+        if first is not None:
+            return first
+        path = self.path / INVERSE_DEPTH
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            return np.broadcast_to(array, (self._frames, *self.size), subok=True)
+        except (OSError, ValueError) as error:
+            raise GeometryError(f"{path}: cannot be read ({one_line(error)})") from None
+
+    def _state(self) -> tuple[int, int, int] | None:
+        try:
+            found = (self.path / DESCRIPTION).stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _find_geometry(trace: Trace, name: str) -> GeometryStore | None:
+_geometries: weakref.WeakKeyDictionary[Trace, dict[str, _Geometry]] = weakref.WeakKeyDictionary()
+
+
+def _geometry_of(trace: Trace, name: str) -> _Geometry | None:
     """The baked geometry of a camera; whether it fits an open trace is checked only once."""
-    known = _checked.setdefault(trace, {})
-    if name in known and known[name][1] and _state(known[name][0]) == known[name][1]:
-        camera = trace.cameras[name]
-        folder = known[name][0]
-        return GeometryStore(folder, camera.calibration.lens, camera.frame_count, None)
-    store = GeometryStore.find(trace, name)
-    if store is not None:
-        known[name] = (store.path, _state(store.path))
-    return store
-
-
-def _state(geometry: Path) -> str:
-    try:
-        found = (geometry / DESCRIPTION).stat()
-    except OSError:
-        return ""
-    return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
+    known = _geometries.setdefault(trace, {})
+    geometry = known.get(name)
+    if geometry is None or not geometry.unchanged:
+        store = GeometryStore.find(trace, name)
+        if store is None:
+            return None
+        geometry = known[name] = _Geometry(store)
+    return geometry
 
 
 def _identity(trace: Trace, name: str, size: tuple[int, int], geometry: Path | None) -> str:

@@ -140,6 +140,18 @@ class Drawn:
         return np.clip(values, 0, 255).astype(np.uint8)[None]
 
 
+class RandomizedCamera:
+    """What was drawn for a camera of a car, and how far that moves its views.
+
+    displacement: see `Drawn.displacement`; None: the mount is as it should be.
+    """
+
+    def __init__(self, drawn: Drawn, T_vehicle_camera: ArrayLike) -> None:
+        self.drawn = drawn
+        off = any(drawn.shift) or any(drawn.turn)
+        self.displacement = drawn.displacement(T_vehicle_camera) if off else None
+
+
 def apply_to_batch(
     images: NDArray[np.uint8],
     drawn: Sequence[Drawn | None],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +14,9 @@ from vista_sim.traces.calibration import Lens
 
 def shared_rays(lens: Lens, stride: int = 1) -> NDArray[np.float32]:
     """`normalized_rays` of every `stride`-th row and column, contiguous and read only."""
-    return _rays(astuple(lens), stride)
+    # Two lenses are equal only if they are one object; what they say of themselves compares.
+    about = (lens.model, lens.fx, lens.fy, lens.cx, lens.cy, tuple(lens.size), lens.distortion)
+    return _rays(about, stride)
 
 
 @lru_cache(maxsize=16)
