@@ -284,8 +284,7 @@ def complete(
     count: int,
 ) -> int:
     """See `reference.complete`."""
-    splat(source_rays, codes, scale, forth, lens, ratio, coarse)
-    close_cracks(coarse, scratch)
+    splat(source_rays, codes, scale, forth, lens, ratio, scratch)
     close_cracks(scratch, coarse)
     height, width, width_out = frame.shape[0], frame.shape[1], depth.shape[1]
     u_edge, v_edge, half, zero = _F(width - 1), _F(height - 1), _F(0.5), _F(0.0)

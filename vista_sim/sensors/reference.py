@@ -270,8 +270,7 @@ def complete(
     Returns:
         How many remain.
     """
-    splat(source_rays, codes, scale, forth, lens, ratio, coarse)
-    close_cracks(coarse, scratch)
+    splat(source_rays, codes, scale, forth, lens, ratio, scratch)
     close_cracks(scratch, coarse)
     found, labels = np.empty_like(depth), np.empty_like(source)
     map_u, map_v = np.empty_like(depth), np.empty_like(depth)

@@ -290,11 +290,11 @@ class TorchRenderer:
 
         With `coarse`, at half the resolution of the frame's inverse depth.
         """
-        splatted = self._splat(source, coarse)
-        # Twice: where cracks cross, the first time leaves a pixel without neighbours.
-        depth = kernels.close_cracks(kernels.close_cracks(splatted))
+        depth = kernels.close_cracks(self._splat(source, coarse))
         if coarse:
             depth = kernels.double(kernels.close_gaps(depth), self.size)
+        else:  # where cracks cross, the first time leaves a pixel without neighbours
+            depth = kernels.close_cracks(depth)
         cameras = self._cameras.of(source.camera)
         pixel, seen = kernels.locate(
             self._view_rays, depth, source.back, cameras.lens, self._kinds, cameras.size

@@ -4,7 +4,7 @@ How a view is made, in every backend:
 
 1. `splat`: every pixel of a recorded frame goes, by its inverse depth, to where the new
    camera sees it; where several meet, the nearest wins.
-2. `close_cracks`: a stretched surface has one-pixel cracks; they are closed.
+2. `close_cracks`, twice: a stretched surface has one-pixel cracks; they are closed.
 3. `locate`: every pixel of the view finds its sub-pixel position in the frame by that inverse
    depth, and reads its colour there (bilinear, OpenCV's `remap`).
 4. `patch`: what the main frame did not see is taken from other frames, in the same way but
