@@ -133,6 +133,17 @@ def test_a_pixel_takes_the_depth_of_its_own_side_of_an_edge():
     assert sure.min() > 0.2
 
 
+def test_merged_with_neighbouring_frames_it_is_better_than_either(tmp_path):
+    depths = write_rig(tmp_path / "rig", SCENE, FRONT, frames=7, lidar="timed")["front"]
+    error = {}
+    for geometry in ("multiview", "lidar", "auto"):
+        bake(tmp_path / "rig", geometry=geometry)
+        with Trace.open(tmp_path / "rig") as trace:
+            store = GeometryStore.find(trace, "front")
+        error[geometry] = np.mean([np.abs(store.metric(i) - 1 / depths[i]).mean() for i in (2, 4)])
+    assert error["auto"] < min(error["multiview"], error["lidar"])
+
+
 def test_a_frame_far_in_time_from_any_sweep_gets_ground_without_confidence(tmp_path):
     write_rig(tmp_path / "rig", STREET, FRONT, frames=4, lidar="compensated")
     path = tmp_path / "rig" / "top.parquet"
@@ -178,5 +189,12 @@ def test_a_trace_without_a_lidar_is_one_line_and_status_2(tmp_path, capsys):
     assert not (tmp_path / "rig" / "geometry").exists()
 
 
-def test_the_lidar_of_these_tests_stands_elsewhere_than_the_camera():
-    assert np.linalg.norm(LIDAR_MOUNT[:3, 3] - MOUNT[:3, 3]) > 0.5
+def test_points_on_the_own_car_are_left_out(tmp_path):
+    write_rig(tmp_path / "rig", STREET, FRONT, frames=1, lidar="compensated")
+    hood = np.array([[2.6, 0.3, 0.9], [2.6, 0.3, 1.8], [2.6, 1.5, 0.9], [5.0, 0.3, 0.9]])
+    with Trace.open(tmp_path / "rig") as trace:
+        lidar, t = trace.lidars["top"], float(trace.cameras["front"].t[0])
+        points = (hood - LIDAR_MOUNT[:3, 3]) @ LIDAR_MOUNT[:3, :3]
+        sweep = dataclasses.replace(lidar.sweep(0), t=t, points=points)
+        seen = points_in_camera(trace, lidar, sweep, t, MOUNT) @ MOUNT[:3, :3].T + MOUNT[:3, 3]
+    np.testing.assert_allclose(seen, hood[1:], atol=1e-9)

@@ -14,7 +14,7 @@ from vista_sim.errors import GeometryError
 from vista_sim.geometry.bake import bake
 from vista_sim.geometry.ground import ground_inverse_depth
 from vista_sim.geometry.ground_fit import GroundFit, drift_report, smooth_over_time
-from vista_sim.geometry.merge import merged
+from vista_sim.geometry.merge import merged, trust_in
 from vista_sim.geometry.settings import BakeSettings, GeometryChoice, file_hash
 from vista_sim.geometry.source import PreparedSource, Remembered
 from vista_sim.geometry.store import GeometryStore
@@ -107,6 +107,17 @@ def test_of_values_that_disagree_the_more_confident_wins_unmixed():
 def test_two_that_agree_outvote_one_that_is_more_confident_than_each():
     value, _ = merged([_even(0.2, 0.8), _even(0.05, 0.7), _even(0.052, 0.7)])
     np.testing.assert_allclose(value, 0.051, rtol=1e-4)
+
+
+def test_trust_decides_between_values_and_leaves_the_confidence_of_the_winner():
+    estimates = [_even(0.05, 0.95), _even(0.051, 0.9), _even(0.2, 0.9)]
+    trust = [trust_in(name) for name in ("multiview", "stereo", "lidar")]
+    assert merged(estimates)[0].max() < 0.06
+    value, sure = merged(estimates, trust)
+    np.testing.assert_array_equal(value, np.float32(0.2))
+    undisputed = merged([_even(0.2, 0.0), _even(0.2, 0.9)], trust[1:])[1]
+    np.testing.assert_allclose(undisputed, 0.9, rtol=1e-5)
+    assert (sure < undisputed).all()
 
 
 def test_where_none_is_sure_the_first_counts_and_nothing_is_confident():

@@ -101,7 +101,7 @@ class LidarProjection:
     max_interval: float = 0.15  # s between a frame and a sweep
     reach: float = 60.0  # px, lengthened by contrast, from a measured pixel to the last it fills
     reach_above: float = 24.0  # px, the same above the horizon: beyond is the sky
-    contrast_price: float = 0.15  # px that a gray level of contrast counts as
+    contrast_price: float = 0.2  # px that a gray level of contrast counts as
     sure_within: float = 8.0  # px from a measured pixel at which confidence is 1/e
     same: float = 0.04  # share by which measured pixels of one surface differ
     ground_window: float = 0.06  # share of the image's width over which ground is locally flat
