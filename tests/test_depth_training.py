@@ -14,7 +14,7 @@ from vista_agents.depth.data import DepthDrive, DepthFrames
 from vista_agents.depth.model import LearnedDepth, load
 from vista_agents.depth.network import DepthNet, DepthNetConfig
 from vista_agents.depth.recipe import Depth, learn_depth
-from vista_agents.depth.train import DepthTrainingConfig
+from vista_agents.depth.settings import DepthTrainingConfig
 
 from vista_sim.cli import main
 from vista_sim.errors import GeometryError
