@@ -14,7 +14,7 @@ from vista_agents.depth.data import DepthDrive, DepthFrames
 from vista_agents.depth.model import LearnedDepth, load
 from vista_agents.depth.network import DepthNet, DepthNetConfig
 from vista_agents.depth.recipe import Depth, learn_depth
-from vista_agents.depth.train import DepthTrainingConfig
+from vista_agents.depth.settings import DepthTrainingConfig
 
 from vista_sim.cli import main
 from vista_sim.errors import GeometryError
@@ -100,6 +100,9 @@ def test_baked_depth_teaches_too_and_the_model_is_found_beside_its_trace(drive):
         found = np.mean([np.abs(store.metric(i) - 1 / depths[i]).mean() for i in range(FRAMES)])
         assert found < 0.5 * flat
         assert 0 < np.asarray(store.confidence).max() < 200
+        codes = np.array(store.inverse_depth)
+        bake_camera(trace, "front", geometry="learned", workers=3, force=True)
+        assert (GeometryStore.find(trace, "front").inverse_depth == codes).all()
         # The same model under another name is the same geometry; another model is not.
         moved = folder.parent / "moved"
         shutil.copytree(learned.folder, moved)

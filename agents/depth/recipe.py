@@ -20,7 +20,8 @@ from .data import DepthDrive, DepthFrames
 from .model import DepthModelSpec, load
 from .network import DepthNetConfig
 from .picture import write_picture
-from .train import CHECKPOINTS, DepthResult, DepthTrainingConfig, Report, train_depth
+from .settings import DepthTrainingConfig
+from .train import CHECKPOINTS, DepthResult, Report, train_depth
 
 
 @dataclass(frozen=True)
