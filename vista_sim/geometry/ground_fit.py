@@ -24,8 +24,8 @@ _SURE = 0.4  # least confidence that counts
 _MIN_PIXELS = 60
 _COARSE, _FINE = 0.10, 0.03  # share of inverse depth by which ground may differ from the plane
 _BELIEVED = (0.25, math.radians(4.0))  # share of the height, and rad, that a car ever drifts
-_SMOOTH = 1.0  # frames: deviation of the mean over time
-_MEDIAN = 5  # frames whose median comes first
+_SMOOTH = 0.7  # frames: deviation of the mean over time
+_MEDIAN = 3  # frames whose median comes first
 
 
 class GroundFit:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import GeometryError
 from vista_sim.geometry.ground import ground_inverse_depth
-from vista_sim.geometry.merge import merged
+from vista_sim.geometry.merge import merged, trust_in
 from vista_sim.geometry.partial import Partial, read_json, write_json
 from vista_sim.geometry.settings import BakeSettings
 from vista_sim.geometry.source import BakeContext, PreparedSource, encode
@@ -129,21 +129,24 @@ class BakeJob:
             inverse_depth = self.partial.array(INVERSE_DEPTH, size, np.uint16)
             confidence = self.partial.array(CONFIDENCE, size, np.uint8)
 
+            trust = [trust_in(source.name) for source in sources]
             road = GroundFit(self.lens, self.mount)
+            confident = self.partial.array("sure.npy", (self.count, 2), np.float64, work=True)
             fits = self.partial.array("ground_fits.npy", (self.count, 3), np.float64, work=True)
 
             meter = ExposureMeter(self.lens, poses)
             changes = self.partial.array("exposure_changes.npy", (self.count, 3), float, work=True)
 
             def merge(i: int) -> None:
-                values, sure = merged([source.estimate(i) for source in sources])
-                fits[i] = road.fit(values, sure)
+                values, sure = merged([source.estimate(i) for source in sources], trust)
                 if self.hood is not None:
                     values = np.where(self.hood, self.ground, values)
                     sure = np.where(self.hood, np.float32(0), sure)
+                fits[i] = road.fit(values, sure)
                 inverse_depth[i] = encode(values, self.scale)
-                confidence[i] = np.clip(255 * sure + 0.5, 0, 255)
-                if i + 1 < self.count:
+                confidence[i] = codes = np.clip(255 * sure + 0.5, 0, 255).astype(np.uint8)
+                confident[i] = (codes >= CONFIDENT).mean(), codes.any()
+                if i + 1 < self.count and stretch[i + 1] == stretch[i]:
                     here, there = frames[i].colours, frames[i + 1].colours
                     changes[i] = meter.change(i, here, there, values, sure)
 
@@ -152,8 +155,8 @@ class BakeJob:
         self.partial.array(GROUND, (self.count, 3), np.float64)[:] = states
         exposure = self.partial.array(EXPOSURE, (self.count, 3), np.float32)
         exposure[:] = chained(changes, stretch)
-        unseen = [i for i in range(self.count) if not confidence[i].any()]
-        for i in unseen:  # nothing is known but how the road lies where more was seen
+        # Where nothing was seen, the road lies as it does where more was.
+        for i in np.flatnonzero(confident[:, 1] == 0):
             inverse_depth[i] = encode(road.inverse_depth(states[i]), self.scale)
         still = sum(1 for n in neighbours if not n)
         return {
@@ -161,8 +164,8 @@ class BakeJob:
             "frames_without_neighbours": still,
             "motion": motion,
             "ground": drift_report(states, fits, road.calibrated),
-            "largest_exposure_change": float(np.abs(np.diff(exposure, axis=0)).max(initial=0.0)),
-            "confident_share": float(np.mean([(c >= CONFIDENT).mean() for c in confidence])),
+            "largest_exposure_change": float(np.abs(changes).max(initial=0.0)),
+            "confident_share": float(confident[:, 0].mean()),
         }
 
     def ground_of(self, lens: Lens) -> NDArray[np.float32]:

@@ -14,11 +14,12 @@ from vista_sim.geometry.completion import complete, cull_hidden
 from vista_sim.geometry.rectify import small_gray
 from vista_sim.geometry.settings import LidarProjection
 from vista_sim.geometry.source import BakeContext, Floats
-from vista_sim.traces.calibration import Lens
+from vista_sim.traces.calibration import Lens, Vehicle
 from vista_sim.traces.lidar import RecordedLidar, Sweep
 from vista_sim.traces.trace import Trace
 from vista_sim.transforms import inverse
 
+_BODY = 0.1  # m around the own car in which nothing else is measured
 _BATCH = 0.002  # s within which points share one pose of the car
 
 
@@ -110,22 +111,32 @@ def points_in_camera(
 
     Points that are not motion-compensated and carry their own time are taken from where the
     car was then; all others from where it was at the sweep's time. Outside the recorded ego
-    motion the car is where the motion begins or ends.
+    motion the car is where the motion begins or ends. Points on the own car are left out.
     """
     mount = lidar.calibration.T_vehicle_lidar
+    foreign = ~_of_own_car(sweep.points @ mount[:3, :3].T + mount[:3, 3], trace.vehicle)
+    measured, point_t = sweep.points[foreign], sweep.point_t
     first, last = float(trace.ego.t[0]), float(trace.ego.t[-1])
     to_camera = inverse(trace.pose(float(np.clip(t, first, last))) @ T_vehicle_camera)
-    if lidar.calibration.motion_compensated or sweep.point_t is None:
+    if lidar.calibration.motion_compensated or point_t is None or not len(measured):
         pose = to_camera @ trace.pose(float(np.clip(sweep.t, first, last))) @ mount
-        return np.asarray(sweep.points @ pose[:3, :3].T + pose[:3, 3])
-    times = np.clip(sweep.point_t, first, last)
+        return np.asarray(measured @ pose[:3, :3].T + pose[:3, 3])
+    times = np.clip(point_t[foreign], first, last)
     start = float(times.min())
     batch = np.round((times - start) / _BATCH).astype(np.int64)
     used, place = np.unique(batch, return_inverse=True)
     moments = np.minimum(start + used * _BATCH, last)
     poses = to_camera @ np.array([trace.pose(float(m)) for m in moments]) @ mount
-    turned = np.einsum("nij,nj->ni", poses[place, :3, :3], sweep.points)
+    turned = np.einsum("nij,nj->ni", poses[place, :3, :3], measured)
     return np.asarray(turned + poses[place, :3, 3])
+
+
+def _of_own_car(points: NDArray[np.float64], vehicle: Vehicle) -> NDArray[np.bool_]:
+    """Which points (n, 3) of the vehicle frame lie within the box of the car, or as good as."""
+    x, y, z = points.T
+    back, front = -vehicle.rear_overhang, vehicle.length - vehicle.rear_overhang
+    inside = (x > back - _BODY) & (x < front + _BODY) & (z < vehicle.height + _BODY)
+    return np.asarray(inside & (np.abs(y) < 0.5 * vehicle.width + _BODY))
 
 
 def project(points: NDArray[np.float64], lens: Lens) -> Floats:

@@ -27,6 +27,8 @@ class Rectification:
     Attributes:
         lens: of the rectified images: that of the geometry, if only the other image must move.
         turn: (4, 4) pose of the rectified camera in the recorded one, without translation.
+        own_seen, other_seen: (h, w) uint8 of the rectified images: 1 where there is a recorded
+            pixel behind them.
         depth_ratio: (h, w) of the geometry: what inverse depth of the rectified camera must be
             multiplied by to be that of the recorded one.
     """
@@ -68,6 +70,9 @@ class Rectification:
         turn = relative[:3, :3].T @ rotation.T  # rectified to the other camera
         self._other = pixel_maps(theirs.project(self.lens.rays() @ turn.T))
         self._outside = np.isnan(slopes[..., 0])
+        everywhere = np.ones(self.lens.size, np.uint8)
+        self.own_seen = everywhere if self._own is None else _inside(self._own, lens.size)
+        self.other_seen = _inside(self._other, lens.size)
 
     def own(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The rectified gray image (h, w) of the own camera's RGB one."""
@@ -105,6 +110,12 @@ def small_gray(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.ui
         how = cv2.INTER_AREA if size[0] < gray.shape[0] else cv2.INTER_LINEAR
         gray = cv2.resize(gray, size[::-1], interpolation=how)
     return np.asarray(gray, dtype=np.uint8)
+
+
+def _inside(maps: tuple[Floats, Floats], size: tuple[int, int]) -> NDArray[np.uint8]:
+    u, v = maps
+    seen = (u > -0.5) & (v > -0.5) & (u < size[1] - 0.5) & (v < size[0] - 0.5)
+    return seen.astype(np.uint8)
 
 
 def _remap(gray: NDArray[np.uint8], maps: tuple[Floats, Floats]) -> NDArray[np.uint8]:

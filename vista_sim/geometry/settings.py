@@ -87,6 +87,7 @@ class StereoMatching:
     speckle: int = 60  # px; smaller patches that stand alone are not believed
     tolerance: float = 1.0  # px by which the match back may miss
     half_sure: float = 0.25  # px by which it misses where confidence is a half
+    texture: float = 0.7  # gray levels a pixel along the row; less lowers the confidence
     refinements: int = 2  # Gauss-Newton steps after matching
 
 
@@ -98,7 +99,7 @@ class LidarProjection:
     max_interval: float = 0.15  # s between a frame and a sweep
     reach: float = 60.0  # px, lengthened by contrast, from a measured pixel to the last it fills
     reach_above: float = 24.0  # px, the same above the horizon: beyond is the sky
-    contrast_price: float = 0.15  # px that a gray level of contrast counts as
+    contrast_price: float = 0.2  # px that a gray level of contrast counts as
     sure_within: float = 8.0  # px from a measured pixel at which confidence is 1/e
     same: float = 0.04  # share by which measured pixels of one surface differ
     ground_window: float = 0.06  # share of the image's width over which ground is locally flat

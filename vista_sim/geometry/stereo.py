@@ -20,6 +20,7 @@ from vista_sim.geometry.source import BakeContext, Floats
 from vista_sim.geometry.surface import fit_ground, smooth_ground
 
 _FRACTION = 16  # of OpenCV's fixed-point disparities
+_TEXTURE_WINDOW = 5  # px
 
 
 class StereoSource:
@@ -52,6 +53,7 @@ class StereoSource:
         own = self._rectified.own(self._pair.own.frame(index))
         other = self._rectified.other(self._pair.other.frame(partner))
         disparity, sure = match_pair(own, other, self._pair.side, self._count, self._settings)
+        sure = np.where(self._seen_by_both(disparity), sure, np.float32(0))
         values = self._refined(disparity, own, other)
         reliable = sure > 0
         plane = fit_ground(np.where(reliable, values, np.float32(-1.0)), self._flat)
@@ -59,6 +61,14 @@ class StereoSource:
         smooth, averaged = smooth_ground(filled, plane, self._window)
         sure = np.where(averaged, np.maximum(sure, cv2.blur(sure, (9, 9))), sure)
         return self._rectified.to_recorded(smooth, sure.astype(np.float32), self._ground)
+
+    def _seen_by_both(self, disparity: Floats) -> NDArray[np.bool_]:
+        """Where there is a recorded pixel in both images (h, w), at a disparity (px)."""
+        v, u = np.mgrid[0 : disparity.shape[0], 0 : disparity.shape[1]].astype(np.float32)
+        there = cv2.remap(
+            self._rectified.other_seen, u - self._pair.side * disparity, v, cv2.INTER_NEAREST
+        )
+        return np.asarray((there > 0) & (self._rectified.own_seen > 0))
 
     def _refined(
         self, disparity: Floats, own: NDArray[np.uint8], other: NDArray[np.uint8]
@@ -91,8 +101,8 @@ def match_pair(
         count: disparities looked for, from 0; a multiple of 16.
 
     Returns:
-        Disparity (h, w), px, and confidence (h, w), 0 to 1, by how well the match back fits;
-        0 where there is none.
+        Disparity (h, w), px, and confidence (h, w), 0 to 1, by how well the match back fits
+        and by texture; 0 where there is none.
     """
     left, right = (own, other) if side > 0 else (own[:, ::-1], other[:, ::-1])
     there = _disparity(left, right, count, settings)
@@ -109,6 +119,9 @@ def match_pair(
     )
     apart = np.abs(met - there)
     sure = 1.0 / (1.0 + (apart / settings.half_sure) ** 2)
+    # Where nothing changes along the row, both directions only repeat what is beside it.
+    change = np.abs(cv2.Sobel(left, cv2.CV_32F, 1, 0, ksize=3)) / 8.0
+    sure *= np.minimum(1.0, cv2.blur(change, (_TEXTURE_WINDOW,) * 2) / settings.texture)
     sure = np.where((there >= 0) & (apart < settings.tolerance), sure, 0.0)
     if side < 0:
         there, sure = there[:, ::-1], sure[:, ::-1]

@@ -189,7 +189,10 @@ def _geometry(baked: dict[str, Any]) -> list[str]:
             f"{100 * motion['median_shift_m']:.1f} cm, {motion['median_turn_deg']:.2f} degrees "
             f"(at most {100 * motion['max_shift_m']:.1f} cm, {motion['max_turn_deg']:.2f} degrees)"
         )
-    if ground := baked["ground"]:
+    ground = baked["ground"]
+    if ground and not ground["frames_fitted"]:
+        texts.append("no road seen to fit the ground to")
+    elif ground:
         texts.append(
             f"ground off the calibration by {100 * ground['median_height_m']:.1f} cm, pitch "
             f"{ground['median_pitch_deg']:.2f}, roll {ground['median_roll_deg']:.2f} degrees "
