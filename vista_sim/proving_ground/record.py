@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -174,12 +175,20 @@ def frame_times(recording: Recording) -> Array:
     return np.arange(count) / recording.rate
 
 
+def build_scene(recording: Recording) -> Scene:
+    """The world that is recorded, with its traffic. Raises MissingDependencyError."""
+    road = Road(recording.seed, recording.road_shape)
+    traffic = Motion.simulate(recording, road).traffic if recording.traffic else ()
+    return Scene(recording.seed, recording.road_shape, traffic)
+
+
 def record(
     destination: str | os.PathLike[str],
     recording: Recording | None = None,
     *,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    scene: Scene | None = None,
 ) -> Path:
     """Drive through the proving ground and write the trace.
 
@@ -188,6 +197,7 @@ def record(
         recording: what to record.
         overwrite: replace a trace that is there.
         progress: called with the number of frames done and of all frames.
+        scene: what `build_scene` made of the same recording; it stays open. None: a new one.
 
     Raises:
         MissingDependencyError: PyBullet is not installed.
@@ -211,8 +221,8 @@ def record(
         overwrite=overwrite,
         extra={"proving_ground": recording.to_json()},
     )
-    motion = Motion.simulate(recording, Road(recording.seed, recording.road_shape))
-    with writer, Scene(recording.seed, recording.road_shape, motion.traffic) as scene:
+    with writer, nullcontext(scene) if scene else build_scene(recording) as scene:
+        motion = Motion.simulate(recording, scene.road)
         writer.write_ego(
             np.round(motion.t * 1e9).astype(np.int64),
             motion.position,

@@ -33,7 +33,7 @@ STEP = 0.05  # s between stored rows of a car's motion
 MOST_LEADING = 3  # cars in the recorder's lane; more would only hide each other
 SHORTEST_INTERVAL = 2.0  # s of drive per car, at least
 HALF_CAR = 2.35  # m, half of the longest model
-MOOD = 4.0  # s over which a car's speed and place in its lane wander
+MOOD = 6.0  # s over which a car's speed and place in its lane wander
 WANDER = 0.12  # m from the middle of the lane, at most
 ROAD_END = 5.0  # m before the road's ends where cars come and go
 
@@ -107,8 +107,8 @@ def track_rows(
 def simulate_traffic(count: int, seed: int, drive: Drive) -> tuple[TrafficCar, ...]:
     """`count` cars around the recorder's drive: a quarter, at most three, lead; the rest come.
 
-    Leading cars keep a time gap of 0.9 to 2.5 s from the recorder's front to the first one's
-    tail, and 1.4 to 3.4 s between each other. Oncoming cars pass at moments spread over the
+    Leading cars keep a time gap of 0.9 to 2.3 s from the recorder's front to the first one's
+    tail, and 1.4 to 2.4 s between each other. Oncoming cars pass at moments spread over the
     drive.
 
     Raises:
@@ -145,14 +145,16 @@ def _leading(rng: np.random.Generator, drive: Drive, t: Array, count: int) -> li
     whole = np.arange(road.start, road.end, 1.0)
     lane = -road.shape.lane_width / 2
     speed = speed_profile(whole, lane_curvature(road, whole, lane), Manners(), road.seed)
-    later = float(drive.t[-1]) + _travel_time(np.interp(grid, whole, speed))
+    speed = np.interp(grid, whole, speed)
+    speed *= (drive.speed[-1] / speed[0]) ** np.exp((grid[0] - grid) / 20.0)
+    later = float(drive.t[-1]) + _travel_time(speed)
     moment = np.concatenate([drive.t, later[1:]])
     position = np.concatenate([drive.s, grid[1:]])
     front = drive.vehicle.length - drive.vehicle.rear_overhang
     headway = np.zeros_like(t)
     result = []
     for i in range(count):
-        shortest, longest = (0.9, 2.5) if i == 0 else (1.4, 3.4)
+        shortest, longest = (0.9, 2.3) if i == 0 else (1.4, 2.4)
         headway = headway + shortest + (longest - shortest) * (0.5 + 0.5 * _mood(rng, t))
         room = front + HALF_CAR + 2 * HALF_CAR * i
         result.append(np.interp(t + headway, moment, position) + room)
