@@ -146,7 +146,7 @@ class BakeJob:
                 inverse_depth[i] = encode(values, self.scale)
                 confidence[i] = codes = np.clip(255 * sure + 0.5, 0, 255).astype(np.uint8)
                 confident[i] = (codes >= CONFIDENT).mean(), codes.any()
-                if i + 1 < self.count:
+                if i + 1 < self.count and stretch[i + 1] == stretch[i]:
                     here, there = frames[i].colours, frames[i + 1].colours
                     changes[i] = meter.change(i, here, there, values, sure)
 
@@ -165,7 +165,7 @@ class BakeJob:
             "frames_without_neighbours": still,
             "motion": motion,
             "ground": drift_report(states, fits, road.calibrated),
-            "largest_exposure_change": float(np.abs(np.diff(exposure, axis=0)).max(initial=0.0)),
+            "largest_exposure_change": float(np.abs(changes).max(initial=0.0)),
             "confident_share": float(confident[:, 0].mean()),
             **reports,
         }
