@@ -24,12 +24,14 @@ from rich.progress import (
 from vista_sim.errors import VistaError
 
 from .demo import Demo, run_demo
+from .depth.recipe import Depth, learn_depth
 from .imitation.recipes import BehaviourCloning, Guided, Recipe, learn
 from .training import Report
 
 Command: Any = (
     Annotated[BehaviourCloning, tyro.conf.subcommand("bc")]
     | Annotated[Guided, tyro.conf.subcommand("guided")]
+    | Annotated[Depth, tyro.conf.subcommand("depth")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]
 )
 
@@ -43,6 +45,8 @@ def run(args: Sequence[str]) -> None:
     command = parse(args)
     if isinstance(command, Demo):
         run_demo(command)
+    elif isinstance(command, Depth):
+        run_depth(command)
     else:
         run_recipe(command)
 
@@ -72,6 +76,22 @@ def run_recipe(recipe: Recipe) -> None:
         print(
             f"{recipe.out}: {name} policy of step {result.best_step} of {result.steps}; its "
             f"curvature is off by {result.validation_error:.4f} 1/m on average on held-out road"
+        )
+
+
+def run_depth(recipe: Depth) -> None:
+    """Train with a progress bar and say where the depth model is."""
+    with progress_bar("depth", recipe.training.steps, hidden=recipe.json) as report:
+        learned = learn_depth(recipe, report)
+    result = learned.result
+    if recipe.json:
+        told = {"model": str(learned.folder), "supervised": list(learned.supervised)}
+        print(json.dumps({**told, **asdict(result)}))
+    else:
+        print(
+            f"{learned.folder}: depth model of step {result.best_step} of {result.steps}; its loss "
+            f"on held-out frames is {result.held_out_loss:.4f}, that of flat ground "
+            f"{result.untrained_loss:.4f}; held-out.png shows some"
         )
 
 

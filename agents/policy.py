@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from vista_sim.policies import POLICY_FORMAT, Action, CameraSpec, read_policy_js
 
 from .files import write_atomically
 from .networks.registry import build_network, network_from_json, network_to_json
+from .threads import one_thread
 
 if TYPE_CHECKING:
     from vista_sim.world import Car
@@ -118,7 +118,7 @@ class NetworkPolicy:
                 f"the camera image has shape {image.shape}; this policy takes {wanted}"
             )
         speed = float(np.asarray(observation["speed"]).reshape(-1)[0])
-        with torch.inference_mode(), _one_thread():
+        with torch.inference_mode(), one_thread():
             camera = torch.from_numpy(np.ascontiguousarray(image))[None]
             output = float(self.network(camera, torch.tensor([speed])))
         if not math.isfinite(output):
@@ -131,22 +131,6 @@ class NetworkPolicy:
     def save(self, folder: Path | str) -> None:
         """Write policy.json and weights.safetensors, each whole or not at all."""
         save_policy(folder, self.spec, self.network.state_dict())
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """A single view is no faster on two threads, and far slower where a core is busy: OpenMP's
-    threads wait for each other several times a layer.
-    """
-    threads = torch.get_num_threads()
-    if threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def save_policy(folder: Path | str, spec: PolicySpec, weights: Mapping[str, Tensor]) -> None:

@@ -127,6 +127,7 @@ class TrueGeometry:
             self.inverse_depth.append(np.round(65535 / depth).astype(np.uint16))
             poses.append(pose)
         self.poses = np.array(poses)
+        self.exposure = np.zeros((len(poses), 3))
 
 
 @pytest.mark.parametrize("lateral", [-1.0, 1.0])

@@ -1,11 +1,17 @@
 """Which recorded frames and cameras a view is made from, and through which lens it looks."""
 
+import dataclasses
+import json
 import math
+from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 import raycast
 
+from vista_sim.errors import PolicyError
+from vista_sim.policies import CameraSpec
 from vista_sim.sensors.camera import Camera, Synthesis
 from vista_sim.traces.calibration import CameraCalibration, Lens, Vehicle
 from vista_sim.traces.trace import Trace
@@ -132,6 +138,7 @@ class Geometry:
         codes = np.round(ground_inverse_depth(PINHOLE, MOUNT) * 65535).astype(np.uint16)
         self.inverse_depth = np.broadcast_to(codes, (len(poses), *codes.shape))
         self.poses, self.exposure = poses, exposure
+        self.size, self.path = PINHOLE.size, Path("by-hand") / str(hash(poses.tobytes()))
 
 
 def bake_by_hand(monkeypatch, yaw, exposure):
@@ -190,3 +197,36 @@ def test_a_batch_may_be_written_into_given_rows_by_several_threads(trace):
     np.testing.assert_array_equal(images[rows], alone)
     np.testing.assert_array_equal(valids[rows], masks)
     assert not images[np.setdiff1d(np.arange(20), rows)].any()
+
+
+def test_an_environment_looks_through_the_lens_and_the_cameras_it_is_given(tmp_path):
+    left = camera_mount(1.2, 0.3, 1.5, pitch=0.15, yaw=0.5)
+    right = camera_mount(1.2, -0.3, 1.5, pitch=0.15, yaw=-0.5)
+    rig = {"left": (PINHOLE, left), "right": (PINHOLE, right)}
+    trace = record(tmp_path / "rig", rig, frames=40)
+    env = gymnasium.make(
+        "VistaSim/LaneFollowing-v0",
+        traces=[trace],
+        size=(48, 80),
+        lens=FISHEYE,
+        mount=MOUNT,
+        recorded_camera=["left", "right"],
+        section=(0.0, 3.9),
+    )
+    observation, _ = env.reset(seed=0, options={"s": 5.0, "lateral": 0.4})
+    car = env.unwrapped.car
+    camera = Camera(trace, ["left", "right"], size=(48, 80), lens=FISHEYE, mount=MOUNT)
+    image, valid = camera.render(car.scene_time, car.offset)
+    np.testing.assert_array_equal(observation["camera"], image)
+    # Either camera alone leaves half of the view unseen.
+    alone = Camera(trace, "left", size=(48, 80), lens=FISHEYE, mount=MOUNT)
+    assert valid.mean() > alone.render(car.scene_time, car.offset)[1].mean() + 0.1
+
+
+def test_the_lens_of_a_policy_survives_its_json():
+    spec = CameraSpec((48, 80), lens=FISHEYE)
+    again = CameraSpec.from_json(json.loads(json.dumps(spec.to_json())))
+    assert dataclasses.asdict(again.lens) == dataclasses.asdict(FISHEYE)
+    broken = spec.to_json() | {"lens": {"model": "telescope"}}
+    with pytest.raises(PolicyError, match="field 'camera' is not usable"):
+        CameraSpec.from_json(broken)

@@ -136,7 +136,7 @@ def _match(poses, images, index, lens=LENS):
     camera = WorkingCamera(lens)
     view = MultiView(camera.lens, MOUNT, poses, Matching())
     gray = [camera.gray(image) for image in images]
-    frames = [WorkingFrame(g, census(g)) for g in gray]
+    frames = [WorkingFrame(g, census(g), i) for g, i in zip(gray, images, strict=True)]
     others = [k for k in range(len(poses)) if k != index]
     found = view.match(index, others, frames[index], [frames[k] for k in others])
     return camera.to_recorded(found, ground_inverse_depth(lens, MOUNT))
@@ -321,4 +321,4 @@ def test_impossible_settings_are_refused():
     with pytest.raises(GeometryError, match="5x320"):
         BakeSettings(size=(5, 320))
     with pytest.raises(GeometryError, match="magic"):
-        BakeSettings(size=(96, 160), geometry="magic")
+        BakeSettings(size=(96, 160), sources=("magic",))

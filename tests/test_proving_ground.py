@@ -143,7 +143,7 @@ def draw_chequered_ground() -> tuple[np.ndarray, np.ndarray]:
     mesh.quad([(-20, -32, 0), (44, -32, 0), (44, 32, 0), (-20, 32, 0)], (0, 0, 1, 1))
     renderer.load_mesh("square", mesh.build())
     renderer.place("body", "square", "floor")
-    image, depth = renderer.draw(MOUNT, LENS, np.array([0.0, 0.0, 1.0]), 0.5)
+    image, depth, _ = renderer.draw(MOUNT, LENS, np.array([0.0, 0.0, 1.0]), 0.5)
     renderer.close()
     return image[..., 0], depth
 

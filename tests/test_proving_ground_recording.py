@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vista_sim.errors import TraceError, VistaError
-from vista_sim.proving_ground.record import Recording, record
+from vista_sim.proving_ground.record import Recording, build_scene, record
 from vista_sim.proving_ground.truth import GroundTruth
 from vista_sim.traces.trace import Trace
 
@@ -86,7 +86,10 @@ def test_road_edges_fit_the_lane(folder: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_drive_and_pictures(folder: Path, tmp_path: Path) -> None:
-    again = record(tmp_path / "drive", SMALL)
+    scene = build_scene(SMALL)
+    again = record(tmp_path / "drive", SMALL, scene=scene)
+    with GroundTruth(again, scene) as truth:
+        assert truth.scene is scene
     for name in ("ego.parquet", "road.parquet", "labels.parquet", "front.mp4"):
         assert (again / name).read_bytes() == (folder / name).read_bytes(), name
 

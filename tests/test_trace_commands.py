@@ -104,3 +104,72 @@ def test_a_full_disk_during_an_import_is_one_line(tmp_path, capsys, monkeypatch)
     assert one_line(error)
     assert "no space left" in error
     assert [p.name for p in tmp_path.iterdir()] == ["kitti"]
+
+
+@pytest.fixture(scope="module")
+def baked_trace(tiny_trace, tmp_path_factory):
+    folder = shutil.copytree(tiny_trace, tmp_path_factory.mktemp("info") / "tiny")
+    assert run("bake", folder) == 0
+    return folder
+
+
+def test_info_tells_what_a_bake_found_out(baked_trace, capsys):
+    capsys.readouterr()
+    assert run("info", baked_trace, "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["geometry"] == ["front"]
+    baked = summary["baked"]["front"]
+    assert baked["sources"] == ["multiview"]
+    assert baked["size"] == [47, 71]
+    assert 0 <= baked["confident_share"] <= 1
+    assert baked["motion"]["median_shift_m"] >= 0
+    assert baked["ground"]["max_pitch_deg"] >= baked["ground"]["median_pitch_deg"]
+    assert run("info", baked_trace) == 0
+    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for words in ("multiview, 47 x 71", "of the pixels confident", "poses moved", "ground"):
+        assert words in out
+
+
+def test_info_draws_image_inverse_depth_and_confidence(baked_trace, tmp_path, capsys, monkeypatch):
+    import cv2
+
+    capsys.readouterr()
+    out = tmp_path / "pictures" / "seven.png"
+    assert run("info", baked_trace, "--frame", "7", "--camera", "front", "--out", out) == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    picture = cv2.imread(str(out))
+    assert picture.shape[1] == 3 * 71
+    image = Trace.open(baked_trace).cameras["front"].frame(7)[..., ::-1]
+    assert abs(picture[-47:, :71].astype(int) - image).max() == 0
+    monkeypatch.chdir(tmp_path)
+    assert run("info", baked_trace, "--frame", "0", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["picture"] == "tiny-front-000000.png"
+    assert (tmp_path / "tiny-front-000000.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--frame", "31"], "no frame 31; it has frames 0 to 30"),
+        (["--frame", "-1"], "no frame -1"),
+        (["--frame", "3", "--camera", "rear"], "no camera 'rear'; cameras: front"),
+        (["--frame", "3", "--out", "picture.jpg"], "must end in .png"),
+        (["--frame", "3", "--out", "/proc/none/picture.png"], "cannot be written"),
+        (["--out", "picture.png"], "--frame"),
+        (["--camera", "front"], "--frame"),
+    ],
+)
+def test_a_picture_that_cannot_be_drawn_is_one_line(baked_trace, capsys, arguments, text):
+    capsys.readouterr()
+    assert run("info", baked_trace, *arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert one_line(captured.err)
+    assert text in captured.err
+
+
+def test_a_picture_of_a_trace_that_is_not_baked_is_one_line(tiny_trace, capsys):
+    assert run("info", tiny_trace, "--frame", "3") == 2
+    error = capsys.readouterr().err
+    assert one_line(error)
+    assert "vista-sim bake" in error

@@ -21,7 +21,7 @@ from vista_sim.transforms import Matrix, planar_pose
 if TYPE_CHECKING:
     from vista_sim.dynamics.state import Table
     from vista_sim.dynamics.surroundings import Surroundings
-    from vista_sim.traces.calibration import Vehicle
+    from vista_sim.traces.calibration import Lens, Vehicle
     from vista_sim.traces.path import TracePath
     from vista_sim.traces.sections import Section
     from vista_sim.traces.trace import Trace
@@ -118,6 +118,7 @@ class Car:
         size: tuple[int, int] = (66, 200),
         fov: float | None = None,
         mount: ArrayLike | None = None,
+        lens: Lens | None = None,
     ) -> None:
         """Add a camera; it is observed from the next reset on.
 
@@ -126,13 +127,16 @@ class Car:
             size: (height, width), px.
             fov: horizontal field of view, rad; None: the recorded camera's.
             mount: T_vehicle_camera; None: the recorded camera's.
+            lens: in place of `fov`, of a camera with distortion.
         """
+        if fov is not None and lens is not None:
+            raise WorldError("fov and lens are both given; a lens has its own field of view")
         if not self._specs and name != "camera":
             raise WorldError(f"the first camera is observed as 'camera', not as {name!r}")
         if name in self._specs or name == "speed":
             raise WorldError(f"there is an observation {name!r} already; choose another name")
         pose = None if mount is None else np.array(mount, dtype=np.float64).reshape(4, 4)
-        self._specs[name] = CameraSpec((int(size[0]), int(size[1])), fov, pose)
+        self._specs[name] = CameraSpec((int(size[0]), int(size[1])), fov, pose, lens)
 
     def reset(
         self,

@@ -7,6 +7,7 @@ A policy folder holds `policy.json` and weights. Which package can read it stand
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Mapping
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.errors import PolicyError
+from vista_sim.errors import PolicyError, TraceError
+from vista_sim.traces.calibration import Lens
 
 if TYPE_CHECKING:
     from vista_sim.world import Car
@@ -48,11 +50,23 @@ class Action:
 
 @dataclass(frozen=True)
 class CameraSpec:
-    """The camera a policy was made for; resolved to a recorded camera trace by trace."""
+    """The camera a policy was made for; resolved to a recorded camera trace by trace.
 
-    size: tuple[int, int] = (66, 200)  # (height, width), px
-    fov: float | None = None  # horizontal, rad; None: that of the recorded camera
-    mount: NDArray[np.float64] | None = None  # T_vehicle_camera; None: that of the recorded camera
+    Args:
+        size: (height, width), px.
+        fov: horizontal, rad; None: that of the recorded camera, or of `lens`.
+        mount: T_vehicle_camera; None: that of the recorded camera.
+        lens: in place of `fov`, of a camera with distortion; resized to `size`.
+    """
+
+    size: tuple[int, int] = (66, 200)
+    fov: float | None = None
+    mount: NDArray[np.float64] | None = None
+    lens: Lens | None = None
+
+    def __post_init__(self) -> None:
+        if self.lens is not None and self.fov is not None:
+            raise ValueError("fov and lens are both given; a lens has its own field of view")
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> CameraSpec:
@@ -61,13 +75,20 @@ class CameraSpec:
             fov = None if values.get("fov") is None else float(values["fov"])
             mount = values.get("mount")
             mount = None if mount is None else np.array(mount, dtype=np.float64).reshape(4, 4)
-        except (KeyError, TypeError, ValueError) as error:
+            lens = values.get("lens")
+            if lens is not None:
+                sides, bends = tuple(lens["size"]), tuple(lens["distortion"])
+                lens = Lens(**{**lens, "size": sides, "distortion": bends})
+            return cls((height, width), fov, mount, lens)
+        except (KeyError, TypeError, ValueError, TraceError) as error:
             raise PolicyError(f"policy.json: field 'camera' is not usable ({error})") from None
-        return cls((height, width), fov, mount)
 
     def to_json(self) -> dict[str, Any]:
-        mount = None if self.mount is None else self.mount.tolist()
-        return {"size": list(self.size), "fov": self.fov, "mount": mount}
+        values: dict[str, Any] = {"size": list(self.size), "fov": self.fov}
+        values["mount"] = None if self.mount is None else self.mount.tolist()
+        if self.lens is not None:
+            values["lens"] = dataclasses.asdict(self.lens)
+        return values
 
 
 @runtime_checkable

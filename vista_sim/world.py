@@ -40,8 +40,8 @@ class World:
         section: (start, end) in s of each trace that may be driven; None: all of it.
         min_speed: recorded speed (m/s) below which a trace is not driven.
         exclude_labels: labels whose stretches are not driven.
-        recorded_camera: name of the recorded camera that views are made from; None: each
-            trace's "front", "left", or first one.
+        recorded_camera: name of the recorded camera that views are made from, or several that
+            feed one view; None: each trace's "front", "left", or first one.
         backend: of the cameras.
         cameras_kept, cache_bytes: how many cameras (one a trace and kind) are kept, and the
             memory that their decoded frames may take together.
@@ -62,7 +62,7 @@ class World:
         section: tuple[float, float] | None = None,
         min_speed: float = 2.5,
         exclude_labels: Sequence[str] = (),
-        recorded_camera: str | None = None,
+        recorded_camera: str | Sequence[str] | None = None,
         backend: str = "numba",
         cameras_kept: int = 16,
         cache_bytes: int = 1024 * 2**20,

@@ -18,6 +18,7 @@ from vista_sim.policies import Action
 from vista_sim.sensors.randomization import Randomization
 from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
 from vista_sim.tasks.starts import StartMode, Starts
+from vista_sim.traces.calibration import Lens
 from vista_sim.world import TracePaths, World
 
 MAX_SPEED = 70.0  # m/s; the bound of the speed that is observed
@@ -42,8 +43,9 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         size: (height, width) of the camera, px.
         fov: horizontal, rad; None: that of the first trace's recorded camera.
         mount: T_vehicle_camera; None: that of the recorded camera.
-        recorded_camera: the recorded camera that views are made from; None: each trace's
-            "front", "left", or first one.
+        recorded_camera: the recorded camera that views are made from, or several that feed one
+            view (see `Camera`); None: each trace's "front", "left", or first one.
+        lens: in place of `fov`, of a camera with distortion (Brown-Conrady, fisheye).
         dt: s.
         curvature_limit: 1/m, that an action of 1 stands for.
         control_speed: whether the speed is driven, or as recorded.
@@ -71,7 +73,8 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         size: Sequence[int] = (66, 200),
         fov: float | None = None,
         mount: ArrayLike | None = None,
-        recorded_camera: str | None = None,
+        recorded_camera: str | Sequence[str] | None = None,
+        lens: Lens | None = None,
         dt: float = 0.1,
         curvature_limit: float = 0.2,
         control_speed: bool = False,
@@ -106,7 +109,7 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             **(world_options or {}),
         )
         self.car = self.world.spawn_agent()
-        self.car.spawn_camera("camera", (height, width), fov, mount)
+        self.car.spawn_camera("camera", (height, width), fov, mount, lens)
         self.action_space = spaces.Box(-1.0, 1.0, (2 if control_speed else 1,), np.float32)
         self.observation_space = spaces.Dict(
             {
@@ -123,7 +126,7 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         other = copy(self)
         other.car = self.world.spawn_agent()
         for name, spec in self.car.specs.items():
-            other.car.spawn_camera(name, spec.size, spec.fov, spec.mount)
+            other.car.spawn_camera(name, spec.size, spec.fov, spec.mount, spec.lens)
         other._np_random = other._np_random_seed = None
         other._composer = other._display = None
         return other

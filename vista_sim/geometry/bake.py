@@ -14,7 +14,8 @@ from typing import Any
 from vista_sim.errors import GeometryError
 from vista_sim.geometry.job import BakeJob, Progress
 from vista_sim.geometry.partial import Partial, locked, writable_folder
-from vista_sim.geometry.settings import GEOMETRIES, BakeSettings, default_size
+from vista_sim.geometry.settings import BakeSettings, GeometryChoice, default_size
+from vista_sim.geometry.sources import resolve
 from vista_sim.geometry.store import (
     FORMAT,
     GeometryStore,
@@ -58,7 +59,9 @@ def bake(
         camera: a recorded camera; None: all of them.
         size: (height, width) of the geometry; None: as recorded, or that divided by a whole
             number where it is large.
-        geometry: "multiview"; "ground", flat; "auto", the best there is for the camera.
+        geometry: what it is taken from, see `settings.GeometryChoice`: "multiview", "stereo",
+            "lidar", "learned", "onnx:FILE" or several of them joined by "+"; "auto", all
+            the recording has; "ground", flat.
         workers: threads.
         progress: called as it goes on, camera by camera.
         force: bake even if it is done, from the beginning.
@@ -91,14 +94,13 @@ def bake_camera(
     if camera not in trace.cameras:
         known = ", ".join(trace.cameras) or "none"
         raise GeometryError(f"{trace.root}: no camera {camera!r}; cameras: {known}")
-    if geometry not in GEOMETRIES:
-        raise GeometryError(f"geometry is {geometry!r}; it must be one of {', '.join(GEOMETRIES)}")
+    choice = GeometryChoice.parse(geometry)
     if workers < 1:
         raise GeometryError(f"workers is {workers}; at least 1 is needed")
     recorded = trace.cameras[camera]
     settings = BakeSettings(
-        size=size or default_size(recorded.calibration.lens.size),
-        geometry="multiview" if geometry == "auto" else geometry,
+        size or default_size(recorded.calibration.lens.size),
+        *resolve(choice, trace, camera),
     )
     plan = {"trace": identify(trace, camera), "settings": settings.to_json()}
     if not force and (done := _finished(trace, camera, plan)):

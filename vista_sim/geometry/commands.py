@@ -31,7 +31,12 @@ def bake(
     ] = "",
     geometry: Annotated[
         str,
-        typer.Option(help="auto, ground (flat) or multiview (from neighbouring frames)."),
+        typer.Option(
+            help="ground (flat), multiview (neighbouring frames), stereo (a second camera), "
+            "lidar, learned (by vista-train depth), onnx:FILE (a depth model of your own), several "
+            "joined by +; "
+            "auto: all that the recording has."
+        ),
     ] = "auto",
     workers: Annotated[int, typer.Option(help="Threads.")] = 2,
     force: Annotated[

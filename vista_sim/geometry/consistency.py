@@ -72,7 +72,7 @@ def fuse(
             denying[v, u] = deny
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def fill(
     inverse_depth: NDArray[np.float32],
     reliable: NDArray[np.bool_],

@@ -1,4 +1,4 @@
-"""The work of a bake on one camera, step by step: motion, matching, merging."""
+"""The work of a bake on one camera, step by step: motion, sources, merging."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import GeometryError
 from vista_sim.geometry.ground import ground_inverse_depth
+from vista_sim.geometry.merge import merged, trust_in
 from vista_sim.geometry.partial import Partial, read_json, write_json
 from vista_sim.geometry.settings import BakeSettings
-from vista_sim.geometry.store import CONFIDENCE, INVERSE_DEPTH, POSES
+from vista_sim.geometry.source import BakeContext, PreparedSource, ReportingSource, encode
+from vista_sim.geometry.store import CONFIDENCE, CONFIDENT, EXPOSURE, GROUND, INVERSE_DEPTH, POSES
+from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
 from vista_sim.traces.video import RecordedCamera
 
@@ -22,7 +25,7 @@ from vista_sim.traces.video import RecordedCamera
 Progress = Callable[[float, int], None]
 
 # What share of the time the steps take, for the progress.
-_MOTION_SHARE, _MATCH_SHARE = 0.1, 0.75
+_MOTION_SHARE, _PREPARE_SHARE = 0.1, 0.75
 
 
 class BakeJob:
@@ -66,21 +69,27 @@ class BakeJob:
 
     def run(self) -> dict[str, Any]:
         """Bake; returns the report."""
-        if self.settings.geometry == "ground":
+        if self.settings.sources == ("ground",):
             return self._flat()
-        return self._multiview()
+        return self._estimated()
 
     def _flat(self) -> dict[str, Any]:
         size = self.settings.size
-        self.partial.array(INVERSE_DEPTH, (1, *size), np.uint16)[0] = self._codes(self.ground)
+        codes = encode(self.ground, self.scale)
+        self.partial.array(INVERSE_DEPTH, (1, *size), np.uint16)[0] = codes
         self.partial.array(CONFIDENCE, (1, *size), np.uint8)
         self.partial.array(POSES, (self.count, 4, 4), np.float64)[:] = self.poses
+        states = self.partial.array(GROUND, (self.count, 3), np.float64)
+        states[:] = (self.mount[2, 3], 0.0, 0.0)
         self._progress(self.count, self.count)
-        return {}
+        return {"sources": ["ground"], "confident_share": 0.0}
 
-    def _multiview(self) -> dict[str, Any]:
-        from vista_sim.geometry.multiview import MultiView
+    def _estimated(self) -> dict[str, Any]:
+        from vista_sim.geometry.exposure import ExposureMeter, chained
+        from vista_sim.geometry.ground_fit import GroundFit, drift_report, smooth_over_time
+        from vista_sim.geometry.multiview import inverse_depth_planes
         from vista_sim.geometry.neighbours import choose_neighbours, stretches
+        from vista_sim.geometry.sources import make_sources
         from vista_sim.geometry.working import WorkingCamera, WorkingFrames
 
         matching = self.settings.matching
@@ -91,40 +100,79 @@ class BakeJob:
         reach = max((max(abs(j - i) for j in n) for i, n in enumerate(neighbours) if n), default=1)
         # Frames in reach of what the workers are at, and of what is followed ahead of them.
         frames = WorkingFrames(camera, self.recorded.frame, 2 * reach + 40 + 2 * self.workers)
+        nearest = inverse_depth_planes(camera.lens, self.ground_of(camera.lens), matching)[-1]
+        self.scale = 1.1 * max(float(nearest), float(self.ground.max())) / 65535
         with ThreadPoolExecutor(self.workers) as pool:
-            poses, report = self._motion(stretch, frames, camera.matrix, pool)
-            view = MultiView(camera.lens, self.mount, poses, matching)
-            self.scale = 1.1 * max(float(view.planes[-1]), float(self.ground.max())) / 65535
-            shape = (self.count, *camera.lens.size)
-            matched = self.partial.array("matched.npy", shape, np.uint16, work=True)
-
-            def match(i: int) -> None:
-                others = [frames[j] for j in neighbours[i]]
-                matched[i] = self._codes(view.match(i, neighbours[i], frames[i], others))
-
-            self._each("match_done.npy", match, pool, _MOTION_SHARE, _MATCH_SHARE)
+            poses, motion = self._motion(stretch, frames, camera.matrix, pool)
+            context = BakeContext(
+                self.trace,
+                self.recorded,
+                self.settings,
+                self.lens,
+                self.mount,
+                poses,
+                self.ground,
+                self.scale,
+                stretch,
+                neighbours,
+                frames,
+                self.partial,
+            )
+            sources = make_sources(context)
+            prepared = [source for source in sources if isinstance(source, PreparedSource)]
+            done = _MOTION_SHARE
+            for source in prepared:
+                share = _PREPARE_SHARE / len(prepared)
+                self._each(f"{source.name}_done.npy", source.prepare, pool, done, share)
+                done += share
             size = (self.count, *self.settings.size)
             inverse_depth = self.partial.array(INVERSE_DEPTH, size, np.uint16)
             confidence = self.partial.array(CONFIDENCE, size, np.uint8)
 
+            trust = [trust_in(source.name) for source in sources]
+            road = GroundFit(self.lens, self.mount)
+            confident = self.partial.array("sure.npy", (self.count, 2), np.float64, work=True)
+            fits = self.partial.array("ground_fits.npy", (self.count, 3), np.float64, work=True)
+
+            meter = ExposureMeter(self.lens, poses)
+            changes = self.partial.array("exposure_changes.npy", (self.count, 3), float, work=True)
+
             def merge(i: int) -> None:
-                own, *others = (
-                    matched[j].astype(np.float32) * np.float32(self.scale)
-                    for j in (i, *neighbours[i])
-                )
-                values, sure = view.merge(i, neighbours[i], frames[i].gray, own, others)
-                values = camera.to_recorded(values, self.ground)
-                sure = camera.nearest_to_recorded(sure)
+                values, sure = merged([source.estimate(i) for source in sources], trust)
                 if self.hood is not None:
                     values = np.where(self.hood, self.ground, values)
-                    sure = np.where(self.hood, np.uint8(0), sure)
-                inverse_depth[i] = self._codes(values)
-                confidence[i] = sure
+                    sure = np.where(self.hood, np.float32(0), sure)
+                fits[i] = road.fit(values, sure)
+                inverse_depth[i] = encode(values, self.scale)
+                confidence[i] = codes = np.clip(255 * sure + 0.5, 0, 255).astype(np.uint8)
+                confident[i] = (codes >= CONFIDENT).mean(), codes.any()
+                if i + 1 < self.count:
+                    here, there = frames[i].colours, frames[i + 1].colours
+                    changes[i] = meter.change(i, here, there, values, sure)
 
-            done = _MOTION_SHARE + _MATCH_SHARE
             self._each("merge_done.npy", merge, pool, done, 1.0 - done)
+        states = smooth_over_time(fits, road.calibrated)
+        self.partial.array(GROUND, (self.count, 3), np.float64)[:] = states
+        exposure = self.partial.array(EXPOSURE, (self.count, 3), np.float32)
+        exposure[:] = chained(changes, stretch)
+        # Where nothing was seen, the road lies as it does where more was.
+        for i in np.flatnonzero(confident[:, 1] == 0):
+            inverse_depth[i] = encode(road.inverse_depth(states[i]), self.scale)
         still = sum(1 for n in neighbours if not n)
-        return {"frames_without_neighbours": still, "motion": report}
+        reports = {s.name: s.report() for s in sources if isinstance(s, ReportingSource)}
+        return {
+            "sources": [source.name for source in sources],
+            "frames_without_neighbours": still,
+            "motion": motion,
+            "ground": drift_report(states, fits, road.calibrated),
+            "largest_exposure_change": float(np.abs(np.diff(exposure, axis=0)).max(initial=0.0)),
+            "confident_share": float(confident[:, 0].mean()),
+            **reports,
+        }
+
+    def ground_of(self, lens: Lens) -> NDArray[np.float32]:
+        """Inverse depth of flat ground in a camera of this mount."""
+        return ground_inverse_depth(lens, self.mount)
 
     def _motion(
         self,
@@ -174,10 +222,6 @@ class BakeJob:
         for _ in in_order(pool, one, todo, ahead=2 * self.workers):
             finished += 1
             self._progress(start * self.count + share * finished, self.count)
-
-    def _codes(self, inverse_depth: NDArray[np.float32]) -> NDArray[np.uint16]:
-        """Inverse depth (1/m) in steps of the scale."""
-        return np.clip(inverse_depth / self.scale + 0.5, 0, 65535).astype(np.uint16)
 
 
 def in_order(

@@ -42,7 +42,8 @@ class RefinedMotion:
 
     Args:
         poses: (n, 4, 4) T_world_camera; the first as recorded.
-        report: how much was moved: medians and maxima over the keyframes.
+        report: how much was moved: medians and maxima, over the motions between keyframes
+            that were refined.
     """
 
     poses: Floats
@@ -254,7 +255,9 @@ def _compose(
     After a gap the chain starts anew at the recorded pose.
     """
     poses = recorded.copy()
-    turns, shifts, changes = [0.0], [0.0], [0.0]
+    turns: list[float] = []
+    shifts: list[float] = []
+    changes: list[float] = []
     for k, motion in enumerate(motions):
         a, b = keys[k], keys[k + 1]
         if stretch[a] != stretch[b]:
@@ -277,6 +280,6 @@ def _compose(
             poses[i] = poses[a] @ inverse(recorded[a]) @ recorded[i] @ part
     report = {"keyframes": float(len(keys))}
     for name, values in (("turn_deg", turns), ("shift_m", shifts), ("length_change", changes)):
-        report[f"median_{name}"] = float(np.median(values))
-        report[f"max_{name}"] = float(np.max(values))
+        report[f"median_{name}"] = float(np.median(values)) if values else 0.0
+        report[f"max_{name}"] = max(values, default=0.0)
     return RefinedMotion(poses, report)

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from vista_sim.errors import GeometryError
 
 #: Raised when the same settings give another result than they did before.
-METHOD_VERSION = 2
+METHOD_VERSION = 4
 
-GEOMETRIES = ("auto", "ground", "multiview")
+#: What geometry can be taken from; several are merged. "onnx" stands for a model file.
+SOURCES = ("multiview", "stereo", "lidar", "learned", "onnx")
+CHOICES = (
+    "auto, ground, multiview, stereo, lidar, learned, learned:FOLDER or onnx:FILE, or several but "
+    "ground joined by +"
+)
+_JOINT = re.compile(
+    r"\+(?=(?:auto|ground|multiview|stereo|lidar|learned)(?:\+|$)|(?:learned|onnx):)"
+)
 
 #: A geometry has at most this many pixels unless its size is given.
 MAX_PIXELS = 120_000
@@ -63,38 +75,140 @@ class MotionRefinement:
 
 
 @dataclass(frozen=True)
+class StereoMatching:
+    """Which cameras make a stereo pair, and how they are matched (see `pairs`, `stereo`)."""
+
+    max_interval: float = 0.001  # s between the frames of a pair
+    max_angle: float = math.radians(15.0)  # between their axes, and of the baseline from the side
+    baseline: tuple[float, float] = (0.04, 3.0)  # m
+    block: int = 5  # px, side of the window that is compared
+    small_step_penalty: int = 8  # per pixel of the window, of a step by one pixel
+    large_step_penalty: int = 32
+    gradient_cap: int = 63  # gray levels at which the horizontal derivative is cut off
+    uniqueness: int = 5  # percent by which the best match must be better than the next
+    speckle: int = 60  # px; smaller patches that stand alone are not believed
+    tolerance: float = 1.0  # px by which the match back may miss
+    half_sure: float = 0.25  # px by which it misses where confidence is a half
+    texture: float = 0.7  # gray levels a pixel along the row; less lowers the confidence
+    refinements: int = 2  # Gauss-Newton steps after matching
+
+
+@dataclass(frozen=True)
+class LidarProjection:
+    """How a lidar's points become geometry (see `lidar`, `completion`)."""
+
+    sweeps: int = 1  # nearest in time that are used
+    max_interval: float = 0.15  # s between a frame and a sweep
+    reach: float = 60.0  # px, lengthened by contrast, from a measured pixel to the last it fills
+    reach_above: float = 24.0  # px, the same above the horizon: beyond is the sky
+    contrast_price: float = 0.2  # px that a gray level of contrast counts as
+    sure_within: float = 8.0  # px from a measured pixel at which confidence is 1/e
+    same: float = 0.04  # share by which measured pixels of one surface differ
+    ground_window: float = 0.06  # share of the image's width over which ground is locally flat
+
+
+@dataclass(frozen=True)
+class GeometryChoice:
+    """What a user asked for.
+
+    Args:
+        names: "ground" alone; or any of `SOURCES` and "auto".
+        models: file of "onnx", folder of "learned" where one was named.
+    """
+
+    names: tuple[str, ...]
+    models: Mapping[str, Path] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> GeometryChoice:
+        """Read the value of --geometry: names joined by +, models as onnx:FILE or learned:FOLDER.
+
+        Raises:
+            GeometryError: there is no such geometry.
+        """
+        names: list[str] = []
+        models: dict[str, Path] = {}
+        for part in _JOINT.split(text):
+            name, colon, file = part.partition(":")
+            wrong = name not in ("auto", "ground", *SOURCES) or name in names
+            wrong = wrong or (name == "onnx" and not file) or bool(colon) != bool(file)
+            if wrong or (file and name not in ("learned", "onnx")):
+                raise GeometryError(f"geometry is {text!r}; it must be {CHOICES}")
+            names.append(name)
+            if file:
+                models[name] = Path(file)
+        if "ground" in names and len(names) > 1:
+            raise GeometryError(f"geometry is {text!r}; flat ground stands alone")
+        return cls(tuple(names), models)
+
+
+@dataclass(frozen=True)
 class BakeSettings:
     """All settings of a bake.
 
     Args:
         size: (height, width) of the geometry.
-        geometry: "multiview" or "ground".
+        sources: "ground" alone, or any of `SOURCES`.
+        inputs: content hashes of what the sources read besides the camera, by source.
+        models: file of "onnx", folder of "learned"; what is in them decides the outcome, and
+            its hash stands in `inputs`.
     """
 
     size: tuple[int, int]
-    geometry: str = "multiview"
+    sources: tuple[str, ...] = ("multiview",)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    models: Mapping[str, Path] = field(default_factory=dict)
     matching: Matching = field(default_factory=Matching)
     motion: MotionRefinement = field(default_factory=MotionRefinement)
+    stereo: StereoMatching = field(default_factory=StereoMatching)
+    lidar: LidarProjection = field(default_factory=LidarProjection)
 
     def __post_init__(self) -> None:
-        if self.geometry not in ("ground", "multiview"):
-            raise GeometryError(
-                f"geometry is {self.geometry!r}; it must be one of {', '.join(GEOMETRIES)}"
-            )
+        unknown = [name for name in self.sources if name not in ("ground", *SOURCES)]
+        if unknown or not self.sources:
+            raise GeometryError(f"geometry is {self.geometry!r}; it must be {CHOICES}")
         height, width = self.size
         if not (8 <= height <= 4096 and 8 <= width <= 4096):
             raise GeometryError(
                 f"geometry size is {height}x{width}; each side must be 8 to 4096 pixels"
             )
 
+    @property
+    def geometry(self) -> str:
+        """The sources in one word."""
+        return "+".join(self.sources)
+
     def to_json(self) -> dict[str, Any]:
         """Settings as plain JSON values."""
         values: dict[str, Any] = {"method_version": METHOD_VERSION, "geometry": self.geometry}
         values["size"] = list(self.size)
-        if self.geometry == "multiview":
-            values["matching"] = _plain(dataclasses.asdict(self.matching))
+        if self.inputs:
+            values["inputs"] = dict(sorted(self.inputs.items()))
+        if self.sources != ("ground",):
             values["motion"] = _plain(dataclasses.asdict(self.motion))
+            values["matching"] = _plain(dataclasses.asdict(self.matching))
+        if "stereo" in self.sources:
+            values["stereo"] = _plain(dataclasses.asdict(self.stereo))
+        if "lidar" in self.sources:
+            values["lidar"] = _plain(dataclasses.asdict(self.lidar))
         return values
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's content, and of the weights that ONNX may keep beside it.
+
+    Raises:
+        GeometryError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    for part in (path, path.with_name(path.name + ".data")):
+        try:
+            with open(part, "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            if part == path:
+                raise GeometryError(f"{path}: cannot be read ({error.strerror})") from None
+    return digest.hexdigest()
 
 
 def default_size(recorded: tuple[int, int]) -> tuple[int, int]:

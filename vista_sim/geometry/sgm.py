@@ -19,7 +19,7 @@ _BIG = np.int16(20000)
 _F = np.float32
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _step(
     cost: NDArray[np.uint8],
     before: NDArray[np.int16],
@@ -49,7 +49,7 @@ def _step(
     return int(minimum)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _begin(cost: NDArray[np.uint8], path: NDArray[np.int16], total: NDArray[np.uint16]) -> int:
     """The first pixel of a path: its cost alone."""
     count = cost.shape[0]
@@ -63,7 +63,7 @@ def _begin(cost: NDArray[np.uint8], path: NDArray[np.int16], total: NDArray[np.u
     return int(minimum)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def aggregate(
     cost: NDArray[np.uint8],
     gray: NDArray[np.uint8],
@@ -135,7 +135,7 @@ def aggregate(
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def best_plane(
     total: NDArray[np.uint16], maybe_sky: NDArray[np.bool_], far_margin: int
 ) -> NDArray[np.float32]:

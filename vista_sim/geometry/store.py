@@ -5,6 +5,13 @@
         inverse_depth.npy   uint16 (n, h, w), or (1, h, w) where every frame has the same
         confidence.npy      uint8, of the same shape
         poses.npy           float64 (n, 4, 4), T_world_camera with refined differences
+        ground.npy          float64 (n, 3), how the camera stands above the road
+        exposure.npy        float32 (n, 3), optional: log brightness of R, G and B
+
+Confidence (of 255) of multi-view geometry: 255, most neighbouring frames agree; down to about
+100, one does; 51, a thing that moves, put on the ground where it stands; 1 to 127 over a whole
+frame, brought from another one into a frame without parallax, half as sure as it was there; 0,
+ground or a guess from what is around. Other sources, merged with it, raise or lower it.
 
 A trace that cannot be written to keeps its geometry in the user's cache folder.
 """
@@ -26,12 +33,15 @@ from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
 
 FORMAT = "vista-geometry/1"
-INVERSE_DEPTH, CONFIDENCE, POSES, DESCRIPTION = (
+INVERSE_DEPTH, CONFIDENCE, POSES, GROUND, EXPOSURE, DESCRIPTION = (
     "inverse_depth.npy",
     "confidence.npy",
     "poses.npy",
+    "ground.npy",
+    "exposure.npy",
     "geometry.json",
 )
+CONFIDENT = 128  # of 255: what has more is called confident in reports
 _REMEDY = "run 'vista-sim bake' on the trace to make it again"
 
 
@@ -50,6 +60,13 @@ class GeometryStore:
         confidence: uint8 (n, h, w); 0 is the ground plane or a guess, 255 is sure.
         poses: float64 (n, 4, 4), T_world_camera; refined so that near frames fit each other
             better than as recorded, while they may drift from the recording over long ways.
+        ground: float64 (n, 3): height of the camera above the road (m), pitch and roll of the
+            car against it (rad; 0 as calibrated), fitted and smoothed over time; None in
+            geometry that was baked before it was kept.
+        exposure: float32 (n, 3), log brightness by channel relative to the first frame of its
+            gapless stretch, as the frames show the same things; larger is brighter. Multiplying
+            frame j by exp(exposure[i] - exposure[j]) brings it to the exposure of frame i. Zero
+            where it was not measured. It holds for near frames and may drift over many.
         settings: what it was baked with.
         report: what the bake found out.
     """
@@ -73,6 +90,12 @@ class GeometryStore:
         self.inverse_depth = _open_array(path / INVERSE_DEPTH, np.dtype(np.uint16), shape)
         self.confidence = _open_array(path / CONFIDENCE, np.dtype(np.uint8), shape)
         self.poses = _open_array(path / POSES, np.dtype(np.float64), (frame_count, 4, 4))
+        self.exposure: NDArray[np.float32] = np.zeros((frame_count, 3), np.float32)
+        if (path / EXPOSURE).exists():
+            self.exposure = _open_array(path / EXPOSURE, np.dtype(np.float32), (frame_count, 3))
+        self.ground: NDArray[np.float64] | None = None
+        if (path / GROUND).exists():
+            self.ground = _open_array(path / GROUND, np.dtype(np.float64), (frame_count, 3))
 
     @classmethod
     def find(cls, trace: Trace, camera: str) -> GeometryStore | None:

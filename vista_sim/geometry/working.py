@@ -42,12 +42,12 @@ class WorkingCamera:
             with np.errstate(divide="ignore", invalid="ignore"):
                 slopes = rays[..., :2] / rays[..., 2:]
             slopes[rays[..., 2] < 1e-3] = np.nan
-            self.lens = _covering_lens(lens, slopes)
+            self.lens = covering_lens(lens, slopes)
             # Recorded pixel of each working pixel, and the other way round.
             there = lens.project(self.lens.rays())
-            self._to_working = _maps(there)
+            self._to_working = pixel_maps(there)
             focal = np.array([self.lens.fx, self.lens.fy])
-            self._to_recorded = _maps(slopes * focal + [self.lens.cx, self.lens.cy])
+            self._to_recorded = pixel_maps(slopes * focal + [self.lens.cx, self.lens.cy])
         else:
             self.lens = lens
         self.matrix = self.lens.matrix
@@ -65,6 +65,13 @@ class WorkingCamera:
                 gray, *self._to_working, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
             )
         return np.ascontiguousarray(gray, dtype=np.uint8)
+
+    def colours(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A recorded RGB image of any size at the geometry's (h, w, 3), distortion included."""
+        size = self.geometry_lens.size
+        if image.shape[:2] == size:
+            return image
+        return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 
     def to_recorded(self, values: Floats, outside: Floats) -> Floats:
         """Bring inverse depth (h, w) of the working grid onto the recorded one.
@@ -93,6 +100,7 @@ class WorkingFrame:
 
     gray: NDArray[np.uint8]  # (h, w)
     census: NDArray[np.uint32]  # (h, w)
+    colours: NDArray[np.uint8]  # (h, w, 3) as recorded, at the geometry's size
 
 
 class WorkingFrames:
@@ -121,8 +129,9 @@ class WorkingFrames:
                 self._frames.popitem(last=False)
         with slot.lock:  # the other thread may be making this very frame
             if slot.frame is None:
-                gray = self.camera.gray(self._read(index))
-                slot.frame = WorkingFrame(gray, census(gray))
+                image = self._read(index)
+                gray = self.camera.gray(image)
+                slot.frame = WorkingFrame(gray, census(gray), self.camera.colours(image))
             return slot.frame
 
 
@@ -132,7 +141,7 @@ class _Slot:
         self.frame: WorkingFrame | None = None
 
 
-def _covering_lens(lens: Lens, slopes: NDArray[np.float64]) -> Lens:
+def covering_lens(lens: Lens, slopes: NDArray[np.float64]) -> Lens:
     """An ideal lens with the same focal lengths that covers the slopes (h, w, 2) = (x, y) / z."""
     limit = np.clip(np.nan_to_num(slopes, nan=0.0), -_MAX_TANGENT, _MAX_TANGENT)
     low, high = limit.min(axis=(0, 1)), limit.max(axis=(0, 1))
@@ -145,7 +154,7 @@ def _covering_lens(lens: Lens, slopes: NDArray[np.float64]) -> Lens:
     return Lens("pinhole", fx, fy, float(cx), float(cy), (h, w))
 
 
-def _maps(pixels: NDArray[np.float64]) -> tuple[Floats, Floats]:
+def pixel_maps(pixels: NDArray[np.float64]) -> tuple[Floats, Floats]:
     """cv2.remap's maps of pixels (h, w, 2); far outside where they are not finite."""
     u, v = np.moveaxis(np.nan_to_num(pixels, nan=-1e6, posinf=-1e6, neginf=-1e6), -1, 0)
     u, v = np.clip(u, -1e6, 1e6), np.clip(v, -1e6, 1e6)

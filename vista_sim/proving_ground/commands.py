@@ -44,6 +44,9 @@ def record_command(
     angle_noise: Annotated[
         float, typer.Option(help="Deviation of the recorded attitude, degrees.")
     ] = 0.02,
+    traffic: Annotated[
+        int, typer.Option(metavar="N", help="Other cars on the road: some lead, most come.")
+    ] = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a trace that is there already.")
     ] = False,
@@ -70,6 +73,7 @@ def record_command(
         supersample=supersample,
         position_noise=position_noise,
         angle_noise=math.radians(angle_noise),
+        traffic=traffic,
     )
     with progress_bar("recording", "frames") as report:
         record(destination, recording, overwrite=overwrite, progress=report)

@@ -122,7 +122,7 @@ def drive(
     lane = -road.shape.lane_width / 2
     slope = np.gradient(wander, grid)
     bend = np.gradient(slope, grid)
-    feed = _lane_curvature(road, grid, lane) + bend
+    feed = lane_curvature(road, grid, lane) + bend
     target = speed_profile(grid, feed, manners, seed)
 
     count = math.ceil(seconds / TIME_STEP - 1e-9) + 1
@@ -171,7 +171,7 @@ def drive(
     )
 
 
-def _lane_curvature(road: Road, s: Array, lateral: float) -> Array:
+def lane_curvature(road: Road, s: Array, lateral: float) -> Array:
     """Curvature of a line beside the centre line, over the centre line's arc length."""
     curvature = road.curvature_at(s)
     return np.asarray(curvature / (1.0 - lateral * curvature))

@@ -68,22 +68,25 @@ class Layout:
     def visible(self, xy: NDArray[np.float64], focal: float) -> list[Item]:
         """Items within reach of a camera at xy, with the detail that suits its distance."""
         distance = np.linalg.norm(self._xy - xy, axis=1)
-        result = []
-        for index in np.flatnonzero(distance < self._reach):
-            item = self.items[index]
-            d = max(float(distance[index]) - item.radius, 1.0)
-            coarse = len(item.prototype.meshes) > 1 and d > COARSE_FROM
-            level = round(math.log2(max(0.9 * d / focal / item.prototype.texel, 1.0)))
-            level = min(level, len(self._pyramids[item.prototype.name]) - 1)
-            result.append(
-                replace(
-                    item,
-                    key=(item.key, coarse),
-                    mesh=(item.prototype.name, coarse),
-                    texture=(item.prototype.name, level),
-                )
-            )
-        return result
+        near = np.flatnonzero(distance < self._reach)
+        return [self.dressed(self.items[i], float(distance[i]), focal) for i in near]
+
+    def dressed(self, item: Item, distance: float, focal: float) -> Item:
+        """An item with the mesh and the texture to draw it with from a distance (m)."""
+        d = max(distance - item.radius, 1.0)
+        coarse = len(item.prototype.meshes) > 1 and d > COARSE_FROM
+        level = round(math.log2(max(0.9 * d / focal / item.prototype.texel, 1.0)))
+        level = min(level, len(self._pyramids[item.prototype.name]) - 1)
+        return replace(
+            item,
+            key=(item.key, coarse),
+            mesh=(item.prototype.name, coarse),
+            texture=(item.prototype.name, level),
+        )
+
+    def car(self, model: int) -> Prototype:
+        """One of the cars; numbers beyond their count go round."""
+        return self._models["car"][model % len(self._models["car"])]
 
     def mesh(self, mesh: Hashable) -> Mesh:
         """Mesh named (prototype, whether coarse)."""

@@ -127,14 +127,25 @@ class Placer:
             trunk = np.concatenate([corners, corners + throw * bottom])
             self.decals.append(Decal("shadow", _hull(trunk), strength, 0.05))
             return
-        height = model.height * (0.8 if "house" in model.name else 1.0)
-        points = np.concatenate([corners, corners + throw * height])
-        self.decals.append(Decal("shadow", _hull(points), strength, 0.03 + 0.01 * height))
         if model.name.startswith("car"):
-            self.decals.append(Decal("shadow", corners, 0.55, 0.12))
-        elif model.height > 0.5 and min(model.footprint) > 0.25:
+            self.decals += car_shadows(corners, model.height, self._weather)
+            return
+        height = model.height * (0.8 if "house" in model.name else 1.0)
+        self.decals.append(_box_shadow(corners, height, self._weather))
+        if model.height > 0.5 and min(model.footprint) > 0.25:
             grown = xy + (corners - xy) * 1.08
             self.decals.append(Decal("shadow", grown, 0.30, 0.15))
+
+
+def car_shadows(corners: NDArray[np.float64], height: float, weather: Weather) -> tuple[Decal, ...]:
+    """The shadow of a car whose footprint has these corners (4, 2), m, and the dark below it."""
+    return _box_shadow(corners, height, weather), Decal("shadow", corners, 0.55, 0.12)
+
+
+def _box_shadow(corners: NDArray[np.float64], height: float, weather: Weather) -> Decal:
+    throw = -weather.sun[:2] / weather.sun[2]
+    points = np.concatenate([corners, corners + throw * height])
+    return Decal("shadow", _hull(points), weather.shadow_strength, 0.03 + 0.01 * height)
 
 
 def _hull(points: NDArray[np.float64]) -> NDArray[np.float64]:

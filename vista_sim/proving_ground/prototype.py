@@ -38,6 +38,12 @@ class Prototype:
     crown: tuple[float, float] | None = None
     tilts: bool = False  # follows the slope of the ground
 
+    @property
+    def size(self) -> tuple[float, float, float]:
+        """Length, width and height of the mesh above the ground, m."""
+        low, high = (f(self.meshes[0].vertices, axis=0) for f in (np.min, np.max))
+        return float(high[0] - low[0]), float(high[1] - low[1]), float(high[2])
+
 
 def blank_atlas(size: int) -> Image:
     """A gray square image (size, size, 3) to put textures into."""

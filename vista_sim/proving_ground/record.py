@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,12 @@ from vista_sim.proving_ground.driver import Drive, drive
 from vista_sim.proving_ground.renderer import import_pybullet
 from vista_sim.proving_ground.road import Road, RoadShape
 from vista_sim.proving_ground.scene import Scene, drawn_lens
+from vista_sim.proving_ground.traffic import (
+    SHORTEST_INTERVAL,
+    TrafficCar,
+    simulate_traffic,
+    track_rows,
+)
 from vista_sim.traces.calibration import CameraCalibration, Lens, Vehicle
 from vista_sim.traces.sections import Label
 from vista_sim.traces.writer import TraceWriter, level_to_first_pose
@@ -49,6 +56,7 @@ class Recording:
     angle_noise: float = math.radians(0.02)  # rad, deviation of the recorded attitude
     speed_noise: float = 0.02  # m/s
     yaw_rate_noise: float = 0.001  # rad/s
+    traffic: int = 0  # other cars on the road: a quarter, at most three, lead; the rest come
     world_version: int = WORLD_VERSION
 
     def __post_init__(self) -> None:
@@ -66,6 +74,12 @@ class Recording:
             "angle_noise": (self.angle_noise >= 0, self.angle_noise, "0 rad or more"),
             "speed_noise": (self.speed_noise >= 0, self.speed_noise, "0 m/s or more"),
             "yaw_rate_noise": (self.yaw_rate_noise >= 0, self.yaw_rate_noise, "0 rad/s or more"),
+            "traffic": (
+                0 <= self.traffic <= self.seconds / SHORTEST_INTERVAL,
+                self.traffic,
+                f"0 to one car in {SHORTEST_INTERVAL:g} s, here "
+                f"{math.floor(self.seconds / SHORTEST_INTERVAL)}",
+            ),
         }
         for name, (good, value, right) in checks.items():
             if not good:
@@ -89,7 +103,10 @@ class Recording:
         return RoadShape(length=100.0 * math.ceil(0.14 * self.seconds + 0.5))
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        values = dataclasses.asdict(self)
+        if not self.traffic:  # a drive on an empty road is stored as it was before there was any
+            del values["traffic"]
+        return values
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Recording:
@@ -107,10 +124,12 @@ class Motion:
 
     Attributes:
         T_trace_scene: 4x4 pose of the proving ground's frame in the trace's world frame.
+        traffic: the other cars, in the proving ground's frame.
         position, quaternion: (n, 3) and (n, 4) x y z w as recorded, trace's world frame.
     """
 
     drive: Drive
+    traffic: tuple[TrafficCar, ...]
     t: Array
     T_trace_scene: Array
     position: Array
@@ -140,6 +159,7 @@ class Motion:
         yaw_rate = speed * driven.at("curvature", t)
         return cls(
             driven,
+            simulate_traffic(recording.traffic, recording.seed, driven),
             t,
             first @ inverse(scene),
             position,
@@ -155,12 +175,20 @@ def frame_times(recording: Recording) -> Array:
     return np.arange(count) / recording.rate
 
 
+def build_scene(recording: Recording) -> Scene:
+    """The world that is recorded, with its traffic. Raises MissingDependencyError."""
+    road = Road(recording.seed, recording.road_shape)
+    traffic = Motion.simulate(recording, road).traffic if recording.traffic else ()
+    return Scene(recording.seed, recording.road_shape, traffic)
+
+
 def record(
     destination: str | os.PathLike[str],
     recording: Recording | None = None,
     *,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    scene: Scene | None = None,
 ) -> Path:
     """Drive through the proving ground and write the trace.
 
@@ -169,6 +197,7 @@ def record(
         recording: what to record.
         overwrite: replace a trace that is there.
         progress: called with the number of frames done and of all frames.
+        scene: what `build_scene` made of the same recording; it stays open. None: a new one.
 
     Raises:
         MissingDependencyError: PyBullet is not installed.
@@ -192,7 +221,7 @@ def record(
         overwrite=overwrite,
         extra={"proving_ground": recording.to_json()},
     )
-    with writer, Scene(recording.seed, recording.road_shape) as scene:
+    with writer, nullcontext(scene) if scene else build_scene(recording) as scene:
         motion = Motion.simulate(recording, scene.road)
         writer.write_ego(
             np.round(motion.t * 1e9).astype(np.int64),
@@ -205,13 +234,18 @@ def record(
         )
         writer.write_road(*road_edges(motion))
         writer.write_labels(labels(motion, scene.weather.name))
+        if motion.traffic:
+            sizes = [scene.layout.car(car.model).size for car in motion.traffic]
+            writer.write_tracks(
+                **track_rows(motion.traffic, sizes, recording.seconds, motion.T_trace_scene)
+            )
         videos = {name: writer.add_camera(name, c, recording.rate) for name, c in cameras.items()}
         times = frame_times(recording)
         poses = motion.drive.poses(times)
         for index, (t, pose) in enumerate(zip(times, poses, strict=True)):
             for name, camera in cameras.items():
                 view = scene.render(
-                    pose @ camera.T_vehicle_camera, camera.lens, recording.supersample
+                    pose @ camera.T_vehicle_camera, camera.lens, recording.supersample, float(t)
                 )
                 videos[name].write(view.image, round(t * 1e9))
             if progress is not None:

@@ -165,6 +165,16 @@ class Renderer:
             )
             self._skins[key] = texture
 
+    def move(self, key: Hashable, pose: tuple[list[float], list[float]]) -> None:
+        """Move a placed body to pose (position m, quaternion x y z w)."""
+        self._bullet.resetBasePositionAndOrientation(
+            self._bodies[key], pose[0], pose[1], physicsClientId=self._client
+        )
+
+    def body(self, key: Hashable) -> int:
+        """The number of a placed body in the pictures' third part."""
+        return self._bodies[key]
+
     def remove(self, key: Hashable) -> None:
         """Take a body away; its mesh and texture stay loaded."""
         self._bullet.removeBody(self._bodies.pop(key), physicsClientId=self._client)
@@ -176,11 +186,12 @@ class Renderer:
         lens: Lens,
         sun: NDArray[np.float64],
         ambient: float,
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int32]]:
         """Draw through an ideal pinhole.
 
         Returns:
-            Colours (h, w, 3) and depth (h, w), m along the optical axis, inf where nothing is.
+            Colours (h, w, 3); depth (h, w), m along the optical axis, inf where nothing is;
+            and the number (h, w) of the body that is seen (see `body`), negative for none.
         """
         if self._limit == 0:  # what the first picture needs is not held against it
             self._limit = self._texture_bytes + TEXTURE_BUDGET
@@ -203,8 +214,10 @@ class Renderer:
         )
         code = np.asarray(code, dtype=np.float64).reshape(height, width)
         depth = (NEAR * FAR / (FAR - code * (FAR - NEAR))).astype(np.float32)
-        depth[np.asarray(segments).reshape(height, width) < 0] = np.inf
-        return np.asarray(rgba, dtype=np.uint8).reshape(height, width, 4)[..., :3], depth
+        bodies = np.asarray(segments, dtype=np.int32).reshape(height, width)
+        depth[bodies < 0] = np.inf
+        image = np.asarray(rgba, dtype=np.uint8).reshape(height, width, 4)[..., :3]
+        return image, depth, bodies
 
 
 def projection_matrix(lens: Lens) -> NDArray[np.float64]:

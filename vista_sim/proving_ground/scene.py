@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -15,11 +15,15 @@ from numpy.typing import NDArray
 
 from vista_sim.proving_ground.ground import Ground
 from vista_sim.proving_ground.layout import Layout
+from vista_sim.proving_ground.placing import Item
 from vista_sim.proving_ground.renderer import Renderer
 from vista_sim.proving_ground.road import Road, RoadShape
+from vista_sim.proving_ground.shadows import shade_ground
 from vista_sim.proving_ground.sky import Sky, Weather
 from vista_sim.proving_ground.surface import Surface
+from vista_sim.proving_ground.traffic import TrafficCar
 from vista_sim.traces.calibration import Lens
+from vista_sim.transforms import quaternion_from_matrix
 
 WIDEST = math.radians(80.0)  # angle from the optical axis beyond which nothing can be drawn
 
@@ -32,16 +36,24 @@ class RenderedView:
 
     image: NDArray[np.uint8]  # (h, w, 3) RGB
     depth: NDArray[np.float32]  # (h, w) m along the optical axis, inf for the sky
+    moving: NDArray[np.bool_]  # (h, w) True on the bodies of moving cars
 
 
 class Scene:
-    """The world of one seed. Pictures depend on seed, pose and lens, not on what came before.
+    """The world of one seed. Pictures depend on seed, traffic, moment, pose and lens, not on what
+    came before.
 
     Several scenes may live in one process. `close` (or leaving a with block) frees PyBullet's
     memory.
+
+    Args:
+        seed, shape: of the road, which `traffic` must have been simulated on.
+        traffic: cars that drive on it.
     """
 
-    def __init__(self, seed: int, shape: RoadShape | None = None) -> None:
+    def __init__(
+        self, seed: int, shape: RoadShape | None = None, traffic: Sequence[TrafficCar] = ()
+    ) -> None:
         self._renderer = Renderer()
         self.seed = seed
         self.road = Road(seed, shape)
@@ -51,6 +63,7 @@ class Scene:
         self.surface.add_decals(self.layout.decals)
         self.sky = Sky(seed, self.weather)
         self.ground = Ground(self.road, self.surface)
+        self.traffic = tuple(traffic)
 
     def __enter__(self) -> Self:
         return self
@@ -67,7 +80,11 @@ class Scene:
         self._renderer.close()
 
     def render(
-        self, T_world_camera: NDArray[np.float64], lens: Lens, supersample: int = 2
+        self,
+        T_world_camera: NDArray[np.float64],
+        lens: Lens,
+        supersample: int = 2,
+        t: float = 0.0,
     ) -> RenderedView:
         """Draw the world.
 
@@ -75,6 +92,7 @@ class Scene:
             T_world_camera: 4x4 pose of the camera (x right, y down, z forward) in the world.
             lens: any lens whose rays stay within 80 degrees of the optical axis.
             supersample: how many samples a pixel has along each side.
+            t: moment of the drive, s: where the traffic is.
 
         Raises:
             ValueError: the lens sees farther to the side, its distortion folds the image, or
@@ -85,24 +103,51 @@ class Scene:
         height, width = lens.size
         fine = lens.resized((height * supersample, width * supersample))
         drawn = drawn_lens(fine)
-        self._stream(T_world_camera, drawn.pinhole)
+        cars = self._moving_cars(t)
+        self._stream(T_world_camera, drawn.pinhole, cars)
         weather = self.weather
-        image, depth = self._renderer.draw(
+        image, depth, bodies = self._renderer.draw(
             T_world_camera, drawn.pinhole, weather.sun, weather.ambient
+        )
+        placed = [c.key for c in cars if c.key in self._renderer.keys]
+        moving = np.isin(bodies, [self._renderer.body(key) for key in placed])
+        image = shade_ground(
+            image,
+            depth,
+            moving,
+            cars,
+            T_world_camera,
+            drawn.rays,
+            weather,
+            self.road.terrain,
         )
         image = self.sky.compose(image, depth, drawn.rays, T_world_camera[:3, :3])
         inverse = 1.0 / depth
         if drawn.maps is not None:
             image = cv2.remap(image, *drawn.maps, cv2.INTER_LINEAR)
             inverse = cv2.remap(inverse, *drawn.maps, cv2.INTER_NEAREST)
+            moving = cv2.remap(moving.view(np.uint8), *drawn.maps, cv2.INTER_NEAREST) > 0
         image = cv2.GaussianBlur(image, (0, 0), OPTICAL_BLUR * supersample)
         if supersample > 1:
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         with np.errstate(divide="ignore"):
             true_depth = 1.0 / _shrink_inverse_depth(inverse, supersample)
-        return RenderedView(image, true_depth.astype(np.float32))
+        return RenderedView(image, true_depth.astype(np.float32), _shrink_mask(moving, supersample))
 
-    def _stream(self, T_world_camera: NDArray[np.float64], lens: Lens) -> None:
+    def _moving_cars(self, t: float) -> list[Item]:
+        """The traffic at t as things to draw, without mesh and texture."""
+        items = []
+        for car in self.traffic:
+            if car.on_road(t):
+                T = car.poses(t)[0]
+                quaternion = [float(q) for q in quaternion_from_matrix(T[:3, :3])]
+                x, y, z = (float(v) for v in T[:3, 3])
+                model = self.layout.car(car.model)
+                key = ("traffic", car.track_id)
+                items.append(Item(key, (x, y), model.radius, ([x, y, z], quaternion), model))
+        return items
+
+    def _stream(self, T_world_camera: NDArray[np.float64], lens: Lens, cars: list[Item]) -> None:
         """Bring in what this camera sees and remove the rest."""
         renderer = self._renderer
         if renderer.crowded:
@@ -124,13 +169,26 @@ class Scene:
             if not sees(item.center, item.radius):
                 continue
             wanted.add(item.key)
-            if not renderer.has_texture(item.texture):
-                renderer.load_texture(item.texture, self.layout.image(item.texture))
-            if not renderer.has_mesh(item.mesh):
-                renderer.load_mesh(item.mesh, self.layout.mesh(item.mesh))
+            self._load(item)
             renderer.place(item.key, item.mesh, item.texture, item.pose)
+        for car in cars:
+            distance = math.dist(xy, car.center)
+            if distance > car.prototype.reach or not sees(car.center, car.radius):
+                continue
+            wanted.add(car.key)
+            item = self.layout.dressed(car, distance, lens.fx)
+            self._load(item)
+            renderer.place(car.key, item.mesh, item.texture, item.pose)
+            renderer.move(car.key, item.pose)
         for key in renderer.keys - wanted:
             renderer.remove(key)
+
+    def _load(self, item: Item) -> None:
+        renderer = self._renderer
+        if not renderer.has_texture(item.texture):
+            renderer.load_texture(item.texture, self.layout.image(item.texture))
+        if not renderer.has_mesh(item.mesh):
+            renderer.load_mesh(item.mesh, self.layout.mesh(item.mesh))
 
 
 class _Frustum:
@@ -209,6 +267,13 @@ def _drawn_lens(
     pinhole = Lens("pinhole", fx, fy, float(left), float(top), (height, width))
     maps = ((x * fx + left).astype(np.float32), (y * fy + top).astype(np.float32))
     return DrawnLens(pinhole, pinhole.rays().astype(np.float32), maps)
+
+
+def _shrink_mask(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
+    """Pixels at least half of whose by x by samples are True: those that have its depth."""
+    h, w = mask.shape[0] // by, mask.shape[1] // by
+    count = mask.reshape(h, by, w, by).sum(axis=(1, 3))
+    return np.asarray(2 * count >= by * by)
 
 
 def _shrink_inverse_depth(inverse: NDArray[np.float32], by: int) -> NDArray[np.float32]:

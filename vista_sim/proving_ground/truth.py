@@ -15,7 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
-from vista_sim.proving_ground.record import WORLD_VERSION, Motion, Recording, frame_times
+from vista_sim.proving_ground.record import (
+    WORLD_VERSION,
+    Motion,
+    Recording,
+    build_scene,
+    frame_times,
+)
 from vista_sim.proving_ground.road import Road
 from vista_sim.proving_ground.scene import RenderedView, Scene
 from vista_sim.traces.calibration import Lens
@@ -30,12 +36,16 @@ class GroundTruth:
     Poses are in the trace's world frame and free of the recorder's noise. The road, the
     drive and the poses need no PyBullet; pictures and depth do. A context manager.
 
+    Args:
+        trace: its folder.
+        scene: the world it was recorded in, if that is still open; closed with this.
+
     Raises:
         TraceError: the folder holds no trace of the proving ground, or one of another version
             of its generator.
     """
 
-    def __init__(self, trace: str | os.PathLike[str]) -> None:
+    def __init__(self, trace: str | os.PathLike[str], scene: Scene | None = None) -> None:
         path = Path(trace) / "trace.json"
         try:
             values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -52,7 +62,7 @@ class GroundTruth:
         self.road = Road(self.recording.seed, self.recording.road_shape)
         self.motion = Motion.simulate(self.recording, self.road)
         self.frame_times = frame_times(self.recording)
-        self._scene: Scene | None = None
+        self._scene = scene
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +85,7 @@ class GroundTruth:
     def scene(self) -> Scene:
         """The world itself, in its own frame; made when first used (needs PyBullet)."""
         if self._scene is None:
-            self._scene = Scene(self.recording.seed, self.recording.road_shape)
+            self._scene = build_scene(self.recording)
         return self._scene
 
     def pose(self, t: float) -> Matrix:
@@ -127,14 +137,17 @@ class GroundTruth:
         """What a camera would really have seen from beside the recorded car.
 
         Args:
-            t: moment of the drive, s.
+            t: moment of the drive, s; other cars are where they were then.
             offset: (x, y, yaw) of the car in the frame of the exact pose at t, m and rad, or
                 a 4x4 T_recorded_displaced.
             lens, T_vehicle_camera: of the camera; by default those of `front`.
+
+        Returns:
+            The picture, its depth, and which pixels are on moving cars.
         """
         front = self.recording.cameras["front"]
         moved = np.asarray(offset, dtype=np.float64)
         displaced = moved if moved.shape == (4, 4) else planar_pose(*moved)
         mount = front.T_vehicle_camera if T_vehicle_camera is None else T_vehicle_camera
         pose = self.motion.drive.poses(t)[0] @ displaced @ mount
-        return self.scene.render(pose, lens or front.lens, self.recording.supersample)
+        return self.scene.render(pose, lens or front.lens, self.recording.supersample, t)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,9 +19,16 @@ from vista_sim.sensors.warp import INPAINTED, View
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
 
+if TYPE_CHECKING:
+    from vista_sim.sensors.torch_backend import HostRenderer, TorchRenderer, TorchViews
+
 __all__ = ["BACKENDS", "Camera", "Synthesis", "virtual_lens"]
 
-BACKENDS = {"numpy": "vista_sim.sensors.reference", "numba": "vista_sim.sensors.numba_cpu"}
+BACKENDS = {
+    "numpy": "vista_sim.sensors.reference",
+    "numba": "vista_sim.sensors.numba_cpu",
+    "torch": "vista_sim.sensors.torch_backend",
+}
 
 # Frames are enlarged for a finer view, up to this; beyond, a view gains nothing.
 _MAX_ENLARGEMENT = 3.0
@@ -42,15 +50,18 @@ class Camera:
             camera itself at the new size, with its distortion; where the new size has
             another aspect ratio, an ideal pinhole camera with the recorded field of view.
         mount: T_vehicle_camera of a virtual camera; None: as recorded.
-        backend: "numba" or "numpy" (the slow reference).
-        cache_bytes: how much memory decoded frames may take; or a budget that cameras share.
+        backend: "numba", "torch" or "numpy" (the slow reference).
+        cache_bytes: how much memory decoded frames may take, or a budget that cameras share;
+            with "torch", as much again on the device.
         synthesis: how views are made.
         lens: of a virtual camera, ideal, Brown-Conrady or fisheye, in place of `fov`; it is
             resized to `size` where that is given.
+        device: where "torch" makes the views: "cpu", "cuda", "cuda:1", ...
 
     Raises:
         TraceError: the trace has no such camera.
-        ValueError: a size, field of view, lens or backend that cannot be.
+        ValueError: a size, field of view, lens, backend or device that cannot be.
+        MissingDependencyError: "torch" without PyTorch.
     """
 
     def __init__(
@@ -64,6 +75,7 @@ class Camera:
         cache_bytes: int | FrameBudget = 512 * 2**20,
         synthesis: Synthesis | None = None,
         lens: Lens | None = None,
+        device: str = "cpu",
     ) -> None:
         self.trace = Trace.open(trace)
         self.names = (name,) if isinstance(name, str) else tuple(name)
@@ -75,6 +87,8 @@ class Camera:
                 raise TraceError(f"{self.trace.root}: no camera {one!r}; cameras: {known}")
         if backend not in BACKENDS:
             raise ValueError(f"backend is {backend!r}; known are {', '.join(BACKENDS)}")
+        if device != "cpu" and backend != "torch":
+            raise ValueError(f"device is {device!r}; backend {backend!r} runs on the cpu only")
         if lens is not None and fov is not None:
             raise ValueError("fov and lens are both given; a lens has its own field of view")
         self.name = self.names[0]
@@ -94,9 +108,16 @@ class Camera:
             for one in self.names
         )
         self._planner = Planner(self.trace, self._frames, self.T_vehicle_camera, self.synthesis)
-        self._renderer = CpuRenderer(
-            self._frames, self.lens, import_module(BACKENDS[backend]), self.synthesis.min_unseen
-        )
+        module, enough = import_module(BACKENDS[backend]), self.synthesis.min_unseen
+        self._renderer: CpuRenderer | HostRenderer
+        self.device_renderer: TorchRenderer | None = None
+        if backend == "torch":
+            self.device_renderer = module.TorchRenderer(
+                self._frames, self.lens, device, budget.capacity, min_unseen=enough
+            )
+            self._renderer = module.HostRenderer(self.device_renderer)
+        else:
+            self._renderer = CpuRenderer(self._frames, self.lens, module, enough)
 
     def render(self, t: float, offset: ArrayLike = (0.0, 0.0, 0.0)) -> tuple[Images, Mask]:
         """Synthesize one image.
@@ -156,6 +177,31 @@ class Camera:
         for place in places:
             np.not_equal(sources[place], INPAINTED, out=valids[place])
         return images, valids
+
+    def render_tensors(
+        self,
+        ts: Sequence[float] | NDArray[np.float64],
+        offsets: Sequence[ArrayLike] | NDArray[np.float64],
+    ) -> TorchViews:
+        """Synthesize n images that stay on the device. See `render_batch`.
+
+        Raises:
+            ValueError: the backend is not "torch", or as `render_batch`.
+        """
+        if self.device_renderer is None:
+            raise ValueError("render_tensors needs backend='torch'")
+        if len(offsets) != len(ts):
+            raise ValueError(f"{len(ts)} times and {len(offsets)} offsets; give as many of each")
+        return self.device_renderer.render(self.plan(ts, offsets))
+
+    def plan(
+        self,
+        ts: Sequence[float] | NDArray[np.float64],
+        offsets: Sequence[ArrayLike] | NDArray[np.float64],
+    ) -> Plans:
+        """Which recorded frames n views are made from. See `render_batch`."""
+        displaced = np.asarray(offsets, dtype=np.float64)
+        return self._planner.plan(np.asarray(ts, dtype=np.float64), displaced)
 
     def render_view(self, t: float, offset: ArrayLike = (0.0, 0.0, 0.0)) -> View:
         """Synthesize one image and tell, pixel by pixel, where it is from. See `render`."""

@@ -64,7 +64,7 @@ class FrameCache:
         self.first, self.last = track.first, track.last
         # Between near frames, baking may have found better poses than the recorded ones.
         self.fitted_poses = track.poses
-        self.exposure = np.zeros((len(self.times), 3), dtype=np.float32)  # log gain
+        self.exposure: NDArray[np.float32] = np.zeros((len(self.times), 3), dtype=np.float32)
         self._inverse_depth: NDArray[np.uint16] | None = None
         geometry = _geometry_of(trace, name)
         if geometry is None:

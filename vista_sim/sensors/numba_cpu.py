@@ -10,9 +10,10 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from vista_sim.compiled import compiler
+from vista_sim.sensors import warp as constants
 from vista_sim.sensors.warp import (
     EMPTY,
     GAP_CHANGE,
@@ -30,10 +31,12 @@ from vista_sim.sensors.warp import (
 # No `nnan`: rays of pixels that must not be used are NaN and have to stay so.
 # Python's error model checks every division for zero, which keeps loops from being vectorized.
 _FAST = {"reassoc", "contract", "arcp", "nsz"}
+_compiled = compiler(constants, fastmath=_FAST)
+_inlined = compiler(constants, fastmath=_FAST, inline="always")
 _F = np.float32
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
+@_inlined
 def _project(lens: Any, x: Any, y: Any) -> Any:
     """Pixel of the normalized image point (x, y); `lens` as made by `warp.lens_parameters`."""
     model = lens[0]
@@ -55,14 +58,14 @@ def _project(lens: Any, x: Any, y: Any) -> Any:
     return lens[1] * x + lens[3], lens[2] * y + lens[4]
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
+@_inlined
 def _slope(before: Any, here: Any, after: Any) -> Any:
     """Change of the code per pixel where the three lie on one surface, else 0."""
     change = _F(0.5) * (after - before)
     return change if abs(change) <= _F(0.5 * SAME_SURFACE) * here else _F(0.0)
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+@_compiled
 def splat(
     rays: NDArray[np.float32],
     codes: NDArray[np.uint16],
@@ -125,7 +128,7 @@ def splat(
                 flat[k] = max(found[u], zero)
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
+@_inlined
 def _bridge(value: Any, a: Any, b: Any) -> Any:
     """See `bridge` in `reference.close_cracks`."""
     low, high = min(a, b), max(a, b)
@@ -139,7 +142,7 @@ def _bridge(value: Any, a: Any, b: Any) -> Any:
     return value
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+@_compiled
 def close_cracks(depth: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     """See `reference.close_cracks`."""
     height, width = depth.shape
@@ -166,7 +169,7 @@ def close_cracks(depth: NDArray[np.float32], out: NDArray[np.float32]) -> None:
             )
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
+@_inlined
 def _close(value: Any, across: Any, along: Any, down: Any, up: Any) -> Any:
     bridged = max(_bridge(value, across[0], across[1]), _bridge(value, along[0], along[1]))
     if value < _F(0.0):
@@ -175,7 +178,7 @@ def _close(value: Any, across: Any, along: Any, down: Any, up: Any) -> Any:
     return bridged
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+@_compiled
 def locate(
     rays: NDArray[np.float32],
     depth: NDArray[np.float32],
@@ -213,7 +216,7 @@ def locate(
             labels[u] = np.uint8(MAIN) if here else np.uint8(UNSEEN)
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+@_compiled
 def list_unseen(source: NDArray[np.uint8], holes: NDArray[np.int32]) -> int:
     """Fill `holes` with the flat positions of UNSEEN pixels, row by row; how many they are."""
     labels = source.reshape(-1)
@@ -233,7 +236,7 @@ def list_unseen(source: NDArray[np.uint8], holes: NDArray[np.int32]) -> int:
     return count
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+@_compiled
 def warp(
     source_rays: NDArray[np.float32],
     codes: NDArray[np.uint16],
@@ -259,7 +262,7 @@ def warp(
     return list_unseen(source, holes)
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+@_compiled
 def complete(
     frame: NDArray[np.uint8],
     gain: NDArray[np.float32],
@@ -318,7 +321,7 @@ def complete(
     return left
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
+@_inlined
 def _doubled(coarse: Any, v: Any, u: Any) -> Any:
     """One pixel of `reference.double`."""
     i, j = v // 2, u // 2
@@ -330,7 +333,7 @@ def _doubled(coarse: Any, v: Any, u: Any) -> Any:
     return _join(top, bottom) if v % 2 else top
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+@_compiled
 def _joined_gap(coarse: Any, i: Any, j: Any) -> Any:
     """One pixel of `reference.close_gaps`."""
     value = coarse[i, j]
@@ -350,7 +353,7 @@ def _joined_gap(coarse: Any, i: Any, j: Any) -> Any:
     return a + (b - a) * (_F(up) / gap)
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
+@_inlined
 def _join(a: Any, b: Any) -> Any:
     low, high = min(a, b), max(a, b)
     one_surface = high - low <= _F(SAME_SURFACE) * high + _F(SAME_DEPTH)
@@ -358,7 +361,7 @@ def _join(a: Any, b: Any) -> Any:
     return high if low < _F(0.0) else joined
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def inpaint(
     image: NDArray[np.uint8],
     source: NDArray[np.uint8],
@@ -402,7 +405,7 @@ def inpaint(
     _fill_rows(image, source, depth, row_seen)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def _fill_rows(
     image: NDArray[np.uint8],
     source: NDArray[np.uint8],

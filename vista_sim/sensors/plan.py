@@ -119,7 +119,7 @@ class _Drive:
         self._first = cache.first
         recorded, fitted = _plain(cache.poses[usable]), _plain(cache.fitted_poses[usable])
         steps = np.linalg.norm(np.diff(recorded[:, :3, 3], axis=0), axis=1)
-        self._frames = (
+        self._frames: tuple[Any, ...] = (
             _plain(cache.times[usable]),
             np.concatenate([[0.0], np.cumsum(steps)]),
             recorded,

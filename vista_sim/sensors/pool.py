@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,8 +28,8 @@ class CameraPool:
 
     Args:
         traces: open traces.
-        recorded: name of the recorded camera, the same in all traces; None: each trace's
-            "front", "left", or first camera.
+        recorded: name of the recorded camera, the same in all traces, or several that feed one
+            view (see `Camera`); None: each trace's "front", "left", or first camera.
         backend: of the cameras.
         kept: how many cameras are kept at most.
         cache_bytes: memory that the decoded frames of all cameras together may take.
@@ -41,7 +42,7 @@ class CameraPool:
     def __init__(
         self,
         traces: Sequence[Trace],
-        recorded: str | None = None,
+        recorded: str | Sequence[str] | None = None,
         backend: str = "numba",
         kept: int = 16,
         cache_bytes: int = 1024 * 2**20,
@@ -49,7 +50,9 @@ class CameraPool:
         if kept < 1:
             raise WorldError(f"cameras_kept is {kept}; at least one camera must be kept")
         self.traces = traces
-        self.recorded = recorded
+        self.recorded = (recorded,) if isinstance(recorded, str) else recorded
+        if self.recorded is not None and not self.recorded:
+            raise WorldError("recorded_camera is empty; name at least one recorded camera")
         self.backend = backend
         self.kept = kept
         self.cache_bytes = cache_bytes
@@ -59,18 +62,23 @@ class CameraPool:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_cameras": OrderedDict()}
 
-    def recorded_name(self, trace: int) -> str:
-        """Name of the recorded camera used in a trace. Raises WorldError if there is none."""
+    def recorded_names(self, trace: int) -> tuple[str, ...]:
+        """Names of the recorded cameras used in a trace. Raises WorldError if one is missing."""
         cameras = self.traces[trace].cameras
         root = self.traces[trace].root
         if self.recorded is not None:
-            if self.recorded not in cameras:
-                known = ", ".join(cameras) or "none"
-                raise WorldError(f"{root}: no camera {self.recorded!r}; cameras: {known}")
-            return self.recorded
+            for name in self.recorded:
+                if name not in cameras:
+                    known = ", ".join(cameras) or "none"
+                    raise WorldError(f"{root}: no camera {name!r}; cameras: {known}")
+            return tuple(self.recorded)
         if not cameras:
             raise WorldError(f"{root}: has no camera to synthesize views from")
-        return next((name for name in PREFERRED if name in cameras), next(iter(cameras)))
+        return (next((name for name in PREFERRED if name in cameras), next(iter(cameras))),)
+
+    def recorded_name(self, trace: int) -> str:
+        """The first of `recorded_names`, that lens and mount are by default those of."""
+        return self.recorded_names(trace)[0]
 
     def mount(self, trace: int, spec: CameraSpec) -> Matrix:
         """T_vehicle_camera (4, 4) of `spec` in a trace (an index)."""
@@ -82,7 +90,8 @@ class CameraPool:
     def camera(self, trace: int, spec: CameraSpec) -> Camera:
         """The camera of `spec` in a trace (an index)."""
         mount = None if spec.mount is None else spec.mount.tobytes()
-        key = (trace, spec.size, spec.fov, mount)
+        lens = None if spec.lens is None else astuple(spec.lens)
+        key = (trace, spec.size, spec.fov, mount, lens)
         camera = self._cameras.get(key)
         if camera is None:
             camera = self._cameras[key] = self._make(trace, spec)
@@ -98,19 +107,20 @@ class CameraPool:
 
         # One for all: frames stay while a trace's camera is dropped and made again.
         self._budget = self._budget or FrameBudget(self.cache_bytes)
-        name = self.recorded_name(trace)
+        names = self.recorded_names(trace)
         fov = spec.fov
-        if fov is None and trace != 0:
+        if fov is None and spec.lens is None and trace != 0:
             first = self.traces[0].cameras[self.recorded_name(0)].calibration.lens
-            own = self.traces[trace].cameras[name].calibration.lens
+            own = self.traces[trace].cameras[names[0]].calibration.lens
             shared = virtual_lens(first, spec.size, None)
             if not _alike(shared, virtual_lens(own, spec.size, None)):
                 fov = shared.fov
         return Camera(
             self.traces[trace],
-            name,
+            names,
             size=spec.size,
             fov=fov,
+            lens=spec.lens,
             mount=spec.mount,
             backend=self.backend,
             cache_bytes=self._budget,

@@ -11,22 +11,22 @@ batch that it is made in.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from vista_sim.compiled import compiler
+from vista_sim.traces import curve, path
 from vista_sim.traces.curve import last_not_after, matrix_at
 from vista_sim.transforms import Matrix, inverse
 
 Floats = NDArray[np.float64]
 
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+_compiled = compiler(curve, path)
 _STANDING = 0.02  # m between two frames
 
 
-@njit(**_OPTIONS)
+@_compiled
 def planar_poses(offsets: Floats) -> Floats:
     """Poses (n, 4, 4) of bodies at (x, y, 0), turned by yaw about z: offsets (n, 3)."""
     out = np.zeros((len(offsets), 4, 4))
@@ -38,7 +38,7 @@ def planar_poses(offsets: Floats) -> Floats:
     return out
 
 
-@njit(**_OPTIONS)
+@_compiled
 def choose_frames(
     ts: Floats,
     offsets: Floats,
@@ -99,7 +99,7 @@ def choose_frames(
     return frames, forth, back
 
 
-@njit(**_OPTIONS)
+@_compiled
 def _main_frame(before: int, share: float, ahead: float, travelled: Floats, lead: float) -> int:
     """The frame that sees most: the nearest one behind, or one that is `lead` of a way ahead.
 
@@ -121,7 +121,7 @@ def _main_frame(before: int, share: float, ahead: float, travelled: Floats, lead
     return i
 
 
-@njit(**_OPTIONS)
+@_compiled
 def _first_at(travelled: Floats, distance: float) -> int:
     """The first frame at or behind a distance; the last one if there is none."""
     low, high = 0, len(travelled) - 1
@@ -134,7 +134,7 @@ def _first_at(travelled: Floats, distance: float) -> int:
     return low
 
 
-@njit(**_OPTIONS)
+@_compiled
 def _multiply(a: Matrix, b: Matrix) -> Matrix:
     out = np.zeros((4, 4))
     for i in range(3):
@@ -145,7 +145,7 @@ def _multiply(a: Matrix, b: Matrix) -> Matrix:
     return out
 
 
-@njit(**_OPTIONS)
+@_compiled
 def _invert(a: Matrix) -> Matrix:
     out = np.zeros((4, 4))
     for i in range(3):
@@ -156,7 +156,7 @@ def _invert(a: Matrix) -> Matrix:
     return out
 
 
-@njit(**_OPTIONS)
+@_compiled
 def _part(twist: Floats, share: float) -> Matrix:
     """A share of the motion of a rotation vector (rad) and a shift (m): Rodrigues' formula."""
     out = np.zeros((4, 4))

@@ -48,7 +48,8 @@ def read_tracks(path: Path, start_ns: int) -> dict[str, Array]:
 
     Returns:
         t (n,) s; track_id (n,); category (n,) str; pose (n, 7): x y z qx qy qz qw in the
-        world frame; size (n, 3): length, width, height, m.
+        world frame of the middle of the underside, x ahead, z up; size (n, 3): length, width,
+        height, m.
     """
     if not path.exists():
         return {}

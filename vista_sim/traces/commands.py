@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vista_sim.console import progress_bar, require_within
+
+if TYPE_CHECKING:
+    from vista_sim.traces.trace import Trace
 
 
 def register(app: typer.Typer) -> None:
@@ -26,17 +29,47 @@ def info(
     trace: Annotated[Path, typer.Argument(help="Trace folder.")],
     min_speed: Annotated[float, typer.Option(help="Slower stretches are not driven (m/s).")] = 2.5,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    frame: Annotated[
+        int | None,
+        typer.Option(help="Draw this frame: image, baked inverse depth and confidence, as a PNG."),
+    ] = None,
+    camera: Annotated[
+        str, typer.Option(help="Camera of --frame; the first baked one where not given.")
+    ] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="PNG that --frame writes; TRACE-CAMERA-FRAME.png where not given."),
+    ] = None,
 ) -> None:
-    """Say what a trace holds: duration, length, sensors, ranges, gaps and usable sections."""
+    """Say what a trace holds: duration, length, sensors, ranges, gaps, sections and geometry."""
+    from vista_sim.errors import VistaError
     from vista_sim.traces.summary import summarize
     from vista_sim.traces.trace import Trace
 
+    if frame is None and (camera or out is not None):
+        raise VistaError("--camera and --out are about the picture of a frame: give --frame N")
     with Trace.open(trace) as opened:
         summary = summarize(opened, min_speed=min_speed)
+        if frame is not None:
+            summary["picture"] = str(_draw(opened, summary["geometry"], frame, camera, out))
     if as_json:
         typer.echo(json.dumps(summary, indent=2))
+    elif frame is not None:
+        typer.echo(summary["picture"])
     else:
         _print(summary)
+
+
+def _draw(trace: Trace, baked: list[str], frame: int, camera: str, out: Path | None) -> Path:
+    from vista_sim.errors import TraceError
+    from vista_sim.geometry.picture import write_picture
+
+    if not trace.cameras or (camera and camera not in trace.cameras):
+        known = ", ".join(trace.cameras) or "none"
+        raise TraceError(f"{trace.root}: no camera {camera!r}; cameras: {known}")
+    name = camera or next(iter([*baked, *trace.cameras]))
+    path = out or Path(f"{trace.root.name}-{name}-{frame:06d}.png")
+    return write_picture(trace, name, frame, path)
 
 
 def kitti_odometry(
@@ -135,8 +168,38 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     rows.append(("sections", f"{_intervals(sections) or 'none'} ({share})"))
     keys = sorted({f"{x['key']}={x['value']}" for x in summary["labels"]})
     rows.append(("labels", ", ".join(keys) or "none"))
-    rows.append(("geometry", ", ".join(summary["geometry"]) or "not baked"))
+    for name, baked in summary["baked"].items():
+        rows.append((f"geometry {name}", "; ".join(_geometry(baked))))
+    if not summary["baked"]:
+        rows.append(("geometry", "not baked"))
     return rows
+
+
+def _geometry(baked: dict[str, Any]) -> list[str]:
+    """What is worth knowing of the baked geometry of one camera."""
+    height, width = baked["size"]
+    texts = [f"{' + '.join(baked['sources']) or 'baked'}, {height} x {width}"]
+    if baked["confident_share"] is not None:
+        texts.append(f"{100 * baked['confident_share']:.0f} % of the pixels confident")
+    if baked["frames_without_neighbours"]:
+        texts.append(f"{baked['frames_without_neighbours']} frames without neighbours")
+    if motion := baked["motion"]:
+        texts.append(
+            "poses moved between keyframes by "
+            f"{100 * motion['median_shift_m']:.1f} cm, {motion['median_turn_deg']:.2f} degrees "
+            f"(at most {100 * motion['max_shift_m']:.1f} cm, {motion['max_turn_deg']:.2f} degrees)"
+        )
+    ground = baked["ground"]
+    if ground and not ground["frames_fitted"]:
+        texts.append("no road seen to fit the ground to")
+    elif ground:
+        texts.append(
+            f"ground off the calibration by {100 * ground['median_height_m']:.1f} cm, pitch "
+            f"{ground['median_pitch_deg']:.2f}, roll {ground['median_roll_deg']:.2f} degrees "
+            f"(at most {100 * ground['max_height_m']:.1f} cm, {ground['max_pitch_deg']:.2f}, "
+            f"{ground['max_roll_deg']:.2f} degrees)"
+        )
+    return texts
 
 
 def _intervals(intervals: Any, most: int = 8) -> str:

@@ -19,9 +19,12 @@ def summarize(trace: Trace, min_speed: float = MIN_SPEED) -> dict[str, Any]:
 
     Returns:
         duration (s), length (m), frames (by camera), sensors, speed and curvature ranges,
-        gaps and sections (s, and m of arc length), geometry (cameras with a baked one).
+        gaps and sections (s, and m of arc length), geometry (cameras with a baked one), baked
+        (of each of them: sources, size, share of confident pixels, how much poses were moved
+        and the ground drifts; see `geometry.store.GeometryStore.report`).
     """
     path = trace.path
+    baked = _baked(trace)
     sections = trace.find_sections(min_speed=min_speed)
     inside = np.zeros(len(path.s), dtype=bool)
     for section in sections:
@@ -51,7 +54,8 @@ def summarize(trace: Trace, min_speed: float = MIN_SPEED) -> dict[str, Any]:
         "labels": [
             {"start": x.start, "end": x.end, "key": x.key, "value": x.value} for x in trace.labels
         ],
-        "geometry": _baked(trace),
+        "geometry": list(baked),
+        "baked": baked,
         "vehicle_assumed": list(trace.vehicle.assumed),
     }
 
@@ -82,7 +86,21 @@ def _rate(t: Any) -> float | None:
     return 1.0 / float(np.median(np.diff(t))) if len(t) > 1 else None
 
 
-def _baked(trace: Trace) -> list[str]:
+def _baked(trace: Trace) -> dict[str, dict[str, Any]]:
     from vista_sim.geometry.store import GeometryStore
 
-    return [name for name in trace.cameras if GeometryStore.find(trace, name) is not None]
+    found: dict[str, dict[str, Any]] = {}
+    for name in trace.cameras:
+        store = GeometryStore.find(trace, name)
+        if store is not None:
+            report = store.report
+            found[name] = {
+                "path": str(store.path),
+                "size": list(store.size),
+                "sources": report.get("sources", []),
+                "confident_share": report.get("confident_share"),
+                "frames_without_neighbours": report.get("frames_without_neighbours"),
+                "motion": report.get("motion"),
+                "ground": report.get("ground"),
+            }
+    return found

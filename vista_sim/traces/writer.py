@@ -250,7 +250,15 @@ class TraceWriter:
         pose: ArrayLike,
         size: ArrayLike,
     ) -> None:
-        """Write other road users: pose (n, 7) x y z qx qy qz qw in the world, size (n, 3) m."""
+        """Write other road users.
+
+        Args:
+            t_ns: (n,) times, never decreasing; track_id: (n,), the same for the same one.
+            category: (n,), such as "car".
+            pose: (n, 7) x y z qx qy qz qw in the world frame of the middle of the underside
+                (on the ground), x ahead, z up.
+            size: (n, 3) length, width, height, m.
+        """
         columns = {
             "t_ns": np.asarray(t_ns, dtype=np.int64),
             "track_id": np.asarray(track_id, dtype=np.int64),

@@ -1,0 +1,1 @@
+"""Depth from one picture, learned from traces without any labels."""

@@ -1,0 +1,159 @@
+"""Geometry from a lidar: its points as the camera sees them, completed along the image."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vista_sim.errors import GeometryError
+from vista_sim.geometry.completion import complete, cull_hidden
+from vista_sim.geometry.rectify import small_gray
+from vista_sim.geometry.settings import LidarProjection
+from vista_sim.geometry.source import BakeContext, Floats
+from vista_sim.traces.calibration import Lens, Vehicle
+from vista_sim.traces.lidar import RecordedLidar, Sweep
+from vista_sim.traces.trace import Trace
+from vista_sim.transforms import inverse
+
+_BODY = 0.1  # m around the own car in which nothing else is measured
+_BATCH = 0.002  # s within which points share one pose of the car
+
+
+class LidarSource:
+    """Lidar as a source. Frames without a sweep near them get flat ground without confidence."""
+
+    name = "lidar"
+
+    def __init__(self, context: BakeContext, lidars: list[RecordedLidar]) -> None:
+        self._context = context
+        self._lidars = lidars
+        self._settings = context.settings.lidar
+        # Neighbouring frames look at the same sweeps.
+        self._read = [lru_cache(maxsize=8)(lidar.sweep) for lidar in lidars]
+
+    def estimate(self, index: int) -> tuple[Floats, Floats]:
+        context = self._context
+        recorded, lens = context.recorded, context.lens
+        points = [
+            points_in_camera(context.trace, lidar, sweep, float(recorded.t[index]), context.mount)
+            for lidar, read in zip(self._lidars, self._read, strict=True)
+            for sweep in nearest_sweeps(lidar, float(recorded.t[index]), self._settings, read)
+        ]
+        if not points:
+            return context.ground.copy(), np.zeros_like(context.ground)
+        measured = cull_hidden(project(np.concatenate(points), lens))
+        gray = small_gray(recorded.frame(index), lens.size)
+        return complete(measured, gray, context.ground, self._settings)
+
+
+def find_lidars(trace: Trace) -> list[RecordedLidar]:
+    """The lidars of a trace.
+
+    Raises:
+        GeometryError: it has none.
+    """
+    if not trace.lidars:
+        raise GeometryError(f"{trace.root}: the trace has no lidar")
+    return list(trace.lidars.values())
+
+
+def lidar_hash(lidars: list[RecordedLidar]) -> str:
+    """What of the lidars a bake depends on: mounts, times, and both ends and size of the tables."""
+    digest = hashlib.sha256()
+    for lidar in lidars:
+        digest.update(repr((lidar.name, lidar.calibration.to_json())).encode())
+        digest.update(np.ascontiguousarray(lidar.t, np.float64).tobytes())
+        digest.update(lidar.path.stat().st_size.to_bytes(8, "little"))
+        with open(lidar.path, "rb") as file:
+            digest.update(file.read(65536))
+            file.seek(max(0, lidar.path.stat().st_size - 65536))
+            digest.update(file.read())
+    return digest.hexdigest()
+
+
+def nearest_sweeps(
+    lidar: RecordedLidar,
+    t: float,
+    settings: LidarProjection,
+    read: Callable[[int], Sweep] | None = None,
+) -> list[Sweep]:
+    """The sweeps nearest to a moment (s): those whose points were measured nearest to it.
+
+    A sweep's time is that of its first row; one that is not motion-compensated and tells the
+    time of its points is judged by their median. `read` may give sweeps from a memory.
+    """
+    read = read or lidar.sweep
+    after = int(np.searchsorted(lidar.t, t))
+    candidates = [i for i in range(after - 2, after + 2) if 0 <= i < lidar.sweep_count]
+    candidates = [i for i in candidates if abs(lidar.t[i] - t) <= 2 * settings.max_interval]
+    sweeps = [sweep for sweep in map(read, candidates) if len(sweep.points)]
+    compensated = lidar.calibration.motion_compensated
+    moments = [
+        sweep.t if compensated or sweep.point_t is None else float(np.median(sweep.point_t))
+        for sweep in sweeps
+    ]
+    near = [(abs(m - t), k) for k, m in enumerate(moments) if abs(m - t) <= settings.max_interval]
+    return [sweeps[k] for _, k in sorted(near)[: settings.sweeps]]
+
+
+def points_in_camera(
+    trace: Trace,
+    lidar: RecordedLidar,
+    sweep: Sweep,
+    t: float,
+    T_vehicle_camera: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Points (n, 3) of a sweep, m, where a camera of the car at time t (s) has them.
+
+    Points that are not motion-compensated and carry their own time are taken from where the
+    car was then; all others from where it was at the sweep's time. Outside the recorded ego
+    motion the car is where the motion begins or ends. Points on the own car are left out.
+    """
+    mount = lidar.calibration.T_vehicle_lidar
+    foreign = ~_of_own_car(sweep.points @ mount[:3, :3].T + mount[:3, 3], trace.vehicle)
+    measured, point_t = sweep.points[foreign], sweep.point_t
+    first, last = float(trace.ego.t[0]), float(trace.ego.t[-1])
+    to_camera = inverse(trace.pose(float(np.clip(t, first, last))) @ T_vehicle_camera)
+    if lidar.calibration.motion_compensated or point_t is None or not len(measured):
+        pose = to_camera @ trace.pose(float(np.clip(sweep.t, first, last))) @ mount
+        return np.asarray(measured @ pose[:3, :3].T + pose[:3, 3])
+    times = np.clip(point_t[foreign], first, last)
+    start = float(times.min())
+    batch = np.round((times - start) / _BATCH).astype(np.int64)
+    used, place = np.unique(batch, return_inverse=True)
+    moments = np.minimum(start + used * _BATCH, last)
+    poses = to_camera @ np.array([trace.pose(float(m)) for m in moments]) @ mount
+    turned = np.einsum("nij,nj->ni", poses[place, :3, :3], measured)
+    return np.asarray(turned + poses[place, :3, 3])
+
+
+def _of_own_car(points: NDArray[np.float64], vehicle: Vehicle) -> NDArray[np.bool_]:
+    """Which points (n, 3) of the vehicle frame lie within the box of the car, or as good as."""
+    x, y, z = points.T
+    back, front = -vehicle.rear_overhang, vehicle.length - vehicle.rear_overhang
+    inside = (x > back - _BODY) & (x < front + _BODY) & (z < vehicle.height + _BODY)
+    return np.asarray(inside & (np.abs(y) < 0.5 * vehicle.width + _BODY))
+
+
+def project(points: NDArray[np.float64], lens: Lens) -> Floats:
+    """Inverse depth (h, w), 1/m, of the nearest of the points (n, 3) in each pixel; else 0."""
+    height, width = lens.size
+    # Beyond a right angle from the axis depth is not positive; beyond the edge of the image,
+    # distortion may fold rays back into it.
+    ahead = points[points[:, 2] > 0.1]
+    pixels = lens.project(ahead)
+    u, v = np.round(np.nan_to_num(pixels, nan=-1e6)).clip(-1e6, 1e6).astype(np.int64).T
+    inside = (u >= 0) & (v >= 0) & (u < width) & (v < height)
+    seen = np.array([u[inside], v[inside]], dtype=np.float64).T
+    rays = lens.unproject(seen)
+    aligned = np.einsum("ni,ni->n", rays, ahead[inside])
+    length = np.linalg.norm(rays, axis=1) * np.linalg.norm(ahead[inside], axis=1)
+    back = aligned > np.cos(np.radians(3.0)) * length
+    out = np.zeros((height, width), np.float32)
+    depth = ahead[inside][back][:, 2]
+    np.maximum.at(out, (v[inside][back], u[inside][back]), (1.0 / depth).astype(np.float32))
+    return out

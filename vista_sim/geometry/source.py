@@ -1,0 +1,127 @@
+"""What a bake takes geometry from: several sources, each of which judges every frame by itself."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vista_sim.geometry.partial import Partial
+from vista_sim.geometry.settings import BakeSettings
+from vista_sim.traces.calibration import Lens
+from vista_sim.traces.trace import Trace
+from vista_sim.traces.video import RecordedCamera
+
+if TYPE_CHECKING:
+    from vista_sim.geometry.working import WorkingFrames
+
+Floats = NDArray[np.float32]
+
+
+class Source(Protocol):
+    """Estimates the geometry of frames. Calls come from several threads."""
+
+    name: str
+
+    def estimate(self, index: int) -> tuple[Floats, Floats]:
+        """Geometry of one frame.
+
+        Returns:
+            Inverse depth (h, w), 1/m along the optical axis, and confidence (h, w), 0 (a
+            guess) to 1 (sure), on the pixels of the geometry: of the recorded camera's
+            lens, distortion included, at the geometry's size. The same at each call.
+        """
+
+
+@runtime_checkable
+class PreparedSource(Source, Protocol):
+    """A source that works on all frames once before it can estimate any."""
+
+    def prepare(self, index: int) -> None:
+        """Do the work of one frame and keep it in the bake's folder."""
+
+
+@runtime_checkable
+class ReportingSource(Source, Protocol):
+    """A source that has something to say when all frames are done."""
+
+    def report(self) -> dict[str, float]:
+        """Figures by name, for the bake's report."""
+
+
+@dataclass(frozen=True, eq=False)
+class BakeContext:
+    """What sources are made from.
+
+    Args:
+        trace: the trace.
+        recorded: its camera that is baked.
+        settings: of the bake.
+        lens: of the camera at the geometry's size, with its distortion.
+        mount: (4, 4) T_vehicle_camera.
+        poses: (n, 4, 4) T_world_camera, refined.
+        ground: (h, w) inverse depth of flat ground at the calibrated mount, 1/m.
+        scale: 1/m per step of stored inverse depth.
+        stretch: (n,) number of the gapless stretch of each frame.
+        neighbours: indices of the frames each frame is compared with.
+        frames: images to match on, by index.
+        partial: where work is kept.
+    """
+
+    trace: Trace
+    recorded: RecordedCamera
+    settings: BakeSettings
+    lens: Lens
+    mount: NDArray[np.float64]
+    poses: NDArray[np.float64]
+    ground: Floats
+    scale: float
+    stretch: NDArray[np.int64]
+    neighbours: list[tuple[int, ...]]
+    frames: WorkingFrames
+    partial: Partial
+
+
+@dataclass(eq=False)
+class Remembered:
+    """A source whose last estimates are kept, for another source that builds on them."""
+
+    source: Source
+    capacity: int = 8
+    _slots: OrderedDict[int, _Slot] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    def estimate(self, index: int) -> tuple[Floats, Floats]:
+        with self._lock:
+            slot = self._slots.setdefault(index, _Slot())
+            self._slots.move_to_end(index)
+            while len(self._slots) > self.capacity:
+                self._slots.popitem(last=False)
+        with slot.lock:  # another thread may be at this very frame
+            if slot.result is None:
+                slot.result = self.source.estimate(index)
+            return slot.result
+
+
+class _Slot:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.result: tuple[Floats, Floats] | None = None
+
+
+def encode(inverse_depth: Floats, scale: float) -> NDArray[np.uint16]:
+    """Inverse depth (1/m) in steps of the scale."""
+    return np.clip(inverse_depth / scale + 0.5, 0, 65535).astype(np.uint16)
+
+
+def decode(codes: NDArray[np.uint16], scale: float) -> Floats:
+    """The inverse of `encode`."""
+    return codes.astype(np.float32) * np.float32(scale)
