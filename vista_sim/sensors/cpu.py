@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
@@ -22,7 +23,7 @@ from vista_sim.traces.calibration import Lens
 class CpuRenderer:
     """Makes views from planned frames.
 
-    It keeps working memory: one thread at a time may use it.
+    Renderers of one size share their working memory, which belongs to the calling thread.
 
     Args:
         frames: of the recorded cameras.
@@ -42,7 +43,6 @@ class CpuRenderer:
         self._coarse_lens = halved(self._lens)
         self._sources = tuple(_Optics(cache.lens, lens) for cache in frames)
         self._enough = int(min_unseen * lens.size[0] * lens.size[1])
-        self._work = Workspace(self.size)
         self._threads: _Threads | None = None
 
     def render(
@@ -70,6 +70,7 @@ class CpuRenderer:
         def make(i: int, work: Workspace) -> None:
             self._make(plans, i, images[rows[i]], sources[rows[i]], work)
 
+        own = workspace(self.size)
         self._look_ahead(plans)
         if workers > 1 and len(plans) > 1:
             if self._threads is None or not self._threads.fit(workers):
@@ -77,8 +78,8 @@ class CpuRenderer:
             self._threads.run(make, len(plans))
         else:
             for i in range(len(plans)):
-                make(i, self._work)
-        return self._work.depth
+                make(i, own)
+        return own.depth
 
     def _look_ahead(self, plans: Plans) -> None:
         """Have frames decoded in the background, while the first one is used."""
@@ -207,6 +208,23 @@ class Workspace:
             target = self._frames[frame.shape] = np.empty((*frame.shape[:2], 4), dtype=np.uint8)
         cv2.cvtColor(frame, cv2.COLOR_RGB2RGBA, dst=target)
         return target
+
+
+_local = threading.local()
+_KEPT = 4  # workspaces a thread: for cameras of so many sizes in turns
+
+
+def workspace(size: tuple[int, int]) -> Workspace:
+    """The working memory of this thread for views of a size."""
+    spaces: dict[tuple[int, int], Workspace] | None = getattr(_local, "spaces", None)
+    if spaces is None:
+        spaces = _local.spaces = {}
+    found = spaces.get(size)
+    if found is None:
+        while len(spaces) >= _KEPT:
+            del spaces[next(iter(spaces))]
+        found = spaces[size] = Workspace(size)
+    return found
 
 
 class _Threads:
