@@ -273,6 +273,18 @@ def test_numba_agrees_with_the_reference(lens, offset):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("share", [0.1, 0.6, 0.9])
+def test_numba_closes_gaps_as_the_reference_does(share):
+    rng = np.random.default_rng(2)
+    rows = np.linspace(0.05, 0.3, 60)[:, None]
+    depth = (rows * rng.uniform(0.97, 1.03, (60, 40))).astype(np.float32)
+    depth[rng.random(depth.shape) < share] = -1.0
+    closed = depth.copy()
+    numba_cpu.close_gaps(closed)
+    np.testing.assert_allclose(closed, reference.close_gaps(depth), rtol=1e-5)
+    assert (closed < 0).sum() < (depth < 0).sum()
+
+
 def test_an_identity_view_is_the_frame_itself(flat_trace):
     camera = Camera(flat_trace, "front")
     frame = flat_trace.cameras["front"].frame(5)

@@ -104,11 +104,12 @@ class FrameCache:
 
     def prefetch(self, indices: Iterable[int]) -> None:
         """Decode frames in the background, if they are not here yet and there is time."""
-        background = prefetcher()
-        if background is None or self._budget.capacity < _ROOM * self._frame_bytes:
+        missing = [i for i in indices if self.first <= i <= self.last and self._find(i) is None]
+        if not missing or self._budget.capacity < _ROOM * self._frame_bytes:
             return
-        for index in indices:
-            if self.first <= index <= self.last and self._find(index) is None:
+        background = prefetcher()
+        if background is not None:
+            for index in missing:
                 background.request((self._name, index), _Job(self, index))
 
     def _find(self, index: int) -> SourceFrame | None:

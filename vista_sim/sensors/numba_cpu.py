@@ -33,7 +33,9 @@ from vista_sim.sensors.warp import (
 _FAST = {"reassoc", "contract", "arcp", "nsz"}
 _compiled = compiler(constants, fastmath=_FAST)
 _inlined = compiler(constants, fastmath=_FAST, inline="always")
-_F = np.float32
+_F, _I, _N = np.float32, np.int32, np.uint64
+_ALL_UNSEEN = _N(0xFFFFFFFFFFFFFFFF)  # eight UNSEEN labels
+_STRETCH = 16  # px between holes of a row that are worked on together
 
 
 @_inlined
@@ -79,8 +81,8 @@ def splat(
     height, width = codes.shape
     u_end, v_end, half, zero = _F(out.shape[1]), _F(out.shape[0]), _F(0.5), _F(0.0)
     kind, fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3], lens[4]
-    r00, r01, r02, t0 = pose[0, 0], pose[0, 1], pose[0, 2], pose[0, 3] * scale
-    r10, r11, r12, t1 = pose[1, 0], pose[1, 1], pose[1, 2], pose[1, 3] * scale
+    r00, r01, r02, t0 = fx * pose[0, 0], fx * pose[0, 1], fx * pose[0, 2], fx * pose[0, 3] * scale
+    r10, r11, r12, t1 = fy * pose[1, 0], fy * pose[1, 1], fy * pose[1, 2], fy * pose[1, 3] * scale
     r20, r21, r22, t2 = pose[2, 0], pose[2, 1], pose[2, 2], pose[2, 3] * scale
     slope_scale, nearest = ratio * scale, _F(1.0) / MIN_DEPTH_RATIO
     out[:] = EMPTY
@@ -96,12 +98,12 @@ def splat(
             x, y, code = xs[u], ys[u], _F(row[u])
             inv = _F(1.0) / (r20 * x + r21 * y + r22 + t2 * code)
             inverse_z[u] = inv
-            row_u[u] = fx * ((r00 * x + r01 * y + r02 + t0 * code) * inv) + cx
-            row_v[u] = fy * ((r10 * x + r11 * y + r12 + t1 * code) * inv) + cy
+            row_u[u] = (r00 * x + r01 * y + r02 + t0 * code) * inv + cx
+            row_v[u] = (r10 * x + r11 * y + r12 + t1 * code) * inv + cy
         if kind > zero:
             for u in range(width):
                 row_u[u], row_v[u] = _project(lens, (row_u[u] - cx) / fx, (row_v[u] - cy) / fy)
-        arriving = 0
+        farthest = _I(-1)
         for u in range(width):
             # Whole numbers kept as floats: they are exact, and what follows vectorizes.
             iu, iv, inv = np.floor(row_u[u] + half), np.floor(row_v[u] + half), inverse_z[u]
@@ -109,8 +111,8 @@ def splat(
             inside = inside & (inv > zero) & (inv < nearest)
             k = np.int32(iv * u_end + iu if inside else _F(-1.0))
             target[u] = k
-            arriving += 1 if k >= 0 else 0
-        if arriving == 0:
+            farthest = max(farthest, k)
+        if farthest < 0:  # nothing of this row arrives
             continue
         left, middle, right, inner = row[:-2], row[1:-1], row[2:], slope_u[1:-1]
         for u in range(width - 2):
@@ -190,30 +192,11 @@ def locate(
     source: NDArray[np.uint8],
 ) -> None:
     """See `reference.locate`."""
-    height, width = depth.shape
-    half, zero = _F(0.5), _F(0.0)
-    u_limit, v_limit = _F(size[1] - 0.5), _F(size[0] - 0.5)
-    r00, r01, r02, t0 = pose[0, 0], pose[0, 1], pose[0, 2], pose[0, 3]
-    r10, r11, r12, t1 = pose[1, 0], pose[1, 1], pose[1, 2], pose[1, 3]
-    r20, r21, r22, t2 = pose[2, 0], pose[2, 1], pose[2, 2], pose[2, 3]
-    kind, fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3], lens[4]
+    height = depth.shape[0]
+    edges = (_F(size[1] - 1), _F(size[0] - 1))
     for v in range(height):
-        xs, ys, ws = rays[0, v], rays[1, v], depth[v]
-        us, vs, labels = map_u[v], map_v[v], source[v]
-        for u in range(width):
-            x, y, w = xs[u], ys[u], ws[u]
-            inv = _F(1.0) / max(r20 * x + r21 * y + r22 + t2 * w, MIN_DEPTH_RATIO)
-            us[u] = fx * ((r00 * x + r01 * y + r02 + t0 * w) * inv) + cx
-            vs[u] = fy * ((r10 * x + r11 * y + r12 + t1 * w) * inv) + cy
-        if kind > zero:
-            for u in range(width):
-                us[u], vs[u] = _project(lens, (us[u] - cx) / fx, (vs[u] - cy) / fy)
-        for u in range(width):
-            pu, pv, w = us[u], vs[u], ws[u]
-            z = r20 * xs[u] + r21 * ys[u] + r22 + t2 * w
-            inside = (pu >= -half) & (pu <= u_limit) & (pv >= -half) & (pv <= v_limit)
-            here = inside & (w >= zero) & (z > MIN_DEPTH_RATIO)
-            labels[u] = np.uint8(MAIN) if here else np.uint8(UNSEEN)
+        us, vs = map_u[v], map_v[v]
+        _locate_row(rays[0, v], rays[1, v], depth[v], pose, lens, edges, us, vs, source[v])
 
 
 @_compiled
@@ -222,18 +205,23 @@ def list_unseen(source: NDArray[np.uint8], holes: NDArray[np.int32]) -> int:
     labels = source.reshape(-1)
     size = labels.shape[0]
     words = labels[: size // 8 * 8].view(np.uint64)
-    count = 0
-    for j in range(words.shape[0]):
-        if words[j] != 0:  # MAIN is 0
-            for k in range(8 * j, 8 * j + 8):
-                if labels[k] == UNSEEN:
-                    holes[count] = k
-                    count += 1
+    count = _N(0)  # unsigned: a signed index may count from the end, which takes a check
+    for j in range(len(words)):
+        word = words[j]
+        if word == 0:  # MAIN is 0: most are
+            continue
+        if word == _ALL_UNSEEN:
+            for i in range(8):
+                holes[count + _N(i)] = np.int32(8 * j + i)
+            count += _N(8)
+        else:
+            for i in range(8):  # without a branch that cannot be foreseen
+                holes[count] = np.int32(8 * j + i)
+                count += _N((word >> _N(8 * i)) & _N(1))
     for k in range(size // 8 * 8, size):
-        if labels[k] == UNSEEN:
-            holes[count] = k
-            count += 1
-    return count
+        holes[count] = k
+        count += _N(labels[k] == UNSEEN)
+    return int(count)
 
 
 @_compiled
@@ -286,70 +274,136 @@ def complete(
     """See `reference.complete`."""
     splat(source_rays, codes, scale, forth, lens, ratio, scratch)
     close_cracks(scratch, coarse)
-    height, width, width_out = frame.shape[0], frame.shape[1], depth.shape[1]
-    u_edge, v_edge, half, zero = _F(width - 1), _F(height - 1), _F(0.5), _F(0.0)
-    xs, ys = rays[0].reshape(-1), rays[1].reshape(-1)
-    colours, labels, depths = image.reshape(-1, 3), source.reshape(-1), depth.reshape(-1)
-    left = 0
-    for i in range(count):
-        k = holes[i]
-        v = k // width_out
-        w = _doubled(coarse, v, k - v * width_out)
-        x, y = xs[k], ys[k]
-        z = back[2, 0] * x + back[2, 1] * y + back[2, 2] + back[2, 3] * w
-        inv = _F(1.0) / max(z, MIN_DEPTH_RATIO)
-        pu = (back[0, 0] * x + back[0, 1] * y + back[0, 2] + back[0, 3] * w) * inv
-        pv = (back[1, 0] * x + back[1, 1] * y + back[1, 2] + back[1, 3] * w) * inv
-        pu, pv = _project(source_lens, pu, pv)
-        inside = (pu >= -half) & (pu <= u_edge + half) & (pv >= -half) & (pv <= v_edge + half)
-        if not (inside & (w >= zero) & (z > MIN_DEPTH_RATIO)):
-            holes[left] = k
-            left += 1
-            continue
-        pu, pv = min(max(pu, zero), u_edge), min(max(pv, zero), v_edge)
-        iu, iv = min(int(pu), width - 2), min(int(pv), height - 2)
-        fu, fv = pu - _F(iu), pv - _F(iv)
-        for c in range(3):
-            p00, p01 = _F(frame[iv, iu, c]), _F(frame[iv, iu + 1, c])
-            p10, p11 = _F(frame[iv + 1, iu, c]), _F(frame[iv + 1, iu + 1, c])
-            top = p00 + fu * (p01 - p00)
-            mean = top + fv * (p10 + fu * (p11 - p10) - top)
-            colours[k, c] = np.uint8(min(mean * gain[c] + half, _F(255.0)))
-        labels[k] = OTHER
-        depths[k] = w
+    close_gaps(coarse)
+    texels, image_width = frame.reshape(-1), depth.shape[1]
+    height, width = frame.shape[0], frame.shape[1]
+    u_edge, v_edge, zero = _F(width - 1), _F(height - 1), _F(0.0)
+    edges = (u_edge, v_edge)
+    colours, labels, depths = image.reshape(-1), source.reshape(-1), depth.reshape(-1)
+    row_w, row_u, row_v = np.empty((3, image_width + 2), dtype=np.float32)
+    found = np.empty(image_width, dtype=np.uint8)
+    left = i = 0
+    while i < count:
+        # Holes come in stretches of a row: what the compiler vectorizes is done for all of one.
+        v = holes[i] // image_width
+        start = v * image_width
+        first = last = holes[i] - start
+        end = i + 1
+        while end < count and holes[end] - start <= min(last + _STRETCH, image_width - 1):
+            last = holes[end] - start
+            end += 1
+        _double_row(coarse, v, first, last, row_w)
+        part = slice(first, last + 1)
+        _locate_row(
+            rays[0, v, part],
+            rays[1, v, part],
+            row_w[part],
+            back,
+            source_lens,
+            edges,
+            row_u[part],
+            row_v[part],
+            found[part],
+        )
+        for k in holes[i:end]:
+            u = k - start
+            if found[u] != MAIN:
+                holes[left] = k
+                left += 1
+                continue
+            pu, pv = min(max(row_u[u], zero), u_edge), min(max(row_v[u], zero), v_edge)
+            iu, iv = min(int(pu), width - 2), min(int(pv), height - 2)
+            fu, fv = pu - _F(iu), pv - _F(iv)
+            above, to = _N(3) * _N(iv * width + iu), _N(3) * _N(k)
+            below = above + _N(3) * _N(width)
+            for c in range(3):
+                p00, p01 = _F(texels[above]), _F(texels[above + _N(3)])
+                p10, p11 = _F(texels[below]), _F(texels[below + _N(3)])
+                top = p00 + fu * (p01 - p00)
+                mean = top + fv * (p10 + fu * (p11 - p10) - top)
+                colours[to] = np.uint8(min(mean * gain[c] + _F(0.5), _F(255.0)))
+                above, below, to = above + _N(1), below + _N(1), to + _N(1)
+            labels[k] = OTHER
+            depths[k] = row_w[u]
+        i = end
     return left
 
 
-@_inlined
-def _doubled(coarse: Any, v: Any, u: Any) -> Any:
-    """One pixel of `reference.double`."""
-    i, j = v // 2, u // 2
-    i2, j2 = min(i + 1, coarse.shape[0] - 1), min(j + 1, coarse.shape[1] - 1)
-    top, bottom = _joined_gap(coarse, i, j), _joined_gap(coarse, i2, j)
-    if u % 2:
-        top = _join(top, _joined_gap(coarse, i, j2))
-        bottom = _join(bottom, _joined_gap(coarse, i2, j2))
-    return _join(top, bottom) if v % 2 else top
+@_compiled
+def close_gaps(depth: NDArray[np.float32]) -> None:
+    """See `reference.close_gaps`; here in place."""
+    height, width = depth.shape
+    for v in range(2, height):
+        row, above = depth[v], depth[v - 1]
+        for u in range(width):
+            if row[u] >= _F(0.0) and above[u] < _F(0.0):
+                _close_gap(depth, v, u)
 
 
 @_compiled
-def _joined_gap(coarse: Any, i: Any, j: Any) -> Any:
-    """One pixel of `reference.close_gaps`."""
-    value = coarse[i, j]
-    if value >= _F(0.0):
-        return value
-    up = down = 0
-    for d in range(1, MOST_GAP + 1):
-        if up == 0 and i - d >= 0 and coarse[i - d, j] >= _F(0.0):
-            up = d
-        if down == 0 and i + d < coarse.shape[0] and coarse[i + d, j] >= _F(0.0):
-            down = d
-    if up == 0 or down == 0:
-        return value
-    a, b, gap = coarse[i - up, j], coarse[i + down, j], _F(up + down)
-    if abs(a - b) > min(_F(GAP_SLOPE) * gap, _F(GAP_CHANGE)) * max(a, b):
-        return value
-    return a + (b - a) * (_F(up) / gap)
+def _close_gap(depth: Any, v: Any, u: Any) -> None:
+    """Close the gap of column u that ends above row v."""
+    first = v - 2
+    while first >= max(v - 2 * MOST_GAP, 0) and depth[first, u] < _F(0.0):
+        first -= 1
+    if first < max(v - 2 * MOST_GAP, 0):
+        return
+    gap, a, b = v - first, depth[first, u], depth[v, u]
+    if abs(a - b) > min(_F(GAP_SLOPE) * _F(gap), _F(GAP_CHANGE)) * max(a, b):
+        return
+    for k in range(max(1, gap - MOST_GAP), min(gap - 1, MOST_GAP) + 1):
+        depth[first + k, u] = a + (b - a) * (_F(k) / _F(gap))
+
+
+@_inlined
+def _double_row(coarse: Any, v: Any, first: Any, last: Any, out: Any) -> None:
+    """Columns first to last of row v of `reference.double`; one or two beside them too."""
+    width = coarse.shape[1]
+    begin, end = first // 2, last // 2 + 1
+    above, below = coarse[v // 2], coarse[min(v // 2 + v % 2, coarse.shape[0] - 1)]
+    inner = min(end, width - 1)
+    n = max(inner - begin, 0)
+    a, a2, b, b2 = above[begin:], above[begin + 1 :], below[begin:], below[begin + 1 :]
+    target = out[2 * begin :]
+    if v % 2:
+        for j in range(n):
+            target[2 * j] = _join(a[j], b[j])
+            target[2 * j + 1] = _join(_join(a[j], a2[j]), _join(b[j], b2[j]))
+    else:
+        for j in range(n):
+            target[2 * j] = a[j]
+            target[2 * j + 1] = _join(a[j], a2[j])
+    if end == width:  # beyond the last column lies what lies in it
+        edge = _join(above[width - 1], below[width - 1]) if v % 2 else above[width - 1]
+        out[2 * width - 2] = out[2 * width - 1] = edge
+
+
+@_inlined
+def _locate_row(
+    xs: Any, ys: Any, ws: Any, pose: Any, lens: Any, edges: Any, us: Any, vs: Any, labels: Any
+) -> None:
+    """Part of one row of `locate`."""
+    half, zero = _F(0.5), _F(0.0)
+    u_limit, v_limit = edges[0] + half, edges[1] + half
+    kind, fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3], lens[4]
+    r00, r01, r02, t0 = fx * pose[0, 0], fx * pose[0, 1], fx * pose[0, 2], fx * pose[0, 3]
+    r10, r11, r12, t1 = fy * pose[1, 0], fy * pose[1, 1], fy * pose[1, 2], fy * pose[1, 3]
+    r20, r21, r22, t2 = pose[2, 0], pose[2, 1], pose[2, 2], pose[2, 3]
+    n = len(xs)
+    for u in range(n):
+        x, y, w = xs[u], ys[u], ws[u]
+        inv = _F(1.0) / max(r20 * x + r21 * y + r22 + t2 * w, MIN_DEPTH_RATIO)
+        us[u] = (r00 * x + r01 * y + r02 + t0 * w) * inv + cx
+        vs[u] = (r10 * x + r11 * y + r12 + t1 * w) * inv + cy
+    if kind > zero:
+        for u in range(n):
+            us[u], vs[u] = _project(lens, (us[u] - cx) / fx, (vs[u] - cy) / fy)
+    for u in range(n):
+        pu, pv, w = us[u], vs[u], ws[u]
+        z = r20 * xs[u] + r21 * ys[u] + r22 + t2 * w
+        inside = (pu >= -half) & (pu <= u_limit) & (pv >= -half) & (pv <= v_limit)
+        here = inside & (w >= zero) & (z > MIN_DEPTH_RATIO)
+        labels[u] = np.uint8(MAIN) if here else np.uint8(UNSEEN)
 
 
 @_inlined

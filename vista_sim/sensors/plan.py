@@ -92,13 +92,18 @@ class Planner:
             raise ValueError(
                 f"offset has shape {offsets.shape[1:]}; give (x, y, yaw) or a 4x4 matrix"
             )
-        if not np.isfinite(offsets).all():
-            raise ValueError(f"offset {offsets.tolist()} has a value that is not finite")
-        if len(ts) and not (ts.min() >= 0.0 and ts.max() <= self._trace.duration):
-            # A little rounding is let through, the rest is refused.
-            ts = np.array([self._trace.time_inside(float(t)) for t in ts])
         displaced = poses.planar_poses(offsets) if offsets.ndim == 2 else offsets
-        parts = [drive.choose(ts, displaced, self._mount, self._ego) for drive in self._drives]
+        parts = []
+        for drive in self._drives:
+            plans = drive.choose(ts, displaced, self._mount, self._ego)
+            if plans is not None:
+                parts.append(plans)
+        if len(parts) < len(self._drives):
+            # Rounding just beyond the ends of the trace is let through, the rest is refused.
+            if not np.isfinite(offsets).all():
+                raise ValueError(f"offset {offsets.tolist()} has a value that is not finite")
+            inside = np.array([self._trace.time_inside(float(t)) for t in ts])
+            return self.plan(inside, offsets)
         if len(parts) == 1:
             return parts[0]
         return _interleaved(parts, self._by_direction(displaced))
@@ -126,22 +131,22 @@ class _Drive:
             fitted,
             poses.corrections(recorded, fitted),
             self.mount,
+            _plain(cache.exposure[usable]),
             np.array(synthesis.other_frames, dtype=np.float64),
             float(synthesis.lead),
         )
-        exposure = np.asarray(cache.exposure, dtype=np.float64)
-        self._exposure = exposure if exposure.any() else None
 
     def choose(
         self, ts: Floats, displaced: Floats, mount: Matrix, ego: tuple[Floats, Floats, Floats]
-    ) -> Plans:
-        """Plans from this camera alone."""
-        frames, forth, back = poses.choose_frames(ts, displaced, mount, *ego, *self._frames)
+    ) -> Plans | None:
+        """Plans from this camera alone; None if a time or an offset cannot be."""
+        possible, frames, forth, back, gains = poses.choose_frames(
+            ts, displaced, mount, *ego, *self._frames
+        )
+        if not possible:
+            return None
         if self._first:
             frames[frames >= 0] += self._first
-        gains = np.ones((*frames.shape, 3), dtype=np.float32)
-        if self._exposure is not None:
-            gains[:] = np.exp(self._exposure[frames[:, :1]] - self._exposure[frames])
         return Plans(frames, np.zeros_like(frames), forth, back, gains)
 
 

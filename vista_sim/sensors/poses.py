@@ -52,9 +52,10 @@ def choose_frames(
     fitted: Floats,
     twists: Floats,
     mount: Matrix,
+    exposure: Floats,
     distances: Floats,
     lead: float,
-) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[bool, NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """The frames that views are made from, and where they stood.
 
     Args:
@@ -65,19 +66,25 @@ def choose_frames(
         times: (f,) of the frames, s. travelled: (f,) way to each, m.
         recorded, fitted: (f, 4, 4) T_world_camera of the frames, as recorded and as refined.
         twists: (f, 6), see `corrections`.
+        exposure: (f, 3) log brightness of red, green and blue (`GeometryStore.exposure`).
         distances, lead: see `plan.Synthesis`.
 
     Returns:
-        Frames (n, 1 + len(distances)): the main one, then the others, -1 where one would be
-        there already; their poses T_view_frame (.., 4, 4) and the inverses of these.
+        Whether all times are inside the recorded motion and all offsets finite; else the rest
+        means nothing. Frames (n, 1 + len(distances)): the main one, then the others, -1 where
+        one would be there already; their poses T_view_frame (.., 4, 4), the inverses of these,
+        and what their colours (.., 3) are to be multiplied by.
     """
     count, most = len(ts), 1 + len(distances)
     frames = np.full((count, most), -1)
     forth = np.zeros((count, most, 4, 4), dtype=np.float32)
     back = np.zeros((count, most, 4, 4), dtype=np.float32)
+    gains = np.ones((count, most, 3), dtype=np.float32)
     unmount = _invert(mount)
     last = len(times) - 1
     for n in range(count):
+        if not (ts[n] >= ego_t[0] and ts[n] <= ego_t[-1] and np.isfinite(offsets[n]).all()):
+            return False, frames, forth, back, gains
         i = min(max(last_not_after(times, ts[n]), 0), last)
         share = (ts[n] - times[i]) / (times[i + 1] - times[i]) if i < last else 0.0
         share = min(max(share, 0.0), 1.0)
@@ -96,7 +103,10 @@ def choose_frames(
             if frames[n, k] >= 0:
                 pose = _multiply(world_to_view, fitted[frames[n, k]])
                 forth[n, k], back[n, k] = pose, _invert(pose)
-    return frames, forth, back
+            if k > 0 and frames[n, k] >= 0:
+                for c in range(3):
+                    gains[n, k, c] = math.exp(exposure[main, c] - exposure[frames[n, k], c])
+    return True, frames, forth, back, gains
 
 
 @_compiled
