@@ -120,7 +120,7 @@ def reference_view(caches, view, lens, min_unseen=0.002):
     image, source = np.empty((1, *lens.size, 3), np.uint8), np.empty((1, *lens.size), np.uint8)
     renderer = CpuRenderer(caches, lens, reference, min_unseen)
     depth = renderer.render(plans_of([view]), image, source, [0])
-    return View(image[0], source[0], depth)
+    return View(image[0], source[0], depth.copy())
 
 
 def assert_agrees(view, expected):

@@ -105,8 +105,9 @@ def train_depth(
         return min(1.0, max(progress.step / config.steps, (time.monotonic() - started) / limit))
 
     with SummaryWriter(out / "tensorboard", purge_step=progress.step) as log:
-        while (share := done()) < 1.0:
-            step = progress.step
+        over = progress.step >= config.steps
+        while not over:  # at least one step, however little time there is
+            step, share = progress.step, done()
             for group in optimizer.param_groups:
                 group["lr"] = config.rate(step, share)
             torch.manual_seed(step_seed(seed, step))
@@ -123,8 +124,8 @@ def train_depth(
             progress.step += 1
             for name, value in parts.items():
                 log.add_scalar(f"{name}/train", value, progress.step)
-            last = done() >= 1.0
-            if progress.step % config.evaluate_every == 0 or last:
+            over = done() >= 1.0
+            if progress.step % config.evaluate_every == 0 or over:
                 loss = evaluate(network, held_out, config, device)
                 log.add_scalar("loss/held_out", loss, progress.step)
                 if loss < progress.best_loss:
