@@ -24,6 +24,7 @@ Floats = NDArray[np.float64]
 
 _compiled = compiler(curve, path)
 _STANDING = 0.02  # m between two frames
+_GRID = 0.5  # of the distance to another frame, that it may be chosen on
 
 
 @_compiled
@@ -96,7 +97,10 @@ def choose_frames(
         world_to_view = _invert(view)
         frames[n, 0] = main = _main_frame(i, share, offsets[n, 0, 3], travelled, lead)
         for k in range(1, most):
-            frame = _first_at(travelled, travelled[main] + distances[k - 1])
+            # Places of a grid, the wider the farther: a drive then needs fewer frames.
+            grid = _GRID * abs(distances[k - 1]) + 1e-9
+            place = np.rint((travelled[main] + distances[k - 1]) / grid) * grid
+            frame = _first_at(travelled, place)
             if not (frames[n, :k] == frame).any():
                 frames[n, k] = frame
         for k in range(most):
