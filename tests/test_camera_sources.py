@@ -11,6 +11,8 @@ import pytest
 import raycast
 
 from vista_sim.errors import PolicyError
+from vista_sim.geometry.ground import ground_inverse_depth
+from vista_sim.geometry.store import GeometryStore
 from vista_sim.policies import CameraSpec
 from vista_sim.sensors.camera import Camera, Synthesis
 from vista_sim.traces.calibration import CameraCalibration, Lens, Vehicle
@@ -132,8 +134,6 @@ class Geometry:
     """Flat ground, and true poses where the recorded ones err."""
 
     def __init__(self, poses, exposure):
-        from vista_sim.geometry.ground import ground_inverse_depth
-
         self.scale = 1 / 65535
         codes = np.round(ground_inverse_depth(PINHOLE, MOUNT) * 65535).astype(np.uint16)
         self.inverse_depth = np.broadcast_to(codes, (len(poses), *codes.shape))
@@ -230,3 +230,23 @@ def test_the_lens_of_a_policy_survives_its_json():
     broken = spec.to_json() | {"lens": {"model": "telescope"}}
     with pytest.raises(PolicyError, match="field 'camera' is not usable"):
         CameraSpec.from_json(broken)
+
+
+def test_what_moves_is_not_shown_again_where_another_frame_saw_it(tmp_path, monkeypatch):
+    trace = record(tmp_path / "moving", {"front": (PINHOLE, MOUNT)})
+    codes = np.round(ground_inverse_depth(PINHOLE, MOUNT) * 65535).astype(np.uint16) & 0xFFFE
+    moving = np.zeros(SIZE, bool)
+    moving[70:90, 10:40] = True
+    views = []
+    for moves in (False, True):
+        bake_by_hand(monkeypatch, np.zeros(8), np.zeros((8, 3)))
+        geometry = GeometryStore.find(trace, "front")
+        geometry.inverse_depth = np.broadcast_to(codes | (moving & moves), (8, *SIZE))
+        geometry.moving_bit, geometry.path = True, geometry.path / str(moves)
+        camera = Camera(trace, "front", synthesis=Synthesis(other_frames=(-2.0,), min_unseen=0.0))
+        views.append(camera.render_view(0.5, (0, 0.8, 0.2)))
+    shown, hidden = views
+    # The main frame shows what it shows; the other one fills less.
+    np.testing.assert_array_equal(shown.source == 0, hidden.source == 0)
+    assert (hidden.source == 1).sum() < (shown.source == 1).sum() - 50
+    assert not ((hidden.source == 1) & (shown.source != 1)).any()

@@ -119,6 +119,7 @@ def bake_camera(
                 **plan,
                 "size": list(settings.size),
                 "scale": job.scale,
+                "moving_bit": True,
                 "report": report,
             }
         )

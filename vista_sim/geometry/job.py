@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vista_sim.errors import GeometryError
 from vista_sim.geometry.ground import ground_inverse_depth
 from vista_sim.geometry.merge import merged, trust_in
+from vista_sim.geometry.moving import MOVING_CONFIDENCE
 from vista_sim.geometry.partial import Partial, read_json, write_json
 from vista_sim.geometry.settings import BakeSettings
 from vista_sim.geometry.source import BakeContext, PreparedSource, ReportingSource, encode
@@ -143,8 +144,8 @@ class BakeJob:
                     values = np.where(self.hood, self.ground, values)
                     sure = np.where(self.hood, np.float32(0), sure)
                 fits[i] = road.fit(values, sure)
-                inverse_depth[i] = encode(values, self.scale)
                 confidence[i] = codes = np.clip(255 * sure + 0.5, 0, 255).astype(np.uint8)
+                inverse_depth[i] = encode(values, self.scale, codes == MOVING_CONFIDENCE)
                 confident[i] = (codes >= CONFIDENT).mean(), codes.any()
                 if i + 1 < self.count and stretch[i + 1] == stretch[i]:
                     here, there = frames[i].colours, frames[i + 1].colours

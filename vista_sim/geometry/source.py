@@ -117,9 +117,12 @@ class _Slot:
         self.result: tuple[Floats, Floats] | None = None
 
 
-def encode(inverse_depth: Floats, scale: float) -> NDArray[np.uint16]:
-    """Inverse depth (1/m) in steps of the scale."""
-    return np.clip(inverse_depth / scale + 0.5, 0, 65535).astype(np.uint16)
+def encode(
+    inverse_depth: Floats, scale: float, moving: NDArray[np.bool_] | None = None
+) -> NDArray[np.uint16]:
+    """Inverse depth (1/m) in steps of the scale; the lowest bit says what moves (h, w)."""
+    halves = np.clip(inverse_depth / (2.0 * scale) + 0.5, 0, 32767).astype(np.uint16)
+    return 2 * halves if moving is None else 2 * halves + moving
 
 
 def decode(codes: NDArray[np.uint16], scale: float) -> Floats:

@@ -55,7 +55,9 @@ class GeometryStore:
         size: (h, w) of the geometry.
         frame_count: n, as many as the recorded camera has.
         lens: of the recorded camera at that size, with its distortion.
-        inverse_depth: uint16 (n, h, w), in steps of `scale`; 0 is infinitely far.
+        inverse_depth: uint16 (n, h, w), in steps of `scale`; 0 is infinitely far. With
+            `moving_bit`, the lowest bit says that the pixel is of something that moves.
+        moving_bit: see `inverse_depth`; False for what an earlier version baked.
         scale: 1/m per step.
         confidence: uint8 (n, h, w); 0 is the ground plane or a guess, 255 is sure.
         poses: float64 (n, 4, 4), T_world_camera; refined so that near frames fit each other
@@ -84,6 +86,7 @@ class GeometryStore:
         self.scale = float(description["scale"])
         self.settings: dict[str, Any] = description["settings"]
         self.report: dict[str, Any] = description["report"]
+        self.moving_bit = description.get("moving_bit") is True
         self.frame_count = frame_count
         self.lens = lens.resized(self.size)
         shape = (frame_count, *self.size)

@@ -22,7 +22,7 @@ from vista_sim.geometry.store import DESCRIPTION, INVERSE_DEPTH, GeometryStore
 from vista_sim.sensors.blocks import Block, FrameBudget, Layout
 from vista_sim.sensors.prefetch import prefetcher
 from vista_sim.sensors.shrink import shrink
-from vista_sim.sensors.warp import SAME_SURFACE, SourceFrame
+from vista_sim.sensors.warp import NO_CODE, SAME_SURFACE, SourceFrame
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.tables import one_line
 from vista_sim.traces.trace import Trace
@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 _GROUND_SCALE = 1.0 / 65535  # 1/m per step of the code: down to 1 m
 _ROOM = 32  # frames; in a smaller cache, what is decoded ahead would drive out what is in use
+_AROUND = np.ones((5, 5), np.uint8)  # what moves is cut out with its fringe
 _RECENT = 512  # indices remembered as just used
 _PACES = (1, 2, 3, 4)  # frames from one step to the next that are looked ahead for
 
@@ -69,7 +70,7 @@ class FrameCache:
         geometry = _geometry_of(trace, name)
         if geometry is None:
             self._warn(trace, name)
-            self._scale = _GROUND_SCALE
+            self._scale, self._moving_bit = _GROUND_SCALE, False
             ground = ground_inverse_depth(self.lens, self.camera.calibration.T_vehicle_camera)
             self._ground_codes = np.round(np.minimum(ground, 1.0) / _GROUND_SCALE).astype(np.uint16)
             self._ground_coarse = np.ascontiguousarray(self._ground_codes[::2, ::2])
@@ -77,6 +78,7 @@ class FrameCache:
             self._ground_coarse.setflags(write=False)
         else:
             self._scale, self.fitted_poses = geometry.scale, geometry.poses
+            self._moving_bit = geometry.moving_bit
             self.exposure = self.exposure if geometry.exposure is None else geometry.exposure
             self._inverse_depth = geometry.open()
         coarse = (-(-size[0] // 2), -(-size[1] // 2))
@@ -154,9 +156,19 @@ class FrameCache:
             return [image]
         codes = np.asarray(self._inverse_depth[index])
         if not self._own_codes:
-            return [image, codes[::2, ::2]]
+            return [image, self._coarse(codes)]
         codes = resize_inverse_depth(codes, self.size)
-        return [image, codes, codes[::2, ::2]]
+        return [image, codes, self._coarse(codes)]
+
+    def _coarse(self, codes: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        """Every second row and column, without what moves, which other views must not show."""
+        coarse = codes[::2, ::2]
+        if not self._moving_bit:
+            return coarse
+        moving = (coarse & 1).astype(np.uint8)
+        if not moving.any():
+            return coarse
+        return np.where(cv2.dilate(moving, _AROUND), np.uint16(NO_CODE), coarse)
 
     def _assemble(self, index: int, arrays: list[NDArray[Any]]) -> SourceFrame:
         if self._inverse_depth is None:
@@ -241,6 +253,7 @@ class _Geometry:
     def __init__(self, store: GeometryStore) -> None:
         self.path, self.size, self.scale = store.path, store.size, float(store.scale)
         self.poses = np.array(store.poses)
+        self.moving_bit = bool(getattr(store, "moving_bit", False))
         exposure = getattr(store, "exposure", None)
         self.exposure = None if exposure is None else np.array(exposure)
         self.state = self._state()
@@ -314,7 +327,8 @@ def resize_inverse_depth(codes: NDArray[np.uint16], size: tuple[int, int]) -> ND
         return near
     linear = cv2.resize(codes.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
     edge = np.abs(linear - near) > SAME_SURFACE * np.maximum(linear, near)
-    return np.where(edge, near, np.round(linear)).astype(np.uint16)
+    sized = np.where(edge, near, np.round(linear)).astype(np.uint16)
+    return (sized & np.uint16(0xFFFE)) | (near & np.uint16(1))  # the lowest bit is a mark
 
 
 def _exposure_centres(camera: RecordedCamera) -> NDArray[np.float64]:

@@ -22,6 +22,7 @@ from vista_sim.sensors.warp import (
     MAIN,
     MIN_DEPTH_RATIO,
     MOST_GAP,
+    NO_CODE,
     OTHER,
     SAME_DEPTH,
     SAME_SURFACE,
@@ -108,7 +109,7 @@ def splat(
             # Whole numbers kept as floats: they are exact, and what follows vectorizes.
             iu, iv, inv = np.floor(row_u[u] + half), np.floor(row_v[u] + half), inverse_z[u]
             inside = (iu >= zero) & (iu < u_end) & (iv >= zero) & (iv < v_end)
-            inside = inside & (inv > zero) & (inv < nearest)
+            inside = inside & (inv > zero) & (inv < nearest) & (row[u] < NO_CODE)
             k = np.int32(iv * u_end + iu if inside else _F(-1.0))
             target[u] = k
             farthest = max(farthest, k)

@@ -20,6 +20,7 @@ from vista_sim.sensors.warp import (
     MAIN,
     MIN_DEPTH_RATIO,
     MOST_GAP,
+    NO_CODE,
     OTHER,
     SAME_DEPTH,
     SAME_SURFACE,
@@ -65,8 +66,8 @@ def splat(
 ) -> None:
     """Send every pixel of a frame to the new camera; the nearest wins.
 
-    A pixel lands beside the centre of the one it falls on; the inverse depth found at that
-    centre follows from its slope in the frame, to first order.
+    Pixels of NO_CODE are left out. A pixel lands beside the centre of the one it falls on; the
+    inverse depth found at that centre follows from its slope in the frame, to first order.
 
     Args:
         ratio: focal length of the frame by that of the view.
@@ -76,7 +77,7 @@ def splat(
     code = codes.astype(np.float64)
     x, y, z = _transform(rays.astype(np.float64), code * scale, pose)
     with np.errstate(invalid="ignore", divide="ignore"):
-        front = z > MIN_DEPTH_RATIO
+        front = (z > MIN_DEPTH_RATIO) & (codes < NO_CODE)
         u, v = _project(lens, x / z, y / z)
         height, width = out.shape
         inside = front & (u >= -0.5) & (u < width - 0.5) & (v >= -0.5) & (v < height - 0.5)

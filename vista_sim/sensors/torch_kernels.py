@@ -22,6 +22,7 @@ from vista_sim.sensors import warp
 
 EMPTY = float(warp.EMPTY)
 MIN_DEPTH_RATIO = float(warp.MIN_DEPTH_RATIO)
+NO_CODE = warp.NO_CODE
 #: Resident codes are int16: the code less this.
 CODE_ZERO = 32768
 #: EMPTY's bits read as an integer: below those of every number that is not negative.
@@ -132,7 +133,14 @@ def aim(
     found = (w * inverse).addcmul_(step, slope).clamp_min_(0.0)
     u, v = cell.unbind(1)
     # Comparisons with NaN, from rays that must not be used, are false.
-    drawn = (z > MIN_DEPTH_RATIO) & (u >= 0) & (u < width) & (v >= 0) & (v < height)
+    drawn = (
+        (z > MIN_DEPTH_RATIO)
+        & (geometry[:, 0] < NO_CODE - CODE_ZERO)
+        & (u >= 0)
+        & (u < width)
+        & (v >= 0)
+        & (v < height)
+    )
     found = torch.where(drawn, found, EMPTY)
     # What is not drawn is spread over the view: many writes to one place would wait in line.
     anywhere = torch.arange(u[0].numel(), device=u.device).view_as(u[0]) % (height * width)

@@ -119,7 +119,9 @@ def _splat(
     inverse = 1.0 / tl.where(front, z, 1.0)
     u, v = _project(lens, x * inverse, y * inverse, KIND)
     column, line = tl.floor(u + 0.5), tl.floor(v + 0.5)
-    drawn = front & (column >= 0) & (column < width) & (line >= 0) & (line < height)
+    drawn = (
+        front & (code < 65535.0) & (column >= 0) & (column < width) & (line >= 0) & (line < height)
+    )
     # Half: the slopes are stored twice as steep.
     shift = (0.5 * ratio * scale) * ((column - u) * slope_u + (line - v) * slope_v)
     found = tl.maximum(w * inverse + shift, 0.0)

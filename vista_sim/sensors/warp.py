@@ -23,6 +23,9 @@ from vista_sim.traces.calibration import Lens
 
 #: Labels of where a pixel's colour is from (`View.source`).
 MAIN, OTHER, INPAINTED, UNSEEN = 0, 1, 2, 255
+#: Code of a pixel of another frame that must not fill anything: it shows something that moves,
+#: which is elsewhere by now.
+NO_CODE = 65535
 #: Inverse depth where nothing was seen.
 EMPTY = np.float32(-1.0)
 #: Neighbours whose inverse depths differ by less than this share, and SAME_DEPTH, are one surface.
@@ -56,7 +59,7 @@ class SourceFrame:
     """A recorded frame at working size, with its inverse depth.
 
     image: uint8 (h, w, 3). codes: uint16 (h, w), inverse depth in steps of `scale` (1/m).
-    coarse_codes: every second row and column of `codes`.
+    coarse_codes: every second row and column of `codes`, NO_CODE around what moves.
     """
 
     image: NDArray[np.uint8]
