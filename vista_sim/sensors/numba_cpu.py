@@ -98,7 +98,7 @@ def splat(
         for u in range(width):
             x, y, code = xs[u], ys[u], _F(row[u])
             inv = _F(1.0) / (r20 * x + r21 * y + r22 + t2 * code)
-            inverse_z[u] = inv
+            inverse_z[u] = inv if code < _F(NO_CODE) else zero
             row_u[u] = (r00 * x + r01 * y + r02 + t0 * code) * inv + cx
             row_v[u] = (r10 * x + r11 * y + r12 + t1 * code) * inv + cy
         if kind > zero:
@@ -109,7 +109,7 @@ def splat(
             # Whole numbers kept as floats: they are exact, and what follows vectorizes.
             iu, iv, inv = np.floor(row_u[u] + half), np.floor(row_v[u] + half), inverse_z[u]
             inside = (iu >= zero) & (iu < u_end) & (iv >= zero) & (iv < v_end)
-            inside = inside & (inv > zero) & (inv < nearest) & (row[u] < NO_CODE)
+            inside = inside & (inv > zero) & (inv < nearest)
             k = np.int32(iv * u_end + iu if inside else _F(-1.0))
             target[u] = k
             farthest = max(farthest, k)

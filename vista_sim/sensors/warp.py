@@ -7,8 +7,9 @@ How a view is made, in every backend:
 2. `close_cracks`, twice: a stretched surface has one-pixel cracks; they are closed.
 3. `locate`: every pixel of the view finds its sub-pixel position in the frame by that inverse
    depth, and reads its colour there (bilinear, OpenCV's `remap`).
-4. `patch`: what the main frame did not see is taken from other frames, in the same way but
-   with their inverse depth at half the resolution (`double` brings it back).
+4. `complete`: what the main frame did not see is taken from other frames, in the same way but
+   with their inverse depth at half the resolution and cracks closed once: `close_gaps` joins
+   what nearness has torn apart, `double` brings the full resolution back. What moves is left out.
 5. `inpaint`: what no frame saw repeats the background beside it, mirrored.
 """
 
