@@ -175,6 +175,9 @@ def _rewrite(**changes):
         ("inverse_depth.npy", _shorten),
         ("confidence.npy", lambda path: path.unlink()),
         ("poses.npy", lambda path: np.save(path, np.zeros((3, 4, 4)))),
+        ("poses.npy", lambda path: np.save(path, np.zeros_like(np.load(path)))),
+        ("poses.npy", lambda path: np.save(path, np.full_like(np.load(path), np.nan))),
+        ("exposure.npy", lambda path: np.save(path, np.full_like(np.load(path), np.nan))),
     ],
 )
 def test_damaged_geometry_is_refused_in_one_line_and_made_again(baked, copy, file, damage):
@@ -188,6 +191,11 @@ def test_damaged_geometry_is_refused_in_one_line_and_made_again(baked, copy, fil
     assert "vista-sim bake" in message
     bake(copy)
     assert _contents(copy / "geometry" / "front") == _contents(baked / "geometry" / "front")
+
+
+def test_no_geometry_is_finer_than_the_recording(copy):
+    with pytest.raises(GeometryError, match="size is 4000x4000; camera 'front' recorded only"):
+        bake(copy, size=(4000, 4000))
 
 
 def test_geometry_of_another_drive_is_refused(copy, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import raycast
 
-from vista_sim.errors import PolicyError
+from vista_sim.errors import PolicyError, WorldError
 from vista_sim.geometry.ground import ground_inverse_depth
 from vista_sim.geometry.store import GeometryStore
 from vista_sim.policies import CameraSpec
@@ -19,6 +19,7 @@ from vista_sim.traces.calibration import CameraCalibration, Lens, Vehicle
 from vista_sim.traces.trace import Trace
 from vista_sim.traces.writer import TraceWriter
 from vista_sim.transforms import camera_mount, planar_pose, quaternion_from_matrix
+from vista_sim.world import World
 
 SIZE = (96, 160)
 PINHOLE = Lens.from_fov(SIZE, 1.2)
@@ -197,6 +198,49 @@ def test_a_batch_may_be_written_into_given_rows_by_several_threads(trace):
     np.testing.assert_array_equal(images[rows], alone)
     np.testing.assert_array_equal(valids[rows], masks)
     assert not images[np.setdiff1d(np.arange(20), rows)].any()
+
+
+@pytest.mark.parametrize(
+    ("out", "rows", "said"),
+    [
+        (((1, 30, 60, 3), (1, 66, 200)), None, "images must be a C contiguous uint8 array"),
+        (((1, 66, 200), (1, 66, 200)), None, "images must be a C contiguous uint8 array"),
+        (((1, 66, 200, 3), (1, 4, 6)), None, "valids must be a C contiguous bool array"),
+        (((1, 66, 200, 3), (1, 66, 200)), [1], "rows must be 1 places below 1"),
+        (((2, 66, 200, 3), (2, 66, 200)), [0, 1], "rows must be 1 places below 2"),
+        (((0, 66, 200, 3), (0, 66, 200)), None, "rows must be 1 places below 0"),
+    ],
+)
+def test_a_batch_is_not_written_into_what_does_not_hold_it(trace, out, rows, said):
+    camera = Camera(trace, "front", size=(66, 200))
+    arrays = np.zeros(out[0], np.uint8), np.zeros(out[1], bool)
+    with pytest.raises(ValueError, match=said):
+        camera.render_batch([0.3], [(0, 0, 0)], out=arrays, rows=rows)
+
+
+@pytest.mark.parametrize(
+    ("mount", "said"),
+    [
+        (np.full((4, 4), np.nan), "mount .* not finite"),
+        (np.zeros((4, 4)), "mount .* not a rigid transform"),
+        (np.eye(3), "mount .* shape"),
+    ],
+)
+def test_a_mount_that_cannot_be_is_refused(trace, mount, said):
+    with pytest.raises(ValueError, match=said):
+        Camera(trace, "front", mount=mount)
+    with pytest.raises(WorldError, match=said):
+        World([trace], min_speed=0.0).spawn_agent().spawn_camera("camera", (24, 48), mount=mount)
+
+
+def test_numbers_of_a_batch_are_named(trace):
+    camera = Camera(trace, "front", size=(66, 200))
+    with pytest.raises(ValueError, match="ts has shape"):
+        camera.render_batch([[0.1, 0.2]], [(0, 0, 0)])
+    with pytest.raises(ValueError, match="offsets must be numbers, all of one kind"):
+        camera.render_batch([0.1, 0.2], [(0, 0, 0), np.eye(4)])
+    with pytest.raises(ValueError, match="lens is 3"):
+        Camera(trace, "front", lens=3)
 
 
 def test_an_environment_looks_through_the_lens_and_the_cameras_it_is_given(tmp_path):

@@ -16,12 +16,13 @@ from vista_sim.policies import Action, CameraSpec
 from vista_sim.sensors.randomization import RandomizedCamera
 from vista_sim.tasks.lane_following import OFF_ROAD
 from vista_sim.tasks.starts import Start
+from vista_sim.traces.calibration import Lens
 from vista_sim.transforms import Matrix, planar_pose
 
 if TYPE_CHECKING:
     from vista_sim.dynamics.state import Table
     from vista_sim.dynamics.surroundings import Surroundings
-    from vista_sim.traces.calibration import Lens, Vehicle
+    from vista_sim.traces.calibration import Vehicle
     from vista_sim.traces.path import TracePath
     from vista_sim.traces.sections import Section
     from vista_sim.traces.trace import Trace
@@ -129,13 +130,22 @@ class Car:
             mount: T_vehicle_camera; None: the recorded camera's.
             lens: in place of `fov`, of a camera with distortion.
         """
+        if lens is not None and not isinstance(lens, Lens):
+            raise WorldError(f"lens is {lens!r}; give a vista_sim.traces.calibration.Lens")
         if fov is not None and lens is not None:
             raise WorldError("fov and lens are both given; a lens has its own field of view")
         if not self._specs and name != "camera":
             raise WorldError(f"the first camera is observed as 'camera', not as {name!r}")
         if name in self._specs or name == "speed":
             raise WorldError(f"there is an observation {name!r} already; choose another name")
-        pose = None if mount is None else np.array(mount, dtype=np.float64).reshape(4, 4)
+        pose = None
+        if mount is not None:
+            from vista_sim.sensors.camera import check_mount
+
+            try:
+                pose = check_mount(mount)
+            except ValueError as error:
+                raise WorldError(str(error)) from None
         self._specs[name] = CameraSpec((int(size[0]), int(size[1])), fov, pose, lens)
 
     def reset(

@@ -15,13 +15,13 @@ from vista_sim.dynamics.surroundings import Surroundings
 from vista_sim.errors import WorldError
 from vista_sim.policies import Action
 from vista_sim.sensors.pool import CameraPool
+from vista_sim.sensors.randomization import Randomization
 from vista_sim.tasks.lane_following import LaneFollowing
 from vista_sim.tasks.starts import Starts, StartSampler
 from vista_sim.tasks.task import Task
 from vista_sim.traces.trace import Trace
 
 if TYPE_CHECKING:
-    from vista_sim.sensors.randomization import Randomization
     from vista_sim.traces.sections import Section
 
 __all__ = ["Car", "TracePaths", "World"]
@@ -70,6 +70,8 @@ class World:
     ) -> None:
         if not (math.isfinite(dt) and 0 < dt <= 1):
             raise WorldError(f"dt is {dt} s; it must be above 0 and at most 1")
+        if randomization is not None and not isinstance(randomization, Randomization):
+            raise WorldError(f"randomization is {randomization!r}; give a Randomization")
         given = [traces] if isinstance(traces, str | os.PathLike | Trace) else list(traces)
         if not given:
             raise WorldError("traces is empty; give at least one trace")

@@ -98,6 +98,12 @@ def bake_camera(
     if workers < 1:
         raise GeometryError(f"workers is {workers}; at least 1 is needed")
     recorded = trace.cameras[camera]
+    largest = recorded.calibration.lens.size
+    if size is not None and (size[0] > largest[0] or size[1] > largest[1]):
+        raise GeometryError(
+            f"geometry size is {size[0]}x{size[1]}; camera {camera!r} recorded only "
+            f"{largest[0]}x{largest[1]}"
+        )
     settings = BakeSettings(
         size or default_size(recorded.calibration.lens.size),
         *resolve(choice, trace, camera),

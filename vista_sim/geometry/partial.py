@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -18,6 +19,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from vista_sim.errors import GeometryError
 from vista_sim.geometry.store import DESCRIPTION
+
+logger = logging.getLogger(__name__)
 
 _PLAN = "plan.json"
 _WORK = "work"
@@ -112,7 +115,11 @@ def locked(destination: Path) -> Iterator[None]:
     path = destination.parent / f".{destination.name}.lock"
     with open(path, "w", encoding="utf-8") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                logger.warning("%s: waiting for another process that bakes it", destination)
+                fcntl.flock(file, fcntl.LOCK_EX)
         except OSError as error:  # a file system without locks: go on without
             if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
                 raise

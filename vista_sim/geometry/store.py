@@ -99,6 +99,8 @@ class GeometryStore:
         self.ground: NDArray[np.float64] | None = None
         if (path / GROUND).exists():
             self.ground = _open_array(path / GROUND, np.dtype(np.float64), (frame_count, 3))
+        _check_rigid(path / POSES, self.poses)
+        _check_finite(path / EXPOSURE, self.exposure)
 
     @classmethod
     def find(cls, trace: Trace, camera: str) -> GeometryStore | None:
@@ -179,6 +181,18 @@ def _read_description(path: Path) -> dict[str, Any]:
             f"{path}: size, scale, trace, settings or report is missing or malformed; {_REMEDY}"
         )
     return values
+
+
+def _check_finite(path: Path, array: NDArray[Any]) -> None:
+    if not np.isfinite(array).all():
+        raise GeometryError(f"{path}: has a value that is not finite; {_REMEDY}")
+
+
+def _check_rigid(path: Path, poses: NDArray[np.float64]) -> None:
+    _check_finite(path, poses)
+    wrong = np.flatnonzero(np.abs(np.linalg.det(poses[:, :3, :3]) - 1.0) > 1e-3)
+    if len(wrong):
+        raise GeometryError(f"{path}: row {wrong[0]} is no rigid transform; {_REMEDY}")
 
 
 def _open_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +16,7 @@ from vista_sim.sensors.cpu import CpuRenderer
 from vista_sim.sensors.frames import FrameCache
 from vista_sim.sensors.plan import Planner, Plans, Synthesis
 from vista_sim.sensors.warp import INPAINTED, View
-from vista_sim.traces.calibration import Lens
+from vista_sim.traces.calibration import CameraCalibration, Lens
 from vista_sim.traces.trace import Trace
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ BACKENDS = {
 
 # Frames are enlarged for a finer view, up to this; beyond, a view gains nothing.
 _MAX_ENLARGEMENT = 3.0
+
+_ANY_LENS = Lens.from_fov((8, 8), 1.0)
 
 Images = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -89,6 +91,8 @@ class Camera:
             raise ValueError(f"backend is {backend!r}; known are {', '.join(BACKENDS)}")
         if device != "cpu" and backend != "torch":
             raise ValueError(f"device is {device!r}; backend {backend!r} runs on the cpu only")
+        if lens is not None and not isinstance(lens, Lens):
+            raise ValueError(f"lens is {lens!r}; give a vista_sim.traces.calibration.Lens")
         if lens is not None and fov is not None:
             raise ValueError("fov and lens are both given; a lens has its own field of view")
         self.name = self.names[0]
@@ -100,8 +104,8 @@ class Camera:
             self.lens = lens if size is None else lens.resized(_checked_size(size))
         self.size: tuple[int, int] = self.lens.size
         self.T_vehicle_camera = np.array(
-            recorded.T_vehicle_camera if mount is None else mount, dtype=np.float64
-        ).reshape(4, 4)
+            recorded.T_vehicle_camera if mount is None else check_mount(mount), dtype=np.float64
+        )
         budget = cache_bytes if isinstance(cache_bytes, FrameBudget) else FrameBudget(cache_bytes)
         self._frames = tuple(
             FrameCache(self.trace, one, working_size(self._recorded_lens(one), self.lens), budget)
@@ -168,8 +172,8 @@ class Camera:
         if n == 0:
             return images, valids
         places = range(n) if rows is None else [int(row) for row in rows]
-        times = np.asarray(ts, dtype=np.float64)
-        displaced = np.asarray(offsets, dtype=np.float64)
+        self._check_out(images, valids, places, n)
+        times, displaced = _numbers("ts", ts), _numbers("offsets", offsets)
         sources = valids.view(np.uint8)
         self._renderer.render(
             self._planner.plan(times, displaced), images, sources, places, workers
@@ -177,6 +181,22 @@ class Camera:
         for place in places:
             np.not_equal(sources[place], INPAINTED, out=valids[place])
         return images, valids
+
+    def _check_out(self, images: Images, valids: Mask, places: Sequence[int], n: int) -> None:
+        """Raise ValueError unless n views may be written to these places of these arrays."""
+        for name, array, shape, kind in (
+            ("images", images, (*self.size, 3), np.uint8),
+            ("valids", valids, self.size, np.bool_),
+        ):
+            right = isinstance(array, np.ndarray) and array.dtype == kind
+            if not (right and array.shape[1:] == shape and array.flags.c_contiguous):
+                raise ValueError(
+                    f"out: {name} must be a C contiguous {np.dtype(kind)} array (m, "
+                    f"{', '.join(map(str, shape))})"
+                )
+        most = min(len(images), len(valids))
+        if len(places) != n or not all(0 <= place < most for place in places):
+            raise ValueError(f"rows must be {n} places below {most}, as many as out has")
 
     def render_tensors(
         self,
@@ -200,8 +220,7 @@ class Camera:
         offsets: Sequence[ArrayLike] | NDArray[np.float64],
     ) -> Plans:
         """Which recorded frames n views are made from. See `render_batch`."""
-        displaced = np.asarray(offsets, dtype=np.float64)
-        return self._planner.plan(np.asarray(ts, dtype=np.float64), displaced)
+        return self._planner.plan(_numbers("ts", ts), _numbers("offsets", offsets))
 
     def render_view(self, t: float, offset: ArrayLike = (0.0, 0.0, 0.0)) -> View:
         """Synthesize one image and tell, pixel by pixel, where it is from. See `render`."""
@@ -216,6 +235,26 @@ class Camera:
 
     def _recorded_lens(self, name: str) -> Lens:
         return self.trace.cameras[name].calibration.lens
+
+
+def _numbers(name: str, values: Any) -> NDArray[np.float64]:
+    """An array of what a batch was given. Raises ValueError naming it."""
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be numbers, all of one kind") from None
+    if name == "ts" and array.ndim != 1:
+        raise ValueError(f"ts has shape {array.shape}; give one time for each view")
+    return array
+
+
+def check_mount(mount: ArrayLike) -> NDArray[np.float64]:
+    """A mount, T_vehicle_camera (4, 4). Raises ValueError unless it is a rigid transform."""
+    try:
+        return CameraCalibration(_ANY_LENS, np.asarray(mount, dtype=np.float64)).T_vehicle_camera
+    except (TraceError, TypeError, ValueError) as error:
+        text = str(error).replace("T_vehicle_camera", "mount (T_vehicle_camera)")
+        raise ValueError(text if "mount" in text else f"mount: {text}") from None
 
 
 def virtual_lens(recorded: Lens, size: tuple[int, int] | None, fov: float | None) -> Lens:
