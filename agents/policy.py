@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,23 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from vista_sim.errors import PolicyError
 from vista_sim.policies import POLICY_FORMAT, Action, CameraSpec, read_policy_json
 
-from .files import write_atomically
 from .networks.registry import build_network, network_from_json, network_to_json
 from .threads import one_thread
+from .weights import load_weights, save_model
 
 if TYPE_CHECKING:
     from vista_sim.world import Car
 
 LOADER = "vista-agents"
-WEIGHTS = "weights.safetensors"
+POLICY_JSON = "policy.json"
 
 
 @dataclass(frozen=True)
@@ -135,13 +130,7 @@ class NetworkPolicy:
 
 def save_policy(folder: Path | str, spec: PolicySpec, weights: Mapping[str, Tensor]) -> None:
     """Write a policy folder. policy.json holds a checksum of the weights."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    data = save_tensors({name: tensor.contiguous() for name, tensor in weights.items()})
-    values = spec.to_json()
-    values["weights"] = {"file": WEIGHTS, "sha256": hashlib.sha256(data).hexdigest()}
-    write_atomically(folder / WEIGHTS, data)
-    write_atomically(folder / "policy.json", (json.dumps(values, indent=2) + "\n").encode())
+    save_model(folder, POLICY_JSON, spec.to_json(), weights)
 
 
 def load(folder: Path | str) -> NetworkPolicy:
@@ -160,38 +149,6 @@ def load(folder: Path | str) -> NetworkPolicy:
     weights = values.get("weights")
     if not isinstance(weights, Mapping) or not isinstance(weights.get("sha256"), str):
         raise PolicyError(f"{folder / 'policy.json'}: field 'weights' must hold file and sha256")
-    path = folder / WEIGHTS
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise PolicyError(f"{path}: cannot be read ({error.strerror}); train again") from None
-    if hashlib.sha256(data).hexdigest() != weights["sha256"]:
-        raise PolicyError(
-            f"{path}: does not match its checksum in policy.json; it was changed or cut short"
-        )
-    try:
-        tensors = load_tensors(data)
-    except SafetensorError as error:
-        raise PolicyError(f"{path}: is not a safetensors file ({error})") from None
     network = build_network(spec.network)
-    fit_weights(network, tensors, path)
+    load_weights(network, folder, POLICY_JSON, weights["sha256"], PolicyError)
     return NetworkPolicy(spec, network)
-
-
-def fit_weights(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Put tensors into a network. Raises PolicyError naming the first that does not fit."""
-    wanted = network.state_dict()
-    for name, tensor in wanted.items():
-        if name not in tensors:
-            raise PolicyError(f"{path}: weights {name!r} of the network in policy.json are missing")
-        if tensors[name].shape != tensor.shape:
-            raise PolicyError(
-                f"{path}: weights {name!r} have shape {tuple(tensors[name].shape)}; the network "
-                f"in policy.json wants {tuple(tensor.shape)}"
-            )
-        if not torch.isfinite(tensors[name]).all():
-            raise PolicyError(f"{path}: weights {name!r} are not finite")
-    unknown = sorted(set(tensors) - set(wanted))
-    if unknown:
-        raise PolicyError(f"{path}: the network in policy.json has no weights {unknown[0]!r}")
-    network.load_state_dict(dict(tensors))

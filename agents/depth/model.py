@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,23 +12,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from vista_sim.errors import GeometryError, PolicyError
+from vista_sim.errors import GeometryError
 from vista_sim.geometry.ground import ground_inverse_depth
 from vista_sim.geometry.models import DEPTH_FORMAT, DEPTH_JSON, read_depth_json
 from vista_sim.traces.calibration import Lens
 
-from ..files import write_atomically
-from ..policy import fit_weights
 from ..threads import one_thread
+from ..weights import load_weights, save_model
 from .network import DepthNet, DepthNetConfig
 
 LOADER = "vista-agents"
-WEIGHTS = "weights.safetensors"
 NETWORK = "ground-corrector"
 
 # How far, in the logarithm of inverse depth, a picture and its mirror image may disagree
@@ -124,13 +117,7 @@ def save_depth_model(
     folder: Path | str, spec: DepthModelSpec, weights: Mapping[str, Tensor]
 ) -> None:
     """Write a model folder. depth.json holds a checksum of the weights."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    data = save_tensors({name: tensor.contiguous() for name, tensor in weights.items()})
-    values = spec.to_json()
-    values["weights"] = {"file": WEIGHTS, "sha256": hashlib.sha256(data).hexdigest()}
-    write_atomically(folder / WEIGHTS, data)
-    write_atomically(folder / DEPTH_JSON, (json.dumps(values, indent=2) + "\n").encode())
+    save_model(folder, DEPTH_JSON, spec.to_json(), weights)
 
 
 def load(folder: Path | str) -> LearnedDepth:
@@ -143,23 +130,6 @@ def load(folder: Path | str) -> LearnedDepth:
     folder = Path(folder)
     values = read_depth_json(folder)
     spec = DepthModelSpec.from_json(values, folder / DEPTH_JSON)
-    path = folder / WEIGHTS
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise GeometryError(f"{path}: cannot be read ({error.strerror}); train again") from None
-    if hashlib.sha256(data).hexdigest() != values["weights"]["sha256"]:
-        raise GeometryError(
-            f"{path}: does not match its checksum in {DEPTH_JSON}; it was changed or cut short"
-        )
-    try:
-        tensors = load_tensors(data)
-    except SafetensorError as error:
-        raise GeometryError(f"{path}: is not a safetensors file ({error})") from None
     network = DepthNet(spec.network)
-    try:
-        fit_weights(network, tensors, path)
-    except PolicyError as error:
-        text = str(error).replace("policy.json", DEPTH_JSON)
-        raise GeometryError(text) from None
+    load_weights(network, folder, DEPTH_JSON, values["weights"]["sha256"], GeometryError)
     return LearnedDepth(spec, network, folder.name)

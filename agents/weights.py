@@ -1,0 +1,79 @@
+"""The weights of a model folder, and the JSON file that describes them: written and read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from vista_sim.errors import VistaError
+
+from .files import write_atomically
+
+WEIGHTS = "weights.safetensors"
+
+
+def save_model(
+    folder: Path | str,
+    description: str,
+    values: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+) -> None:
+    """Write weights, then the JSON file `description` with `values` and a checksum of them.
+
+    Each file is whole or not there.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    data = save_tensors({name: tensor.contiguous() for name, tensor in weights.items()})
+    checksum = {"file": WEIGHTS, "sha256": hashlib.sha256(data).hexdigest()}
+    write_atomically(folder / WEIGHTS, data)
+    text = json.dumps({**values, "weights": checksum}, indent=2) + "\n"
+    write_atomically(folder / description, text.encode())
+
+
+def load_weights(
+    network: nn.Module, folder: Path, description: str, sha256: str, error: type[VistaError]
+) -> None:
+    """Put the weights of a folder into the network that its `description` describes.
+
+    Raises:
+        error: they are missing, cut short, changed, not finite, or do not fit; the first that
+            is wrong is named.
+    """
+    path = folder / WEIGHTS
+    try:
+        data = path.read_bytes()
+    except OSError as reason:
+        raise error(f"{path}: cannot be read ({reason.strerror}); train again") from None
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise error(
+            f"{path}: does not match its checksum in {description}; it was changed or cut short"
+        )
+    try:
+        tensors = load_tensors(data)
+    except SafetensorError as reason:
+        raise error(f"{path}: is not a safetensors file ({reason})") from None
+    wanted = network.state_dict()
+    for name, tensor in wanted.items():
+        if name not in tensors:
+            raise error(f"{path}: weights {name!r} of the network in {description} are missing")
+        if tensors[name].shape != tensor.shape:
+            raise error(
+                f"{path}: weights {name!r} have shape {tuple(tensors[name].shape)}; the network "
+                f"in {description} wants {tuple(tensor.shape)}"
+            )
+        if not torch.isfinite(tensors[name]).all():
+            raise error(f"{path}: weights {name!r} are not finite")
+    unknown = sorted(set(tensors) - set(wanted))
+    if unknown:
+        raise error(f"{path}: the network in {description} has no weights {unknown[0]!r}")
+    network.load_state_dict(tensors)
