@@ -16,7 +16,7 @@ from vista_sim.sensors.cpu import CpuRenderer
 from vista_sim.sensors.frames import FrameCache
 from vista_sim.sensors.plan import Planner, Plans, Synthesis
 from vista_sim.sensors.warp import INPAINTED, View
-from vista_sim.traces.calibration import CameraCalibration, Lens
+from vista_sim.traces.calibration import Lens, check_rigid
 from vista_sim.traces.trace import Trace
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ BACKENDS = {
 
 # Frames are enlarged for a finer view, up to this; beyond, a view gains nothing.
 _MAX_ENLARGEMENT = 3.0
-
-_ANY_LENS = Lens.from_fov((8, 8), 1.0)
 
 Images = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -251,10 +249,9 @@ def _numbers(name: str, values: Any) -> NDArray[np.float64]:
 def check_mount(mount: ArrayLike) -> NDArray[np.float64]:
     """A mount, T_vehicle_camera (4, 4). Raises ValueError unless it is a rigid transform."""
     try:
-        return CameraCalibration(_ANY_LENS, np.asarray(mount, dtype=np.float64)).T_vehicle_camera
-    except (TraceError, TypeError, ValueError) as error:
-        text = str(error).replace("T_vehicle_camera", "mount (T_vehicle_camera)")
-        raise ValueError(text if "mount" in text else f"mount: {text}") from None
+        return check_rigid(mount, "mount (T_vehicle_camera)")
+    except TraceError as error:
+        raise ValueError(str(error)) from None
 
 
 def virtual_lens(recorded: Lens, size: tuple[int, int] | None, fov: float | None) -> Lens:

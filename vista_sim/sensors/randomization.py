@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.errors import WorldError
-from vista_sim.transforms import Matrix, inverse
+from vista_sim.transforms import Matrix, inverse, pose_from_euler
 
 #: Exponent between stored values and light (ITU-R BT.709, annex: display gamma about 2.2):
 #: twice the light is 2 ** (1 / 2.2) times the stored value.
@@ -126,7 +126,9 @@ class Drawn:
     def jitter(self, T_vehicle_camera: ArrayLike) -> Matrix:
         """The mount as it is: shifted, and turned about the camera's centre."""
         mount = np.array(T_vehicle_camera, dtype=np.float64)
-        mount[:3, :3] = _rotation(*self.turn) @ mount[:3, :3]
+        roll, pitch, yaw = self.turn
+        turn = pose_from_euler(roll=roll, pitch=pitch, yaw=yaw)
+        mount[:3, :3] = turn[:3, :3] @ mount[:3, :3]
         mount[:3, 3] += self.shift
         return mount
 
@@ -181,19 +183,6 @@ def _check(name: str, value: Any, most: float) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not (number and 0 <= value <= most):
         raise WorldError(f"randomization {name} is {value!r}; it must be from 0 to {most:g}")
-
-
-def _rotation(roll: float, pitch: float, yaw: float) -> NDArray[np.float64]:
-    """Yaw after pitch after roll, about z, y and x (ISO 8855)."""
-    cr, sr, cp, sp = math.cos(roll), math.sin(roll), math.cos(pitch), math.sin(pitch)
-    cy, sy = math.cos(yaw), math.sin(yaw)
-    return np.array(
-        [
-            [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
-            [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
-            [-sp, cp * sr, cp * cr],
-        ]
-    )
 
 
 @lru_cache(maxsize=1)

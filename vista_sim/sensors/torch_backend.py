@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import MissingDependencyError
 from vista_sim.sensors.plan import Plans
+from vista_sim.sensors.rays import shared_rays
 from vista_sim.sensors.warp import (
     INPAINTED,
     OTHER,
@@ -333,7 +334,7 @@ class TorchRenderer:
         rays = np.full((len(caches), 2, height, width), np.nan, dtype=np.float32)
         coarse = np.full_like(rays[:, :, ::2, ::2], np.nan)
         for i, cache in enumerate(caches):
-            own = normalized_rays(cache.lens)
+            own = shared_rays(cache.lens)
             rays[i, :, : own.shape[1], : own.shape[2]] = own
             own = own[:, ::2, ::2]
             coarse[i, :, : own.shape[1], : own.shape[2]] = own

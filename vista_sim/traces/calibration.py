@@ -214,7 +214,7 @@ class CameraCalibration:
 
     def __post_init__(self) -> None:
         object.__setattr__(
-            self, "T_vehicle_camera", _rigid(self.T_vehicle_camera, "T_vehicle_camera")
+            self, "T_vehicle_camera", check_rigid(self.T_vehicle_camera, "T_vehicle_camera")
         )
         if self.timestamp not in ("start", "middle", "end"):
             raise TraceError(f"timestamp is {self.timestamp!r}; it must be start, middle or end")
@@ -271,7 +271,9 @@ class LidarCalibration:
     motion_compensated: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "T_vehicle_lidar", _rigid(self.T_vehicle_lidar, "T_vehicle_lidar"))
+        object.__setattr__(
+            self, "T_vehicle_lidar", check_rigid(self.T_vehicle_lidar, "T_vehicle_lidar")
+        )
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -317,7 +319,8 @@ def _array(value: Any, shape: tuple[int, ...], name: str) -> NDArray[np.float64]
     return array
 
 
-def _rigid(value: ArrayLike, name: str) -> NDArray[np.float64]:
+def check_rigid(value: ArrayLike, name: str) -> NDArray[np.float64]:
+    """A pose (4, 4), read only. Raises TraceError, naming it, unless it is a rigid transform."""
     pose = _array(value, (4, 4), name)
     rotation = pose[:3, :3]
     if np.abs(rotation).max() > 1.001:
