@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vista_sim.errors import PolicyError
 from vista_sim.policies import POLICY_FORMAT, Action, CameraSpec, read_policy_json
 
+from .actions import Scales, to_action
+from .networks.network import COMMANDS, DrivingNetwork, NetworkConfig
 from .networks.registry import build_network, network_from_json, network_to_json
 from .threads import one_thread
 from .weights import load_weights, save_model
@@ -24,45 +26,45 @@ if TYPE_CHECKING:
 
 LOADER = "vista-agents"
 POLICY_JSON = "policy.json"
+_UNITS = {"speed": "m/s", "command": " | ".join(COMMANDS), "state": "vista_sim state vector"}
 
 
 @dataclass(frozen=True)
 class PolicySpec:
-    """Everything that policy.json says beside the weights."""
+    """Everything that policy.json says beside the weights.
 
-    camera: CameraSpec
-    network: Any
-    curvature_scale: float = 0.05  # 1/m that the network calls 1
-    curvature_limit: float = 0.2  # 1/m
+    Args:
+        camera: None for a policy that drives by the state vector.
+        network: shape of the network.
+        scales: what its numbers stand for.
+        name: for tables.
+        training: how it came about; not read back.
+    """
+
+    camera: CameraSpec | None
+    network: NetworkConfig
+    scales: Scales = field(default_factory=Scales)
     name: str = ""
-    training: Mapping[str, Any] = field(default_factory=dict)  # how it came about; not read back
+    training: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("curvature_scale", "curvature_limit"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise PolicyError(f"policy {name} is {value} 1/m; it must be positive")
-        if tuple(self.camera.size) != tuple(self.network.size):
+        size, wanted = self.camera and tuple(self.camera.size), self.network.camera_size
+        if size != wanted:
             raise PolicyError(
-                f"policy camera size {tuple(self.camera.size)} does not fit its network, "
-                f"which takes {tuple(self.network.size)}"
+                f"policy camera size {size} does not fit its network, which takes {wanted}"
             )
 
     def to_json(self) -> dict[str, Any]:
-        speed = [{"name": "speed", "unit": "m/s"}] if self.network.speed else []
+        inputs = [n for n in self.network.inputs if n != "camera"]
         return {
             "format": POLICY_FORMAT,
             "loader": LOADER,
             "name": self.name,
-            "camera": self.camera.to_json(),
+            "camera": None if self.camera is None else self.camera.to_json(),
             "history": 1,
-            "state": speed,
-            "action": {"curvature": {"scale": self.curvature_scale, "limit": self.curvature_limit}},
-            "normalization": {
-                "camera": self.network.input_norm,
-                "speed": self.network.speed_scale if self.network.speed else None,
-                "where": "inside the network",
-            },
+            "state": [{"name": name, "unit": _UNITS[name]} for name in inputs],
+            "action": {"outputs": self.network.head.outputs, **self.scales.to_json()},
+            "normalization": {"where": "inside the network"},
             "network": network_to_json(self.network),
             "training": dict(self.training),
         }
@@ -74,58 +76,100 @@ class PolicySpec:
             found = values.get("history")
             raise PolicyError(f"policy.json: history is {found!r}; this loader knows 1 alone")
         camera = values.get("camera")
-        if not isinstance(camera, Mapping):
-            raise PolicyError("policy.json: field 'camera' must be an object")
-        try:
-            action = values["action"]["curvature"]
-            scale, limit = float(action["scale"]), float(action["limit"])
-        except (KeyError, TypeError, ValueError):
-            raise PolicyError(
-                "policy.json: field 'action' must hold curvature with scale and limit"
-            ) from None
+        if camera is not None and not isinstance(camera, Mapping):
+            raise PolicyError("policy.json: field 'camera' must be an object or null")
         training = values.get("training")
         return cls(
-            camera=CameraSpec.from_json(camera),
+            camera=None if camera is None else CameraSpec.from_json(camera),
             network=network_from_json(values.get("network")),
-            curvature_scale=scale,
-            curvature_limit=limit,
+            scales=Scales.from_json(values.get("action")),
             name=str(values.get("name", "")),
             training=training if isinstance(training, Mapping) else {},
         )
 
 
 class NetworkPolicy:
-    """Drives by a network that sees one camera image, and the speed if it was trained with it."""
+    """Drives by a network; it remembers from one `act` to the next, and `reset` forgets."""
 
-    def __init__(self, spec: PolicySpec, network: nn.Module) -> None:
+    def __init__(self, spec: PolicySpec, network: DrivingNetwork) -> None:
         self.spec = spec
         self.camera: CameraSpec | None = spec.camera
         self.network = network.eval()
+        self.reset()
 
     def reset(self) -> None:
-        """Nothing to forget: the network has no memory."""
+        self._state = self.network.initial_state(1)
 
     def act(self, observation: Mapping[str, Any], car: Car | None = None) -> Action:
+        """What the network answers, within the policy's limits.
+
+        Raises:
+            PolicyError: an observation that the network does not take, or an answer that is
+                not finite.
+        """
+        inputs = self._inputs(observation, car)
+        with torch.inference_mode(), one_thread():
+            output, self._state = self.network.step(inputs, self._state)
+        numbers = output[0].tolist()
+        if not all(map(math.isfinite, numbers)):
+            raise PolicyError(
+                f"policy {self.spec.name!r} answered {numbers}; its weights are broken"
+            )
+        speed = float(np.asarray(observation["speed"]).reshape(-1)[0])
+        return to_action(numbers, self.spec.network.head, self.spec.scales, speed)
+
+    def _inputs(self, observation: Mapping[str, Any], car: Car | None) -> dict[str, Tensor]:
+        inputs: dict[str, Tensor] = {}
+        for name in self.spec.network.inputs:
+            if name == "camera":
+                inputs[name] = self._image(observation)
+            elif name == "speed":
+                inputs[name] = torch.from_numpy(
+                    np.asarray(observation["speed"], dtype=np.float32).reshape(1)
+                )
+            elif name == "command":
+                inputs[name] = torch.tensor([command_number(observation.get("command"))])
+            else:
+                if car is None:
+                    raise PolicyError(
+                        f"policy {self.spec.name!r} drives by the state vector: call "
+                        "act(observation, car)"
+                    )
+                inputs[name] = torch.from_numpy(car.state_vector())[None]
+        return inputs
+
+    def _image(self, observation: Mapping[str, Any]) -> Tensor:
         image = np.asarray(observation["camera"])
+        assert self.spec.camera is not None
         wanted = (*self.spec.camera.size, 3)
         if image.shape != wanted:
             raise PolicyError(
                 f"the camera image has shape {image.shape}; this policy takes {wanted}"
             )
-        speed = float(np.asarray(observation["speed"]).reshape(-1)[0])
-        with torch.inference_mode(), one_thread():
-            camera = torch.from_numpy(np.ascontiguousarray(image))[None]
-            output = float(self.network(camera, torch.tensor([speed])))
-        if not math.isfinite(output):
-            raise PolicyError(
-                f"policy {self.spec.name!r} answered {output}; its weights are broken"
-            )
-        limit = self.spec.curvature_limit
-        return Action(max(-limit, min(limit, output * self.spec.curvature_scale)))
+        return torch.from_numpy(np.ascontiguousarray(image))[None]
 
     def save(self, folder: Path | str) -> None:
         """Write policy.json and weights.safetensors, each whole or not at all."""
         save_policy(folder, self.spec, self.network.state_dict())
+
+
+def command_number(command: Any) -> int:
+    """Place of a navigation command in `COMMANDS`; None: follow.
+
+    Args:
+        command: its name or number.
+
+    Raises:
+        PolicyError: there is no such command.
+    """
+    if command is None:
+        return 0
+    if isinstance(command, str):
+        if command in COMMANDS:
+            return COMMANDS.index(command)
+    elif 0 <= (number := int(np.asarray(command).reshape(-1)[0])) < len(COMMANDS):
+        return number
+    raise PolicyError(f"command {command!r} is unknown; known: {', '.join(COMMANDS)}")
 
 
 def save_policy(folder: Path | str, spec: PolicySpec, weights: Mapping[str, Tensor]) -> None:

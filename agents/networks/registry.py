@@ -1,4 +1,4 @@
-"""Networks by name: from what stands in policy.json to a module, and back."""
+"""Architectures by name, and their configuration as JSON."""
 
 from __future__ import annotations
 
@@ -6,46 +6,87 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
-
 from vista_sim.errors import PolicyError
 
-from .pilotnet import PilotNet, PilotNetConfig
+from .cnn import PilotNetConfig, ResNetConfig
+from .heads import HeadConfig
+from .mlp import StateMLPConfig
+from .network import DrivingNetwork, NetworkConfig
+from .recurrent import RecurrentConfig
+from .spatial import SpatialAttentionConfig
+from .temporal import TemporalAttentionConfig
 
-#: Name in policy.json -> (frozen configuration, module built from it).
-NETWORKS: dict[str, tuple[type[Any], type[nn.Module]]] = {
-    "pilotnet": (PilotNetConfig, PilotNet),
+#: What `--architecture` knows; every part can be changed beside it.
+ARCHITECTURES: dict[str, NetworkConfig] = {
+    "mlp": NetworkConfig(StateMLPConfig()),
+    "cnn": NetworkConfig(PilotNetConfig()),
+    "resnet": NetworkConfig(ResNetConfig()),
+    "rnn": NetworkConfig(PilotNetConfig(), RecurrentConfig("rnn")),
+    "gru": NetworkConfig(PilotNetConfig(), RecurrentConfig("gru")),
+    "lstm": NetworkConfig(PilotNetConfig(), RecurrentConfig("lstm")),
+    "cfc": NetworkConfig(PilotNetConfig(), RecurrentConfig("cfc")),
+    "patches": NetworkConfig(SpatialAttentionConfig(tokens="patches")),
+    "cells": NetworkConfig(SpatialAttentionConfig(tokens="cells")),
+    "attention": NetworkConfig(SpatialAttentionConfig(tokens="cells"), TemporalAttentionConfig()),
+}
+
+_ENCODERS: dict[str, type[Any]] = {
+    "mlp": StateMLPConfig,
+    "pilotnet": PilotNetConfig,
+    "resnet": ResNetConfig,
+    "spatial-attention": SpatialAttentionConfig,
+}
+_MEMORIES: dict[str, type[Any]] = {
+    "recurrent": RecurrentConfig,
+    "temporal-attention": TemporalAttentionConfig,
 }
 
 
-def build_network(config: Any) -> nn.Module:
-    """The module of a configuration. Raises PolicyError if no network has this configuration."""
-    for config_type, module in NETWORKS.values():
-        if type(config) is config_type:
-            return module(config)
-    raise PolicyError(f"no network is built from a {type(config).__name__}")
+def build_network(config: NetworkConfig) -> DrivingNetwork:
+    """The module of a configuration, with weights drawn by torch's global generator."""
+    return DrivingNetwork(config)
 
 
-def network_to_json(config: Any) -> dict[str, Any]:
-    """What policy.json says of a network: {"name": ..., "config": {...}}."""
-    for name, (config_type, _) in NETWORKS.items():
-        if type(config) is config_type:
-            return {"name": name, "config": dataclasses.asdict(config)}
-    raise PolicyError(f"no network is built from a {type(config).__name__}")
+def network_to_json(config: NetworkConfig) -> dict[str, Any]:
+    """What policy.json says of a network; encoder and memory say their kind."""
+    values = dataclasses.asdict(config)
+    values["encoder"] = {"kind": _name(_ENCODERS, config.encoder), **values["encoder"]}
+    if config.memory is not None:
+        values["memory"] = {"kind": _name(_MEMORIES, config.memory), **values["memory"]}
+    return values
 
 
-def network_from_json(values: Any) -> Any:
+def network_from_json(values: Any) -> NetworkConfig:
     """The configuration that `network_to_json` wrote. Raises PolicyError naming what is wrong."""
-    if not isinstance(values, Mapping) or values.get("name") not in NETWORKS:
-        name = values.get("name") if isinstance(values, Mapping) else values
-        known = ", ".join(sorted(NETWORKS))
-        raise PolicyError(f"policy.json: network {name!r} is unknown; known: {known}")
-    config_type, _ = NETWORKS[values["name"]]
-    given = values.get("config", {})
-    if not isinstance(given, Mapping):
-        raise PolicyError("policy.json: network field 'config' must be an object")
-    given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    if not isinstance(values, Mapping):
+        raise PolicyError("policy.json: field 'network' must be an object")
+    given = dict(values)
     try:
-        return config_type(**given)
-    except (TypeError, ValueError, ZeroDivisionError) as error:
+        given["encoder"] = _part(_ENCODERS, given.get("encoder"), "encoder")
+        if given.get("memory") is not None:
+            given["memory"] = _part(_MEMORIES, given["memory"], "memory")
+        given["head"] = HeadConfig(**_tuples(given.get("head", {})))
+        return NetworkConfig(**given)
+    except (TypeError, ValueError, ZeroDivisionError, AttributeError) as error:
         raise PolicyError(f"policy.json: network configuration is not usable ({error})") from None
+
+
+def _name(kinds: Mapping[str, type[Any]], config: Any) -> str:
+    for name, kind in kinds.items():
+        if type(config) is kind:
+            return name
+    raise PolicyError(f"no network is built from a {type(config).__name__}")
+
+
+def _part(kinds: Mapping[str, type[Any]], values: Any, field: str) -> Any:
+    if not isinstance(values, Mapping) or values.get("kind") not in kinds:
+        kind = values.get("kind") if isinstance(values, Mapping) else values
+        known = ", ".join(sorted(kinds))
+        raise ValueError(f"{field} {kind!r} is unknown; known: {known}")
+    config = kinds[values["kind"]]
+    given = _tuples({k: v for k, v in values.items() if k != "kind"})
+    return config(**given)
+
+
+def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
