@@ -25,15 +25,12 @@ from vista_sim.errors import VistaError
 
 from .demo import Demo, run_demo
 from .depth.recipe import Depth, learn_depth
-from .imitation.recipes import BehaviourCloning, Guided, Recipe, learn
+from .imitation.recipes import BehaviourCloning, Dagger, Guided, Imitation, learn, training_for
+from .networks.registry import ARCHITECTURES
 from .training import Report
 
-Command: Any = (
-    Annotated[BehaviourCloning, tyro.conf.subcommand("bc")]
-    | Annotated[Guided, tyro.conf.subcommand("guided")]
-    | Annotated[Depth, tyro.conf.subcommand("depth")]
-    | Annotated[Demo, tyro.conf.subcommand("demo")]
-)
+ARCHITECTURE = "--architecture"
+_IMITATION = {"bc": BehaviourCloning, "guided": Guided, "dagger": Dagger}
 
 
 class UsageError(VistaError, ValueError):
@@ -48,15 +45,21 @@ def run(args: Sequence[str]) -> None:
     elif isinstance(command, Depth):
         run_depth(command)
     else:
-        run_recipe(command)
+        run_imitation(command)
 
 
 def parse(args: Sequence[str]) -> Any:
     """The command of an argument list. Raises UsageError where it is wrong."""
     said = io.StringIO()
+    architecture, rest = split_architecture(args)
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(Command, args=args, prog="vista-train")
+            return tyro.cli(
+                commands(architecture),
+                args=rest,
+                prog="vista-train",
+                config=(tyro.conf.AvoidSubcommands,),
+            )
     except SystemExit as stop:
         if stop.code == 2:
             raise UsageError(one_line(said.getvalue())) from None
@@ -65,17 +68,59 @@ def parse(args: Sequence[str]) -> Any:
         raise UsageError(str(error)) from None
 
 
-def run_recipe(recipe: Recipe) -> None:
+def split_architecture(args: Sequence[str]) -> tuple[str, list[str]]:
+    """The network's architecture, and the arguments without it.
+
+    It is read first, because it decides which `--network` options there are.
+    """
+    rest = list(args)
+    name = "cnn"
+    for i, arg in enumerate(rest):
+        if arg == ARCHITECTURE or arg.startswith(f"{ARCHITECTURE}="):
+            given = arg.partition("=")[2] if "=" in arg else "".join(rest[i + 1 : i + 2])
+            del rest[i : i + (1 if "=" in arg else 2)]
+            name = given
+            break
+    if name not in ARCHITECTURES:
+        raise UsageError(f"{ARCHITECTURE} {name!r} is unknown; known: {', '.join(ARCHITECTURES)}")
+    return name, rest
+
+
+def commands(architecture: str) -> Any:
+    """The type that tyro fills in: one of the commands, with the defaults of an architecture."""
+    network = ARCHITECTURES[architecture]
+    kinds: list[Any] = []
+    for name, recipe in _IMITATION.items():
+        default = recipe(
+            traces=tyro.MISSING, out=tyro.MISSING, network=network, training=training_for(network)
+        )
+        about = (
+            f"{recipe.__doc__}\n\n{ARCHITECTURE} NAME chooses the network and which --network "
+            f"options there are: {', '.join(ARCHITECTURES)} (here: {architecture})."
+        )
+        kinds.append(
+            Annotated[recipe, tyro.conf.subcommand(name, default=default, description=about)]
+        )
+    kinds += [
+        Annotated[Depth, tyro.conf.subcommand("depth")],
+        Annotated[Demo, tyro.conf.subcommand("demo")],
+    ]
+    union: Any = kinds[0]
+    for kind in kinds[1:]:
+        union = union | kind
+    return union
+
+
+def run_imitation(recipe: Imitation) -> None:
     """Train with a progress bar and say where the policy is."""
-    name = "guided" if isinstance(recipe, Guided) else "bc"
-    with progress_bar(name, recipe.training.steps, hidden=recipe.json) as report:
+    with progress_bar(recipe.method, recipe.training.steps, hidden=recipe.json) as report:
         result = learn(recipe, report)
     if recipe.json:
         print(json.dumps({"policy": str(recipe.out), **asdict(result)}))
     else:
         print(
-            f"{recipe.out}: {name} policy of step {result.best_step} of {result.steps}; its "
-            f"curvature is off by {result.validation_error:.4f} 1/m on average on held-out road"
+            f"{recipe.out}: {recipe.method} policy of step {result.best_step} of {result.steps}; "
+            f"its curvature is off by {result.validation_error:.4f} 1/m on average on held-out road"
         )
 
 

@@ -1,56 +1,117 @@
 """Behaviour cloning: recorded frames, labelled with what the human did there.
 
-Pomerleau, "ALVINN" (1989); Bojarski et al. (2016) without their shifted cameras. Nothing in
-these data is off the path, so nothing teaches the way back: a policy that drifts meets
-views it has never seen (Ross and Bagnell, "Efficient Reductions for Imitation Learning", 2010).
+Pomerleau, "ALVINN" (1989); Bojarski et al. (2016). On recorded frames alone nothing is off the
+path, so nothing teaches the way back: a policy that drifts meets views it has never seen (Ross
+and Bagnell, "Efficient Reductions for Imitation Learning", 2010). The classic remedy are shifted
+views: frames as a camera to the left or right would have seen them, with a label that leads
+back to the path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from ..training import Views
-from .drives import Drive
+from vista_sim.world import World
+
+from ..networks.network import DrivingNetwork
+from .drives import Drive, command_at
+from .frames import Batch, Frames
+from .gather import NO_CAMERA, NO_STATE, stacked
+from .labels import Labeller, acceleration_to
 from .road import Interval, balanced_weights
+from .sampling import Sampler
+from .setup import Setup
 
 
-class RecordedViews:
-    """Views from the recorded path at the times of the recorded frames.
+@dataclass(frozen=True)
+class ShiftConfig:
+    """Shifted views of recorded frames."""
 
-    The label is the curvature of the driven path, smoothed: yaw rate by speed.
-    """
+    lateral: tuple[float, ...] = ()
+    """Shifts to the left, m, such as -1 1; none: recorded frames alone."""
+    time: float = 2.0
+    """Time in which a shifted car is led back to the path, s."""
 
-    def __init__(self, drives: Sequence[Drive], seed: int) -> None:
-        self._seed = seed
-        self._train = _frames(drives, validation=False)
-        self._validation = _frames(drives, validation=True)
-        self._weights = balanced_weights(self._train.curvature.astype(np.float64))
+    def __post_init__(self) -> None:
+        if self.time <= 0:
+            raise ValueError(f"time is {self.time} s; it must be positive")
 
-    def batch(self, step: int, size: int) -> Views:
-        rng = np.random.default_rng([self._seed, 1, step])
-        return self._train.take(rng.choice(len(self._train), size, p=self._weights))
 
-    def validation(self) -> Views:
+class RecordedSource:
+    """Windows of recorded frames, bends of every curvature equally often."""
+
+    def __init__(self, setup: Setup, shift: ShiftConfig) -> None:
+        drives = setup.open()
+        self._seed = setup.seed
+        labeller = setup.labeller
+        train = _frames(setup, drives, labeller, shift, validation=False)
+        held_out = _frames(setup, drives, labeller, shift, validation=True)
+        weights = balanced_weights(train.curvature.astype(np.float64))
+        self._sampler = Sampler(setup.windows, [train], [weights])
+        self._validation = setup.windows.of_all(held_out)
+
+    def prepare(self, step: int, network: DrivingNetwork) -> None:
+        """All data are there."""
+
+    def batch(self, step: int, size: int) -> Batch:
+        return self._sampler.batch(size, np.random.default_rng([self._seed, 1, step]))
+
+    def validation(self) -> Batch:
         return self._validation
 
+    def close(self) -> None:
+        """Nothing works in the background."""
 
-def _frames(drives: Sequence[Drive], validation: bool) -> Views:
-    images, speeds, curvatures = [], [], []
+
+def _frames(
+    setup: Setup, drives: Sequence[Drive], labeller: Labeller, shift: ShiftConfig, validation: bool
+) -> Frames:
+    parts = []
     for drive in drives:
-        times = drive.trace.cameras[drive.camera.name].t
-        intervals = drive.validation if validation else drive.train
-        for t in map(float, times):
-            s = drive.path.arc_length(t)
-            if _within(s, intervals):
-                images.append(drive.camera.render(t)[0])
-                speeds.append(drive.trace.speed(t))
-                curvatures.append(drive.path.curvature(s))
-    return Views(
-        np.stack(images), np.array(speeds, dtype=np.float32), np.array(curvatures, dtype=np.float32)
-    )
+        for interval in drive.validation if validation else drive.train:
+            for lateral in (0.0, *shift.lateral):
+                rows = list(_episode(setup, drive, labeller, interval, lateral, shift.time))
+                if rows:
+                    parts.append(stacked(rows))
+    return Frames.joined(parts)
 
 
-def _within(s: float, intervals: Sequence[Interval]) -> bool:
-    return any(start <= s <= end for start, end in intervals)
+def _episode(
+    setup: Setup, drive: Drive, labeller: Labeller, interval: Interval, lateral: float, time: float
+) -> Iterator[dict[str, object]]:
+    """Rows of frames recorded on a stretch of road, seen from `lateral` m to the left."""
+    trace, path = drive.trace, drive.path
+    world = car = None
+    if drive.camera is None:
+        world = World([trace], recorded_camera=setup.recorded)
+        car = world.spawn_agent()
+        times = trace.ego.t
+    else:
+        times = trace.cameras[drive.camera.name].t
+    for t in map(float, times):
+        s = path.arc_length(t)
+        if not interval[0] <= s <= interval[1]:
+            continue
+        speed = trace.speed(t)
+        camera, state = NO_CAMERA, NO_STATE
+        if drive.camera is not None:
+            camera = drive.camera.render(t, (0.0, lateral, 0.0))[0]
+        else:
+            assert car is not None
+            car.start(0, s, lateral, 0.0)
+            state = car.state_vector()
+        # The circle that has closed the shift when the car is `time` further on.
+        back = 2.0 * lateral / max(speed * time, 1.0) ** 2
+        yield {
+            "episode": 0,
+            "speed": speed,
+            "command": command_at(trace, t),
+            "curvature": path.curvature(s) - back,
+            "acceleration": acceleration_to(trace, s, speed),
+            "waypoints": labeller.waypoints(path, *path.place(s, lateral, 0.0), s),
+            "camera": camera,
+            "state": state,
+        }

@@ -14,21 +14,36 @@ from vista_sim.sensors.pool import CameraPool
 from vista_sim.traces.path import TracePath
 from vista_sim.traces.trace import Trace
 
+from ..networks.network import COMMANDS
 from .road import Interval, SplitConfig, split_road
+
+COMMAND_LABEL = "command"
 
 
 @dataclass(frozen=True)
 class Drive:
-    """A trace, the camera to see it by, and the road to train and to validate on."""
+    """A trace, the camera to see it by (None: it is not looked at), and the road to train and to
+    validate on.
+    """
 
     trace: Trace
-    camera: Camera
+    camera: Camera | None
     train: tuple[Interval, ...]
     validation: tuple[Interval, ...]
 
     @property
     def path(self) -> TracePath:
         return self.trace.path
+
+
+def command_at(trace: Trace, t: float) -> int:
+    """Place in `COMMANDS` of the navigation command at t (s): the value of the label "command"
+    there, "follow" where there is none.
+    """
+    for label in trace.labels:
+        if label.key == COMMAND_LABEL and label.start <= t < label.end and label.value in COMMANDS:
+            return COMMANDS.index(label.value)
+    return 0
 
 
 def parse_span(text: str | None) -> tuple[float, float] | None:
@@ -62,7 +77,7 @@ def resolve_camera(traces: Sequence[Trace], spec: CameraSpec, name: str | None) 
 
 def open_drives(
     traces: Sequence[Trace],
-    spec: CameraSpec,
+    spec: CameraSpec | None,
     split: SplitConfig,
     seed: int,
     name: str | None = None,
@@ -72,7 +87,7 @@ def open_drives(
 
     Args:
         traces: open traces.
-        spec: the policy's camera, resolved.
+        spec: the policy's camera, resolved; None for a policy that sees none.
         split: how much road is held out.
         seed: of the split.
         name: the recorded camera; None: the one that the world would use.
@@ -95,7 +110,9 @@ def open_drives(
             train, validation = split_road(road, split, np.random.default_rng([seed, i]))
         except TraceError as error:
             raise TraceError(f"{trace.root}: {error}") from None
-        recorded = pool.recorded_name(i)
-        camera = Camera(trace, recorded, size=spec.size, fov=spec.fov, mount=spec.mount)
+        camera = None
+        if spec is not None:
+            recorded = pool.recorded_name(i)
+            camera = Camera(trace, recorded, size=spec.size, fov=spec.fov, mount=spec.mount)
         drives.append(Drive(trace, camera, tuple(train), tuple(validation)))
     return drives

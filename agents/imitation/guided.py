@@ -3,31 +3,38 @@
 After Levine and Koltun, "Guided Policy Search" (2013), as Amini et al. train policies in VISTA
 2.0 ("VISTA 2.0: An Open, Data-driven Simulator...", 2022, section on guided policy learning): the
 car is put off the path, a privileged controller knows the way back, and the policy learns to
-do the same from what a camera would see there.
+do the same from what a camera would see there. For networks with a memory the expert then
+drives on, disturbed, and the policy learns from the sequence.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.transforms import Matrix, wrap_angle, yaw_of
+from vista_sim.tasks.starts import Start
 
-from ..experts import PurePursuit
-from ..training import Views
+from ..networks.network import DrivingNetwork
 from .drives import Drive
+from .frames import Batch, Frames
+from .gather import Array, Gatherer
 from .road import balanced_weights, places_along
+from .rounds import Rounds
+from .sampling import Sampler
+from .setup import Setup
 
-VALIDATION_VIEWS = 512
+VALIDATION = -1  # number of the round that is validated on
 
 
 @dataclass(frozen=True)
-class GuidedConfig:
-    """Where the car is put, and how many views are kept."""
+class StartConfig:
+    """Where cars are put beside the path."""
 
     lateral: float = 1.8
     """Largest distance from the path, m."""
@@ -39,122 +46,163 @@ class GuidedConfig:
     """Standard deviation of the distance of those, m."""
     near_heading: float = math.radians(2.5)
     """Standard deviation of their angle, rad."""
-    speed: float = 0.15
-    """Speed: that of the recording times 1 ± this."""
-    chunk: int = 1024
-    """Views rendered at a time."""
-    chunks: int = 6
-    """Chunks held in memory; a new one replaces the oldest."""
-    refresh_every: int = 100
-    """Steps after which a chunk is replaced."""
 
     def __post_init__(self) -> None:
-        for name in ("chunk", "chunks", "refresh_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if not 0 <= self.near <= 1:
             raise ValueError(f"near is {self.near}; it must be a share from 0 to 1")
-        if min(self.lateral, self.heading, self.near_lateral, self.near_heading, self.speed) < 0:
-            raise ValueError("ranges of lateral, heading and speed must not be negative")
+        if min(self.lateral, self.heading, self.near_lateral, self.near_heading) < 0:
+            raise ValueError("ranges of lateral and heading must not be negative")
 
-
-class GuidedViews:
-    """A pool of views from beside the path.
-
-    Chunk k is made from (seed, k) alone, so that a resumed training sees the same views as one
-    that was never interrupted. Step n draws from chunks n // refresh_every and on.
-    """
-
-    def __init__(
-        self, drives: Sequence[Drive], config: GuidedConfig, expert: PurePursuit, seed: int
-    ) -> None:
-        self._drives = drives
-        self._config = config
-        self._expert = expert
-        self._seed = seed
-        self._train = _Places(drives, validation=False)
-        self._pool: dict[int, Views] = {}
-        self._validation = self._render(
-            _Places(drives, validation=True), VALIDATION_VIEWS, np.random.default_rng([seed, 3])
-        )
-
-    def batch(self, step: int, size: int) -> Views:
-        config = self._config
-        first = step // config.refresh_every
-        numbers = range(first, first + config.chunks)
-        self._pool = {k: v for k, v in self._pool.items() if k in numbers}
-        for number in numbers:
-            if number not in self._pool:
-                rng = np.random.default_rng([self._seed, 2, number])
-                self._pool[number] = self._render(self._train, config.chunk, rng)
-        rng = np.random.default_rng([self._seed, 1, step])
-        chunks, rows = rng.integers(first, numbers.stop, size), rng.integers(0, config.chunk, size)
-        return Views(
-            *(
-                np.stack(
-                    [getattr(self._pool[c], name)[r] for c, r in zip(chunks, rows, strict=True)]
+    def draw(self, places: Places, rng: np.random.Generator) -> Iterator[Start]:
+        """Starts without end."""
+        while True:
+            place = int(rng.choice(len(places.s), p=places.weights))
+            if rng.random() < self.near:
+                # Within what is drawn far from the path: beyond it an episode is over at once.
+                lateral, heading = (
+                    float(np.clip(deviation * rng.normal(), -limit, limit))
+                    for deviation, limit in (
+                        (self.near_lateral, self.lateral),
+                        (self.near_heading, self.heading),
+                    )
                 )
-                for name in ("camera", "speed", "curvature")
+            else:
+                lateral = self.lateral * float(rng.uniform(-1, 1))
+                heading = self.heading * float(rng.uniform(-1, 1))
+            yield Start(int(places.drive[place]), float(places.s[place]), lateral, heading)
+
+
+@dataclass(frozen=True)
+class GuidedConfig:
+    """How views beside the path are made, and how many are kept."""
+
+    starts: StartConfig = field(default_factory=StartConfig)
+    speed: float = 0.15
+    """Speed told to networks without a memory: that of the recording times 1 ± this."""
+    noise: float = 0.02
+    """Deviation of the expert's curvature by which it is disturbed along a sequence, 1/m."""
+    frames: int = 1024
+    """Frames in a round."""
+    rounds: int = 6
+    """Rounds held in memory; a new one replaces the oldest."""
+    refresh_every: int = 100
+    """Steps after which a round is replaced."""
+    cars: int = 32
+    """Cars that gather at once."""
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "rounds", "refresh_every", "cars"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.speed < 0 or self.noise < 0:
+            raise ValueError("speed and noise must not be negative")
+
+    def rounds_at(self, step: int) -> range:
+        """Numbers of the rounds that step draws from."""
+        first = step // self.refresh_every
+        return range(first, first + self.rounds)
+
+
+class GuidedMaker:
+    """Makes rounds of guided frames; each is drawn from (seed, number) alone."""
+
+    def __init__(self, setup: Setup, config: GuidedConfig) -> None:
+        self._setup, self._config = setup, config
+        self._drives = setup.open()
+        self._gatherer = Gatherer(setup, self._drives, config.cars)
+
+    def make(self, number: int, weights: object = None) -> Frames:
+        """The round of a number; VALIDATION: of held-out road."""
+        rng = np.random.default_rng([self._setup.seed, 2, number + 1])
+        held_out = number == VALIDATION
+        roads = [d.validation if held_out else d.train for d in self._drives]
+        places = Places(self._drives, roads)
+        starts = self._config.starts.draw(places, rng)
+        count, length = self._gatherer.cars, self._setup.length
+        wanted = self._config.frames // 2 if held_out else self._config.frames
+        groups = max(1, round(wanted / (count * length)))
+        # In order of time, frames of the recording are decoded once, not once a view.
+        drawn = sorted((next(starts) for _ in range(groups * count)), key=lambda x: (x.trace, x.s))
+        parts = []
+        for group in range(groups):
+            first = iter(drawn[group * count : (group + 1) * count])
+            driver = DisturbedExpert(count, self._config.noise, rng)
+            factors = None
+            if length == 1:
+                factors = rng.uniform(1 - self._config.speed, 1 + self._config.speed, count)
+            parts.append(
+                self._gatherer.gather(_chain(first, starts), roads, length, driver, factors)
             )
-        )
-
-    def validation(self) -> Views:
-        return self._validation
-
-    def _render(self, places: _Places, count: int, rng: np.random.Generator) -> Views:
-        """Draw starts and render what is seen from them, in order of time: frames are decoded
-        once, not once a view.
-        """
-        chosen = np.sort(rng.choice(len(places.s), count, p=places.weights))
-        lateral, heading = self._offsets(count, rng)
-        factor = rng.uniform(1 - self._config.speed, 1 + self._config.speed, count)
-        camera = np.empty((count, *self._drives[0].camera.size, 3), dtype=np.uint8)
-        speed = np.empty(count, dtype=np.float32)
-        curvature = np.empty(count, dtype=np.float32)
-        for i, place in enumerate(chosen):
-            drive, s = self._drives[places.drive[place]], float(places.s[place])
-            t = drive.path.time(s)
-            x, y, yaw = drive.path.place(s, float(lateral[i]), float(heading[i]))
-            offset = _seen_from(drive.trace.pose(t), x, y, yaw)
-            camera[i] = drive.camera.render(t, offset)[0]
-            speed[i] = drive.trace.speed(t) * factor[i]
-            curvature[i] = self._expert.curvature(drive.path, x, y, yaw, s, float(speed[i]))
-        return Views(camera, speed, curvature)
-
-    def _offsets(
-        self, count: int, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Lateral offsets (m) and heading errors (rad) of starts."""
-        config = self._config
-        near = rng.random(count) < config.near
-        wide = rng.uniform(-1.0, 1.0, (2, count))
-        close = rng.normal(size=(2, count))
-        lateral = np.where(near, config.near_lateral * close[0], config.lateral * wide[0])
-        heading = np.where(near, config.near_heading * close[1], config.heading * wide[1])
-        return lateral, heading
+        return Frames.joined(parts)
 
 
-def _seen_from(
-    T_world_recorded: Matrix, x: float, y: float, yaw: float
-) -> tuple[float, float, float]:
-    """A pose in the world as x, y, yaw in the recorded car's frame.
+def _chain(first: Iterator[Start], then: Iterator[Start]) -> Iterator[Start]:
+    yield from first
+    yield from then
 
-    The path is a smoothed curve, so that the recorded car is not quite at its offset zero.
+
+class DisturbedExpert:
+    """Does what the labels say, but for a slow disturbance of the curvature.
+
+    The disturbance is an Ornstein-Uhlenbeck process in discrete time: it forgets a fifth a step.
     """
-    recorded = yaw_of(T_world_recorded)
-    dx, dy = x - float(T_world_recorded[0, 3]), y - float(T_world_recorded[1, 3])
-    c, s = math.cos(recorded), math.sin(recorded)
-    return c * dx + s * dy, c * dy - s * dx, wrap_angle(yaw - recorded)
+
+    def __init__(self, cars: int, noise: float, rng: np.random.Generator) -> None:
+        self._noise, self._rng = noise, rng
+        self._value = np.zeros(cars)
+
+    def begin(self, rows: NDArray[np.int64]) -> None:
+        self._value[rows] = self._noise * self._rng.normal(size=len(rows))
+
+    def drive(self, observation: dict[str, Array], labels: Array) -> Array:
+        forgotten = 0.8
+        self._value *= forgotten
+        self._value += (
+            self._noise * math.sqrt(1 - forgotten**2) * self._rng.normal(size=len(labels))
+        )
+        return labels + np.stack([self._value, np.zeros(len(labels))], axis=1)
 
 
-class _Places:
-    """Places along the road of several drives, and how likely each is drawn."""
+class Places:
+    """Places along roads, and how likely each is drawn: bends of every curvature equally."""
 
-    def __init__(self, drives: Sequence[Drive], validation: bool) -> None:
-        roads = [places_along(d.validation if validation else d.train) for d in drives]
-        self.s = np.concatenate(roads)
-        self.drive = np.repeat(np.arange(len(drives)), [len(road) for road in roads])
+    def __init__(self, drives: Sequence[Drive], roads: Sequence[Sequence[tuple[float, float]]]):
+        along = [places_along(road) for road in roads]
+        self.s = np.concatenate(along)
+        self.drive = np.repeat(np.arange(len(drives)), [len(road) for road in along])
         curvature = [
-            d.path.curvature(float(s)) for d, road in zip(drives, roads, strict=True) for s in road
+            d.path.curvature(float(s)) for d, road in zip(drives, along, strict=True) for s in road
         ]
         self.weights = balanced_weights(np.array(curvature))
+
+
+class GuidedSource:
+    """Windows of the rounds that are in turn; a round is replaced now and then."""
+
+    def __init__(self, setup: Setup, config: GuidedConfig, folder: Path, background: bool) -> None:
+        self._setup, self._config = setup, config
+        self._rounds = Rounds(folder, partial(GuidedMaker, setup, config), background)
+        self._validation = setup.windows.of_all(GuidedMaker(setup, config).make(VALIDATION))
+        self._sampler: tuple[range, Sampler] | None = None
+
+    def prepare(self, step: int, network: DrivingNetwork) -> None:
+        """Begin the rounds of this step and the one that comes next."""
+        numbers = self._config.rounds_at(step)
+        for number in range(numbers.start, numbers.stop + 1):
+            self._rounds.request(number)
+
+    def batch(self, step: int, size: int) -> Batch:
+        numbers = self._config.rounds_at(step)
+        if self._sampler is None or self._sampler[0] != numbers:
+            if numbers.start:
+                self._rounds.drop(numbers.start - 1)
+            parts = [self._rounds.get(number) for number in numbers]
+            self._sampler = numbers, Sampler(self._setup.windows, parts)
+        rng = np.random.default_rng([self._setup.seed, 1, step])
+        return self._sampler[1].batch(size, rng)
+
+    def validation(self) -> Batch:
+        return self._validation
+
+    def close(self) -> None:
+        self._rounds.close()

@@ -1,4 +1,4 @@
-"""Query-key-value self-attention: Vaswani et al., "Attention Is All You Need" (2017), section 3.2."""
+"""Query-key-value self-attention: Vaswani et al., "Attention Is All You Need" (2017), 3.2."""
 
 from __future__ import annotations
 

@@ -1,0 +1,57 @@
+"""What is learned from and for: enough for another process to gather data by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vista_sim.policies import CameraSpec
+from vista_sim.traces.trace import Trace
+
+from ..actions import Scales
+from ..experts import PurePursuitConfig
+from ..networks.network import NetworkConfig
+from .drives import Drive, open_drives
+from .frames import Windows
+from .labels import Labeller
+from .road import SplitConfig
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Traces, the policy's camera and network, and the expert that labels.
+
+    Args:
+        traces: folders.
+        camera: the policy's, resolved; None for a policy that sees none.
+        network, scales: of the policy.
+        recorded: name of the recorded camera; None: each trace's own.
+        section: "START:END" in s; None: all of each trace.
+        split, seed: which road is held out.
+        expert: labels what it would do.
+        length: frames of a window that the network is trained on.
+    """
+
+    traces: tuple[Path, ...]
+    camera: CameraSpec | None
+    network: NetworkConfig
+    scales: Scales
+    recorded: str | None
+    section: str | None
+    split: SplitConfig
+    seed: int
+    expert: PurePursuitConfig
+    length: int
+
+    def open(self) -> list[Drive]:
+        """The drives. Raises TraceError, WorldError."""
+        traces = [Trace.open(path) for path in self.traces]
+        return open_drives(traces, self.camera, self.split, self.seed, self.recorded, self.section)
+
+    @property
+    def labeller(self) -> Labeller:
+        return Labeller(self.expert, self.network.head)
+
+    @property
+    def windows(self) -> Windows:
+        return Windows(self.network.head, self.scales, self.network.inputs, self.length)

@@ -1,0 +1,55 @@
+"""What every way of learning to drive from traces is told on the command line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vista_sim.policies import CameraSpec
+from vista_sim.traces.trace import Trace
+
+from .imitation.drives import resolve_camera
+from .networks.network import NetworkConfig
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is learned from, what is learned, and where it goes."""
+
+    traces: tuple[Path, ...]
+    """Trace folders to learn from."""
+    out: Path
+    """Policy folder to write; checkpoints, curves and TensorBoard logs go below it."""
+    section: str | None = None
+    """Use this part of each trace alone: START:END in seconds, such as 0:7.2."""
+    camera: str | None = None
+    """Recorded camera to learn from; by default "front", "left" or the first."""
+    fov: float | None = None
+    """Horizontal field of view of the policy's camera, rad; by default that of the first trace's
+    camera. It is written to policy.json, so that other rigs show the policy the same."""
+    seed: int = 0
+    """Of everything that is drawn by chance."""
+    resume: bool = False
+    """Go on from the checkpoint in the folder, if there is one."""
+    overwrite: bool = False
+    """Start anew where the folder holds a training already."""
+    json: bool = False
+    """Print the result as JSON."""
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+
+    def __post_init__(self) -> None:
+        if not self.traces:
+            raise ValueError("traces is empty; give at least one trace folder")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; it must not be negative")
+        if self.fov is not None and not 0 < self.fov < math.pi:
+            raise ValueError(f"fov is {self.fov} rad; it must be between 0 and pi")
+
+    def policy_camera(self, traces: Sequence[Trace]) -> CameraSpec | None:
+        """The policy's camera with its field of view fixed; None for a network that sees none."""
+        size = self.network.camera_size
+        if size is None:
+            return None
+        return resolve_camera(traces, CameraSpec(size=size, fov=self.fov), self.camera)
