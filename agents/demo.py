@@ -24,14 +24,14 @@ from rich.table import Table
 from vista_sim.errors import PolicyError
 
 from .imitation.guided import GuidedConfig
-from .imitation.recipes import BehaviourCloning, Guided, Recipe, learn
+from .imitation.recipes import BehaviourCloning, Guided, Imitation, learn
 from .training import TrainingConfig
 
 if TYPE_CHECKING:
     from vista_sim.evaluation.evaluate import Report
 
 LEARNED, UNSEEN = "proving-ground", "proving-ground-unseen"
-RECIPES: dict[str, type[Recipe]] = {"bc": BehaviourCloning, "guided": Guided}
+RECIPES: dict[str, type[Imitation]] = {"bc": BehaviourCloning, "guided": Guided}
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _train(demo: Demo, name: str, trace: Path, stage: Stage) -> Path:
     if demo.quick:
         training = dataclasses.replace(training, steps=20, batch_size=16, evaluate_every=10)
         if name == "guided":
-            options["starts"] = GuidedConfig(chunk=64, chunks=2)
+            options["guided"] = GuidedConfig(frames=64, rounds=2, cars=16)
     recipe = RECIPES[name](
         traces=(trace,),
         out=demo.out / name,

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.dynamics import state as c
 from vista_sim.errors import WorldError
-from vista_sim.policies import Action, CameraSpec
+from vista_sim.policies import COMMAND, Action, CameraSpec
 from vista_sim.sensors.randomization import RandomizedCamera
 from vista_sim.tasks.lane_following import OFF_ROAD
 from vista_sim.tasks.starts import Start
@@ -59,7 +59,8 @@ class Car:
         scene_time: moment of the recording that is seen, s of the trace.
         offset: (x, y, yaw) of the car in the recorded car's frame at that moment, m and rad.
         distance_to_recording: m from the recorded pose that the view is made from.
-        observations: by name; "camera" uint8 (height, width, 3), "speed" float32 (1,).
+        observations: by name; "camera" uint8 (height, width, 3), "speed" float32 (1,); where the
+            trace has labels "command", "command": their value.
         validity: share of the first camera's pixels that a recorded frame saw; NaN without one.
         view_seconds: wall time that the last step's views took, s.
         state: (1, WIDTH) its row of the world's table, see `dynamics.state`.
@@ -230,6 +231,9 @@ class Car:
         self.state[0, c.VALIDITY] = validity
         self.state[0, c.VIEW_SECONDS] = perf_counter() - started
         observations["speed"] = np.array([self.speed], dtype=np.float32)
+        command = self.trace.label(COMMAND, self.scene_time)
+        if command is not None:
+            observations[COMMAND] = command
         self.observations = observations
 
     def offset_of(self, name: str) -> tuple[float, float, float] | Matrix:

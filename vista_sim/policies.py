@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 POLICY_FORMAT = "vista-policy/1"
 ENTRY_POINT_GROUP = "vista_sim.policies"
 
+#: Key of a trace's labels that are navigation commands, and of what a car observes of them.
+COMMAND = "command"
+
 
 @dataclass(frozen=True)
 class Action:
@@ -104,7 +107,8 @@ class Policy(Protocol):
         """Choose an action.
 
         Args:
-            observation: "camera": uint8 (height, width, 3); "speed": float32 (1,), m/s.
+            observation: "camera": uint8 (height, width, 3); "speed": float32 (1,), m/s;
+                "command": a navigation command, where the trace has labels with that key.
             car: for privileged experts alone.
         """
 

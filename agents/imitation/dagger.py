@@ -102,7 +102,7 @@ class Mixture:
         if self._share == 1.0:
             return labels
         inputs = {name: torch.from_numpy(x) for name, x in observation.items()}
-        with torch.inference_mode(), one_thread():
+        with torch.no_grad(), one_thread():
             output, self._state = self._network.step(inputs, self._state)
         asked = labels.copy()
         by_expert = self._rng.random(len(labels)) < self._share

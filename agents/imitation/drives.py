@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vista_sim.errors import TraceError
-from vista_sim.policies import CameraSpec
+from vista_sim.policies import COMMAND, CameraSpec
 from vista_sim.sensors.camera import Camera, virtual_lens
 from vista_sim.sensors.pool import CameraPool
 from vista_sim.traces.path import TracePath
@@ -17,7 +17,6 @@ from vista_sim.traces.trace import Trace
 from ..networks.network import COMMANDS
 from .road import Interval, SplitConfig, split_road
 
-COMMAND_LABEL = "command"
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,17 @@ class Drive:
 
 def command_at(trace: Trace, t: float) -> int:
     """Place in `COMMANDS` of the navigation command at t (s): the value of the label "command"
-    there, "follow" where there is none.
+    there, "follow" where there is none. Raises TraceError for a command that is not known.
     """
-    for label in trace.labels:
-        if label.key == COMMAND_LABEL and label.start <= t < label.end and label.value in COMMANDS:
-            return COMMANDS.index(label.value)
-    return 0
+    command = trace.label(COMMAND, t)
+    if command is None:
+        return 0
+    if command not in COMMANDS:
+        raise TraceError(
+            f"{trace.root}: label {COMMAND!r} is {command!r} at {t:.1f} s; known commands: "
+            f"{', '.join(COMMANDS)}"
+        )
+    return COMMANDS.index(command)
 
 
 def parse_span(text: str | None) -> tuple[float, float] | None:

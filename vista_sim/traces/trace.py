@@ -227,6 +227,13 @@ class Trace:
             s for s in sections if s.duration >= shortest_time and s.length >= shortest_length
         )
 
+    def label(self, key: str, t: float) -> str | None:
+        """Value of the label with a key at t (s); None where there is none."""
+        for label in self.labels:
+            if label.key == key and label.start <= t < label.end:
+                return label.value
+        return None
+
     def tracks(self) -> dict[str, Array]:
         """Other road users, empty if not recorded (see `annotations.read_tracks`)."""
         return read_tracks(self.root / "tracks.parquet", self.start_ns)
