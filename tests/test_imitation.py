@@ -1,18 +1,36 @@
 """What is learned from: held-out road, balanced sampling, recorded and guided views."""
 
+import dataclasses
+
 import numpy as np
 import pytest
-from conftest import ROAD_PIECES, ROAD_SPEED
-from vista_agents.experts import PurePursuit
-from vista_agents.imitation.behaviour_cloning import RecordedViews
-from vista_agents.imitation.drives import open_drives, resolve_camera
-from vista_agents.imitation.guided import GuidedConfig, GuidedViews
+import torch
+from conftest import ROAD_SPEED
+from tiny import write_tiny_trace
+from vista_agents.actions import Scales
+from vista_agents.experts import PurePursuitConfig
+from vista_agents.imitation.behaviour_cloning import RecordedSource, ShiftConfig
+from vista_agents.imitation.dagger import DaggerConfig, DaggerSource
+from vista_agents.imitation.drives import command_at, open_drives, resolve_camera
+from vista_agents.imitation.frames import Frames
+from vista_agents.imitation.guided import GuidedConfig, GuidedSource, StartConfig
 from vista_agents.imitation.road import SplitConfig, balanced_weights, places_along, split_road
+from vista_agents.imitation.setup import Setup
+from vista_agents.networks.cnn import PilotNetConfig
+from vista_agents.networks.heads import HeadConfig
+from vista_agents.networks.network import NetworkConfig
+from vista_agents.networks.recurrent import RecurrentConfig
+from vista_agents.networks.registry import build_network
 
 from vista_sim.errors import TraceError
 from vista_sim.policies import CameraSpec
 from vista_sim.traces.trace import Trace
 
+VIEW = (24, 48)
+SMALL_CNN = NetworkConfig(
+    PilotNetConfig(VIEW, (8, 8), (5, 3), (2, 2), features=16), head=HeadConfig(hidden=(8,))
+)
+SMALL_LSTM = dataclasses.replace(SMALL_CNN, memory=RecurrentConfig("lstm", 8))
 ROADS = [
     [(0.0, 900.0)],
     [(12.0, 60.0), (75.0, 300.0), (410.0, 422.0)],
@@ -92,23 +110,6 @@ def test_places_lie_evenly_within_their_intervals():
     assert not ((places > 20.0) & (places < 30.0)).any()
 
 
-@pytest.fixture(scope="module")
-def drives(road_trace):
-    trace = Trace.open(road_trace)
-    spec = resolve_camera([trace], CameraSpec((24, 48)), None)
-    return open_drives([trace], spec, SplitConfig(), seed=0)
-
-
-def recorded_curvature(s):
-    """Of the fixture's road, by construction."""
-    end = 0.0
-    for length, curvature in ROAD_PIECES:
-        end += length
-        if s < end:
-            return curvature
-    return 0.0
-
-
 def test_a_camera_without_field_of_view_gets_that_of_the_recording(road_trace):
     spec = resolve_camera([Trace.open(road_trace)], CameraSpec((24, 48)), None)
     assert spec.fov == pytest.approx(1.2)
@@ -133,48 +134,195 @@ def test_a_wrong_section_is_reported_in_one_line(road_trace, section):
     assert "\n" not in str(caught.value)
 
 
-def test_recorded_views_are_the_frames_with_the_curvature_driven(drives):
-    views = RecordedViews(drives, seed=0)
-    labels = views.validation().curvature
-    batches = [views.batch(step, 64).curvature for step in range(10)]
-    train = np.concatenate(batches)
+def setup_for(trace, network=SMALL_CNN, length=1, seed=0):
+    camera = resolve_camera([Trace.open(trace)], CameraSpec(VIEW), None)
+    return Setup(
+        traces=(trace,),
+        camera=camera,
+        network=network,
+        scales=Scales(),
+        recorded=None,
+        section=None,
+        split=SplitConfig(),
+        seed=seed,
+        expert=PurePursuitConfig(),
+        length=length,
+    )
+
+
+def curvature_of(batch):
+    """1/m, of the valid frames."""
+    return batch.target[batch.mask][:, 0].numpy() * Scales().curvature_scale
+
+
+def guided(trace, folder, *, lateral=1.5, heading=0.0, near=0.0, length=1, seed=0, **more):
+    settings = {"frames": 64, "rounds": 1, "cars": 8} | more
+    config = GuidedConfig(StartConfig(lateral, heading, near), **settings)
+    network = SMALL_CNN if length == 1 else SMALL_LSTM
+    return GuidedSource(setup_for(trace, network, length, seed), config, folder, background=False)
+
+
+def test_recorded_views_are_the_frames_with_the_curvature_driven(road_trace):
+    source = RecordedSource(setup_for(road_trace), ShiftConfig())
+    batches = [source.batch(step, 64) for step in range(10)]
+    train = np.concatenate([curvature_of(batch) for batch in batches])
     assert train.min() == pytest.approx(-1 / 45, rel=0.1)
     assert train.max() == pytest.approx(1 / 40, rel=0.1)
     # Balanced: bends to both sides and straights come about equally often.
     for part in (train > 0.015, np.abs(train) < 0.005, train < -0.015):
         assert 0.15 < part.mean() < 0.5
-    images = {view.tobytes() for step in range(10) for view in views.batch(step, 64).camera}
-    held_out = {view.tobytes() for view in views.validation().camera}
-    assert len(labels) == len(held_out) > 10
+    images = {x.numpy().tobytes() for batch in batches for x in batch.inputs["camera"]}
+    held_out = {x.numpy().tobytes() for x in source.validation().inputs["camera"]}
+    assert len(source.validation()) == len(held_out) > 10
     assert not images & held_out
+    trace = Trace.open(road_trace)
+    camera = resolve_camera([trace], CameraSpec(VIEW), None)
+    (drive,) = open_drives([trace], camera, SplitConfig(), 0)
+    recorded = {drive.camera.render(t)[0].tobytes() for t in trace.cameras["front"].t.tolist()}
+    assert images <= recorded
 
 
-def test_guided_views_on_the_path_are_the_recorded_ones_with_its_curvature(drives):
-    on_path = GuidedConfig(lateral=0.0, heading=0.0, near=0.0, chunk=40, chunks=1, speed=0.0)
-    views = GuidedViews(drives, on_path, PurePursuit(), seed=0)
-    batch = views.batch(0, 200)
-    assert batch.speed == pytest.approx(np.full(200, ROAD_SPEED), rel=0.01)
-    expected = [recorded_curvature(s) for s in np.arange(0.0, 180.0, 0.5)]
-    assert batch.curvature.min() == pytest.approx(min(expected), rel=0.1)
-    assert batch.curvature.max() == pytest.approx(max(expected), rel=0.1)
+def test_a_shifted_view_is_labelled_with_the_way_back(road_trace):
+    setup = setup_for(road_trace)
+    plain = RecordedSource(setup, ShiftConfig()).validation()
+    shifted = RecordedSource(setup, ShiftConfig((1.0,), time=2.0)).validation()
+    assert len(shifted) == 2 * len(plain)
+    extra = np.sort(curvature_of(shifted))
+    # At 8 m/s two seconds are 16 m: a circle through a point 1 m to the side there, 2 y / L².
+    back = 2 * 1.0 / 16.0**2
+    expected = np.sort(np.concatenate([curvature_of(plain), curvature_of(plain) - back]))
+    assert extra == pytest.approx(expected, abs=3e-4)
 
 
-def test_guided_views_off_the_path_steer_back_to_it(drives):
-    beside = GuidedConfig(lateral=1.5, heading=0.0, near=0.0, chunk=100, chunks=1)
-    batch = GuidedViews(drives, beside, PurePursuit(), seed=0).batch(0, 400)
+def test_windows_of_recorded_frames_are_what_follows_each_other(road_trace):
+    network = dataclasses.replace(SMALL_LSTM, head=HeadConfig("waypoints", hidden=(8,)))
+    source = RecordedSource(setup_for(road_trace, network, 6), ShiftConfig())
+    batch = source.batch(0, 16)
+    assert batch.inputs["camera"].shape == (16, 6, *VIEW, 3)
+    assert batch.mask.all()
+    # The way ahead, 2 m on: where an arc of the road's curvature leads from the vehicle.
+    first = batch.target[..., :2].reshape(-1, 2).numpy() * Scales().waypoint_scale
+    assert first[:, 0] == pytest.approx(np.full(len(first), 2.0), abs=0.02)
+    assert np.abs(first[:, 1]).max() == pytest.approx(2.0**2 / 2 / 40, rel=0.2)
+
+
+def test_guided_views_on_the_path_have_the_curvature_of_the_road(road_trace, tmp_path):
+    source = guided(road_trace, tmp_path, lateral=0.0, frames=256, speed=0.0)
+    batch = source.batch(0, 200)
+    speed = batch.inputs["speed"][batch.mask].numpy()
+    assert speed == pytest.approx(np.full(200, ROAD_SPEED), rel=0.01)
+    curvature = curvature_of(batch)
+    assert curvature.min() == pytest.approx(-1 / 45, rel=0.1)
+    assert curvature.max() == pytest.approx(1 / 40, rel=0.1)
+
+
+def test_guided_views_off_the_path_steer_back_to_it(road_trace, tmp_path):
+    curvature = curvature_of(guided(road_trace, tmp_path, frames=256).batch(0, 400))
     # 1.5 m to the side at 8 m/s: 2 y / L² of about 0.06 on top of the bends' 0.025.
-    assert batch.curvature.max() > 0.05
-    assert batch.curvature.min() < -0.05
-    assert np.abs(batch.curvature).max() < 0.12
+    assert curvature.max() > 0.05
+    assert curvature.min() < -0.05
+    assert np.abs(curvature).max() < 0.12
 
 
-def test_a_batch_depends_on_seed_and_step_alone(drives):
-    config = GuidedConfig(chunk=20, chunks=2, refresh_every=3)
-    walked, jumped, other = (GuidedViews(drives, config, PurePursuit(), seed) for seed in (0, 0, 1))
+def test_along_a_guided_sequence_the_expert_brings_the_car_back(road_trace, tmp_path):
+    source = guided(road_trace, tmp_path, lateral=1.2, length=24, frames=8 * 24 * 4, noise=0.0)
+    batch = source.batch(0, 64)
+    whole = batch.mask.all(dim=1)
+    assert whole.any()
+    size = (batch.target[whole][..., 0].abs() * Scales().curvature_scale).numpy()
+    # 2.4 s of driving close most of the lateral error: what is left to steer is the road's bend.
+    assert size[:, 0].max() > 0.04
+    assert size[:, -1].max() < 0.04
+    assert not torch.equal(batch.inputs["camera"][whole][:, 0], batch.inputs["camera"][whole][:, 9])
+
+
+def test_a_batch_depends_on_seed_and_step_alone(road_trace, tmp_path):
+    settings = {"frames": 16, "rounds": 2, "refresh_every": 3}
+    walked, jumped, other = (
+        guided(road_trace, tmp_path / str(i), seed=seed, **settings)
+        for i, seed in enumerate((0, 0, 1))
+    )
+    network = build_network(SMALL_CNN)
     for step in range(8):
+        walked.prepare(step, network)
         walked.batch(step, 8)
-    batches = [views.batch(8, 8) for views in (walked, jumped, other)]
-    assert np.array_equal(batches[0].camera, batches[1].camera)
-    assert np.array_equal(batches[0].curvature, batches[1].curvature)
-    assert not np.array_equal(batches[0].camera, batches[2].camera)
-    assert len({view.tobytes() for view in walked.batch(0, 30).camera}) > 10
+    batches = [source.batch(8, 8) for source in (walked, jumped, other)]
+    assert torch.equal(batches[0].inputs["camera"], batches[1].inputs["camera"])
+    assert torch.equal(batches[0].target, batches[1].target)
+    assert not torch.equal(batches[0].inputs["camera"], batches[2].inputs["camera"])
+
+
+def test_rounds_that_are_no_longer_drawn_from_leave_the_disk(road_trace, tmp_path):
+    source = guided(road_trace, tmp_path, frames=16, rounds=2, refresh_every=3)
+    network = build_network(SMALL_CNN)
+    for step in range(13):
+        source.prepare(step, network)
+        source.batch(step, 2)
+    assert len(list(tmp_path.glob("round-*.safetensors"))) == 2
+
+
+def dagger(trace, folder, background=False, **more):
+    settings = {"frames": 64, "cars": 8, "every": 4} | more
+    setup = setup_for(trace, SMALL_LSTM, 8)
+    return DaggerSource(setup, DaggerConfig(**settings), folder, background)
+
+
+def steered_off(network, curvature):
+    """The network, made to answer one curvature (1/m) everywhere."""
+    torch.nn.init.zeros_(network.head.output.weight)
+    torch.nn.init.constant_(network.head.output.bias, curvature / Scales().curvature_scale)
+    return network
+
+
+def test_dagger_asks_the_expert_what_is_right_where_the_policy_went(road_trace, tmp_path):
+    on_path = StartConfig(lateral=0.0, heading=0.0, near=0.0)
+    source = dagger(road_trace, tmp_path, starts=on_path, frames=8 * 24, beta=0.0)
+    network = steered_off(build_network(SMALL_LSTM), 0.05)
+    for step in range(5):
+        source.prepare(step, network)
+        source.batch(step, 2)
+    by_expert = Frames.load(tmp_path / "round-00001.safetensors")
+    by_policy = Frames.load(tmp_path / "round-00002.safetensors")
+    # The expert keeps to the road's own bends; the policy leaves it to the left all the time,
+    # and is told to steer right.
+    assert np.abs(by_expert.curvature).max() < 1.3 / 40
+    assert by_policy.curvature.min() < -0.05
+    assert np.mean(by_policy.curvature) < np.mean(by_expert.curvature) - 0.02
+
+
+def test_dagger_keeps_what_was_gathered_before_within_its_bound(road_trace, tmp_path):
+    source = dagger(road_trace, tmp_path / "all")
+    small = dagger(road_trace, tmp_path / "few", frames=8 * 32, keep_mib=1)
+    network = build_network(SMALL_LSTM)
+    for step in range(17):
+        for one in (source, small):
+            one.prepare(step, network)
+            one.batch(step, 2)
+    assert len(list((tmp_path / "all").glob("round-*"))) == 5
+    # A round takes 8 x 32 frames of 24 x 48 x 3 bytes: one mebibyte holds one.
+    assert [p.name for p in (tmp_path / "few").glob("round-*")] == ["round-00005.safetensors"]
+
+
+def test_data_gathered_in_another_process_are_the_same(road_trace, tmp_path):
+    network = steered_off(build_network(SMALL_LSTM), 0.02)
+    batches = []
+    for background in (False, True):
+        source = dagger(road_trace, tmp_path / str(background), background)
+        for step in range(5):
+            source.prepare(step, network)
+            last = source.batch(step, 16)
+        source.close()
+        batches.append(last)
+    for name in ("camera", "speed"):
+        assert torch.equal(batches[0].inputs[name], batches[1].inputs[name])
+    assert torch.equal(batches[0].target, batches[1].target)
+
+
+def test_navigation_commands_come_from_the_labels_of_the_trace(tmp_path):
+    labelled = write_tiny_trace(tmp_path / "x", labels=[(0.0, 1.5, "command", "left")])
+    trace = Trace.open(labelled)
+    assert command_at(trace, 0.5) == 1
+    assert command_at(trace, 2.0) == 0
+    wrong = write_tiny_trace(tmp_path / "y", labels=[(0.0, 1.5, "command", "up")])
+    with pytest.raises(TraceError, match=r"'up' at 0\.5 s; known commands: follow, left"):
+        command_at(Trace.open(wrong), 0.5)

@@ -18,7 +18,6 @@ from ..networks.network import COMMANDS
 from .road import Interval, SplitConfig, split_road
 
 
-
 @dataclass(frozen=True)
 class Drive:
     """A trace, the camera to see it by (None: it is not looked at), and the road to train and to

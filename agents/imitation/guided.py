@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -131,14 +132,9 @@ class GuidedMaker:
             if length == 1:
                 factors = rng.uniform(1 - self._config.speed, 1 + self._config.speed, count)
             parts.append(
-                self._gatherer.gather(_chain(first, starts), roads, length, driver, factors)
+                self._gatherer.gather(chain(first, starts), roads, length, driver, factors)
             )
         return Frames.joined(parts)
-
-
-def _chain(first: Iterator[Start], then: Iterator[Start]) -> Iterator[Start]:
-    yield from first
-    yield from then
 
 
 class DisturbedExpert:
