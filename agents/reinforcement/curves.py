@@ -1,17 +1,20 @@
-"""How a training from reward goes: TensorBoard, a line of JSON each iteration, and a picture."""
+"""How a training from reward goes: TensorBoard, curves.csv and curves.png."""
 
 from __future__ import annotations
 
-import json
+import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ..files import write_atomically
+from vista_sim.errors import PolicyError
 
-LINES = "curves.jsonl"
-PICTURE = "curves.png"
+from ..files import write_atomically
+from ..folders import TENSORBOARD
+
+CSV, PNG = "curves.csv", "curves.png"
 
 #: Panels of the picture: title, axis, and the numbers that are drawn.
 PANELS = (
@@ -38,9 +41,9 @@ class Curves:
         from torch.utils.tensorboard import SummaryWriter
 
         self._out = out
-        self._lines = [x for x in read_lines(out / LINES) if x["iteration"] <= iteration]
+        self._lines = [x for x in read_lines(out / CSV) if x["iteration"] <= iteration]
         self._write()
-        self._log = SummaryWriter(str(out / "tensorboard"), purge_step=iteration + 1)
+        self._log = SummaryWriter(str(out / TENSORBOARD), purge_step=iteration + 1)
 
     def __enter__(self) -> Self:
         return self
@@ -53,7 +56,7 @@ class Curves:
     ) -> None:
         self._log.close()
         if self._lines:
-            draw(self._lines, self._out / PICTURE)
+            draw(self._lines, self._out / PNG)
 
     def add(self, iteration: int, steps: int, numbers: Mapping[str, float]) -> None:
         """Tell numbers of an iteration; more of the same one may follow.
@@ -77,15 +80,30 @@ class Curves:
         return sum(values) / max(len(values), 1)
 
     def _write(self) -> None:
-        text = "".join(json.dumps(line) + "\n" for line in self._lines)
-        write_atomically(self._out / LINES, text.encode())
+        text = io.StringIO()
+        names = dict.fromkeys(name for line in self._lines for name in line)
+        writer = csv.DictWriter(text, list(names), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._lines)
+        write_atomically(self._out / CSV, text.getvalue().encode())
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The numbers of each iteration; none where there is no file."""
+    """The numbers of each iteration, by name; none where there is no file.
+
+    Raises:
+        PolicyError: the file cannot be read.
+    """
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    try:
+        rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+        lines = [{name: float(value) for name, value in row.items() if value} for row in rows]
+        return [x | {"iteration": int(x["iteration"]), "steps": int(x["steps"])} for x in lines]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PolicyError(
+            f"{path}: is not readable ({error!r}); remove it to go on without older curves"
+        ) from None
 
 
 def draw(lines: list[dict[str, Any]], path: Path) -> None:

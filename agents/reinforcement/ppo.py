@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from ..networks.layers import check_positive
 from ..networks.network import NetworkConfig
 from ..networks.recurrent import RecurrentConfig
-from .settings import ReinforcementRecipe, small_recurrent_network
+from .settings import Reinforcement, small_recurrent_network
 from .trainer import Report, Result, learn_from_reward
 
 
 @dataclass(frozen=True)
-class PPO(ReinforcementRecipe):
+class PPO(Reinforcement):
     """Proximal policy optimization, for networks without memory or with attention over time."""
 
     learning_rate: float = 5e-4

@@ -14,6 +14,7 @@ from vista_sim.envs.vector import LaneFollowingVectorEnv
 from vista_sim.policies import CameraSpec
 from vista_sim.traces.trace import Trace
 
+from ..training.seeds import derived_seed
 from .settings import REWARDS, PracticeConfig
 
 ENVIRONMENT = "VistaSim/LaneFollowing-v0"
@@ -89,6 +90,12 @@ class Meter:
         return 100.0 * self.crashes / max(self.steps * DT, DT)
 
 
-def draw_seed(seed: int, iteration: int, purpose: int = 0) -> int:
-    """A seed for one iteration, unlike those of other iterations, seeds and purposes."""
-    return int(np.random.SeedSequence([seed, iteration, purpose]).generate_state(1)[0]) >> 1
+def practice_seed(seed: int, iteration: int, purpose: int = 0) -> int:
+    """A seed for one iteration, of 32 bits as NumPy's old generator wants it.
+
+    Args:
+        seed: of the training.
+        iteration: counted from 0.
+        purpose: 0: starts; 1: exploration and batches.
+    """
+    return derived_seed(seed, iteration, purpose) % 2**32

@@ -24,8 +24,8 @@ from ..networks.heads import Distribution
 from ..networks.layers import check_positive
 from ..networks.network import DrivingNetwork
 from ..networks.registry import build_network
-from .practice import Meter, draw_seed
-from .settings import LAST_RATE, ReinforcementRecipe
+from .practice import Meter, practice_seed
+from .settings import LAST_RATE, Reinforcement
 from .trainer import Iteration, Report, Result, learn_from_reward
 
 FRAMES = 1024  # that a piece of the gradient is made of, so that memory stays bounded
@@ -33,7 +33,7 @@ FLOOR = 0.1  # of the return of a drive without end; below, returns are not scal
 
 
 @dataclass(frozen=True)
-class Reinforce(ReinforcementRecipe):
+class Reinforce(Reinforcement):
     """REINFORCE: do more often what was followed by a long drive."""
 
     learning_rate: float = 1e-3
@@ -98,8 +98,8 @@ class ReinforceLearner:
     @torch.inference_mode()
     def _drive(self, iteration: int) -> tuple[Rollout, Meter]:
         network, meter = self._network.eval(), Meter()
-        generator = torch.Generator().manual_seed(draw_seed(self._recipe.seed, iteration, 1))
-        seen, _ = self._envs.reset(seed=draw_seed(self._recipe.seed, iteration))
+        generator = torch.Generator().manual_seed(practice_seed(self._recipe.seed, iteration, 1))
+        seen, _ = self._envs.reset(seed=practice_seed(self._recipe.seed, iteration))
         fresh = network.initial_state(self._envs.num_envs)
         state = fresh
         names = network.config.inputs

@@ -19,7 +19,7 @@ from vista_sim.errors import MissingDependencyError
 from ..networks.network import DrivingNetwork
 from ..networks.registry import build_network
 from .ppo import PPO, RecurrentPPO
-from .practice import Meter, draw_seed
+from .practice import Meter, practice_seed
 from .sb3_network import extract, install, parts, policy_arguments, window_frames
 from .settings import LAST_RATE
 from .trainer import Iteration
@@ -79,8 +79,8 @@ class PPOLearner:
         recipe = self._recipe
         done = iteration / max(recipe.iterations - 1, 1)
         self._rate = recipe.learning_rate * max(1.0 - done, LAST_RATE)
-        set_random_seed(draw_seed(recipe.seed, iteration, 1))
-        self._venv.seed(draw_seed(recipe.seed, iteration))
+        set_random_seed(practice_seed(recipe.seed, iteration, 1))
+        self._venv.seed(practice_seed(recipe.seed, iteration))
         counter = Counter(self._venv.reward_scale)
         steps = recipe.practice.num_envs * recipe.practice.steps
         self._model.learn(steps, callback=counter, log_interval=None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from vista_sim.tasks.lane_following import Endings, Rewards
@@ -17,6 +16,7 @@ from ..networks.heads import HeadConfig
 from ..networks.layers import check_choice, check_positive
 from ..networks.network import NetworkConfig
 from ..networks.recurrent import RecurrentConfig
+from ..recipe import Recipe
 
 #: Reward terms (see `vista_sim.tasks.lane_following.Rewards`) by name.
 REWARDS = {
@@ -106,28 +106,9 @@ class PracticeConfig:
 
 
 @dataclass(frozen=True)
-class ReinforcementRecipe:
+class Reinforcement(Recipe):
     """What every way of learning from reward needs."""
 
-    traces: tuple[Path, ...]
-    """Trace folders to practise on."""
-    out: Path
-    """Policy folder to write; checkpoints and TensorBoard logs go below it."""
-    section: str | None = None
-    """Use this part of each trace alone: START:END in seconds, such as 0:7.2."""
-    camera: str | None = None
-    """Recorded camera that views are made from; by default "front", "left" or the first."""
-    fov: float | None = None
-    """Horizontal field of view of the policy's camera, rad; by default that of the first trace's
-    camera."""
-    seed: int = 0
-    """Of weights, starts and exploration."""
-    resume: bool = False
-    """Go on from the checkpoint in the folder, if there is one."""
-    overwrite: bool = False
-    """Start anew where the folder holds a training already."""
-    json: bool = False
-    """Print the result as JSON."""
     iterations: int = 150
     """Iterations of driving and learning; each is `num_envs` times `steps` steps."""
     minutes: float | None = None
@@ -147,12 +128,7 @@ class ReinforcementRecipe:
     network: NetworkConfig = field(default_factory=small_network)
 
     def __post_init__(self) -> None:
-        if not self.traces:
-            raise ValueError("traces is empty; give at least one trace folder")
-        if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}; it must not be negative")
-        if self.fov is not None and not 0 < self.fov < math.pi:
-            raise ValueError(f"fov is {self.fov} rad; it must be between 0 and pi")
+        super().__post_init__()
         if not 0 <= self.gamma < 1:
             raise ValueError(f"gamma is {self.gamma}; it must be from 0 to below 1")
         check_positive(

@@ -19,19 +19,19 @@ import torch
 from torch import nn
 
 from vista_sim.envs.vector import LaneFollowingVectorEnv
-from vista_sim.policies import CameraSpec
 from vista_sim.traces.trace import Trace
 
 from ..checkpoint import Progress, has_checkpoint, load_checkpoint, save_checkpoint
-from ..imitation.drives import parse_span, resolve_camera
-from ..imitation.recipes import prepare_folder
+from ..folders import CHECKPOINTS, prepare_folder
+from ..imitation.drives import parse_span
 from ..networks.network import DrivingNetwork
 from ..networks.registry import build_network, network_to_json
 from ..policy import NetworkPolicy, PolicySpec, save_policy
-from ..training import CHECKPOINTS, TrainingError
+from ..training.errors import TrainingError
+from ..training.loop import all_finite
 from .curves import Curves
 from .practice import Meter, make_practice
-from .settings import ReinforcementRecipe, for_reward
+from .settings import Reinforcement, for_reward
 
 #: Fields of a recipe that do not decide what an iteration does.
 NOT_DECISIVE = ("traces", "out", "resume", "overwrite", "json", "minutes", "checkpoint_every")
@@ -76,13 +76,13 @@ class Result:
     mean_cross_track_error: float  # m
 
 
-Recipe = TypeVar("Recipe", bound=ReinforcementRecipe)
+AnyRecipe = TypeVar("AnyRecipe", bound=Reinforcement)
 
 
 def learn_from_reward(
-    recipe: Recipe,
+    recipe: AnyRecipe,
     method: str,
-    make_learner: Callable[[Recipe, LaneFollowingVectorEnv], Learner],
+    make_learner: Callable[[AnyRecipe, LaneFollowingVectorEnv], Learner],
     report: Report | None = None,
 ) -> Result:
     """Run a recipe and leave a policy folder at `recipe.out`.
@@ -105,10 +105,7 @@ def learn_from_reward(
     recipe = dataclasses.replace(recipe, network=network)
     traces = [Trace.open(path) for path in recipe.traces]
     span = parse_span(recipe.section)
-    camera = None
-    if network.camera_size is not None:
-        wanted = CameraSpec(size=network.camera_size, fov=recipe.fov)
-        camera = resolve_camera(traces, wanted, recipe.camera)
+    camera = recipe.policy_camera(traces)
     description = describe(recipe, method, traces)
     spec = PolicySpec(camera, network, recipe.practice.scales, method, description)
     envs = make_practice(traces, camera, recipe.practice, recipe.camera, span)
@@ -122,7 +119,7 @@ def learn_from_reward(
         envs.close()
 
 
-def describe(recipe: ReinforcementRecipe, method: str, traces: Sequence[Trace]) -> dict[str, Any]:
+def describe(recipe: Reinforcement, method: str, traces: Sequence[Trace]) -> dict[str, Any]:
     """Everything that decides the weights, as JSON."""
     values = dataclasses.asdict(recipe)
     for name in NOT_DECISIVE:
@@ -167,7 +164,7 @@ class Training:
 
     def __init__(
         self,
-        recipe: ReinforcementRecipe,
+        recipe: Reinforcement,
         learner: Learner,
         spec: PolicySpec,
         examine: Examination,
@@ -240,7 +237,7 @@ class Training:
         wrong = [name for name, value in iteration.numbers.items() if not math.isfinite(value)]
         if wrong:
             what = f"{wrong[0]} is {iteration.numbers[wrong[0]]}"
-        elif not all(bool(torch.isfinite(p).all()) for p in self._learner.module.parameters()):
+        elif not all_finite(self._learner.module):
             what = "weights are not finite"
         else:
             return
