@@ -13,14 +13,13 @@ import tyro
 from vista_sim.traces.trace import Trace
 
 from ..actions import Scales
-from ..experts import PurePursuitConfig
+from ..experts import ExpertName
 from ..folders import ROUNDS, prepare_folder
 from ..networks.network import NetworkConfig
 from ..networks.registry import network_to_json
 from ..policy import PolicySpec
 from ..recipe import Recipe
-from ..training import Report, TrainingConfig, TrainingResult, train
-from .augment import AugmentConfig
+from ..training import AugmentConfig, Report, TrainingConfig, TrainingResult, train
 from .behaviour_cloning import RecordedSource, ShiftConfig
 from .dagger import DaggerConfig, DaggerSource
 from .frames import Source
@@ -45,7 +44,8 @@ class Imitation(Recipe):
     )
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
-    expert: PurePursuitConfig = field(default_factory=PurePursuitConfig)
+    expert: ExpertName = "pure-pursuit"
+    """Privileged controller that says what is right: of pure-pursuit, stanley, pid, mpc."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -175,7 +175,9 @@ def describe(recipe: Imitation, setup: Setup) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return value
 
 
 #: Gradient steps take far longer on sequences: fewer of them are taken at a time.

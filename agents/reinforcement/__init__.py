@@ -1,0 +1,1 @@
+"""Learning from reward: REINFORCE, PPO and recurrent PPO."""
