@@ -115,6 +115,7 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         )
         self.observe = observe
         self.car = self.world.spawn_agent()
+        seen: spaces.Space[Any]
         if observe == "state":
             self.car.observes_state = True
             seen = spaces.Box(*STATE_LIMITS, dtype=np.float32)

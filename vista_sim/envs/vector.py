@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
+from gymnasium.vector.utils import batch_space, create_empty_array
 from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.dynamics import state as c
@@ -97,10 +97,8 @@ class LaneFollowingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray
         self.copy = bool(copy)
         n = self.num_envs
         self._observed = first.observe
-        self._seen = {
-            name: np.zeros(space.shape, dtype=space.dtype)
-            for name, space in self.observation_space.items()
-        }
+        arrays: Any = create_empty_array(first.observation_space, n)
+        self._seen: Observation = arrays
         self._views: BatchViews | None = None
         self._info_columns = dict(_INFO)
         if first.observe == "camera":
