@@ -15,8 +15,8 @@ Floats = NDArray[np.float64]
 
 # Softness of limits: v beyond one costs v² / (2 softness) a step. A car that drives takes the
 # corridor for a wall; labels of neighbouring poses should not differ by all that tires can do.
-_SOFT_SPEED = 1e-2  # v in m/s
-_SOFT_ERROR, _SOFT_ERROR_LABEL = 1e-5, 3e-3  # v in m
+_SOFT_SPEED = 1e-2  # (m/s)²
+_SOFT_ERROR, _SOFT_ERROR_LABEL = 1e-5, 3e-3  # m²
 _TOLERANCE = 1e-6
 
 

@@ -88,9 +88,11 @@ class MPC(Expert):
     at its end; where no limit binds, it is the linear-quadratic regulator.
 
     Limits: lateral acceleration and jerk (comfort), curvature and its rate (the tires), and the
-    angle to the path (soft). They widen to what the recorded road itself asks at this speed.
+    angle to the path (soft). Those of comfort widen to a little more than what the road itself asks
+    at this speed, and give way where the car would else leave the road.
 
-    The law of the pose alone does not know how the tires stand: it plans how they should.
+    The law of the pose alone does not know how the tires stand: it plans how they should, and
+    takes a softer view of the corridor, so that labels of neighbouring poses are alike.
     """
 
     def __init__(self, config: MPCConfig | None = None) -> None:
@@ -110,9 +112,8 @@ class MPC(Expert):
         car = privileged(car)
         speed = max(car.speed, _SLOWEST)
         plan = self.plan(car.path, car.s, car.lateral, car.heading_error, speed, car.curvature)
-        share = min(car.dt / self.config.step, 1.0)
-        now, then = plan.acceleration[:2].tolist()
-        curvature = (now + share * (then - now)) / speed**2
+        times = self.config.step * np.arange(len(plan.acceleration))
+        curvature = float(np.interp(car.dt, times, plan.acceleration)) / speed**2
         return Action(clip(curvature, self.config.curvature_limit))
 
     def plan(
