@@ -1,1 +1,1 @@
-"""Learning from reward: REINFORCE, PPO and recurrent PPO."""
+"""Policies that learn from reward alone: REINFORCE, PPO and recurrent PPO."""
