@@ -25,6 +25,7 @@ from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.evaluation.runs import RunWriter, columns
 from vista_sim.policies import Policy, load_policy, read_policy_json
 from vista_sim.replay.video import Film, film_view
+from vista_sim.sensors.pool import CameraMaker
 from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
 from vista_sim.world import TracePaths, World
 
@@ -81,6 +82,7 @@ def evaluate(
     overwrite: bool = False,
     recorded_camera: str | None = None,
     video_frames: int = 1200,
+    cameras: CameraMaker | None = None,
 ) -> Report:
     """Judge a policy.
 
@@ -98,6 +100,7 @@ def evaluate(
         overwrite: replace a run at `out`.
         recorded_camera: see `World`.
         video_frames: at most so many frames a trace are filmed.
+        cameras: see `World`; None: views are synthesized.
 
     Raises:
         TraceError, PolicyError, WorldError, RunError: something given cannot be used.
@@ -110,6 +113,7 @@ def evaluate(
         task=LaneFollowing(endings or Endings()),
         section=section,
         recorded_camera=recorded_camera,
+        cameras=cameras,
     )
     car, expert_car = world.spawn_agent(), world.spawn_agent()
     if driver.camera is not None:
@@ -132,6 +136,7 @@ def evaluate(
             "traces": [{"path": str(t.root), "name": t.name} for t in world.traces],
             "seed": seed,
             "dt": dt,
+            "views": world.cameras.views,
             "section": None if section is None else list(section),
         },
         reward_terms=tuple(vars(Rewards())),
