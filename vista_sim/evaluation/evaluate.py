@@ -132,7 +132,7 @@ def evaluate(
         out,
         {
             "what": "evaluation in closed loop" + (" and recovery test" if recovery else ""),
-            "policy": {"name": name, "sha256": _policy_hash(policy)},
+            "policy": {"name": name, "sha256": policy_hash(policy)},
             "traces": [{"path": str(t.root), "name": t.name} for t in world.traces],
             "seed": seed,
             "dt": dt,
@@ -175,7 +175,7 @@ def _load(policy: Policy | str | os.PathLike[str]) -> tuple[Policy, str]:
     return policy, type(policy).__name__
 
 
-def _policy_hash(policy: Policy | str | os.PathLike[str]) -> str | None:
+def policy_hash(policy: Policy | str | os.PathLike[str]) -> str | None:
     """SHA-256 over policy.json and the files of its folder that it names; None otherwise."""
     if not isinstance(policy, str | os.PathLike) or str(policy) == EXPERT:
         return None
