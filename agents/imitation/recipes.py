@@ -19,7 +19,16 @@ from ..networks.network import NetworkConfig
 from ..networks.registry import network_to_json
 from ..policy import PolicySpec
 from ..recipe import Recipe
-from ..training import AugmentConfig, Report, TrainingConfig, TrainingResult, train
+from ..training import (
+    AugmentConfig,
+    RangeConfig,
+    RangeTest,
+    Report,
+    TrainingConfig,
+    TrainingResult,
+    range_test,
+    train,
+)
 from .behaviour_cloning import RecordedSource, ShiftConfig
 from .dagger import DaggerConfig, DaggerSource
 from .frames import Source
@@ -46,6 +55,9 @@ class Imitation(Recipe):
     split: SplitConfig = field(default_factory=SplitConfig)
     expert: ExpertName = "pure-pursuit"
     """Privileged controller that says what is right: of pure-pursuit, stanley, pid, mpc."""
+    find_rate: bool = False
+    """Learn nothing, but try learning rates and draw what they do to the loss: rates.png."""
+    rates: RangeConfig = field(default_factory=RangeConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -116,22 +128,38 @@ def learn(recipe: Imitation, report: Report | None = None) -> TrainingResult:
     """
     prepare_folder(recipe.out, recipe.resume, recipe.overwrite)
     setup, spec = plan(recipe)
-    source = recipe.source(setup)
-    try:
-        result = train(
-            spec,
-            source,
-            recipe.training,
-            recipe.augment,
-            recipe.out,
-            recipe.seed,
-            spec.training,
-            recipe.resume,
-            report,
-        )
-    finally:
-        source.close()
+    result = train(
+        spec,
+        recipe.source(setup),
+        recipe.training,
+        recipe.augment,
+        recipe.out,
+        recipe.seed,
+        spec.training,
+        recipe.resume,
+        report,
+    )
     shutil.rmtree(recipe.out / ROUNDS, ignore_errors=True)  # a finished training needs no data
+    return result
+
+
+def find_rate(recipe: Imitation) -> RangeTest:
+    """Try learning rates on a recipe; leaves rates.png and rates.csv at `recipe.out`.
+
+    Raises as `learn` does.
+    """
+    prepare_folder(recipe.out, recipe.resume, recipe.overwrite)
+    setup, spec = plan(recipe)
+    result = range_test(
+        spec,
+        recipe.source(setup),
+        recipe.training,
+        recipe.augment,
+        recipe.out,
+        recipe.seed,
+        recipe.rates,
+    )
+    shutil.rmtree(recipe.out / ROUNDS, ignore_errors=True)
     return result
 
 
@@ -158,7 +186,7 @@ def plan(recipe: Imitation) -> tuple[Setup, PolicySpec]:
 
 def describe(recipe: Imitation, setup: Setup) -> dict[str, Any]:
     """Everything that decides the weights, as JSON."""
-    apart = {"traces", "out", "resume", "overwrite", "json", "background", "network"}
+    apart = ("traces", "out", "resume", "overwrite", "json", "background", "find_rate", "rates")
     values = {
         "method": recipe.method,
         **{f.name: _plain(getattr(recipe, f.name)) for f in dataclasses.fields(recipe)},
