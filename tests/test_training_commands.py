@@ -67,7 +67,7 @@ def test_a_folder_with_a_training_is_not_overwritten_unasked(road_trace, tmp_pat
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ([], "bc, guided, depth, demo"),
+        ([], "bc, guided, dagger, reinforce, ppo, recurrent-ppo, depth, export, networks, demo"),
         (["teach"], "teach"),
         (["bc"], "--traces"),
         (["bc", "--traces", "x", "--out", "y", "--stepz", "3"], "--stepz"),
@@ -113,7 +113,10 @@ def test_help_names_every_command(capsys):
         main(["--help"])
     assert stop.value.code == 0
     said = capsys.readouterr().out
-    assert all(command in said for command in ("bc", "guided", "depth", "demo"))
+    assert all(
+        command in said
+        for command in ("bc", "guided", "dagger", "reinforce", "ppo", "export", "networks", "demo")
+    )
 
 
 @pytest.mark.slow
