@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+import torch
+from torch import Tensor
 
 from vista_sim.errors import PolicyError
 from vista_sim.policies import Action
 
 from .networks.heads import HeadConfig
 
-_LOOKAHEAD = 3.2  # m at standstill, of the controller that follows waypoints
-_LOOKAHEAD_TIME = 0.48  # s of the way ahead on top of it
+LOOKAHEAD = 3.2  # m at standstill, of the controller that follows waypoints
+LOOKAHEAD_TIME = 0.48  # s of the way ahead on top of it
 
 
 @dataclass(frozen=True)
@@ -69,31 +70,62 @@ def to_action(numbers: Sequence[float], head: HeadConfig, scales: Scales, speed:
         scales: of the policy.
         speed: of the car, m/s; it sets how far ahead waypoints are followed.
     """
-    values = [n * s for n, s in zip(numbers, scales.of(head), strict=True)]
-    limit = scales.curvature_limit
+    answer = torch.tensor([list(numbers)], dtype=torch.float64)
+    values = in_units(answer, head, scales, torch.tensor([speed], dtype=torch.float64))
+    acceleration = values.get("acceleration")
+    return Action(values["curvature"].item(), None if acceleration is None else acceleration.item())
+
+
+def in_units(
+    numbers: Tensor,  # (n, K)
+    head: HeadConfig,
+    scales: Scales,
+    speed: Tensor,  # (n,) m/s
+) -> dict[str, Tensor]:
+    """What a network's numbers ask of the car, in physical units and within the limits.
+
+    Returns:
+        curvature (n,), 1/m; acceleration (n,), m/s², if the head gives one; waypoints (n, P, 2),
+        vehicle frame, m, if it gives those: the curvature then follows them.
+    """
+    values: dict[str, Tensor] = {}
     if head.outputs == "waypoints":
-        curvature = follow_waypoints(values, head.waypoints, speed)
+        points = numbers.reshape(len(numbers), -1, 2) * scales.waypoint_scale
+        curvature = follow_waypoints(points, head.waypoints, speed)
     else:
-        curvature = values[0]
-    acceleration = None
+        curvature = numbers[:, 0] * scales.curvature_scale
+    limit = scales.curvature_limit
+    values["curvature"] = curvature.clamp(-limit, limit)
     if head.outputs == "curvature+acceleration":
         strongest = scales.acceleration_limit
-        acceleration = max(-strongest, min(strongest, values[1]))
-    return Action(max(-limit, min(limit, curvature)), acceleration)
+        acceleration = numbers[:, 1] * scales.acceleration_scale
+        values["acceleration"] = acceleration.clamp(-strongest, strongest)
+    if head.outputs == "waypoints":
+        values["waypoints"] = points
+    return values
 
 
-def follow_waypoints(points: Sequence[float], distances: Sequence[float], speed: float) -> float:
+def follow_waypoints(
+    points: Tensor,  # (n, P, 2)
+    distances: Sequence[float],
+    speed: Tensor,  # (n,)
+) -> Tensor:  # (n,)
     """Curvature (1/m) of the circle through the point of the way at the lookahead distance.
 
-    Coulter 1992 (pure pursuit), on predicted points instead of a known path.
+    Coulter 1992 (pure pursuit), on predicted points instead of a known path; between them, and
+    between the car and the first, the way is straight.
 
     Args:
-        points: x and y of each, in the vehicle frame, m.
+        points: x and y in the vehicle frame, m.
         distances: how far ahead along the way each lies, m.
         speed: m/s.
     """
-    ahead = _LOOKAHEAD + _LOOKAHEAD_TIME * speed
-    knots = np.concatenate([[0.0], distances])
-    x = np.interp(ahead, knots, [0.0, *points[0::2]])
-    y = np.interp(ahead, knots, [0.0, *points[1::2]])
-    return float(2.0 * y / max(x * x + y * y, 1.0))
+    ahead = LOOKAHEAD + LOOKAHEAD_TIME * speed
+    target = torch.zeros_like(points[:, 0])
+    before, start = torch.zeros_like(target), 0.0
+    for i, end in enumerate(distances):
+        share = ((ahead - start) / (end - start)).clamp(0.0, 1.0)  # of this piece of the way
+        target = target + share[:, None] * (points[:, i] - before)
+        before, start = points[:, i], end
+    x, y = target[:, 0], target[:, 1]
+    return 2.0 * y / (x * x + y * y).clamp(min=1.0)

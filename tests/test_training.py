@@ -20,7 +20,7 @@ from vista_agents.checkpoint import Progress
 from vista_agents.imitation.frames import Batch
 from vista_agents.networks.heads import HeadConfig
 from vista_agents.policy import load
-from vista_agents.training import TrainingConfig, TrainingError
+from vista_agents.training import TrainingConfig, TrainingError, curves
 from vista_agents.training.augment import AugmentConfig
 from vista_agents.training.descent import Descent, build_optimizer
 from vista_agents.training.evaluation import evaluate
@@ -32,6 +32,13 @@ from vista_sim.errors import PolicyError
 CPU = torch.device("cpu")
 ALONE = Processes(0, 1, CPU)
 PLAIN = AugmentConfig(augment=False)
+
+
+@pytest.fixture(autouse=True)
+def undrawn(request, monkeypatch):
+    """Pictures take most of a short training's time; tests of curves draw them."""
+    if "curves" not in request.node.name:
+        monkeypatch.setattr(curves, "picture", lambda rows: b"")
 
 
 def weights(out):
@@ -53,12 +60,12 @@ def gradients(network):
 
 def test_training_leaves_a_policy_that_steers_by_the_bar(tmp_path):
     losses = []
-    config = dataclasses.replace(CONFIG, steps=300, learning_rate=3e-3)
+    config = dataclasses.replace(CONFIG, steps=200, learning_rate=5e-3)
     source = Bars()
     result = run(tmp_path, source, config, report=lambda step, loss: losses.append(loss))
     assert np.mean(losses[-10:]) < 0.3 * np.mean(losses[:10])
     assert result.validation_error < 0.02
-    assert source.prepared == list(range(300))
+    assert source.prepared == list(range(200))
     assert source.closed == 1
     policy = load(tmp_path)
     batch = Bars().validation()
@@ -153,8 +160,8 @@ def test_a_killed_training_resumes_to_the_weights_of_one_that_was_not(tmp_path, 
         tmp_path / name / "checkpoint/step-0000060.safetensors" for name in ("whole", "killed")
     ]
     assert same(*map(load_file, files))
-    curves = [(tmp_path / name / "curves.csv").read_text() for name in ("whole", "killed")]
-    assert curves[0] == curves[1]
+    tables = [(tmp_path / name / "curves.csv").read_text() for name in ("whole", "killed")]
+    assert tables[0] == tables[1]
 
 
 def test_resuming_a_finished_training_changes_nothing(tmp_path):
@@ -278,11 +285,11 @@ def test_momentum_goes_on_where_the_gradient_is_gone():
     layer = torch.nn.Linear(1, 1, bias=False)
     config = TrainingConfig(optimizer="momentum", learning_rate=0.1, momentum=0.5, weight_decay=0)
     optimizer = build_optimizer(layer, config)
-    places = [float(layer.weight)]
+    places = [layer.weight.item()]
     for gradient in (1.0, 0.0, 0.0):
         layer.weight.grad = torch.tensor([[gradient]])
         optimizer.step()
-        places.append(float(layer.weight))
+        places.append(layer.weight.item())
     assert np.diff(places) == pytest.approx([-0.1, -0.05, -0.025], abs=1e-6)
 
 
@@ -343,22 +350,21 @@ def test_a_loss_that_breaks_before_the_first_look_keeps_the_last_checkpoint(tmp_
     load(tmp_path)
 
 
-def test_weights_that_explode_do_not_replace_a_good_checkpoint(tmp_path):
-    class Exploding(Bars):
-        def prepare(self, step, network):
-            if step == 39:  # the update of this step leaves them infinite
-                with torch.no_grad():
-                    network.head.output.bias.fill_(3e38)
+def test_weights_that_explode_do_not_replace_a_good_checkpoint(tmp_path, monkeypatch):
+    update = Descent.update
 
-    config = dataclasses.replace(
-        CONFIG, optimizer="sgd", learning_rate=1e10, clip=0, evaluate_every=60, warmup=0
-    )
-    slow = dataclasses.replace(config, learning_rate=1e-3)
-    run(tmp_path, config=dataclasses.replace(slow, steps=20))
-    with pytest.raises(TrainingError, match=r"step [0-9]+; .*nothing is kept") as caught:
-        run(tmp_path / "fast", Exploding(), config)
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "fast/policy.json").exists()
+    def explode(self, rate):
+        update(self, rate)
+        self.updates = getattr(self, "updates", 0) + 1
+        if self.updates == 40:
+            self.network.head.output.bias.data.fill_(torch.inf)
+
+    monkeypatch.setattr(Descent, "update", explode)
+    with pytest.raises(TrainingError, match=r"not finite after step 40; the best .* step [123]0"):
+        run(tmp_path)
+    checkpoint = json.loads((tmp_path / "checkpoint/checkpoint.json").read_text())
+    assert checkpoint["step"] == 20
+    load(tmp_path)
 
 
 def test_training_stops_early_when_the_held_out_road_gets_no_better(tmp_path):
@@ -397,7 +403,6 @@ def test_two_processes_follow_the_loss_curve_of_one(tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
         [sys.executable, *torchrun, script, str(tmp_path / "two")],
-        *(),
         capture_output=True,
         text=True,
         env=environment,

@@ -54,7 +54,7 @@ class SelfAttention(nn.Module):
         return self.attend(*self.queries_keys_values(tokens))
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, x.shape[-1] // self.heads)).transpose(1, 2)
+        return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class Block(nn.Module):

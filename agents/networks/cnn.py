@@ -7,7 +7,19 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from .layers import Norm, Pixels, check_dropout, check_positive, initialize, norm
+from .layers import (
+    NORMS,
+    Norm,
+    Pixels,
+    check_choice,
+    check_depth,
+    check_dropout,
+    check_map,
+    check_positive,
+    check_view,
+    initialize,
+    norm,
+)
 
 
 @dataclass(frozen=True)
@@ -34,12 +46,18 @@ class PilotNetConfig:
     def __post_init__(self) -> None:
         if not len(self.channels) == len(self.kernels) == len(self.strides) > 0:
             raise ValueError("channels, kernels and strides must have the same length, above 0")
+        check_view(self.size, self.pixels)
+        check_choice("norm", self.norm, NORMS)
         check_dropout(self.dropout)
+        check_depth(convolutions=len(self.channels))
         check_positive(features=self.features)
         if min(*self.channels, *self.kernels, *self.strides) < 1:
             raise ValueError("channels, kernels and strides must be at least 1")
         if min(self.map_size) < 1:
             raise ValueError(f"size is {self.size}; too small for these convolutions")
+        # No later map has more places than the first.
+        stride = self.strides[0]
+        check_map(self.size[0] // stride, self.size[1] // stride, max(3, *self.channels))
 
     @property
     def map_size(self) -> tuple[int, int]:
@@ -104,12 +122,14 @@ class ResNetConfig:
     """Share of the dense layer's inputs dropped while training."""
 
     def __post_init__(self) -> None:
+        check_view(self.size, self.pixels)
+        check_choice("norm", self.norm, NORMS)
         check_dropout(self.dropout)
-        check_positive(
-            features=self.features, blocks=self.blocks, channels=min(self.channels, default=0)
-        )
+        check_depth(blocks=self.blocks, stages=len(self.channels))
+        check_positive(features=self.features, channels=min(self.channels))
         if min(self.size) < 8 * 2 ** len(self.channels):
             raise ValueError(f"size is {self.size}; too small for {len(self.channels)} stages")
+        check_map(self.size[0] // 2, self.size[1] // 2, max(self.channels))
 
 
 class ResNet(nn.Module):

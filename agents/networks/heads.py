@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .layers import check_choice, check_positive, initialize, mlp
+from .layers import MAX_DEPTH, check_choice, check_positive, initialize, mlp
 
 OUTPUTS = ("curvature", "curvature+acceleration", "waypoints")
 DISTRIBUTIONS = ("point", "gaussian", "mixture")
@@ -44,6 +44,8 @@ class HeadConfig:
             raise ValueError(f"waypoints is {self.waypoints}; distances must rise")
         if self.hidden and min(self.hidden) < 1:
             raise ValueError(f"hidden is {self.hidden}; widths must be at least 1")
+        if len(self.hidden) > MAX_DEPTH:
+            raise ValueError(f"hidden has {len(self.hidden)} layers; at most {MAX_DEPTH} can be")
 
     @property
     def size(self) -> int:
@@ -93,17 +95,17 @@ class Distribution:
         if config.distribution == "point":
             raise ValueError("a head that gives points has no distribution")
         count = config.components if config.distribution == "mixture" else 1
-        spread = (count, config.size)
+        spread = (*parameters.shape[:-1], count, config.size)
         if config.distribution == "gaussian":
             log_weights = torch.zeros_like(parameters[..., :1])
         else:
             log_weights = parameters[..., :count].log_softmax(dim=-1)
             parameters = parameters[..., count:]
-        means, log_std = parameters.split(count * config.size, dim=-1)
+        means, log_std = parameters.chunk(2, dim=-1)
         return cls(
             log_weights,
-            means.unflatten(-1, spread),
-            log_std.unflatten(-1, spread).clamp(*_LOG_STD),
+            means.reshape(spread),
+            log_std.reshape(spread).clamp(*_LOG_STD),
         )
 
     def log_probability(self, answer: Tensor) -> Tensor:

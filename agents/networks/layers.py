@@ -11,18 +11,22 @@ from torch import Tensor, nn
 Activation = Literal["sigmoid", "tanh", "relu", "silu"]
 Norm = Literal["none", "batch", "group"]
 
-_ACTIVATIONS: dict[str, type[nn.Module]] = {
+ACTIVATIONS: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
     "relu": nn.ReLU,
     "silu": nn.SiLU,
 }
+NORMS = ("none", "batch", "group")
+PIXELS = ("image", "fixed")
+LARGEST = 100_000_000  # numbers of a network, and of a tensor in it: 400 MB
+MAX_DEPTH = 64  # layers of a kind, one after the other
 _GROUP = 8  # channels that group normalization takes together, where they divide evenly
 
 
 def activation(name: Activation) -> nn.Module:
     """The module of an activation function."""
-    return _ACTIVATIONS[name]()
+    return ACTIVATIONS[name]()
 
 
 def norm(name: Norm, channels: int) -> nn.Module:
@@ -56,6 +60,26 @@ def check_choice(field: str, value: str, known: Sequence[str]) -> None:
     """Raise ValueError if a configuration's field has a value that is not known."""
     if value not in known:
         raise ValueError(f"{field} is {value!r}; known are {', '.join(known)}")
+
+
+def check_view(size: tuple[int, int], pixels: str) -> None:
+    """Raise ValueError if a configuration's view of the camera cannot be."""
+    if min(size) < 1:
+        raise ValueError(f"size is {size}; sides must be at least 1 px")
+    check_choice("pixels", pixels, PIXELS)
+
+
+def check_map(height: int, width: int, channels: int) -> None:
+    """Raise ValueError for a feature map that would take unreasonable memory."""
+    if (count := height * width * channels) > LARGEST:
+        raise ValueError(f"a feature map holds {count:,} numbers; at most {LARGEST:,} can be")
+
+
+def check_depth(**values: int) -> None:
+    """Raise ValueError naming the first number of layers that is not from 1 to MAX_DEPTH."""
+    for field, value in values.items():
+        if not 1 <= value <= MAX_DEPTH:
+            raise ValueError(f"{field} is {value}; it must be from 1 to {MAX_DEPTH}")
 
 
 def check_positive(**values: float) -> None:

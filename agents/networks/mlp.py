@@ -7,7 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .layers import Activation, check_positive, initialize, mlp
+from .layers import (
+    ACTIVATIONS,
+    Activation,
+    check_choice,
+    check_depth,
+    check_positive,
+    initialize,
+    mlp,
+)
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,8 @@ class StateMLPConfig:
     def __post_init__(self) -> None:
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError(f"hidden is {self.hidden}; give at least one width above 0")
+        check_depth(layers=len(self.hidden))
+        check_choice("activation", self.activation, tuple(ACTIVATIONS))
         check_positive(scale=min(self.scale, default=0.0))
 
     @property
@@ -35,6 +45,7 @@ class StateMLP(nn.Module):
     """Features (n, F) of state vectors (n, K)."""
 
     observation = "state"
+    scale: Tensor
 
     def __init__(self, config: StateMLPConfig) -> None:
         super().__init__()

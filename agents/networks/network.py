@@ -167,7 +167,7 @@ class DrivingNetwork(nn.Module):
         if there is not None:
             padded = rows.new_zeros(count * length, rows.shape[1])
             rows = padded.index_copy(0, there, rows)
-        return rows.unflatten(0, (count, length))
+        return rows.reshape(count, length, -1)
 
     def _rows(self, x: Tensor, there: Tensor | None) -> Tensor:
         flat = x.flatten(0, 1)

@@ -9,7 +9,9 @@ from typing import Any
 from vista_sim.errors import PolicyError
 
 from .cnn import PilotNetConfig, ResNetConfig
+from .fields import config_from_json
 from .heads import HeadConfig
+from .limits import check_size
 from .mlp import StateMLPConfig
 from .network import DrivingNetwork, NetworkConfig
 from .recurrent import RecurrentConfig
@@ -65,10 +67,12 @@ def network_from_json(values: Any) -> NetworkConfig:
         given["encoder"] = _part(_ENCODERS, given.get("encoder"), "encoder")
         if given.get("memory") is not None:
             given["memory"] = _part(_MEMORIES, given["memory"], "memory")
-        given["head"] = HeadConfig(**_tuples(given.get("head", {})))
-        return NetworkConfig(**given)
-    except (TypeError, ValueError, ZeroDivisionError, AttributeError) as error:
+        given["head"] = config_from_json(HeadConfig, given.get("head", {}), "head")
+        config = config_from_json(NetworkConfig, given, "network")
+        check_size(config)
+    except (TypeError, ValueError) as error:
         raise PolicyError(f"policy.json: network configuration is not usable ({error})") from None
+    return config
 
 
 def _name(kinds: Mapping[str, type[Any]], config: Any) -> str:
@@ -79,14 +83,8 @@ def _name(kinds: Mapping[str, type[Any]], config: Any) -> str:
 
 
 def _part(kinds: Mapping[str, type[Any]], values: Any, field: str) -> Any:
-    if not isinstance(values, Mapping) or values.get("kind") not in kinds:
-        kind = values.get("kind") if isinstance(values, Mapping) else values
+    kind = values.get("kind") if isinstance(values, Mapping) else values
+    if not isinstance(values, Mapping) or not isinstance(kind, str) or kind not in kinds:
         known = ", ".join(sorted(kinds))
         raise ValueError(f"{field} {kind!r} is unknown; known: {known}")
-    config = kinds[values["kind"]]
-    given = _tuples({k: v for k, v in values.items() if k != "kind"})
-    return config(**given)
-
-
-def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return config_from_json(kinds[kind], {k: v for k, v in values.items() if k != "kind"}, field)

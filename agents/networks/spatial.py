@@ -12,7 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from .attention import Block
-from .layers import Pixels, check_choice, check_dropout, check_positive, initialize
+from .layers import (
+    Pixels,
+    check_choice,
+    check_depth,
+    check_dropout,
+    check_map,
+    check_positive,
+    check_view,
+    initialize,
+)
 
 
 @dataclass(frozen=True)
@@ -40,14 +49,20 @@ class SpatialAttentionConfig:
 
     def __post_init__(self) -> None:
         check_choice("tokens", self.tokens, ("patches", "cells"))
+        check_view(self.size, self.pixels)
         check_dropout(self.dropout)
+        check_depth(layers=self.layers)
         check_positive(
-            width=self.width, heads=self.heads, layers=self.layers, features=self.features
+            width=self.width, heads=self.heads, features=self.features, patch=min(self.patch)
         )
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not divisible by {self.heads} heads")
         if min(self.grid) < 1:
             raise ValueError(f"size is {self.size}; too small for one token")
+        if self.tokens == "cells":
+            check_map(self.size[0] // 2, self.size[1] // 2, 16)
+        count = self.grid[0] * self.grid[1]
+        check_map(count, count, self.heads)  # the attention weights
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -82,7 +97,8 @@ class SpatialAttention(nn.Module):
         self.tokens = nn.Sequential(*layers)
         initialize(self.tokens)
         count = self.grid[0] * self.grid[1]
-        self.position = nn.Parameter(torch.randn(1, count, width) * 0.02)
+        self.position = nn.Parameter(torch.empty(1, count, width))
+        nn.init.normal_(self.position, std=0.02)
         self.blocks = nn.ModuleList(
             Block(width, config.heads, config.dropout) for _ in range(config.layers)
         )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from .attention import Block
-from .layers import check_dropout, check_positive
+from .layers import check_depth, check_dropout, check_positive
 from .recurrent import State
 
 
@@ -28,7 +29,8 @@ class TemporalAttentionConfig:
     """Share of values dropped in each block while training."""
 
     def __post_init__(self) -> None:
-        check_positive(width=self.width, heads=self.heads, layers=self.layers)
+        check_positive(width=self.width, heads=self.heads)
+        check_depth(layers=self.layers)
         check_dropout(self.dropout)
         if self.window < 2:
             raise ValueError(f"window is {self.window}; it must be at least 2 frames")
@@ -90,7 +92,7 @@ class TemporalAttention(nn.Module):
         last = _last(there, kept) if mask is not None else None
         tokens = self.embed(features)
         keys, values = [], []
-        for i, block in enumerate(self.blocks):
+        for i, block in enumerate(cast("list[Block]", list(self.blocks))):
             q, k, v = block.attention.queries_keys_values(block.before_attention(tokens))
             k = torch.cat([state["keys"][:, i].to(k.dtype), k], dim=2)
             v = torch.cat([state["values"][:, i].to(v.dtype), v], dim=2)

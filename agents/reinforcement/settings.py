@@ -49,6 +49,14 @@ def small_recurrent_network() -> NetworkConfig:
     return dataclasses.replace(small_network(), memory=RecurrentConfig("lstm"))
 
 
+def network_for(network: NetworkConfig) -> NetworkConfig:
+    """An architecture as reward teaches it: with the small eye in place of PilotNet's."""
+    if isinstance(network.encoder, PilotNetConfig):
+        network = dataclasses.replace(network, encoder=SMALL_EYE)
+    head = dataclasses.replace(network.head, distribution="gaussian", hidden=(64,))
+    return for_reward(dataclasses.replace(network, head=head))
+
+
 @dataclass(frozen=True)
 class PracticeConfig:
     """How the car practises: many at once, each from a start of its own."""

@@ -48,6 +48,7 @@ class Curves:
     def __init__(self, folder: Path | None, step: int = 0) -> None:
         self.folder = folder
         self.rows: list[Row] = []
+        self._saved = 0
         if folder is None:
             return
         from torch.utils.tensorboard import SummaryWriter
@@ -86,8 +87,9 @@ class Curves:
 
     def save(self) -> None:
         """Write curves.csv and draw curves.png, each whole or not at all."""
-        if self.folder is None or not self.rows:
+        if self.folder is None or len(self.rows) == self._saved:
             return
+        self._saved = len(self.rows)
         write_atomically(self.folder / CSV, to_csv(self.rows).encode())
         write_atomically(self.folder / PNG, picture(self.rows))
 
@@ -121,7 +123,8 @@ def picture(rows: list[Row]) -> bytes:
     """A PNG of losses, gradient norm and learning rate over the steps."""
     from matplotlib.figure import Figure  # draws without a display
 
-    figure = Figure(figsize=(7, 8), layout="constrained")
+    figure = Figure(figsize=(7, 8))
+    figure.subplots_adjust(left=0.14, right=0.97, bottom=0.07, top=0.98, hspace=0.08)
     losses, norms, rates = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 1))
     steps = [row.step for row in rows]
     _draw_noisy(losses, steps, [row.loss for row in rows], "training")
@@ -144,6 +147,7 @@ def picture(rows: list[Row]) -> bytes:
     norms.legend()
     rates.plot(steps, [row.learning_rate for row in rows], color="tab:green")
     rates.set_ylabel("learning rate")
+    rates.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
     rates.set_xlabel("step")
     for axes in (losses, norms, rates):
         axes.grid(alpha=0.3)
