@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from vista_agents.cli import main
 from vista_agents.networks.cnn import PilotNetConfig
 from vista_agents.networks.heads import HeadConfig
 from vista_agents.networks.mlp import StateMLPConfig
@@ -249,3 +250,23 @@ def test_a_window_holds_the_last_frames_and_a_reset_clears_it():
     assert infos[0]["terminal_observation"][THERE].tolist() == [1, 1, 1]
     assert frames(seen, 0) == [0, 0, 1]
     assert frames(seen, 1) == [3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ppo", "--camera", "rear"], "no camera 'rear'"),
+        (["recurrent-ppo", "--architecture", "cnn"], "recurrent-ppo learns an lstm"),
+        (["ppo", "--architecture", "gru"], "reinforce does"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_told_in_one_line(
+    road_trace, tmp_path, capsys, arguments, message
+):
+    command, *rest = arguments
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--traces", str(road_trace), "--out", str(tmp_path / "a"), *rest])
+    said = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert message in said
+    assert said.count("\n") == 1
