@@ -136,7 +136,7 @@ class PracticeConfig:
 class Reinforcement(Recipe):
     """What every way of learning from reward needs."""
 
-    iterations: int = 150
+    iterations: int = 100
     """Iterations of driving and learning; each is `num_envs` times `steps` steps."""
     minutes: float | None = None
     """Stop at the first end of an iteration after so many minutes."""
