@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from vista_sim.errors import PolicyError
 
 from .files import write_atomically
+from .weights import check_fit
 
-FORMAT = "vista-checkpoint/1"
+FORMAT = "vista-checkpoint/2"
 JSON = "checkpoint.json"
 
 
@@ -35,7 +36,9 @@ class Progress:
     step: int = 0
     best_step: int = 0
     best_loss: float = float("inf")  # validation loss of the weights kept as best
-    waited: int = 0  # evaluations since then
+    waited: int = 0  # looks at the held-out road since then
+    rate_factor: float = 1.0  # what plateaus have left of the learning rate
+    stale: int = 0  # looks since then, or since the learning rate was last lowered
     best: dict[str, Tensor] | None = None
 
 
@@ -63,6 +66,8 @@ def save_checkpoint(
         "best_step": progress.best_step,
         "best_loss": progress.best_loss if progress.best is not None else None,
         "waited": progress.waited,
+        "rate_factor": progress.rate_factor,
+        "stale": progress.stale,
         "recipe": recipe,
         "tensors": {"file": file, "sha256": hashlib.sha256(data).hexdigest()},
     }
@@ -97,10 +102,14 @@ def load_checkpoint(
         tensor_path = folder / str(values["tensors"]["file"])
         checksum = values["tensors"]["sha256"]
         progress = Progress(
-            int(values["step"]), int(values["best_step"]), waited=int(values["waited"])
+            step=int(values["step"]),
+            best_step=int(values["best_step"]),
+            waited=int(values["waited"]),
+            rate_factor=float(values["rate_factor"]),
+            stale=int(values["stale"]),
         )
         best_loss, made_by = values["best_loss"], values["recipe"]
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise PolicyError(f"{path}: is not a readable checkpoint ({error!r})") from None
     difference = first_difference(made_by, json.loads(json.dumps(recipe)))
     if difference:
@@ -122,6 +131,7 @@ def load_checkpoint(
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         parts.setdefault(part, {})[rest] = tensor
+    check_fit(parts["network"], network.state_dict(), tensor_path, "this recipe", PolicyError)
     network.load_state_dict(parts["network"])
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in parts["optimizer"].items():
@@ -131,6 +141,7 @@ def load_checkpoint(
         {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
     )
     if parts["best"]:
+        check_fit(parts["best"], network.state_dict(), tensor_path, "this recipe", PolicyError)
         progress.best, progress.best_loss = parts["best"], float(best_loss)
     return progress
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
+import operator
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -25,12 +29,36 @@ from vista_sim.errors import VistaError
 
 from .demo import Demo, run_demo
 from .depth.recipe import Depth, learn_depth
-from .imitation.recipes import BehaviourCloning, Dagger, Guided, Imitation, learn, training_for
+from .export import Export, export_policy
+from .imitation.recipes import (
+    BehaviourCloning,
+    Dagger,
+    Guided,
+    Imitation,
+    find_rate,
+    learn,
+    training_for,
+)
 from .networks.registry import ARCHITECTURES
+from .networks.table import Networks, run_networks
+from .reinforcement.ppo import PPO, RecurrentPPO, learn_ppo
+from .reinforcement.reinforce import Reinforce, learn_reinforce
+from .reinforcement.settings import Reinforcement, network_for
 from .training import Report
 
 ARCHITECTURE = "--architecture"
-_IMITATION = {"bc": BehaviourCloning, "guided": Guided, "dagger": Dagger}
+IMITATION: dict[str, type[Imitation]] = {"bc": BehaviourCloning, "guided": Guided, "dagger": Dagger}
+REINFORCEMENT: dict[str, type[Reinforcement]] = {
+    "reinforce": Reinforce,
+    "ppo": PPO,
+    "recurrent-ppo": RecurrentPPO,
+}
+OTHERS: dict[str, type[Any]] = {
+    "depth": Depth,
+    "export": Export,
+    "networks": Networks,
+    "demo": Demo,
+}
 
 
 class UsageError(VistaError, ValueError):
@@ -40,25 +68,28 @@ class UsageError(VistaError, ValueError):
 def run(args: Sequence[str]) -> None:
     """Parse arguments and run the command. Raises VistaError for a user's mistake."""
     command = parse(args)
-    if isinstance(command, Demo):
-        run_demo(command)
-    elif isinstance(command, Depth):
-        run_depth(command)
-    else:
-        run_imitation(command)
+    runners: tuple[tuple[type[Any], Callable[[Any], object]], ...] = (
+        (Imitation, run_imitation),
+        (Reinforcement, run_reinforcement),
+        (Depth, run_depth),
+        (Export, run_export),
+        (Networks, run_networks),
+        (Demo, run_demo),
+    )
+    for kind, runner in runners:
+        if isinstance(command, kind):
+            runner(command)
 
 
 def parse(args: Sequence[str]) -> Any:
     """The command of an argument list. Raises UsageError where it is wrong."""
     said = io.StringIO()
-    architecture, rest = split_architecture(args)
+    name, rest = split_architecture(args)
     try:
+        kind = commands(rest[0] if rest else "", name)
         with contextlib.redirect_stderr(said):
             return tyro.cli(
-                commands(architecture),
-                args=rest,
-                prog="vista-train",
-                config=(tyro.conf.AvoidSubcommands,),
+                kind, args=rest, prog="vista-train", config=(tyro.conf.AvoidSubcommands,)
             )
     except SystemExit as stop:
         if stop.code == 2:
@@ -68,59 +99,109 @@ def parse(args: Sequence[str]) -> Any:
         raise UsageError(str(error)) from None
 
 
-def split_architecture(args: Sequence[str]) -> tuple[str, list[str]]:
-    """The network's architecture, and the arguments without it.
+def split_architecture(args: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The network's architecture (None: not given), and the arguments without it.
 
     It is read first, because it decides which `--network` options there are.
     """
     rest = list(args)
-    name = "cnn"
     for i, arg in enumerate(rest):
-        if arg == ARCHITECTURE or arg.startswith(f"{ARCHITECTURE}="):
-            given = arg.partition("=")[2] if "=" in arg else "".join(rest[i + 1 : i + 2])
-            del rest[i : i + (1 if "=" in arg else 2)]
-            name = given
-            break
-    if name not in ARCHITECTURES:
-        raise UsageError(f"{ARCHITECTURE} {name!r} is unknown; known: {', '.join(ARCHITECTURES)}")
-    return name, rest
+        option, equals, name = arg.partition("=")
+        if option == ARCHITECTURE:
+            del rest[i]
+            if not equals:
+                name = rest.pop(i) if i < len(rest) else ""
+            if name not in ARCHITECTURES:
+                known = ", ".join(ARCHITECTURES)
+                raise UsageError(f"{ARCHITECTURE} {name!r} is unknown; known: {known}")
+            return name, rest
+    return None, rest
 
 
-def commands(architecture: str) -> Any:
-    """The type that tyro fills in: one of the commands, with the defaults of an architecture."""
-    network = ARCHITECTURES[architecture]
+def commands(chosen: str, architecture: str | None) -> Any:
+    """The type that tyro fills in: one of the commands; the chosen one has the defaults of an
+    architecture.
+    """
     kinds: list[Any] = []
-    for name, recipe in _IMITATION.items():
-        default = recipe(
-            traces=tyro.MISSING, out=tyro.MISSING, network=network, training=training_for(network)
-        )
-        about = (
-            f"{recipe.__doc__}\n\n{ARCHITECTURE} NAME chooses the network and which --network "
-            f"options there are: {', '.join(ARCHITECTURES)} (here: {architecture})."
-        )
-        kinds.append(
-            Annotated[recipe, tyro.conf.subcommand(name, default=default, description=about)]
-        )
-    kinds += [
-        Annotated[Depth, tyro.conf.subcommand("depth")],
-        Annotated[Demo, tyro.conf.subcommand("demo")],
-    ]
-    union: Any = kinds[0]
-    for kind in kinds[1:]:
-        union = union | kind
-    return union
+    for name, recipe in {**IMITATION, **REINFORCEMENT}.items():
+        if name == chosen:
+            about = (
+                f"{recipe.__doc__}\n\n{ARCHITECTURE} NAME chooses the network, and with it which "
+                f"--network options there are: {', '.join(ARCHITECTURES)}."
+            )
+            default = recipe(traces=tyro.MISSING, out=tyro.MISSING, **defaults(name, architecture))
+            sub = tyro.conf.subcommand(name, default=default, description=about)
+        else:
+            sub = tyro.conf.subcommand(name)
+        kinds.append(Annotated[recipe, sub])
+    kinds += [Annotated[kind, tyro.conf.subcommand(name)] for name, kind in OTHERS.items()]
+    return functools.reduce(operator.or_, kinds)
+
+
+def defaults(command: str, architecture: str | None) -> dict[str, Any]:
+    """What an architecture changes of a recipe."""
+    if command in IMITATION:
+        network = ARCHITECTURES[architecture or "cnn"]
+        return {"network": network, "training": training_for(network)}
+    return {} if architecture is None else {"network": network_for(ARCHITECTURES[architecture])}
 
 
 def run_imitation(recipe: Imitation) -> None:
     """Train with a progress bar and say where the policy is."""
+    if recipe.find_rate:
+        found = find_rate(recipe)
+        if recipe.json:
+            print(json.dumps({"folder": str(recipe.out), "suggested": found.suggested}))
+        else:
+            print(f"{recipe.out / 'rates.png'}: try --learning-rate {found.suggested:.1e}")
+        return
     with progress_bar(recipe.method, recipe.training.steps, hidden=recipe.json) as report:
         result = learn(recipe, report)
+    if os.environ.get("RANK", "0") != "0":  # of several processes, the first tells
+        return
+    if recipe.json:
+        print(json.dumps({"policy": str(recipe.out), **asdict(result)}))
+    else:
+        unit = "m" if recipe.network.head.outputs == "waypoints" else "1/m"
+        print(
+            f"{recipe.out}: {recipe.method} policy of step {result.best_step} of {result.steps}; "
+            f"it is off by {result.validation_error:.4f} {unit} on average on held-out road"
+        )
+
+
+def run_reinforcement(recipe: Reinforcement) -> None:
+    """Train with a progress bar and say where the policy is and how it drives."""
+    name = next(name for name, kind in REINFORCEMENT.items() if type(recipe) is kind)
+    told = "crashes in 100 s"
+    with progress_bar(name, recipe.iterations, hidden=recipe.json, told=told) as report:
+        if isinstance(recipe, Reinforce):
+            result = learn_reinforce(recipe, report)
+        else:
+            assert isinstance(recipe, PPO)
+            result = learn_ppo(recipe, report)
     if recipe.json:
         print(json.dumps({"policy": str(recipe.out), **asdict(result)}))
     else:
         print(
-            f"{recipe.out}: {recipe.method} policy of step {result.best_step} of {result.steps}; "
-            f"its curvature is off by {result.validation_error:.4f} 1/m on average on held-out road"
+            f"{recipe.out}: {name} policy of iteration {result.best_iteration} of "
+            f"{result.iterations}, {result.steps:,} steps in all; it crashes {result.crashes} "
+            f"times on the traces, {result.mean_cross_track_error:.2f} m from the path on average"
+        )
+
+
+def run_export(recipe: Export) -> None:
+    """Write an ONNX file and say where it is."""
+    exported = export_policy(recipe)
+    if recipe.json:
+        print(
+            json.dumps(
+                {k: str(v) if isinstance(v, Path) else v for k, v in asdict(exported).items()}
+            )
+        )
+    else:
+        print(
+            f"{exported.path}: answers as the policy does, to {exported.largest_difference:.1e} "
+            f"of its scale; {exported.description.name} says how to run it"
         )
 
 
@@ -141,13 +222,15 @@ def run_depth(recipe: Depth) -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(name: str, steps: int, hidden: bool = False) -> Iterator[Report]:
-    """A bar with the smoothed loss, on stderr; gives the callback that `train` reports to."""
+def progress_bar(
+    name: str, steps: int, hidden: bool = False, told: str = "loss"
+) -> Iterator[Report]:
+    """A bar with a smoothed number, on stderr; gives the callback that a training reports to."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}"),
+        TextColumn(told + " {task.fields[loss]:.4f}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )

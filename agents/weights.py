@@ -62,7 +62,26 @@ def load_weights(
         tensors = load_tensors(data)
     except SafetensorError as reason:
         raise error(f"{path}: is not a safetensors file ({reason})") from None
-    wanted = network.state_dict()
+    check_fit(tensors, network.state_dict(), path, description, error)
+    network.load_state_dict(tensors)
+
+
+def check_fit(
+    tensors: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    path: Path,
+    description: str,
+    error: type[VistaError],
+) -> None:
+    """Whether tensors read from `path` can be the weights of a network.
+
+    Args:
+        tensors, wanted: by name; the second are those of the network.
+        path, description: where they were read, and what describes the network, for messages.
+
+    Raises:
+        error: some are missing, of another shape, not finite, or too many.
+    """
     for name, tensor in wanted.items():
         if name not in tensors:
             raise error(f"{path}: weights {name!r} of the network in {description} are missing")
@@ -76,4 +95,3 @@ def load_weights(
     unknown = sorted(set(tensors) - set(wanted))
     if unknown:
         raise error(f"{path}: the network in {description} has no weights {unknown[0]!r}")
-    network.load_state_dict(tensors)

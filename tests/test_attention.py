@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small_networks import SMALL, build, sequences
+from architectures import SMALL, build, sequences
 from torch import nn
 from torch.nn import functional
 from vista_agents.networks.attention import Block, SelfAttention, attention_maps

@@ -8,7 +8,6 @@ import torch
 from conftest import ROAD_SPEED
 from tiny import write_tiny_trace
 from vista_agents.actions import Scales
-from vista_agents.experts import PurePursuitConfig
 from vista_agents.imitation.behaviour_cloning import RecordedSource, ShiftConfig
 from vista_agents.imitation.dagger import DaggerConfig, DaggerSource
 from vista_agents.imitation.drives import command_at, open_drives, resolve_camera
@@ -145,7 +144,7 @@ def setup_for(trace, network=SMALL_CNN, length=1, seed=0):
         section=None,
         split=SplitConfig(),
         seed=seed,
-        expert=PurePursuitConfig(),
+        expert="pure-pursuit",
         length=length,
     )
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from small_networks import SMALL, at, build, sequences, with_head
+from architectures import SMALL, at, build, sequences, with_head
 from torch import nn
 from torch.nn import functional
 from vista_agents.networks.cnn import PilotNet, PilotNetConfig, ResNetConfig

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from small_networks import REMEMBERING, SMALL, at, build, sequences
+from architectures import REMEMBERING, SMALL, at, build, sequences
 from torch import nn
 
 #: (n, T): padding at the end, at the start and in between.

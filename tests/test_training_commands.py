@@ -10,10 +10,15 @@ from vista_agents.policy import load
 
 SMALL = [
     *("--steps", "6", "--batch-size", "8", "--evaluate-every", "3", "--checkpoint-every", "3"),
-    *("--threads", "1", "--network.size", "24", "48", "--network.hidden", "16"),
-    *("--network.channels", "8", "8", "--network.kernels", "5", "3", "--network.strides", "2", "2"),
+    *("--threads", "1", "--network.encoder.size", "24", "48", "--network.encoder.features", "16"),
+    *("--network.encoder.channels", "8", "8", "--network.encoder.kernels", "5", "3"),
+    *("--network.encoder.strides", "2", "2"),
 ]
-STARTS = ["--starts.chunk", "16", "--starts.chunks", "2"]
+DATA = {
+    "bc": [],
+    "guided": ["--guided.frames", "16", "--guided.rounds", "2", "--no-background"],
+    "dagger": ["--dagger.frames", "16", "--dagger.cars", "4", "--dagger.every", "2"],
+}
 
 
 def refused(capsys, *args):
@@ -28,11 +33,11 @@ def refused(capsys, *args):
     return line[0]
 
 
-@pytest.mark.parametrize("command", ["bc", "guided"])
+@pytest.mark.parametrize("command", DATA)
 def test_a_command_trains_a_policy_that_says_how(road_trace, tmp_path, capsys, command):
     out = tmp_path / "policy"
-    extra = STARTS if command == "guided" else []
-    main([command, "--traces", str(road_trace), "--out", str(out), "--json", *SMALL, *extra])
+    where = ["--traces", str(road_trace), "--out", str(out)]
+    main([command, *where, "--json", *SMALL, *DATA[command]])
     printed = json.loads(capsys.readouterr().out)
     assert printed["steps"] == 6
     assert printed["policy"] == str(out)
@@ -62,14 +67,16 @@ def test_a_folder_with_a_training_is_not_overwritten_unasked(road_trace, tmp_pat
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ([], "bc, guided, depth, demo"),
+        ([], "bc, guided, dagger, reinforce, ppo, recurrent-ppo, depth, export, networks, demo"),
         (["teach"], "teach"),
         (["bc"], "--traces"),
         (["bc", "--traces", "x", "--out", "y", "--stepz", "3"], "--stepz"),
         (["bc", "--traces", "x", "--out", "y", "--steps", "many"], "--steps"),
         (["bc", "--traces", "x", "--out", "y", "--steps", "0"], "steps is 0"),
         (["bc", "--traces", "x", "--out", "y", "--fov", "4"], "fov is 4.0 rad"),
-        (["guided", "--traces", "x", "--out", "y", "--network.norm", "spectral"], "spectral"),
+        (["guided", "--traces", "x", "--out", "y", "--network.encoder.norm", "no"], "no"),
+        (["bc", "--traces", "x", "--out", "y", "--architecture", "maze"], "'maze' is unknown"),
+        (["bc", "--traces", "x", "--out", "y", "--network.memory.size", "4"], "--network.memory"),
         (["guided", "--traces", "--out", "y"], "traces is empty"),
         (["guided", "--traces", "/no/such/drive", "--out", "y"], "/no/such/drive: no such folder"),
     ],
@@ -94,12 +101,22 @@ def test_what_a_trace_does_not_have_gets_one_line(road_trace, tmp_path, capsys, 
     assert not out.exists()
 
 
+def test_the_architecture_chooses_the_network_and_its_options(road_trace, tmp_path, capsys):
+    args = ["bc", "--traces", str(road_trace), "--out", str(tmp_path / "x"), "--json", *SMALL]
+    main([*args, "--architecture", "lstm", "--network.memory.size", "8", "--window", "4"])
+    memory = load(tmp_path / "x").spec.network.memory
+    assert (memory.cell, memory.size) == ("lstm", 8)
+
+
 def test_help_names_every_command(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["--help"])
     assert stop.value.code == 0
     said = capsys.readouterr().out
-    assert all(command in said for command in ("bc", "guided", "depth", "demo"))
+    assert all(
+        command in said
+        for command in ("bc", "guided", "dagger", "reinforce", "ppo", "export", "networks", "demo")
+    )
 
 
 @pytest.mark.slow

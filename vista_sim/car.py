@@ -16,6 +16,7 @@ from vista_sim.policies import COMMAND, Action, CameraSpec
 from vista_sim.sensors.randomization import RandomizedCamera
 from vista_sim.tasks.lane_following import OFF_ROAD
 from vista_sim.tasks.starts import Start
+from vista_sim.tasks.state_vector import STATE_NAMES
 from vista_sim.traces.calibration import Lens
 from vista_sim.transforms import Matrix, planar_pose
 
@@ -60,7 +61,9 @@ class Car:
         offset: (x, y, yaw) of the car in the recorded car's frame at that moment, m and rad.
         distance_to_recording: m from the recorded pose that the view is made from.
         observations: by name; "camera" uint8 (height, width, 3), "speed" float32 (1,); where the
-            trace has labels "command", "command": their value.
+            trace has labels "command", "command": their value; with `observes_state`, "state"
+            float32 (K,).
+        observes_state: whether `observe` adds the state vector; False unless set.
         validity: share of the first camera's pixels that a recorded frame saw; NaN without one.
         view_seconds: wall time that the last step's views took, s.
         state: (1, WIDTH) its row of the world's table, see `dynamics.state`.
@@ -94,6 +97,7 @@ class Car:
         self.world = world
         self.use(state)
         self.dt = world.dt
+        self.observes_state = False
         self._specs: dict[str, CameraSpec] = {}
         self._randomized: dict[str, RandomizedCamera] = {}
         self.observations: dict[str, Any] = {}
@@ -137,7 +141,7 @@ class Car:
             raise WorldError("fov and lens are both given; a lens has its own field of view")
         if not self._specs and name != "camera":
             raise WorldError(f"the first camera is observed as 'camera', not as {name!r}")
-        if name in self._specs or name == "speed":
+        if name in self._specs or name in ("speed", "state", COMMAND):
             raise WorldError(f"there is an observation {name!r} already; choose another name")
         pose = None
         if mount is not None:
@@ -231,10 +235,18 @@ class Car:
         self.state[0, c.VALIDITY] = validity
         self.state[0, c.VIEW_SECONDS] = perf_counter() - started
         observations["speed"] = np.array([self.speed], dtype=np.float32)
+        if self.observes_state:
+            observations["state"] = self.state_vector()
         command = self.trace.label(COMMAND, self.scene_time)
         if command is not None:
             observations[COMMAND] = command
         self.observations = observations
+
+    def state_vector(self) -> NDArray[np.float32]:
+        """What a network without a camera is told, (K,); see `tasks.state_vector`."""
+        seen = np.empty((1, len(STATE_NAMES)), dtype=np.float32)
+        self.surroundings.sense(self.state, c.FIRST, seen)
+        return seen[0]
 
     def offset_of(self, name: str) -> tuple[float, float, float] | Matrix:
         """`offset` as one of its cameras is mounted: a 4x4 where the mount is randomized."""

@@ -14,7 +14,7 @@ from vista_sim.dynamics.state import Table, empty_table
 from vista_sim.dynamics.surroundings import Surroundings
 from vista_sim.errors import WorldError
 from vista_sim.policies import Action
-from vista_sim.sensors.pool import CameraPool
+from vista_sim.sensors.pool import CameraMaker, CameraPool, WorldCameras
 from vista_sim.sensors.randomization import Randomization
 from vista_sim.tasks.lane_following import LaneFollowing
 from vista_sim.tasks.starts import Starts, StartSampler
@@ -46,6 +46,8 @@ class World:
         cameras_kept, cache_bytes: how many cameras (one a trace and kind) are kept, and the
             memory that their decoded frames may take together.
         randomization: how cameras differ from episode to episode; None: they do not.
+        cameras: makes what views come from, in place of synthesizing them from the traces (and
+            of the backend and what it keeps); all else of the world stays the same.
 
     Raises:
         TraceError: a trace cannot be opened.
@@ -67,6 +69,7 @@ class World:
         cameras_kept: int = 16,
         cache_bytes: int = 1024 * 2**20,
         randomization: Randomization | None = None,
+        cameras: CameraMaker | None = None,
     ) -> None:
         if not (math.isfinite(dt) and 0 < dt <= 1):
             raise WorldError(f"dt is {dt} s; it must be above 0 and at most 1")
@@ -85,7 +88,13 @@ class World:
             roots = ", ".join(str(trace.root) for trace in self.traces)
             within = "" if section is None else f" between {section[0]} and {section[1]} s"
             raise WorldError(f"{roots}: nothing to drive at {min_speed} m/s or faster{within}")
-        self.cameras = CameraPool(self.traces, recorded_camera, backend, cameras_kept, cache_bytes)
+        self.cameras: WorldCameras
+        if cameras is not None:
+            self.cameras = cameras(self.traces, recorded_camera)
+        else:
+            self.cameras = CameraPool(
+                self.traces, recorded_camera, backend, cameras_kept, cache_bytes
+            )
         self.sampler = StartSampler(self.traces, self.sections, starts or Starts())
         self.randomization = randomization
         self.rng = np.random.default_rng()

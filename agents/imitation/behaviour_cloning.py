@@ -20,7 +20,7 @@ from ..networks.network import DrivingNetwork
 from .drives import Drive, command_at
 from .frames import Batch, Frames
 from .gather import NO_CAMERA, NO_STATE, stacked
-from .labels import Labeller, acceleration_to
+from .labels import Labeller
 from .road import Interval, balanced_weights
 from .sampling import Sampler
 from .setup import Setup
@@ -110,7 +110,7 @@ def _episode(
             "speed": speed,
             "command": command_at(trace, t),
             "curvature": path.curvature(s) - back,
-            "acceleration": acceleration_to(trace, s, speed),
+            "acceleration": labeller.acceleration(path, s, speed),
             "waypoints": labeller.waypoints(path, *path.place(s, lateral, 0.0), s),
             "camera": camera,
             "state": state,

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 
-from ..actions import to_action
+from ..actions import in_units
 from ..files import write_atomically
 from ..networks.network import DrivingNetwork
 from ..networks.registry import build_network
@@ -98,19 +98,19 @@ class Mixture:
         for memory in self._state.values():
             memory[torch.from_numpy(rows)] = 0.0
 
-    def drive(self, observation: dict[str, Array], labels: Array) -> Array:
+    def drive(self, observation: dict[str, Array], labels: Array, speed: Array) -> Array:
         if self._share == 1.0:
             return labels
         inputs = {name: torch.from_numpy(x) for name, x in observation.items()}
         with torch.no_grad(), one_thread():
             output, self._state = self._network.step(inputs, self._state)
-        asked = labels.copy()
+            asked = in_units(output, self._head, self._scales, torch.from_numpy(speed))
+        by_policy = labels.copy()
+        for i, name in enumerate(("curvature", "acceleration")):
+            if name in asked:
+                by_policy[:, i] = asked[name].numpy()
         by_expert = self._rng.random(len(labels)) < self._share
-        for i in np.flatnonzero(~by_expert).tolist():
-            speed = float(observation["speed"][i]) if "speed" in observation else 0.0
-            action = to_action(output[i].tolist(), self._head, self._scales, speed)
-            asked[i] = action.curvature, action.acceleration or 0.0
-        return asked
+        return np.where(by_expert[:, None], labels, by_policy)
 
 
 class DaggerSource:

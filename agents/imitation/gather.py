@@ -13,7 +13,6 @@ from vista_sim.tasks.starts import Start
 
 from .drives import Drive, command_at
 from .frames import Frames
-from .labels import acceleration_to
 from .road import Interval
 from .setup import Setup
 
@@ -26,12 +25,13 @@ class Driver(Protocol):
     def begin(self, rows: NDArray[np.int64]) -> None:
         """Cars (their indices) begin a new episode."""
 
-    def drive(self, observation: dict[str, Array], labels: Array) -> Array:
+    def drive(self, observation: dict[str, Array], labels: Array, speed: Array) -> Array:
         """Curvature (1/m) and acceleration (m/s²) of every car, (n, 2).
 
         Args:
             observation: by name, (n, ...), as the policy's network takes it.
             labels: (n, 2) what the expert would do.
+            speed: (n,) of the cars, m/s.
         """
 
 
@@ -104,11 +104,11 @@ class Gatherer:
                 self._begin(begin, starts, roads, intervals)
                 if driver is not None:
                     driver.begin(begin)
-            observation, labels = self._look(kept, episode, speed_factors)
+            observation, labels, speed = self._look(kept, episode, speed_factors)
             if step + 1 == steps:
                 break
             assert driver is not None
-            env.step(self._actions(driver.drive(observation, labels)))
+            env.step(self._actions(driver.drive(observation, labels, speed)))
             begin = np.array(
                 [i for i in range(count) if self._is_over(i, intervals[i])], dtype=np.int64
             )
@@ -139,8 +139,8 @@ class Gatherer:
         kept: list[list[dict[str, Any]]],
         episode: NDArray[np.int64],
         factors: NDArray[np.float64] | None,
-    ) -> tuple[dict[str, Array], Array]:
-        """Label what every car sees now and keep it."""
+    ) -> tuple[dict[str, Array], Array, Array]:
+        """Label what every car sees now and keep it: observation, labels and speeds."""
         labels = np.empty((self.cars, 2))
         for i, env in enumerate(self._env.envs):
             car = env.car
@@ -152,7 +152,7 @@ class Gatherer:
                 "speed": speed,
                 "command": command_at(drive.trace, car.scene_time),
                 "curvature": self._labeller.curvature(drive.path, *pose, car.s, speed),
-                "acceleration": acceleration_to(drive.trace, car.s, speed) if self._paced else 0.0,
+                "acceleration": self._labeller.acceleration(drive.path, car.s, speed),
                 "waypoints": self._labeller.waypoints(drive.path, *pose, car.s),
                 "camera": NO_CAMERA,
                 "state": NO_STATE,
@@ -167,7 +167,8 @@ class Gatherer:
             name: np.stack([rows[-1][name] for rows in kept]).astype(_TYPES[name])
             for name in self._inputs
         }
-        return observation, labels
+        speeds = np.array([rows[-1]["speed"] for rows in kept])
+        return observation, labels, speeds
 
     def _is_over(self, i: int, interval: Interval) -> bool:
         car = self._env.envs[i].car

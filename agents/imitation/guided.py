@@ -150,7 +150,7 @@ class DisturbedExpert:
     def begin(self, rows: NDArray[np.int64]) -> None:
         self._value[rows] = self._noise * self._rng.normal(size=len(rows))
 
-    def drive(self, observation: dict[str, Array], labels: Array) -> Array:
+    def drive(self, observation: dict[str, Array], labels: Array, speed: Array) -> Array:
         forgotten = 0.8
         self._value *= forgotten
         self._value += (

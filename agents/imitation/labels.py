@@ -1,4 +1,4 @@
-"""What is right at a pose: the curvature, the acceleration, the way ahead, the command."""
+"""What is right at a pose: the curvature, the acceleration, the way ahead."""
 
 from __future__ import annotations
 
@@ -8,26 +8,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..experts import PurePursuit, PurePursuitConfig
+from ..experts import ExpertName, expert_from
 from ..networks.heads import HeadConfig
 
 if TYPE_CHECKING:
     from vista_sim.traces.path import TracePath
-    from vista_sim.traces.trace import Trace
-
-_SPEED_TIME = 2.0  # s in which a wrong speed is made good
 
 
 class Labeller:
     """Labels poses as an expert would drive from there.
 
     Args:
-        expert: configuration of the expert that steers.
+        expert: name of the one that steers.
         head: what the network is asked for; waypoints cost time and are left out if not asked.
     """
 
-    def __init__(self, expert: PurePursuitConfig, head: HeadConfig) -> None:
-        self._expert = PurePursuit(expert)
+    def __init__(self, expert: ExpertName, head: HeadConfig) -> None:
+        self._expert = expert_from(expert)
         self.distances = head.waypoints if head.outputs == "waypoints" else ()
 
     def curvature(
@@ -35,6 +32,10 @@ class Labeller:
     ) -> float:
         """Curvature (1/m) to drive from a pose whose nearest path point is at arc length s."""
         return self._expert.curvature(path, x, y, yaw, s, speed)
+
+    def acceleration(self, path: TracePath, s: float, speed: float) -> float:
+        """Acceleration (m/s²) that follows the recorded speed from arc length s."""
+        return self._expert.acceleration(path, s, speed)
 
     def waypoints(
         self, path: TracePath, x: float, y: float, yaw: float, s: float
@@ -44,13 +45,3 @@ class Labeller:
         dx, dy = points[:, 0] - x, points[:, 1] - y
         c, n = math.cos(yaw), math.sin(yaw)
         return np.stack([c * dx + n * dy, c * dy - n * dx], axis=1).astype(np.float32)
-
-
-def acceleration_to(trace: Trace, s: float, speed: float) -> float:
-    """Acceleration (m/s²) that follows the recorded speed: that of the recording at arc length
-    s, and what brings a wrong speed back to it.
-    """
-    t = trace.path.time(s)
-    before, after = max(0.0, t - 0.25), min(trace.duration, t + 0.25)
-    recorded = (trace.speed(after) - trace.speed(before)) / (after - before)
-    return recorded + (trace.speed(t) - speed) / _SPEED_TIME

@@ -13,14 +13,22 @@ import tyro
 from vista_sim.traces.trace import Trace
 
 from ..actions import Scales
-from ..experts import PurePursuitConfig
+from ..experts import ExpertName
 from ..folders import ROUNDS, prepare_folder
 from ..networks.network import NetworkConfig
 from ..networks.registry import network_to_json
 from ..policy import PolicySpec
 from ..recipe import Recipe
-from ..training import Report, TrainingConfig, TrainingResult, train
-from .augment import AugmentConfig
+from ..training import (
+    AugmentConfig,
+    RangeConfig,
+    RangeTest,
+    Report,
+    TrainingConfig,
+    TrainingResult,
+    range_test,
+    train,
+)
 from .behaviour_cloning import RecordedSource, ShiftConfig
 from .dagger import DaggerConfig, DaggerSource
 from .frames import Source
@@ -45,7 +53,11 @@ class Imitation(Recipe):
     )
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
-    expert: PurePursuitConfig = field(default_factory=PurePursuitConfig)
+    expert: ExpertName = "pure-pursuit"
+    """Privileged controller that says what is right: of pure-pursuit, stanley, pid, mpc."""
+    find_rate: bool = False
+    """Learn nothing, but try learning rates and draw what they do to the loss: rates.png."""
+    rates: RangeConfig = field(default_factory=RangeConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -116,22 +128,38 @@ def learn(recipe: Imitation, report: Report | None = None) -> TrainingResult:
     """
     prepare_folder(recipe.out, recipe.resume, recipe.overwrite)
     setup, spec = plan(recipe)
-    source = recipe.source(setup)
-    try:
-        result = train(
-            spec,
-            source,
-            recipe.training,
-            recipe.augment,
-            recipe.out,
-            recipe.seed,
-            spec.training,
-            recipe.resume,
-            report,
-        )
-    finally:
-        source.close()
+    result = train(
+        spec,
+        recipe.source(setup),
+        recipe.training,
+        recipe.augment,
+        recipe.out,
+        recipe.seed,
+        spec.training,
+        recipe.resume,
+        report,
+    )
     shutil.rmtree(recipe.out / ROUNDS, ignore_errors=True)  # a finished training needs no data
+    return result
+
+
+def find_rate(recipe: Imitation) -> RangeTest:
+    """Try learning rates on a recipe; leaves rates.png and rates.csv at `recipe.out`.
+
+    Raises as `learn` does.
+    """
+    prepare_folder(recipe.out, recipe.resume, recipe.overwrite)
+    setup, spec = plan(recipe)
+    result = range_test(
+        spec,
+        recipe.source(setup),
+        recipe.training,
+        recipe.augment,
+        recipe.out,
+        recipe.seed,
+        recipe.rates,
+    )
+    shutil.rmtree(recipe.out / ROUNDS, ignore_errors=True)
     return result
 
 
@@ -158,7 +186,7 @@ def plan(recipe: Imitation) -> tuple[Setup, PolicySpec]:
 
 def describe(recipe: Imitation, setup: Setup) -> dict[str, Any]:
     """Everything that decides the weights, as JSON."""
-    apart = {"traces", "out", "resume", "overwrite", "json", "background", "network"}
+    apart = ("traces", "out", "resume", "overwrite", "json", "background", "find_rate", "rates")
     values = {
         "method": recipe.method,
         **{f.name: _plain(getattr(recipe, f.name)) for f in dataclasses.fields(recipe)},
@@ -175,7 +203,9 @@ def describe(recipe: Imitation, setup: Setup) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return value
 
 
 #: Gradient steps take far longer on sequences: fewer of them are taken at a time.

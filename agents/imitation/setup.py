@@ -9,7 +9,7 @@ from vista_sim.policies import CameraSpec
 from vista_sim.traces.trace import Trace
 
 from ..actions import Scales
-from ..experts import PurePursuitConfig
+from ..experts import ExpertName
 from ..networks.network import NetworkConfig
 from .drives import Drive, open_drives
 from .frames import Windows
@@ -28,7 +28,7 @@ class Setup:
         recorded: name of the recorded camera; None: each trace's own.
         section: "START:END" in s; None: all of each trace.
         split, seed: which road is held out.
-        expert: labels what it would do.
+        expert: name of the one that labels what it would do.
         length: frames of a window that the network is trained on.
     """
 
@@ -40,7 +40,7 @@ class Setup:
     section: str | None
     split: SplitConfig
     seed: int
-    expert: PurePursuitConfig
+    expert: ExpertName
     length: int
 
     def open(self) -> list[Drive]:

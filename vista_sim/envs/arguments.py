@@ -25,6 +25,15 @@ def check_size(size: Sequence[int]) -> tuple[int, int]:
     return height, width
 
 
+def check_observe(observe: str, **of_cameras: Any) -> None:
+    """Either "camera" or "state"; and then without arguments `of_cameras`, which are None."""
+    if observe not in ("camera", "state"):
+        raise WorldError(f"observe is {observe!r}; known are camera and state")
+    for name, value in of_cameras.items():
+        if observe == "state" and value is not None:
+            raise WorldError(f"{name} is given with observe='state', where no camera is observed")
+
+
 def check_count(name: str, value: Any) -> int:
     """A whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
-from vista_sim.envs.arguments import check_size, start_options
+from vista_sim.envs.arguments import check_observe, check_size, start_options
 from vista_sim.errors import WorldError
-from vista_sim.policies import Action
+from vista_sim.policies import Action, CameraSpec
 from vista_sim.sensors.randomization import Randomization
 from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
 from vista_sim.tasks.starts import StartMode, Starts
+from vista_sim.tasks.state_vector import MAX_SPEED, STATE_LIMITS
 from vista_sim.traces.calibration import Lens
 from vista_sim.world import TracePaths, World
 
-MAX_SPEED = 70.0  # m/s; the bound of the speed that is observed
 _TOP_SPEED = np.float32(MAX_SPEED)
 
 Observation = dict[str, Any]
@@ -32,14 +32,17 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     Actions: Box(-1, 1, (1,)), scaled to the target curvature; with `control_speed` a second
     one, scaled to the vehicle's strongest acceleration (positive) and braking (negative).
-    Observations: "camera" uint8 (height, width, 3) RGB; "speed" float32 (1,), m/s.
+    Observations: "camera" uint8 (height, width, 3) RGB, or "state" float32 (K,) as
+    `tasks.state_vector` describes it; "speed" float32 (1,), m/s.
 
     `info` holds reward_terms (weighted; they add up to the reward), ending (a name or None),
     trace, s, lateral, heading_error, speed, validity (share of the camera's pixels that a
-    recorded frame saw) and distance_to_recording (m).
+    recorded frame saw; only where a camera is observed) and distance_to_recording (m).
 
     Args:
         traces: one or several trace folders, or open traces.
+        observe: "camera", or "state": the privileged state vector. Nothing is rendered then but
+            the pictures of `render`, by the recorded camera at `size`.
         size: (height, width) of the camera, px.
         fov: horizontal, rad; None: that of the first trace's recorded camera.
         mount: T_vehicle_camera; None: that of the recorded camera.
@@ -87,11 +90,13 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         render_mode: str | None = None,
         randomization: Randomization | None = None,
         world_options: Mapping[str, Any] | None = None,
+        observe: Literal["camera", "state"] = "camera",
     ) -> None:
         if not (math.isfinite(curvature_limit) and curvature_limit > 0):
             raise WorldError(f"curvature_limit is {curvature_limit} 1/m; it must be positive")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise WorldError(f"render_mode is {render_mode!r}; known are rgb_array and human")
+        check_observe(observe, fov=fov, mount=mount, lens=lens, randomization=randomization)
         height, width = check_size(size)
         self.curvature_limit = float(curvature_limit)
         self.control_speed = bool(control_speed)
@@ -108,15 +113,19 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             randomization=randomization,
             **(world_options or {}),
         )
+        self.observe = observe
         self.car = self.world.spawn_agent()
-        self.car.spawn_camera("camera", (height, width), fov, mount, lens)
+        seen: spaces.Space[Any]
+        if observe == "state":
+            self.car.observes_state = True
+            seen = spaces.Box(*STATE_LIMITS, dtype=np.float32)
+        else:
+            self.car.spawn_camera("camera", (height, width), fov, mount, lens)
+            seen = spaces.Box(0, 255, (height, width, 3), np.uint8)
+        self._pictured = CameraSpec((height, width))  # where none is observed
         self.action_space = spaces.Box(-1.0, 1.0, (2 if control_speed else 1,), np.float32)
-        self.observation_space = spaces.Dict(
-            {
-                "camera": spaces.Box(0, 255, (height, width, 3), np.uint8),
-                "speed": spaces.Box(0.0, MAX_SPEED, (1,), np.float32),
-            }
-        )
+        speed = spaces.Box(0.0, MAX_SPEED, (1,), np.float32)
+        self.observation_space = spaces.Dict({observe: seen, "speed": speed})
         self._terms = task.terms
         self._display: Any = None
         self._composer: Any = None
@@ -125,6 +134,7 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """A further environment in the same world: another car, with randomness of its own."""
         other = copy(self)
         other.car = self.world.spawn_agent()
+        other.car.observes_state = self.car.observes_state
         for name, spec in self.car.specs.items():
             other.car.spawn_camera(name, spec.size, spec.fov, spec.mount, spec.lens)
         other._np_random = other._np_random_seed = None
@@ -179,7 +189,10 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             return None
         if self._composer is None:
             raise WorldError("render() needs a start: call reset first")
-        image: NDArray[np.uint8] = self._composer.compose(self.car, self.car.observations["camera"])
+        view = self.car.observations.get("camera")
+        if view is None:
+            view = self.car.render(self._pictured)[0]
+        image: NDArray[np.uint8] = self._composer.compose(self.car, view)
         if self.render_mode == "rgb_array":
             return image
         if self._display is None:
@@ -227,12 +240,15 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def _observation(self) -> Observation:
         seen = self.car.observations
-        return {"camera": seen["camera"], "speed": np.minimum(seen["speed"], _TOP_SPEED)}
+        return {
+            self.observe: seen[self.observe],
+            "speed": np.minimum(seen["speed"], _TOP_SPEED),
+        }
 
     def info(self, terms: dict[str, float]) -> dict[str, Any]:
         """What `step` tells beside the observation, with the reward terms of the last step."""
         car = self.car
-        return {
+        told = {
             "reward_terms": terms,
             "ending": car.ending,
             "trace": car.trace_index,
@@ -240,6 +256,8 @@ class LaneFollowingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             "lateral": car.lateral,
             "heading_error": car.heading_error,
             "speed": car.speed,
-            "validity": car.validity,
             "distance_to_recording": car.distance_to_recording,
         }
+        if self.observe == "camera":
+            told["validity"] = car.validity
+        return told

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
+from gymnasium.vector.utils import batch_space, create_empty_array
 from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.dynamics import state as c
 from vista_sim.envs import arguments
-from vista_sim.envs.lane_following import MAX_SPEED, LaneFollowingEnv, Observation
+from vista_sim.envs.lane_following import LaneFollowingEnv, Observation
 from vista_sim.envs.views import BatchViews, Group, available_workers
 from vista_sim.errors import WorldError
 from vista_sim.tasks.lane_following import ENDINGS, LaneFollowing
+from vista_sim.tasks.state_vector import MAX_SPEED
 
 Step = tuple[Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 
@@ -25,7 +26,6 @@ _INFO = {
     "lateral": c.LATERAL,
     "heading_error": c.HEADING_ERROR,
     "speed": c.SPEED,
-    "validity": c.VALIDITY,
     "distance_to_recording": c.DISTANCE,
 }
 
@@ -95,12 +95,16 @@ class LaneFollowingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray
         assert isinstance(task, LaneFollowing)
         self._task = task
         self.copy = bool(copy)
-        self._views = BatchViews(self.world, first.car.specs["camera"], workers)
         n = self.num_envs
-        height, width = first.car.specs["camera"].size
-        self._images = np.zeros((n, height, width, 3), dtype=np.uint8)
-        self._valids = np.zeros((n, height, width), dtype=np.bool_)
-        self._speeds = np.zeros((n, 1), dtype=np.float32)
+        self._observed = first.observe
+        arrays: Any = create_empty_array(first.observation_space, n)
+        self._seen: Observation = arrays
+        self._views: BatchViews | None = None
+        self._info_columns = dict(_INFO)
+        if first.observe == "camera":
+            self._views = BatchViews(self.world, first.car.specs["camera"], workers)
+            self._info_columns["validity"] = c.VALIDITY
+            self._valids = np.zeros(self._seen["camera"].shape[:3], dtype=np.bool_)
         self._everyone = np.arange(n)
         self._terms = np.zeros((n, len(task.terms)))
         self._codes = np.zeros(n, dtype=np.int64)  # indices of ENDINGS
@@ -203,7 +207,7 @@ class LaneFollowingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray
         if mode is AutoresetMode.SAME_STEP and ended.any():
             again = np.flatnonzero(ended)
             for i in again.tolist():
-                last = {"camera": self._images[i].copy(), "speed": self._speeds[i].copy()}
+                last = {name: array[i].copy() for name, array in self._seen.items()}
                 terms = dict(zip(self._task.terms, self._terms[i].tolist(), strict=True))
                 final = {"final_obs": last, "final_info": self.envs[i].info(terms)}
                 infos = self._add_info(infos, final, i)
@@ -245,7 +249,8 @@ class LaneFollowingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray
 
     def close_extras(self, **_: Any) -> None:
         """End the threads that make views."""
-        self._views.close()
+        if self._views is not None:
+            self._views.close()
 
     def _begin(
         self,
@@ -295,23 +300,29 @@ class LaneFollowingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray
         """With `copy`, go on with new arrays; those returned before stay as they are."""
         if self.copy:
             new = np.copy if keep else np.empty_like
-            self._images, self._speeds = new(self._images), new(self._speeds)
+            self._seen = {name: new(array) for name, array in self._seen.items()}
 
     def _observe(self, rows: NDArray[np.int64]) -> None:
-        self._views.render(self._by_trace(rows), self._images, self._valids)
-        self._speeds[rows, 0] = np.minimum(self.world.states[rows, c.SPEED], MAX_SPEED)
+        groups, states = self._by_trace(rows), self.world.states
+        if self._views is not None:
+            self._views.render(groups, self._seen["camera"], self._valids)
+        else:
+            for trace, some in groups:
+                self.world.surroundings(trace).sense(states, some, self._seen["state"])
+        self._seen["speed"][rows, 0] = np.minimum(states[rows, c.SPEED], MAX_SPEED)
+        views, speeds = list(self._seen[self._observed]), list(self._seen["speed"])
         for i in rows.tolist():
-            seen = {"camera": self._images[i], "speed": self._speeds[i]}
+            seen = {self._observed: views[i], "speed": speeds[i]}
             self.envs[i].car.observations = seen
 
     def _observation(self) -> Observation:
-        return {"camera": self._images, "speed": self._speeds}
+        return dict(self._seen)
 
     def _infos(self, told: NDArray[np.bool_]) -> dict[str, Any]:
         """Infos of the environments in the mask `told`; of others, zeros and None."""
         infos: dict[str, Any] = {
             name: np.where(told, self.world.states[:, column], 0.0)
-            for name, column in _INFO.items()
+            for name, column in self._info_columns.items()
         }
         infos["trace"] = np.where(told, self.world.states[:, c.TRACE], 0.0).astype(np.int64)
         infos["ending"] = np.full(self.num_envs, None, dtype=object)

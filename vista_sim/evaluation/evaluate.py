@@ -25,6 +25,7 @@ from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.evaluation.runs import RunWriter, columns
 from vista_sim.policies import Policy, load_policy, read_policy_json
 from vista_sim.replay.video import Film, film_view
+from vista_sim.sensors.pool import CameraMaker
 from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
 from vista_sim.world import TracePaths, World
 
@@ -81,6 +82,7 @@ def evaluate(
     overwrite: bool = False,
     recorded_camera: str | None = None,
     video_frames: int = 1200,
+    cameras: CameraMaker | None = None,
 ) -> Report:
     """Judge a policy.
 
@@ -98,6 +100,7 @@ def evaluate(
         overwrite: replace a run at `out`.
         recorded_camera: see `World`.
         video_frames: at most so many frames a trace are filmed.
+        cameras: see `World`; None: views are synthesized.
 
     Raises:
         TraceError, PolicyError, WorldError, RunError: something given cannot be used.
@@ -110,6 +113,7 @@ def evaluate(
         task=LaneFollowing(endings or Endings()),
         section=section,
         recorded_camera=recorded_camera,
+        cameras=cameras,
     )
     car, expert_car = world.spawn_agent(), world.spawn_agent()
     if driver.camera is not None:
@@ -128,10 +132,11 @@ def evaluate(
         out,
         {
             "what": "evaluation in closed loop" + (" and recovery test" if recovery else ""),
-            "policy": {"name": name, "sha256": _policy_hash(policy)},
+            "policy": {"name": name, "sha256": policy_hash(policy)},
             "traces": [{"path": str(t.root), "name": t.name} for t in world.traces],
             "seed": seed,
             "dt": dt,
+            "views": world.cameras.views,
             "section": None if section is None else list(section),
         },
         reward_terms=tuple(vars(Rewards())),
@@ -170,7 +175,7 @@ def _load(policy: Policy | str | os.PathLike[str]) -> tuple[Policy, str]:
     return policy, type(policy).__name__
 
 
-def _policy_hash(policy: Policy | str | os.PathLike[str]) -> str | None:
+def policy_hash(policy: Policy | str | os.PathLike[str]) -> str | None:
     """SHA-256 over policy.json and the files of its folder that it names; None otherwise."""
     if not isinstance(policy, str | os.PathLike) or str(policy) == EXPERT:
         return None

@@ -133,6 +133,7 @@ class GroundTruth:
         offset: tuple[float, float, float] | Matrix = (0.0, 0.0, 0.0),
         lens: Lens | None = None,
         T_vehicle_camera: Matrix | None = None,
+        supersample: int | None = None,
     ) -> RenderedView:
         """What a camera would really have seen from beside the recorded car.
 
@@ -141,6 +142,7 @@ class GroundTruth:
             offset: (x, y, yaw) of the car in the frame of the exact pose at t, m and rad, or
                 a 4x4 T_recorded_displaced.
             lens, T_vehicle_camera: of the camera; by default those of `front`.
+            supersample: samples drawn along each side of a pixel; None: as recorded.
 
         Returns:
             The picture, its depth, and which pixels are on moving cars.
@@ -150,4 +152,5 @@ class GroundTruth:
         displaced = moved if moved.shape == (4, 4) else planar_pose(*moved)
         mount = front.T_vehicle_camera if T_vehicle_camera is None else T_vehicle_camera
         pose = self.motion.drive.poses(t)[0] @ displaced @ mount
-        return self.scene.render(pose, lens or front.lens, self.recording.supersample, t)
+        samples = self.recording.supersample if supersample is None else supersample
+        return self.scene.render(pose, lens or front.lens, samples, t)

@@ -1,13 +1,18 @@
-"""One virtual camera over many traces: resolved to a recorded camera trace by trace."""
+"""One virtual camera over many traces: resolved to a recorded camera trace by trace.
+
+A world takes its views from a `WorldCameras`: a `CameraPool`, which synthesizes them, unless
+another is given, such as `proving_ground.deployment`, which renders what really was there.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.errors import WorldError
 from vista_sim.policies import CameraSpec
@@ -23,44 +28,62 @@ if TYPE_CHECKING:
 PREFERRED = ("front", "left")
 
 
-class CameraPool:
-    """Cameras made when first used; the least recently used is dropped.
+class WorldCamera(Protocol):
+    """What a world asks of a camera; see `Camera`, which is one, for the arguments."""
+
+    lens: Lens
+
+    def render(
+        self, t: float, offset: ArrayLike = (0.0, 0.0, 0.0)
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """One image, uint8 (height, width, 3), and which of its pixels were really seen."""
+
+    def render_batch(
+        self,
+        ts: Sequence[float] | NDArray[np.float64],
+        offsets: Sequence[ArrayLike] | NDArray[np.float64],
+        out: tuple[NDArray[np.uint8], NDArray[np.bool_]] | None = None,
+        rows: Sequence[int] | NDArray[np.integer] | None = None,
+        workers: int = 1,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Many of them."""
+
+
+class WorldCameras(Protocol):
+    """Where the views of a world come from. Traces are counted as the world counts them."""
+
+    views: str  # how they come about: "synthesized" or "rendered"
+
+    def recorded_name(self, trace: int) -> str:
+        """The recorded camera of a trace that lens and mount are by default those of."""
+
+    def mount(self, trace: int, spec: CameraSpec) -> Matrix:
+        """T_vehicle_camera (4, 4) of `spec` in a trace."""
+
+    def camera(self, trace: int, spec: CameraSpec) -> WorldCamera:
+        """The camera of `spec` in a trace."""
+
+
+#: Makes the cameras of a world from its open traces and the recorded camera(s) that were named.
+CameraMaker = Callable[["Sequence[Trace]", "str | Sequence[str] | None"], WorldCameras]
+
+
+class CameraChoice:
+    """Resolves what a policy's camera leaves open to a recorded camera, trace by trace.
 
     Args:
         traces: open traces.
         recorded: name of the recorded camera, the same in all traces, or several that feed one
             view (see `Camera`); None: each trace's "front", "left", or first camera.
-        backend: of the cameras.
-        kept: how many cameras are kept at most.
-        cache_bytes: memory that the decoded frames of all cameras together may take.
-
-    Where a `CameraSpec` has no field of view, the camera is the recorded one at the new size,
-    and the field of view is that of the first trace: a trace recorded through another lens
-    gets an ideal pinhole camera with it, so that all traces share one observation.
     """
 
     def __init__(
-        self,
-        traces: Sequence[Trace],
-        recorded: str | Sequence[str] | None = None,
-        backend: str = "numba",
-        kept: int = 16,
-        cache_bytes: int = 1024 * 2**20,
+        self, traces: Sequence[Trace], recorded: str | Sequence[str] | None = None
     ) -> None:
-        if kept < 1:
-            raise WorldError(f"cameras_kept is {kept}; at least one camera must be kept")
         self.traces = traces
         self.recorded = (recorded,) if isinstance(recorded, str) else recorded
         if self.recorded is not None and not self.recorded:
             raise WorldError("recorded_camera is empty; name at least one recorded camera")
-        self.backend = backend
-        self.kept = kept
-        self.cache_bytes = cache_bytes
-        self._budget: FrameBudget | None = None
-        self._cameras: OrderedDict[tuple[object, ...], Camera] = OrderedDict()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_cameras": OrderedDict()}
 
     def recorded_names(self, trace: int) -> tuple[str, ...]:
         """Names of the recorded cameras used in a trace. Raises WorldError if one is missing."""
@@ -87,6 +110,60 @@ class CameraPool:
         recorded = self.traces[trace].cameras[self.recorded_name(trace)]
         return recorded.calibration.T_vehicle_camera
 
+    def lens(self, trace: int, spec: CameraSpec) -> Lens:
+        """The lens of `spec` in a trace (an index), of its size.
+
+        Where a `CameraSpec` has no field of view, it is the recorded lens at the new size, and
+        the field of view is that of the first trace: a trace recorded through another lens
+        gets an ideal pinhole camera with it, so that all traces share one observation.
+        """
+        from vista_sim.sensors.camera import virtual_lens
+
+        if spec.lens is not None:
+            return spec.lens.resized(spec.size)
+        own = virtual_lens(self._recorded_lens(trace), spec.size, spec.fov)
+        if spec.fov is None and trace != 0:
+            shared = virtual_lens(self._recorded_lens(0), spec.size, None)
+            if not _alike(shared, own):
+                return Lens.from_fov(spec.size, shared.fov)
+        return own
+
+    def _recorded_lens(self, trace: int) -> Lens:
+        return self.traces[trace].cameras[self.recorded_name(trace)].calibration.lens
+
+
+class CameraPool(CameraChoice):
+    """Cameras that synthesize, made when first used; the least recently used is dropped.
+
+    Args:
+        traces, recorded: see `CameraChoice`.
+        backend: of the cameras.
+        kept: how many cameras are kept at most.
+        cache_bytes: memory that the decoded frames of all cameras together may take.
+    """
+
+    views = "synthesized"
+
+    def __init__(
+        self,
+        traces: Sequence[Trace],
+        recorded: str | Sequence[str] | None = None,
+        backend: str = "numba",
+        kept: int = 16,
+        cache_bytes: int = 1024 * 2**20,
+    ) -> None:
+        super().__init__(traces, recorded)
+        if kept < 1:
+            raise WorldError(f"cameras_kept is {kept}; at least one camera must be kept")
+        self.backend = backend
+        self.kept = kept
+        self.cache_bytes = cache_bytes
+        self._budget: FrameBudget | None = None
+        self._cameras: OrderedDict[tuple[object, ...], Camera] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_cameras": OrderedDict()}
+
     def camera(self, trace: int, spec: CameraSpec) -> Camera:
         """The camera of `spec` in a trace (an index)."""
         mount = None if spec.mount is None else spec.mount.tobytes()
@@ -103,24 +180,14 @@ class CameraPool:
 
     def _make(self, trace: int, spec: CameraSpec) -> Camera:
         from vista_sim.sensors.blocks import FrameBudget
-        from vista_sim.sensors.camera import Camera, virtual_lens
+        from vista_sim.sensors.camera import Camera
 
         # One for all: frames stay while a trace's camera is dropped and made again.
         self._budget = self._budget or FrameBudget(self.cache_bytes)
-        names = self.recorded_names(trace)
-        fov = spec.fov
-        if fov is None and spec.lens is None and trace != 0:
-            first = self.traces[0].cameras[self.recorded_name(0)].calibration.lens
-            own = self.traces[trace].cameras[names[0]].calibration.lens
-            shared = virtual_lens(first, spec.size, None)
-            if not _alike(shared, virtual_lens(own, spec.size, None)):
-                fov = shared.fov
         return Camera(
             self.traces[trace],
-            names,
-            size=spec.size,
-            fov=fov,
-            lens=spec.lens,
+            self.recorded_names(trace),
+            lens=self.lens(trace, spec),
             mount=spec.mount,
             backend=self.backend,
             cache_bytes=self._budget,

@@ -1,0 +1,1 @@
+"""Policies that learn from reward alone: REINFORCE, PPO and recurrent PPO."""

@@ -1,0 +1,103 @@
+"""A made-up road to learn from: a bright bar whose place in the image says how to steer.
+
+As a script, started by torchrun or alone, it trains a network without batch normalization and
+dropout and leaves the policy folder: `made_up_road.py OUT`.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from vista_agents.imitation.frames import Batch
+from vista_agents.networks.cnn import PilotNetConfig
+from vista_agents.networks.heads import HeadConfig
+from vista_agents.networks.network import NetworkConfig
+from vista_agents.networks.recurrent import RecurrentConfig
+from vista_agents.policy import PolicySpec
+from vista_agents.training import AugmentConfig, TrainingConfig, train
+
+from vista_sim.policies import CameraSpec
+
+SIZE = (16, 32)
+ENCODER = PilotNetConfig(
+    size=SIZE, channels=(8, 8), kernels=(5, 3), strides=(2, 2), features=16, dropout=0.1
+)
+HEAD = HeadConfig(hidden=(8,))
+CNN = NetworkConfig(ENCODER, head=HEAD)
+LSTM = dataclasses.replace(CNN, memory=RecurrentConfig("lstm", 8))
+PLAIN_LSTM = dataclasses.replace(
+    LSTM, encoder=dataclasses.replace(ENCODER, norm="none", dropout=0.0)
+)
+CONFIG = TrainingConfig(
+    steps=60, batch_size=8, warmup=5, evaluate_every=10, checkpoint_every=20, threads=1
+)
+AUGMENT = AugmentConfig(shift=1)
+SCALE = 0.05  # 1/m, of the policy's curvature
+
+
+def spec_of(network):
+    return PolicySpec(CameraSpec(SIZE, 1.0), network)
+
+
+class Bars:
+    """Sequences of one to `length` frames with a bar at a place proportional to the curvature."""
+
+    def __init__(self, length=1, broken_at=None, killed_at=None):
+        self.length, self.broken_at, self.killed_at = length, broken_at, killed_at
+        self.prepared, self.closed = [], 0
+
+    def prepare(self, step, network):
+        self.prepared.append(step)
+
+    def batch(self, step, size):
+        if step == self.killed_at:
+            raise KeyboardInterrupt
+        batch = self.draw(np.random.default_rng([7, step]), size)
+        if step == self.broken_at:
+            batch.target[0, 0] = np.nan
+        return batch
+
+    def validation(self):
+        return self.draw(np.random.default_rng(1), 40)
+
+    def close(self):
+        self.closed += 1
+
+    def draw(self, rng, size):
+        shape = (size, self.length)
+        lengths = rng.integers(1, self.length + 1, size)
+        mask = np.arange(self.length) < lengths[:, None]
+        column = rng.integers(0, SIZE[1] - 4, shape)
+        camera = rng.integers(0, 60, (*shape, *SIZE, 3), dtype=np.uint8)
+        for at, c in np.ndenumerate(column):
+            camera[(*at, slice(None), slice(c, c + 4))] = 250
+        camera[~mask] = 0
+        curvature = ((SIZE[1] - 4) / 2 - column) / SIZE[1] * 0.2
+        target = np.where(mask, curvature / SCALE, 0.0).astype(np.float32)
+        inputs = {"camera": camera, "speed": np.where(mask, 8.0, 0.0).astype(np.float32)}
+        return Batch(
+            {name: torch.from_numpy(x) for name, x in inputs.items()},
+            torch.from_numpy(target[..., None]),
+            torch.from_numpy(mask),
+        )
+
+
+def run(out, source=None, config=CONFIG, seed=0, network=CNN, augment=AUGMENT, **options):
+    recipe = {"seed": seed, "training": dataclasses.asdict(config)}
+    source = source or Bars()
+    return train(spec_of(network), source, config, augment, out, seed, recipe, **options)
+
+
+def main(out):
+    few = dataclasses.replace(
+        *(CONFIG,),
+        **{"steps": 12, "batch_size": 6, "tbptt": 3, "evaluate_every": 4, "checkpoint_every": 6},
+        **{"device": "cpu", "learning_rate": 0.01},
+    )
+    run(out, Bars(length=8), few, network=PLAIN_LSTM)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

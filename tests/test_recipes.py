@@ -1,0 +1,96 @@
+"""Every network learns by every way of imitating, and drives afterwards."""
+
+import dataclasses
+import json
+
+import pytest
+from small_networks import small
+from vista_agents.imitation.dagger import DaggerConfig
+from vista_agents.imitation.guided import GuidedConfig
+from vista_agents.imitation.recipes import BehaviourCloning, Dagger, Guided, learn
+from vista_agents.networks.heads import HeadConfig
+from vista_agents.networks.registry import ARCHITECTURES
+from vista_agents.policy import load
+from vista_agents.training import TrainingConfig
+
+from vista_sim.world import World
+
+TRAINING = TrainingConfig(steps=4, batch_size=6, evaluate_every=2, checkpoint_every=2, threads=1)
+RECIPES = {
+    "bc": (BehaviourCloning, {}),
+    "guided": (Guided, {"guided": GuidedConfig(frames=32, rounds=1, cars=4), "background": False}),
+    "dagger": (
+        Dagger,
+        {"dagger": DaggerConfig(frames=32, cars=4, every=2), "background": False},
+    ),
+}
+
+
+def recipe_for(method, trace, out, network, **more):
+    kind, settings = RECIPES[method]
+    given = {"training": TRAINING, "window": None if network.memory is None else 6} | more
+    return kind(traces=(trace,), out=out, network=network, **settings | given)
+
+
+def drive(policy, trace, steps=5):
+    """Curvatures that a policy asks for on its first steps."""
+    world = World([trace])
+    car = world.spawn_agent()
+    if policy.camera is not None:
+        car.spawn_camera("camera", policy.camera.size, policy.camera.fov)
+    car.reset(trace=0, s=5.0, lateral=0.0, heading=0.0)
+    policy.reset()
+    asked = []
+    for _ in range(steps):
+        action = policy.act(car.observations, car)
+        asked.append(action.curvature)
+        car.step(action)
+    return asked
+
+
+@pytest.mark.parametrize("method", RECIPES)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_network_learns_by_every_method_and_drives(
+    road_trace, tmp_path, architecture, method
+):
+    network = small(architecture)
+    result = learn(recipe_for(method, road_trace, tmp_path / "x", network))
+    assert result.steps == 4
+    assert 0 <= result.validation_error < 1
+    policy = load(tmp_path / "x")
+    assert policy.spec.network == network
+    assert json.loads((tmp_path / "x/policy.json").read_text())["training"]["method"] == method
+    first = drive(policy, road_trace)
+    assert first == drive(policy, road_trace)
+    assert len(set(first)) > 1
+    assert not (tmp_path / "x/rounds").exists()
+
+
+@pytest.mark.parametrize("outputs", ["curvature+acceleration", "waypoints"])
+@pytest.mark.parametrize("distribution", ["point", "gaussian", "mixture"])
+def test_every_head_learns_and_drives(road_trace, tmp_path, outputs, distribution):
+    head = HeadConfig(outputs, distribution, hidden=(8,))
+    network = dataclasses.replace(small("gru"), head=head, command="embedding")
+    learn(recipe_for("guided", road_trace, tmp_path / "x", network))
+    assert all(abs(curvature) <= 0.2 for curvature in drive(load(tmp_path / "x"), road_trace))
+
+
+@pytest.mark.parametrize("method", RECIPES)
+def test_a_training_that_was_killed_ends_with_the_same_weights(road_trace, tmp_path, method):
+    network = small("lstm")
+    training = dataclasses.replace(TRAINING, steps=8)
+    learn(recipe_for(method, road_trace, tmp_path / "whole", network, training=training))
+
+    class KillError(Exception):
+        pass
+
+    def kill(step, loss):
+        if step == 7:
+            raise KillError
+
+    cut = recipe_for(method, road_trace, tmp_path / "cut", network, training=training)
+    with pytest.raises(KillError):
+        learn(cut, kill)
+    learn(dataclasses.replace(cut, resume=True))
+    weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "cut")]
+    assert weights[0] == weights[1]

@@ -1,0 +1,197 @@
+"""Deployment: a world whose pictures are rendered where its traces were recorded.
+
+    with RenderedWorlds() as real:
+        report = vista_sim.evaluate(policy, traces, cameras=real.cameras)
+
+The proving ground stands for reality. Cars move by the same dynamics, are measured against the
+same recorded path and end by the same rules as in a world of synthesized views; only the
+picture differs: it is drawn anew from the car's pose, and no recorded frame is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vista_sim.policies import CameraSpec
+from vista_sim.proving_ground.renderer import import_pybullet
+from vista_sim.proving_ground.truth import GroundTruth
+from vista_sim.sensors.pool import CameraChoice
+from vista_sim.traces.calibration import Lens
+from vista_sim.traces.trace import Trace
+from vista_sim.transforms import Matrix, inverse, planar_pose, yaw_of
+
+Images = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+SUPERSAMPLE = 2  # 66 x 200 is drawn as 132 x 400 and shrunk
+
+
+class RenderedWorlds:
+    """The worlds that traces were recorded in, each opened when first seen and then kept.
+
+    A context manager: leaving it frees them. Any number of worlds (`World`) may use it, from
+    one thread at a time or several: pictures are drawn one after the other.
+
+    Args:
+        supersample: samples drawn along each side of a pixel.
+
+    Raises:
+        ValueError: supersample is below 1.
+        MissingDependencyError: PyBullet is not installed.
+    """
+
+    def __init__(self, supersample: int = SUPERSAMPLE) -> None:
+        if supersample < 1:
+            raise ValueError(f"supersample is {supersample}; it must be at least 1")
+        import_pybullet()
+        self.supersample = supersample
+        self.lock = Lock()
+        self._truths: dict[Path, GroundTruth] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the worlds; they are made again where they are asked for again."""
+        with self.lock:
+            for truth in self._truths.values():
+                truth.close()
+            self._truths.clear()
+
+    def truth(self, trace: Trace) -> GroundTruth:
+        """The world of a trace.
+
+        Raises:
+            TraceError: it was not recorded in the proving ground, or in another version of it.
+        """
+        found = self._truths.get(trace.root)
+        if found is None:
+            found = self._truths[trace.root] = GroundTruth(trace.root)
+        return found
+
+    def cameras(
+        self, traces: Sequence[Trace], recorded: str | Sequence[str] | None = None
+    ) -> RenderedCameras:
+        """The cameras of a `World`, to be given to it as `cameras`.
+
+        Raises:
+            TraceError: a trace was not recorded in the proving ground.
+        """
+        return RenderedCameras(self, traces, recorded)
+
+
+class RenderedCameras(CameraChoice):
+    """Cameras that see what really was there; lenses and mounts are those of `CameraPool`.
+
+    Args:
+        worlds: that the traces were recorded in.
+        traces, recorded: see `CameraChoice`.
+    """
+
+    views = "rendered"
+
+    def __init__(
+        self,
+        worlds: RenderedWorlds,
+        traces: Sequence[Trace],
+        recorded: str | Sequence[str] | None = None,
+    ) -> None:
+        super().__init__(traces, recorded)
+        self._worlds = worlds
+        for trace in traces:
+            worlds.truth(trace)
+
+    def camera(self, trace: int, spec: CameraSpec) -> RenderedCamera:
+        """The camera of `spec` in a trace (an index)."""
+        lens, mount = self.lens(trace, spec), self.mount(trace, spec)
+        return RenderedCamera(self._worlds, self.traces[trace], lens, mount)
+
+
+class RenderedCamera:
+    """A camera of a car in the proving ground.
+
+    Args:
+        worlds: holds the trace's world.
+        trace: that offsets are relative to.
+        lens, T_vehicle_camera: of the camera.
+    """
+
+    def __init__(
+        self, worlds: RenderedWorlds, trace: Trace, lens: Lens, T_vehicle_camera: Matrix
+    ) -> None:
+        self.trace = trace
+        self.lens = lens
+        self.T_vehicle_camera = T_vehicle_camera
+        self._worlds = worlds
+
+    def render(self, t: float, offset: ArrayLike = (0.0, 0.0, 0.0)) -> tuple[Images, Mask]:
+        """Draw one image.
+
+        Args:
+            t: the moment of the scene, s; `offset` is relative to the recorded pose at t, which
+                the recorder's noise is part of.
+            offset: (x, y, yaw) of the car in the recorded car's frame (m, rad), or a 4x4
+                T_recorded_displaced.
+
+        Returns:
+            uint8 (height, width, 3) RGB, and bool (height, width), all True.
+
+        Raises:
+            TraceError: t is outside the trace.
+        """
+        worlds = self._worlds
+        with worlds.lock:
+            truth = worlds.truth(self.trace)
+            moved = np.asarray(offset, dtype=np.float64)
+            displaced = moved if moved.shape == (4, 4) else planar_pose(*moved)
+            image = truth.view(
+                t,
+                recorder_error(self.trace, truth, t) @ displaced,
+                self.lens,
+                self.T_vehicle_camera,
+                worlds.supersample,
+            ).image
+        return image, np.ones(image.shape[:2], dtype=np.bool_)
+
+    def render_batch(
+        self,
+        ts: Sequence[float] | NDArray[np.float64],
+        offsets: Sequence[ArrayLike] | NDArray[np.float64],
+        out: tuple[Images, Mask] | None = None,
+        rows: Sequence[int] | NDArray[np.integer] | None = None,
+        workers: int = 1,
+    ) -> tuple[Images, Mask]:
+        """Draw n images, one after the other; see `Camera.render_batch`."""
+        size = self.lens.size
+        if out is None:
+            out = np.empty((len(ts), *size, 3), np.uint8), np.empty((len(ts), *size), np.bool_)
+        images, valids = out
+        places = range(len(ts)) if rows is None else rows
+        for place, t, offset in zip(places, ts, offsets, strict=True):
+            images[place], valids[place] = self.render(float(t), offset)
+        return images, valids
+
+
+def recorder_error(trace: Trace, truth: GroundTruth, t: float) -> Matrix:
+    """Where the recorded pose at t (s) lies beside the exact one: T_exact_recorded (4, 4).
+
+    A car stands on the ground: what the recorder got wrong in height, roll and pitch moves no
+    car, and is left out.
+    """
+    error = inverse(truth.pose(t)) @ trace.pose(t)
+    return planar_pose(float(error[0, 3]), float(error[1, 3]), yaw_of(error))
