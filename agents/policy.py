@@ -164,11 +164,12 @@ def command_number(command: Any) -> int:
     """
     if command is None:
         return 0
-    if isinstance(command, str):
-        if command in COMMANDS:
-            return COMMANDS.index(command)
-    elif 0 <= (number := int(np.asarray(command).reshape(-1)[0])) < len(COMMANDS):
-        return number
+    if isinstance(command, np.ndarray) and command.size == 1:
+        command = command.item()
+    if isinstance(command, str) and command in COMMANDS:
+        return COMMANDS.index(command)
+    if isinstance(command, int | np.integer) and 0 <= command < len(COMMANDS):
+        return int(command)
     raise PolicyError(f"command {command!r} is unknown; known: {', '.join(COMMANDS)}")
 
 

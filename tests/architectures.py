@@ -3,49 +3,12 @@
 import dataclasses
 
 import torch
-from vista_agents.networks.cnn import PilotNetConfig, ResNetConfig
+from small_networks import small
 from vista_agents.networks.heads import HeadConfig
 from vista_agents.networks.inputs import random_inputs
-from vista_agents.networks.mlp import StateMLPConfig
-from vista_agents.networks.recurrent import RecurrentConfig
 from vista_agents.networks.registry import ARCHITECTURES, build_network
-from vista_agents.networks.spatial import SpatialAttentionConfig
-from vista_agents.networks.temporal import TemporalAttentionConfig
 
-SMALLER = {
-    StateMLPConfig: {"hidden": (16, 12)},
-    PilotNetConfig: {
-        "size": (24, 48),
-        "channels": (8, 8),
-        "kernels": (5, 3),
-        "strides": (2, 2),
-        "features": 12,
-    },
-    ResNetConfig: {"size": (32, 48), "channels": (8, 16), "features": 12},
-    SpatialAttentionConfig: {
-        "size": (24, 48),
-        "patch": (8, 12),
-        "width": 16,
-        "heads": 2,
-        "layers": 1,
-        "features": 12,
-    },
-    RecurrentConfig: {"size": 10},
-    TemporalAttentionConfig: {"window": 4, "width": 16, "heads": 2, "layers": 2},
-}
-
-
-def smaller(config):
-    """The same kind of network, smaller."""
-    encoder = dataclasses.replace(config.encoder, **SMALLER[type(config.encoder)])
-    memory = config.memory
-    if memory is not None:
-        memory = dataclasses.replace(memory, **SMALLER[type(memory)])
-    head = dataclasses.replace(config.head, hidden=(8,))
-    return dataclasses.replace(config, encoder=encoder, memory=memory, head=head)
-
-
-SMALL = {name: smaller(config) for name, config in ARCHITECTURES.items()}
+SMALL = {name: small(name) for name in ARCHITECTURES}
 REMEMBERING = [name for name, config in SMALL.items() if config.memory is not None]
 
 

@@ -112,7 +112,7 @@ def test_sequences_of_a_batch_do_not_mix(name):
 def test_the_order_of_frames_matters_to_those_that_remember_alone(name):
     config = config_of(name)
     network, inputs = build(config), sequences(config)
-    shuffled = at(inputs, (slice(None), torch.tensor([1, 0, 2, 3, 4, 5])))
+    shuffled = at(inputs, (slice(None), torch.tensor([0, 1, 2, 4, 3, 5])))
     last, shuffled_last = answers(network, inputs)[0][:, -1], answers(network, shuffled)[0][:, -1]
     frames_matter = not torch.allclose(last, shuffled_last, atol=1e-6)
     assert frames_matter == (name in REMEMBERING)

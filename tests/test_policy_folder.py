@@ -149,7 +149,7 @@ def test_commands_are_known_by_name_and_number():
     assert [command_number(c) for c in (None, "left", "straight", 2)] == [0, 1, 3, 2]
     assert command_number(np.array([3])) == 3
     for unknown in ("back", 4, -1, float("nan"), object()):
-        with pytest.raises(PolicyError, match="command .* is unknown; known: follow, left"):
+        with pytest.raises(PolicyError, match=r"command .* is unknown; known: follow, left"):
             command_number(unknown)
 
 
