@@ -90,8 +90,8 @@ from vista_agents.training import TrainingConfig
 from small_networks import small
 
 def kill(step, loss):
-    print(*[c for c in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()])
-    sys.stdout.flush()
+    own = os.getpid()
+    print(Path(f"/proc/{own}/task/{own}/children").read_text(), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 
 if __name__ == "__main__":
