@@ -229,7 +229,9 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(
             n.append(0) or np.full(self.rewards.shape, 1.0 if len(n) < 3 else np.inf, np.float32)
         ),
     )
-    with pytest.raises(TrainingError, match=r"loss/policy is .*nan.* in iteration 3; the best"):
+    with pytest.raises(
+        TrainingError, match=r"loss/policy is .*nan.* in iteration 3; the policy of iteration 2"
+    ):
         learn_reinforce(recipe(short_trace, tmp_path / "a", iterations=4))
     assert json.loads((tmp_path / "a/checkpoint/checkpoint.json").read_text())["step"] == 2
     kept = load_file(tmp_path / "a/checkpoint/step-0000002.safetensors")

@@ -42,7 +42,6 @@ class PPO(Reinforcement):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_positive(
-            learning_rate=self.learning_rate,
             batch_size=self.batch_size,
             epochs=self.epochs,
             clip_range=self.clip_range,

@@ -25,7 +25,7 @@ from ..networks.layers import check_positive
 from ..networks.network import DrivingNetwork
 from ..networks.registry import build_network
 from .practice import Meter, practice_seed
-from .settings import LAST_RATE, Reinforcement
+from .settings import Reinforcement
 from .trainer import Iteration, Report, Result, learn_from_reward
 
 FRAMES = 1024  # that a piece of the gradient is made of, so that memory stays bounded
@@ -36,8 +36,6 @@ FLOOR = 0.1  # of the return of a drive without end; below, returns are not scal
 class Reinforce(Reinforcement):
     """REINFORCE: do more often what was followed by a long drive."""
 
-    learning_rate: float = 1e-3
-    """Of Adam in the first iteration; it falls linearly to a fiftieth."""
     deviation: float = 0.2
     """Standard deviation of the explored action in the first iteration, in units of the
     curvature limit."""
@@ -46,11 +44,7 @@ class Reinforce(Reinforcement):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive(
-            learning_rate=self.learning_rate,
-            deviation=self.deviation,
-            final_deviation=self.final_deviation,
-        )
+        check_positive(deviation=self.deviation, final_deviation=self.final_deviation)
 
 
 def learn_reinforce(recipe: Reinforce, report: Report | None = None) -> Result:
@@ -76,10 +70,10 @@ class ReinforceLearner:
 
     def iterate(self, iteration: int) -> Iteration:
         recipe = self._recipe
-        done = iteration / max(recipe.iterations - 1, 1)
         for group in self.optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * max(1.0 - done, LAST_RATE)
-        deviation = recipe.deviation + done * (recipe.final_deviation - recipe.deviation)
+            group["lr"] = recipe.rate(iteration)
+        change = recipe.final_deviation - recipe.deviation
+        deviation = recipe.deviation + recipe.done(iteration) * change
         self._explore(deviation)
         rollout, meter = self._drive(iteration)
         weights = rollout.weights(recipe.gamma)

@@ -21,7 +21,6 @@ from ..networks.registry import build_network
 from .ppo import PPO, RecurrentPPO
 from .practice import Meter, practice_seed
 from .sb3_network import extract, install, parts, policy_arguments, window_frames
-from .settings import LAST_RATE
 from .trainer import Iteration
 from .window import FrameWindow
 
@@ -36,13 +35,16 @@ NUMBERS = {
     "train/std": "deviation",
 }
 
+#: What PyTorch says of a Gaussian whose mean is not a number, in the midst of an update.
+_NOT_A_DISTRIBUTION = "Expected parameter"
+
 
 class PPOLearner:
     """Lets Stable-Baselines3 drive and learn; `learn` is called once an iteration."""
 
     def __init__(self, recipe: PPO, envs: LaneFollowingVectorEnv) -> None:
         self._recipe = recipe
-        self._rate = recipe.learning_rate
+        self._rate = recipe.rate(0)
         # Values of about 1, whatever the horizon: their error shares a loss with the policy's.
         scale = 1.0 - recipe.gamma
         self._venv = FrameWindow(as_vec_env(envs), window_frames(recipe.network), scale)
@@ -77,13 +79,17 @@ class PPOLearner:
 
     def iterate(self, iteration: int) -> Iteration:
         recipe = self._recipe
-        done = iteration / max(recipe.iterations - 1, 1)
-        self._rate = recipe.learning_rate * max(1.0 - done, LAST_RATE)
+        self._rate = recipe.rate(iteration)
         set_random_seed(practice_seed(recipe.seed, iteration, 1))
         self._venv.seed(practice_seed(recipe.seed, iteration))
         counter = Counter(self._venv.reward_scale)
         steps = recipe.practice.num_envs * recipe.practice.steps
-        self._model.learn(steps, callback=counter, log_interval=None)
+        try:
+            self._model.learn(steps, callback=counter, log_interval=None)
+        except ValueError as error:
+            if not str(error).startswith(_NOT_A_DISTRIBUTION):
+                raise
+            return Iteration(counter.meter, {"loss/all": math.nan})
         told = self._model.logger.name_to_value
         numbers = {ours: float(told[name]) for name, ours in NUMBERS.items() if name in told}
         return Iteration(counter.meter, numbers)

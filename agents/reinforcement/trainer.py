@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from vista_sim.envs.vector import LaneFollowingVectorEnv
+from vista_sim.errors import PolicyError
 from vista_sim.traces.trace import Trace
 
 from ..checkpoint import Progress, has_checkpoint, load_checkpoint, save_checkpoint
@@ -191,8 +192,8 @@ class Training:
         with Curves(recipe.out, progress.step) as curves:
             while not last:
                 iteration = self._learner.iterate(progress.step)
-                self._check_finite(iteration)
                 progress.step += 1
+                self._check_finite(iteration)
                 last = progress.step >= recipe.iterations or monotonic() >= deadline
                 curves.add(progress.step, self._steps, _numbers(iteration))
                 if last or progress.step % recipe.evaluate_every == 0:
@@ -214,13 +215,17 @@ class Training:
         most reward a step in practice.
         """
         progress, network = self._progress, self._learner.policy_network()
-        metrics = self._examine(network)
+        try:
+            metrics = self._examine(network)
+        except PolicyError as error:
+            raise self._broken(str(error)) from None
         loss = metrics["crashes"] - REWARD_SHARE * reward
         progress.waited += 1
         if loss < progress.best_loss:
-            progress.best = {name: x.clone() for name, x in network.state_dict().items()}
+            weights = self._learner.module.state_dict()
+            progress.best = {name: tensor.clone() for name, tensor in weights.items()}
             progress.best_loss, progress.best_step, progress.waited = loss, progress.step, 0
-            save_policy(self._recipe.out, self._spec, progress.best)
+            save_policy(self._recipe.out, self._spec, network.state_dict())
         return {f"evaluation/{name}": metrics[name] for name in SHOWN}
 
     def _save(self) -> None:
@@ -241,19 +246,23 @@ class Training:
             what = "weights are not finite"
         else:
             return
-        kept = "the best policy so far is kept" if self._progress.best else "no policy was kept"
-        raise TrainingError(
-            f"{self._recipe.out}: {what} in iteration {self._progress.step + 1}; {kept}; "
+        raise self._broken(what)
+
+    def _broken(self, what: str) -> TrainingError:
+        step = self._progress.best_step
+        kept = f"the policy of iteration {step} is kept" if step else "no policy was kept"
+        return TrainingError(
+            f"{self._recipe.out}: {what} in iteration {self._progress.step}; {kept}; "
             "try a lower --learning-rate"
         )
 
     def _result(self, minutes: float) -> Result:
         progress = self._progress
         assert progress.best is not None
-        best = build_network(self._spec.network)
-        best.load_state_dict(progress.best)
+        self._learner.module.load_state_dict(progress.best)
+        best = self._learner.policy_network()
         metrics = self._examine(best)
-        save_policy(self._recipe.out, self._spec, progress.best)
+        save_policy(self._recipe.out, self._spec, best.state_dict())
         return Result(
             iterations=progress.step,
             steps=self._steps,

@@ -183,7 +183,7 @@ _TAUGHT = ("--steps", "3", "--batch-size", "8", "--evaluate-every", "3")
 
 
 def _small(seed: int) -> Recording:
-    return Recording(seed=seed, seconds=6.0, size=(66, 100), rate=5.0, supersample=1)
+    return Recording(seed=seed, seconds=5.0, size=(66, 100), rate=5.0, supersample=1)
 
 
 QUICK = Plan(
@@ -195,5 +195,5 @@ QUICK = Plan(
         Candidate("bc", 0, Degradation(bias=0.05)),
         Candidate("bc", 0, Degradation(noise=0.1, delay=2, yaw=5.0, fov=0.8)),
     ),
-    test=RecoveryTest(laterals=(0.5,), headings=(0.0,), starts_per_kind=1, within_time=2.0),
+    test=RecoveryTest(laterals=(0.5,), headings=(0.0,), starts_per_kind=1, within_time=1.5),
 )
