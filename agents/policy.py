@@ -14,8 +14,10 @@ from torch import Tensor
 
 from vista_sim.errors import PolicyError
 from vista_sim.policies import POLICY_FORMAT, Action, CameraSpec, read_policy_json
+from vista_sim.tasks.state_vector import STATE_NAMES
 
 from .actions import Scales, to_action
+from .networks.mlp import StateMLPConfig
 from .networks.network import COMMANDS, DrivingNetwork, NetworkConfig
 from .networks.registry import build_network, network_from_json, network_to_json
 from .threads import one_thread
@@ -52,6 +54,12 @@ class PolicySpec:
         if size != wanted:
             raise PolicyError(
                 f"policy camera size {size} does not fit its network, which takes {wanted}"
+            )
+        encoder = self.network.encoder
+        if isinstance(encoder, StateMLPConfig) and len(encoder.scale) != len(STATE_NAMES):
+            raise PolicyError(
+                f"network scale has {len(encoder.scale)} entries; the state vector has "
+                f"{len(STATE_NAMES)}"
             )
 
     def to_json(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from vista_agents.policy import NetworkPolicy, PolicySpec, load, save_policy
 
 from vista_sim.errors import MissingDependencyError, PolicyError
 from vista_sim.policies import CameraSpec
+from vista_sim.tasks.state_vector import STATE_NAMES
 
 HEADS = [
     ("curvature", "point"),
@@ -151,6 +152,7 @@ def test_waypoints_are_in_metres_where_the_network_puts_them(tmp_path):
     with torch.no_grad():
         numbers = network.step({k: torch.from_numpy(v) for k, v in given.items()}, {})[0]
     assert np.allclose(found, 10.0 * numbers.reshape(1, 2, 2).numpy(), atol=1e-4)
+    assert [e["name"] for e in described["inputs"][0]["entries"]] == list(STATE_NAMES)
     waypoints = described["outputs"][1]
     assert waypoints["distances"] == [3.0, 6.0]
     assert waypoints["unit"] == "m"

@@ -308,6 +308,12 @@ def test_a_spec_whose_camera_and_network_differ_is_refused():
         PolicySpec(CameraSpec((66, 200)), SMALL["mlp"])
 
 
+def test_a_network_of_another_state_vector_is_refused():
+    encoder = dataclasses.replace(SMALL["mlp"].encoder, scale=(1.0, 1.0))
+    with pytest.raises(PolicyError, match="scale has 2 entries; the state vector has 8"):
+        PolicySpec(None, dataclasses.replace(SMALL["mlp"], encoder=encoder))
+
+
 def test_scales_are_read_back(tmp_path):
     scales = Scales(0.1, 0.15, 3.0, 4.0, 20.0)
     spec = dataclasses.replace(policy_of(CNN).spec, scales=scales)
