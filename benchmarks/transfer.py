@@ -117,7 +117,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def trials(plan: Plan, out: Path, part: str) -> list[Trial]:
-    """What is judged: worlds one after the other, so that a process keeps to few of them."""
+    """What is judged: what is quick first, and one world after the other, so that few are open."""
     candidates, kinds = plan.deployed, list[Views](["rendered"])
     if part == "verdict":
         candidates, kinds = plan.candidates, ["synthesized", "rendered"]
@@ -131,9 +131,9 @@ def trials(plan: Plan, out: Path, part: str) -> list[Trial]:
             plan.seed,
             plan.trial_seconds(recording, views),
         )
+        for views in kinds
         for recording in plan.unseen
         for candidate in candidates
-        for views in kinds
     ]
 
 

@@ -138,6 +138,8 @@ TRAININGS = (
     Training(
         "guided-attention", ("guided", "--architecture", "attention"), deployed=True, minutes=10.0
     ),
+    Training("reinforce", ("reinforce",), deployed=True, minutes=60.0),
+    Training("ppo", ("ppo",), deployed=True, minutes=60.0),
     # Stopped early.
     Training("bc-200-steps", ("bc", "--steps", "200"), minutes=1.0),
     Training("guided-60-steps", ("guided", "--steps", "60"), minutes=0.7),
