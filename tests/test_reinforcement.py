@@ -10,13 +10,19 @@ import torch
 from safetensors.torch import load_file
 from vista_agents.networks.cnn import PilotNetConfig, ResNetConfig
 from vista_agents.networks.heads import HeadConfig
+from vista_agents.networks.mlp import StateMLPConfig
 from vista_agents.networks.network import NetworkConfig
 from vista_agents.networks.recurrent import RecurrentConfig
-from vista_agents.networks.registry import build_network
+from vista_agents.networks.registry import ARCHITECTURES, build_network
 from vista_agents.networks.temporal import TemporalAttentionConfig
 from vista_agents.reinforcement.curves import read_lines
 from vista_agents.reinforcement.reinforce import Reinforce, Rollout, learn_reinforce
-from vista_agents.reinforcement.settings import PracticeConfig, for_reward
+from vista_agents.reinforcement.settings import (
+    PracticeConfig,
+    for_reward,
+    network_for,
+    window_frames,
+)
 from vista_agents.training.errors import TrainingError
 
 from vista_sim.errors import PolicyError, WorldError
@@ -38,6 +44,7 @@ GRU = NetworkConfig(EYE, RecurrentConfig("gru", 6), head=HEAD)
 ATTENTION = NetworkConfig(
     EYE, TemporalAttentionConfig(window=3, width=8, heads=2, layers=2), head=HEAD
 )
+MLP = NetworkConfig(StateMLPConfig(hidden=(8,)), head=HEAD)
 PRACTICE = PracticeConfig(num_envs=4, steps=24, curvature_limit=0.1, workers=1)
 SMALL = {"iterations": 2, "evaluate_every": 2, "checkpoint_every": 1, "practice": PRACTICE}
 
@@ -47,8 +54,15 @@ def _quiet(caplog):
     caplog.set_level(logging.ERROR)  # the ground is assumed flat where nothing was baked
 
 
+@pytest.fixture(autouse=True)
+def _threads():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
-def short_trace(road_trace, tmp_path_factory):
+def short_trace(road_trace):
     """The road's first 3 s, so that an evaluation is short."""
     return road_trace, "0:3"
 
@@ -159,13 +173,23 @@ def test_practices_that_cannot_be_are_refused(change, message):
         PracticeConfig(**change)
 
 
-@pytest.mark.parametrize("network", [CNN, GRU, ATTENTION])
+@pytest.mark.parametrize("name", list(ARCHITECTURES))
+def test_every_architecture_has_a_small_form_that_reward_can_teach(name):
+    network = network_for(ARCHITECTURES[name])
+    assert network == for_reward(network)
+    assert network.camera_size in ((33, 100), None)
+    build_network(network)
+    if name == "attention":
+        assert window_frames(network) == 4
+    Reinforce(traces=(".",), out="a", network=network)
+
+
+@pytest.mark.parametrize("network", [CNN, GRU, ATTENTION, MLP], ids=["cnn", "gru", "time", "mlp"])
 def test_reinforce_trains_and_leaves_a_policy_with_its_deviation(short_trace, tmp_path, network):
     learning = recipe(short_trace, tmp_path / "a", network, deviation=0.3, final_deviation=0.1)
     result = learn_reinforce(learning)
     assert result.steps == 2 * 4 * 24
     policy = load_policy(tmp_path / "a")
-    policy.act({"camera": np.zeros((16, 32, 3), np.uint8), "speed": np.full(1, 8, np.float32)})
     output = policy.network.head.output
     assert output.bias[1].exp().item() == pytest.approx(0.1)
     assert not output.weight[1].any()

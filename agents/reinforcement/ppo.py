@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from ..networks.layers import check_positive
 from ..networks.network import NetworkConfig
 from ..networks.recurrent import RecurrentConfig
-from .settings import Reinforcement, small_recurrent_network
+from .settings import Reinforcement, small_recurrent_network, window_frames
 from .trainer import Report, Result, learn_from_reward
+
+MOST_BYTES = 4 * 2**30  # of an iteration's views
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,19 @@ class PPO(Reinforcement):
                 f"{self.practice.num_envs * self.practice.steps}, alone"
             )
         self.check_memory()
+        self._check_rollout()
+
+    def _check_rollout(self) -> None:
+        """Raise ValueError where what an iteration drives would fill the memory."""
+        height, width = self.network.camera_size or (0, 0)
+        frames = window_frames(self.network)
+        steps = self.practice.num_envs * self.practice.steps
+        if (size := steps * frames * height * width * 3) > MOST_BYTES:
+            raise ValueError(
+                f"an iteration of {steps} steps with {frames} frames of {height} x {width} px each "
+                f"takes {size / 2**30:.1f} GiB; take a shorter attention window, a smaller view or "
+                "fewer steps"
+            )
 
     def check_memory(self) -> None:
         """Raise ValueError for a memory that this way of learning does not know."""

@@ -57,7 +57,7 @@ class ReinforceLearner:
 
     def __init__(self, recipe: Reinforce, envs: LaneFollowingVectorEnv) -> None:
         self._recipe = recipe
-        self._envs = envs
+        self.envs = envs
         self._network = build_network(recipe.network)
         self._explore(recipe.deviation)
         self.module: nn.Module = self._network
@@ -93,8 +93,8 @@ class ReinforceLearner:
     def _drive(self, iteration: int) -> tuple[Rollout, Meter]:
         network, meter = self._network.eval(), Meter()
         generator = torch.Generator().manual_seed(practice_seed(self._recipe.seed, iteration, 1))
-        seen, _ = self._envs.reset(seed=practice_seed(self._recipe.seed, iteration))
-        fresh = network.initial_state(self._envs.num_envs)
+        seen, _ = self.envs.reset(seed=practice_seed(self._recipe.seed, iteration))
+        fresh = network.initial_state(self.envs.num_envs)
         state = fresh
         names = network.config.inputs
         frames: dict[str, list[NDArray[np.generic]]] = {name: [] for name in names}
@@ -106,7 +106,7 @@ class ReinforceLearner:
                 inputs[name] = torch.from_numpy(frames[name][-1])[:, None]
             parameters, state = network(inputs, None, state)
             drawn = Distribution.of(parameters[:, 0], network.config.head).sample(generator)
-            seen, reward, terminated, truncated, _ = self._envs.step(drawn.numpy())
+            seen, reward, terminated, truncated, _ = self.envs.step(drawn.numpy())
             ended = terminated | truncated
             state = {
                 name: torch.where(

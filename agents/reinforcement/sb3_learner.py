@@ -20,7 +20,8 @@ from ..networks.network import DrivingNetwork
 from ..networks.registry import build_network
 from .ppo import PPO, RecurrentPPO
 from .practice import Meter, practice_seed
-from .sb3_network import extract, install, parts, policy_arguments, window_frames
+from .sb3_network import extract, install, parts, policy_arguments
+from .settings import window_frames
 from .trainer import Iteration
 from .window import FrameWindow
 
@@ -44,6 +45,7 @@ class PPOLearner:
 
     def __init__(self, recipe: PPO, envs: LaneFollowingVectorEnv) -> None:
         self._recipe = recipe
+        self.envs = envs
         self._rate = recipe.rate(0)
         # Values of about 1, whatever the horizon: their error shares a loss with the policy's.
         scale = 1.0 - recipe.gamma

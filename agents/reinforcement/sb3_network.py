@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from ..networks.network import DrivingNetwork, NetworkConfig
 from ..networks.recurrent import RecurrentConfig
 from ..networks.registry import build_network
-from ..networks.temporal import TemporalAttentionConfig
 from .window import THERE
 
 _EXTRACTOR = "features_extractor.network."
@@ -54,14 +53,6 @@ class DrivingFeatures(BaseFeaturesExtractor):  # type: ignore[misc]
         mask = there > 0 if there.shape[1] > 1 else None
         features, _ = self.network.encode(inputs, mask)
         return features[:, -1]
-
-
-def window_frames(network: NetworkConfig) -> int:
-    """How many frames decide an answer: all that attention over time reaches back to."""
-    memory = network.memory
-    if isinstance(memory, TemporalAttentionConfig):
-        return memory.layers * (memory.window - 1) + 1
-    return 1
 
 
 def policy_arguments(

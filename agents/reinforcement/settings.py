@@ -11,11 +11,13 @@ from vista_sim.tasks.lane_following import Endings, Rewards
 from vista_sim.tasks.starts import MODES, StartMode
 
 from ..actions import Scales
-from ..networks.cnn import PilotNetConfig
+from ..networks.cnn import PilotNetConfig, ResNetConfig
 from ..networks.heads import HeadConfig
 from ..networks.layers import check_choice, check_positive
 from ..networks.network import NetworkConfig
 from ..networks.recurrent import RecurrentConfig
+from ..networks.spatial import SpatialAttentionConfig
+from ..networks.temporal import TemporalAttentionConfig
 from ..recipe import Recipe
 
 #: Reward terms (see `vista_sim.tasks.lane_following.Rewards`) by name.
@@ -37,6 +39,8 @@ SMALL_EYE = PilotNetConfig(
     norm="none",
     dropout=0.0,
 )
+SMALL_STAGES = (16, 32)  # channels of a residual network for the same view
+SHORT_WINDOW = 4  # frames; PPO looks at all of them anew for each step
 
 
 def small_network() -> NetworkConfig:
@@ -50,11 +54,26 @@ def small_recurrent_network() -> NetworkConfig:
 
 
 def network_for(network: NetworkConfig) -> NetworkConfig:
-    """An architecture as reward teaches it: with the small eye in place of PilotNet's."""
-    if isinstance(network.encoder, PilotNetConfig):
-        network = dataclasses.replace(network, encoder=SMALL_EYE)
+    """An architecture as reward teaches it: with a small eye, and a short attention over time."""
+    encoder, memory = network.encoder, network.memory
+    if isinstance(encoder, PilotNetConfig):
+        encoder = SMALL_EYE
+    elif isinstance(encoder, ResNetConfig):
+        encoder = dataclasses.replace(encoder, size=SMALL_EYE.size, channels=SMALL_STAGES)
+    elif isinstance(encoder, SpatialAttentionConfig):
+        encoder = dataclasses.replace(encoder, size=SMALL_EYE.size)
+    if isinstance(memory, TemporalAttentionConfig):
+        memory = dataclasses.replace(memory, window=SHORT_WINDOW, layers=1)
     head = dataclasses.replace(network.head, distribution="gaussian", hidden=(64,))
-    return for_reward(dataclasses.replace(network, head=head))
+    return for_reward(dataclasses.replace(network, encoder=encoder, memory=memory, head=head))
+
+
+def window_frames(network: NetworkConfig) -> int:
+    """How many frames decide an answer: all that attention over time reaches back to."""
+    memory = network.memory
+    if isinstance(memory, TemporalAttentionConfig):
+        return memory.layers * (memory.window - 1) + 1
+    return 1
 
 
 @dataclass(frozen=True)
