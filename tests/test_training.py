@@ -370,16 +370,30 @@ def test_weights_that_explode_do_not_replace_a_good_checkpoint(tmp_path, monkeyp
     load(tmp_path)
 
 
-def test_training_stops_early_when_the_held_out_road_gets_no_better(tmp_path):
-    class Unlearnable(Bars):
-        def validation(self):
-            batch = super().validation()
-            return Batch(batch.inputs, -batch.target, batch.mask)
+def test_a_loss_that_breaks_before_the_first_checkpoint_leaves_no_policy(tmp_path):
+    with pytest.raises(TrainingError, match=r"step 4; there was no checkpoint yet"):
+        run(tmp_path, Bars(broken_at=3))
+    assert not (tmp_path / "policy.json").exists()
 
+
+class Unlearnable(Bars):
+    """On the held-out road, everything is the other way round."""
+
+    def validation(self):
+        batch = super().validation()
+        return Batch(batch.inputs, -batch.target, batch.mask)
+
+
+def test_training_stops_early_when_the_held_out_road_gets_no_better(tmp_path):
     config = dataclasses.replace(CONFIG, steps=400, patience=3, learning_rate=3e-3)
-    result = run(tmp_path, Unlearnable(), config)
+    result = run(tmp_path / "whole", Unlearnable(), config)
     assert result.steps == result.best_step + 3 * config.evaluate_every
     assert result.steps < 400
+    # Patience is not renewed by a resume.
+    killed_at = result.steps - 5
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed", Unlearnable(killed_at=killed_at), config)
+    assert run(tmp_path / "killed", Unlearnable(), config, resume=True) == result
 
 
 def test_training_in_bfloat16_learns_and_keeps_its_weights_in_float32(tmp_path):
