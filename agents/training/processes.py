@@ -1,6 +1,6 @@
 """The processes and devices that a training runs on: one, or several that torchrun started.
 
-torchrun --nproc-per-node 4 -m vista_agents.cli guided ...
+torchrun --standalone --nproc-per-node 4 --no-python vista-train guided ...
 """
 
 from __future__ import annotations
@@ -58,6 +58,11 @@ class Processes:
         if self.count > 1:
             for buffer in network.buffers():
                 distributed.broadcast(buffer, 0)
+
+    def wait(self) -> None:
+        """Until all have come here."""
+        if self.count > 1:
+            distributed.barrier()
 
     def mean(self, value: Tensor) -> float:
         """Mean over the processes."""
