@@ -112,8 +112,9 @@ def follow_waypoints(
 ) -> Tensor:  # (n,)
     """Curvature (1/m) of the circle through the point of the way at the lookahead distance.
 
-    Coulter 1992 (pure pursuit), on predicted points instead of a known path; between them, and
-    between the car and the first, the way is straight.
+    Coulter 1992 (pure pursuit), on predicted points instead of a known path. Between two points
+    the curvature is that between those of their circles, so that points of a circle give its
+    curvature at any lookahead; straight lines between them would cut its bends.
 
     Args:
         points: x and y in the vehicle frame, m.
@@ -121,11 +122,11 @@ def follow_waypoints(
         speed: m/s.
     """
     ahead = LOOKAHEAD + LOOKAHEAD_TIME * speed
-    target = torch.zeros_like(points[:, 0])
-    before, start = torch.zeros_like(target), 0.0
-    for i, end in enumerate(distances):
+    x, y = points[..., 0], points[..., 1]
+    circles = 2.0 * y / (x * x + y * y).clamp(min=1.0)  # (n, P)
+    curvature = circles[:, 0]
+    for i in range(1, len(distances)):
+        start, end = distances[i - 1], distances[i]
         share = ((ahead - start) / (end - start)).clamp(0.0, 1.0)  # of this piece of the way
-        target = target + share[:, None] * (points[:, i] - before)
-        before, start = points[:, i], end
-    x, y = target[:, 0], target[:, 1]
-    return 2.0 * y / (x * x + y * y).clamp(min=1.0)
+        curvature = curvature + share * (circles[:, i] - circles[:, i - 1])
+    return curvature

@@ -35,9 +35,9 @@ from .imitation.recipes import (
     Dagger,
     Guided,
     Imitation,
+    defaults_for,
     find_rate,
     learn,
-    training_for,
 )
 from .networks.registry import ARCHITECTURES
 from .networks.table import Networks, run_networks
@@ -142,7 +142,7 @@ def defaults(command: str, architecture: str | None) -> dict[str, Any]:
     """What an architecture changes of a recipe."""
     if command in IMITATION:
         network = ARCHITECTURES[architecture or "cnn"]
-        return {"network": network, "training": training_for(network)}
+        return {"network": network, **defaults_for(command, network)}
     return {} if architecture is None else {"network": network_for(ARCHITECTURES[architecture])}
 
 

@@ -10,7 +10,7 @@ Format "vista-onnx-policy/1":
                      camera: layout, colour; crop and resize before it enters (null: neither);
                          what pixels 0..255 are multiplied by (scale), less mean, over std
                      speed: unit
-                     state_vector: the simulator's, of the car
+                     state_vector: the simulator's, of the car; name and unit of its entries
                      command: the number of one of `values`
     recurrent_state  of each: input, output, dtype, shape, and the number that all of it is at
                      the start of an episode
@@ -29,6 +29,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from vista_sim.tasks.state_vector import STATE_NAMES, STATE_UNITS
 
 from .actions import LOOKAHEAD, LOOKAHEAD_TIME
 from .networks.inputs import random_inputs
@@ -92,7 +94,13 @@ def _input(name: str, example: Tensor, spec: PolicySpec) -> dict[str, Any]:
             "mean": 0.0,
             "std": 1.0,
         },
-        "state": {"what": "state_vector"},
+        "state": {
+            "what": "state_vector",
+            "entries": [
+                {"name": entry, "unit": unit}
+                for entry, unit in zip(STATE_NAMES, STATE_UNITS, strict=True)
+            ],
+        },
         "speed": {"what": "speed", "unit": "m/s"},
         "command": {"what": "command", "values": list(COMMANDS)},
     }

@@ -14,8 +14,10 @@ from torch import Tensor
 
 from vista_sim.errors import PolicyError
 from vista_sim.policies import POLICY_FORMAT, Action, CameraSpec, read_policy_json
+from vista_sim.tasks.state_vector import STATE_NAMES
 
 from .actions import Scales, to_action
+from .networks.mlp import StateMLPConfig
 from .networks.network import COMMANDS, DrivingNetwork, NetworkConfig
 from .networks.registry import build_network, network_from_json, network_to_json
 from .threads import one_thread
@@ -52,6 +54,12 @@ class PolicySpec:
         if size != wanted:
             raise PolicyError(
                 f"policy camera size {size} does not fit its network, which takes {wanted}"
+            )
+        encoder = self.network.encoder
+        if isinstance(encoder, StateMLPConfig) and len(encoder.scale) != len(STATE_NAMES):
+            raise PolicyError(
+                f"network scale has {len(encoder.scale)} entries; the state vector has "
+                f"{len(STATE_NAMES)}"
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -164,11 +172,12 @@ def command_number(command: Any) -> int:
     """
     if command is None:
         return 0
-    if isinstance(command, str):
-        if command in COMMANDS:
-            return COMMANDS.index(command)
-    elif 0 <= (number := int(np.asarray(command).reshape(-1)[0])) < len(COMMANDS):
-        return number
+    if isinstance(command, np.ndarray) and command.size == 1:
+        command = command.item()
+    if isinstance(command, str) and command in COMMANDS:
+        return COMMANDS.index(command)
+    if isinstance(command, int | np.integer) and 0 <= command < len(COMMANDS):
+        return int(command)
     raise PolicyError(f"command {command!r} is unknown; known: {', '.join(COMMANDS)}")
 
 

@@ -11,11 +11,12 @@ The proving ground stands for reality. In order, each stage keeping what is ther
     verdict  policies of widely different quality, many made worse on purpose, are judged in
              unseen worlds twice, on synthesized and on rendered views of the same road, from
              the same starts, by the same code: do both put them in the same order?
+    report   what all results so far say; written after every other stage too
 
-Without a stage, all of them. What the tables say is written to OUT: transfer.json, transfer.md,
-deployment.png and verdict.png, from all results that are there. Interrupted, the same command
-goes on where it was. The plan is in transfer_study/plan.py; `--quick` is a tiny one, to see that
-everything works: its figures mean nothing.
+Without a stage, all of them. The report is OUT/transfer.json, transfer.md, deployment.png and
+verdict.png. Interrupted, the same command goes on where it was. The plan is in
+transfer_study/plan.py; `--quick` is a tiny one, to see that everything works: its figures mean
+nothing.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ from transfer_study.tables import as_markdown
 from vista_sim.errors import VistaError
 from vista_sim.proving_ground.renderer import import_pybullet
 
-STAGES = ("record", "train", "deploy", "verdict")
+STAGES = ("record", "train", "deploy", "verdict", "report")
 
 
 def main() -> None:
@@ -116,7 +117,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def trials(plan: Plan, out: Path, part: str) -> list[Trial]:
-    """What is judged: worlds one after the other, so that a process keeps to few of them."""
+    """What is judged: what is quick first, and one world after the other, so that few are open."""
     candidates, kinds = plan.deployed, list[Views](["rendered"])
     if part == "verdict":
         candidates, kinds = plan.candidates, ["synthesized", "rendered"]
@@ -130,9 +131,9 @@ def trials(plan: Plan, out: Path, part: str) -> list[Trial]:
             plan.seed,
             plan.trial_seconds(recording, views),
         )
+        for views in kinds
         for recording in plan.unseen
         for candidate in candidates
-        for views in kinds
     ]
 
 

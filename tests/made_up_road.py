@@ -1,15 +1,19 @@
 """A made-up road to learn from: a bright bar whose place in the image says how to steer.
 
-As a script, started by torchrun or alone, it trains a network without batch normalization and
-dropout and leaves the policy folder: `made_up_road.py OUT`.
+As a script: `made_up_road.py shared OUT`, started by torchrun, trains two networks in several
+processes; `made_up_road.py killed OUT` dies in the middle.
 """
 
 import dataclasses
+import hashlib
+import os
+import signal
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save as save_tensors
 from vista_agents.imitation.frames import Batch
 from vista_agents.networks.cnn import PilotNetConfig
 from vista_agents.networks.heads import HeadConfig
@@ -90,14 +94,41 @@ def run(out, source=None, config=CONFIG, seed=0, network=CNN, augment=AUGMENT, *
     return train(spec_of(network), source, config, augment, out, seed, recipe, **options)
 
 
-def main(out):
-    few = dataclasses.replace(
-        *(CONFIG,),
-        **{"steps": 12, "batch_size": 6, "tbptt": 3, "evaluate_every": 4, "checkpoint_every": 6},
-        **{"device": "cpu", "learning_rate": 0.01},
-    )
-    run(out, Bars(length=8), few, network=PLAIN_LSTM)
+class Watched(Bars):
+    """Writes down a checksum of the network as it stands before each step."""
 
+    def __init__(self, file, **options):
+        super().__init__(**options)
+        self.file = file
+
+    def prepare(self, step, network):
+        data = save_tensors({n: t.contiguous() for n, t in network.state_dict().items()})
+        with self.file.open("a") as file:
+            file.write(hashlib.sha256(data).hexdigest() + "\n")
+
+
+class Deadly(Bars):
+    """Kills its own process where it would else draw a batch."""
+
+    def batch(self, step, size):
+        if step == self.killed_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().batch(step, size)
+
+
+#: Windows of unequal length in pieces, without batch normalization and dropout.
+SHARED = dataclasses.replace(
+    CONFIG,
+    **{"steps": 12, "batch_size": 6, "tbptt": 3, "evaluate_every": 4, "checkpoint_every": 6},
+    **{"device": "cpu", "learning_rate": 0.01},
+)
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    kind, out = sys.argv[1], Path(sys.argv[2])
+    if kind == "killed":
+        run(out, Deadly(killed_at=47))
+    else:  # by torchrun
+        run(out / "plain", Bars(length=8), SHARED, network=PLAIN_LSTM)
+        # The same twice, to be sure that nothing of the first is in the way of a second.
+        watched = Watched(out / f"network-of-{os.environ['RANK']}.txt", length=8)
+        run(out / "normalized", watched, SHARED, network=LSTM)

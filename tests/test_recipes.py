@@ -2,6 +2,12 @@
 
 import dataclasses
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from small_networks import small
@@ -73,6 +79,53 @@ def test_every_head_learns_and_drives(road_trace, tmp_path, outputs, distributio
     network = dataclasses.replace(small("gru"), head=head, command="embedding")
     learn(recipe_for("guided", road_trace, tmp_path / "x", network))
     assert all(abs(curvature) <= 0.2 for curvature in drive(load(tmp_path / "x"), road_trace))
+
+
+KILLED = """
+import os, signal, sys, time
+from pathlib import Path
+from vista_agents.imitation.guided import GuidedConfig
+from vista_agents.imitation.recipes import Guided, learn
+from vista_agents.training import TrainingConfig
+from small_networks import small
+
+def kill(step, loss):
+    own = os.getpid()
+    print(Path(f"/proc/{own}/task/{own}/children").read_text(), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    learn(Guided(
+        traces=(Path(sys.argv[1]),), out=Path(sys.argv[2]), network=small("cnn"),
+        training=TrainingConfig(steps=4, batch_size=4, threads=1),
+        guided=GuidedConfig(frames=16, rounds=1, cars=4),
+    ), kill)
+"""
+
+
+def test_the_process_that_gathers_ends_when_the_training_is_killed(road_trace, tmp_path):
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(
+        [sys.executable, script, road_trace, tmp_path / "x"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+    )
+    assert done.returncode == -signal.SIGKILL
+    children = [int(child) for child in done.stdout.split()]
+    assert children
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and any(map(is_running, children)):
+        time.sleep(0.1)
+    assert not any(map(is_running, children))
+
+
+def is_running(process):
+    stat = Path(f"/proc/{process}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.mark.parametrize("method", RECIPES)

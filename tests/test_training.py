@@ -1,24 +1,27 @@
 """Training on a made-up road: a bright bar whose place in the image says how to steer."""
 
+import contextlib
 import csv
 import dataclasses
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import made_up_road
 import numpy as np
 import pytest
 import torch
-from made_up_road import CNN, CONFIG, LSTM, PLAIN_LSTM, SCALE, Bars, run, spec_of
+from made_up_road import CNN, CONFIG, LSTM, PLAIN_LSTM, SCALE, SHARED, Bars, run, spec_of
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from vista_agents.checkpoint import Progress
 from vista_agents.imitation.frames import Batch
 from vista_agents.networks.heads import HeadConfig
+from vista_agents.networks.network import DrivingNetwork
 from vista_agents.policy import load
 from vista_agents.training import TrainingConfig, TrainingError, curves
 from vista_agents.training.augment import AugmentConfig
@@ -367,16 +370,30 @@ def test_weights_that_explode_do_not_replace_a_good_checkpoint(tmp_path, monkeyp
     load(tmp_path)
 
 
-def test_training_stops_early_when_the_held_out_road_gets_no_better(tmp_path):
-    class Unlearnable(Bars):
-        def validation(self):
-            batch = super().validation()
-            return Batch(batch.inputs, -batch.target, batch.mask)
+def test_a_loss_that_breaks_before_the_first_checkpoint_leaves_no_policy(tmp_path):
+    with pytest.raises(TrainingError, match=r"step 4; there was no checkpoint yet"):
+        run(tmp_path, Bars(broken_at=3))
+    assert not (tmp_path / "policy.json").exists()
 
+
+class Unlearnable(Bars):
+    """On the held-out road, everything is the other way round."""
+
+    def validation(self):
+        batch = super().validation()
+        return Batch(batch.inputs, -batch.target, batch.mask)
+
+
+def test_training_stops_early_when_the_held_out_road_gets_no_better(tmp_path):
     config = dataclasses.replace(CONFIG, steps=400, patience=3, learning_rate=3e-3)
-    result = run(tmp_path, Unlearnable(), config)
+    result = run(tmp_path / "whole", Unlearnable(), config)
     assert result.steps == result.best_step + 3 * config.evaluate_every
     assert result.steps < 400
+    # Patience is not renewed by a resume.
+    killed_at = result.steps - 5
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed", Unlearnable(killed_at=killed_at), config)
+    assert run(tmp_path / "killed", Unlearnable(), config, resume=True) == result
 
 
 def test_training_in_bfloat16_learns_and_keeps_its_weights_in_float32(tmp_path):
@@ -396,28 +413,86 @@ def test_training_in_bfloat16_learns_and_keeps_its_weights_in_float32(tmp_path):
     }
 
 
-def test_two_processes_follow_the_loss_curve_of_one(tmp_path):
-    """torchrun with gloo, windows of unequal length, in pieces; tolerance 1e-5 relative."""
-    script = str(Path(made_up_road.__file__))
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [sys.executable, *torchrun, script, str(tmp_path / "two")],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=300,
-    )
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """What two processes that torchrun started left behind."""
+    out = tmp_path_factory.mktemp("shared")
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    done = script(*torchrun, made_up_road.__file__, "shared", out)
     assert done.returncode == 0, done.stderr
-    made_up_road.main(tmp_path / "one")
-    one, two = rows(tmp_path / "one"), rows(tmp_path / "two")
-    assert len(one) == len(two) == 12
+    return out
+
+
+def script(*arguments):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, *map(str, arguments)]
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, **piped, env=environment, start_new_session=True)
+    try:
+        output, errors = process.communicate(timeout=240)
+    finally:  # none of what it started may outlive it
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def test_two_processes_follow_the_loss_curve_of_one(tmp_path, shared):
+    """With windows of unequal length, in pieces; to a relative tolerance of 1e-5."""
+    run(tmp_path, Bars(length=8), SHARED, network=PLAIN_LSTM)
+    one, two = rows(tmp_path), rows(shared / "plain")
+    assert len(one) == len(two) == SHARED.steps
     for name in ("loss", "gradient_norm", "validation_loss"):
         expected = [float(row[name]) for row in one if row[name]]
         assert [float(row[name]) for row in two if row[name]] == pytest.approx(expected, rel=1e-5)
-    a, b = weights(tmp_path / "one"), weights(tmp_path / "two")
+    a, b = weights(tmp_path), weights(shared / "plain")
     for name in a:
         torch.testing.assert_close(a[name], b[name], atol=1e-5, rtol=1e-4)
+
+
+def test_all_processes_have_the_same_network_also_with_batch_normalization(shared):
+    first, second = ((shared / f"network-of-{rank}.txt").read_text().split() for rank in (0, 1))
+    assert first == second
+    assert len(set(first)) == SHARED.steps
+
+
+def test_a_training_shared_by_two_processes_is_gone_on_with_by_one(tmp_path, shared):
+    shutil.copytree(shared / "plain", tmp_path / "plain")
+    steps = []
+    result = run(
+        tmp_path / "plain",
+        Bars(length=8),
+        SHARED,
+        network=PLAIN_LSTM,
+        resume=True,
+        report=lambda step, loss: steps.append(step),
+    )
+    assert steps == []
+    assert result.steps == SHARED.steps
+
+
+def test_a_process_that_was_killed_outright_leaves_what_can_be_resumed(tmp_path):
+    done = script(made_up_road.__file__, "killed", tmp_path / "killed")
+    assert done.returncode == -signal.SIGKILL
+    load(tmp_path / "killed")
+    run(tmp_path / "killed", resume=True)
+    run(tmp_path / "whole")
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
+    tables = [(tmp_path / name / "curves.csv").read_text() for name in ("whole", "killed")]
+    assert tables[0] == tables[1]
+
+
+def test_a_compiled_network_learns_as_one_that_is_not(tmp_path, monkeypatch):
+    """Traced by torch.compile, but run as it is: generating code takes more than a minute."""
+    monkeypatch.setattr(
+        DrivingNetwork, "compile", lambda self: torch.nn.Module.compile(self, backend="eager")
+    )
+    for name in ("plain", "compiled"):
+        config = dataclasses.replace(SHARED, compile=name == "compiled", tbptt=0)
+        run(tmp_path / name, Bars(length=2), config, network=PLAIN_LSTM)
+    losses = [[float(r["loss"]) for r in rows(tmp_path / n)] for n in ("plain", "compiled")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert weights(tmp_path / "plain").keys() == weights(tmp_path / "compiled").keys()
+    load(tmp_path / "compiled")
 
 
 def test_a_batch_smaller_than_the_number_of_processes_is_refused():

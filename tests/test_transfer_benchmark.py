@@ -256,7 +256,7 @@ def test_a_training_that_fails_says_why_and_is_not_taken_for_whole(tiny_trace, t
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["fly"], "no stage is called 'fly'; stages: record, train, deploy, verdict"),
+        (["fly"], "no stage is called 'fly'; stages: record, train, deploy, verdict, report"),
         (["--workers", "0"], "--workers is 0; it must be at least 1"),
         (["--only", "magic"], "no training is called 'magic'; known: bc, "),
         (["train", "--quick"], "world-301: is not there yet; run the stage 'record' first"),

@@ -79,7 +79,7 @@ def learn_depth(recipe: Depth, report: Report | None = None) -> Learned:
         GeometryError: what was baked for a trace does not belong to it.
         PolicyError: the folder holds a training and neither --resume nor --overwrite is given,
             or its checkpoint does not fit the recipe.
-        DepthTrainingError: the loss is not finite, or there is no such device.
+        TrainingError: the loss is not finite, or there is no such device.
     """
     traces = [Trace.open(path) for path in recipe.traces]
     drives = [open_drive(trace, recipe) for trace in traces]

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vista_sim.errors import VistaError
-
 from ..checkpoint import Progress, has_checkpoint, load_checkpoint, save_checkpoint
+from ..training.errors import TrainingError
+from ..training.processes import choose_device
+from ..training.seeds import derived_seed
 from .data import DepthBatch, DepthFrames
 from .losses import photometric_loss, smoothness_loss, supervised_loss
 from .model import DepthModelSpec, save_depth_model
@@ -30,10 +30,6 @@ from .settings import DepthTrainingConfig
 
 CHECKPOINTS = "checkpoint"
 _SCALES = 3
-
-
-class DepthTrainingError(VistaError, RuntimeError):
-    """A training cannot go on."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ def train_depth(
         report: called after each step.
 
     Raises:
-        DepthTrainingError: the loss is not finite, or there is no such device; `out` keeps the
+        TrainingError: the loss is not finite, or there is no such device; `out` keeps the
             best model so far.
         PolicyError: the checkpoint to resume cannot be used.
     """
@@ -110,14 +106,14 @@ def train_depth(
             step, share = progress.step, done()
             for group in optimizer.param_groups:
                 group["lr"] = config.rate(step, share)
-            torch.manual_seed(step_seed(seed, step))
+            torch.manual_seed(derived_seed(seed, 3, step))
             batch = frames.batch(step, config.batch_size).to(device)
             parts = _gradient_step(network, optimizer, batch, config)
             if not math.isfinite(parts["loss"]):
                 kept = "the best model so far is kept" if progress.best else "nothing was kept"
                 if progress.best is not None:
                     save_depth_model(out, spec, progress.best)
-                raise DepthTrainingError(
+                raise TrainingError(
                     f"{out}: the loss is {parts['loss']} at step {step + 1}; {kept}; "
                     "try a lower --learning-rate"
                 )
@@ -137,7 +133,7 @@ def train_depth(
             if report is not None:
                 report(progress.step, parts["loss"])
     if progress.best is None:
-        raise DepthTrainingError(f"{out}: the loss on held-out frames was never finite")
+        raise TrainingError(f"{out}: the loss on held-out frames was never finite")
     save()
     return DepthResult(
         progress.step,
@@ -260,17 +256,3 @@ def _jittered(image: Tensor, most: float) -> Tensor:
     gain, offset, gamma = (x.to(image.device) for x in (gain, offset, gamma))
     bright = (image.float() / 255.0).clamp(min=1e-3) ** gamma
     return 255.0 * (bright * gain + offset).clamp(0.0, 1.0)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of a name; "auto": a GPU where there is one. Raises DepthTrainingError."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise DepthTrainingError("device is 'cuda', and PyTorch finds no GPU; take --device cpu")
-    return torch.device(name)
-
-
-def step_seed(seed: int, step: int) -> int:
-    """A seed for one step, unlike those of other steps and other seeds."""
-    return int(np.random.SeedSequence([seed, 3, step]).generate_state(1, np.uint64)[0])

@@ -29,6 +29,7 @@ from ..training import (
     range_test,
     train,
 )
+from ..training.processes import join
 from .behaviour_cloning import RecordedSource, ShiftConfig
 from .dagger import DaggerConfig, DaggerSource
 from .frames import Source
@@ -36,7 +37,7 @@ from .guided import GuidedConfig, GuidedSource
 from .road import SplitConfig
 from .setup import Setup
 
-SEQUENCE = 32  # frames of a window for a network with a memory
+SEQUENCE = 24  # frames of a window for a network with a memory
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Imitation(Recipe):
     method: ClassVar[str]
 
     window: int | None = None
-    """Frames of a window that is learned from; by default 32 for a network with a memory, else
+    """Frames of a window that is learned from; by default 24 for a network with a memory, else
     1."""
     training: Annotated[TrainingConfig, tyro.conf.arg(name="")] = field(
         default_factory=TrainingConfig
@@ -126,7 +127,7 @@ def learn(recipe: Imitation, report: Report | None = None) -> TrainingResult:
             its checkpoint does not fit the recipe.
         TrainingError: the loss is not finite.
     """
-    prepare_folder(recipe.out, recipe.resume, recipe.overwrite)
+    _prepare(recipe)
     setup, spec = plan(recipe)
     result = train(
         spec,
@@ -148,7 +149,7 @@ def find_rate(recipe: Imitation) -> RangeTest:
 
     Raises as `learn` does.
     """
-    prepare_folder(recipe.out, recipe.resume, recipe.overwrite)
+    _prepare(recipe)
     setup, spec = plan(recipe)
     result = range_test(
         spec,
@@ -161,6 +162,14 @@ def find_rate(recipe: Imitation) -> RangeTest:
     )
     shutil.rmtree(recipe.out / ROUNDS, ignore_errors=True)
     return result
+
+
+def _prepare(recipe: Imitation) -> None:
+    """Make the folder ready, once where several processes train together."""
+    processes = join(recipe.training.device)
+    if processes.first:
+        prepare_folder(recipe.out, recipe.resume, recipe.overwrite)
+    processes.wait()
 
 
 def plan(recipe: Imitation) -> tuple[Setup, PolicySpec]:
@@ -208,12 +217,13 @@ def _plain(value: Any) -> Any:
     return value
 
 
-#: Gradient steps take far longer on sequences: fewer of them are taken at a time.
-SEQUENCES_IN_A_STEP = 12
-
-
-def training_for(network: NetworkConfig) -> TrainingConfig:
-    """Defaults that suit a network."""
+def defaults_for(method: str, network: NetworkConfig) -> dict[str, Any]:
+    """Settings of a recipe that suit a network: a step on sequences takes many more frames, so
+    that there are fewer sequences in it, and their frames are replaced sooner.
+    """
     if network.memory is None:
-        return TrainingConfig()
-    return TrainingConfig(batch_size=SEQUENCES_IN_A_STEP)
+        return {}
+    settings: dict[str, Any] = {"training": TrainingConfig(steps=800, batch_size=8)}
+    if method == Guided.method:
+        settings["guided"] = GuidedConfig(frames=64 * SEQUENCE, refresh_every=50)
+    return settings

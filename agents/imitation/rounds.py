@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -115,8 +117,18 @@ def _open_maker(factory: Callable[[], Maker]) -> None:
     import torch
 
     global _maker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that trains ends this one
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _maker = factory()
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that trains was killed; nothing else would."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _make(number: int, weights: Path | None, path: Path) -> None:

@@ -16,6 +16,8 @@ from .layers import MAX_DEPTH, check_choice, check_positive, initialize, mlp
 
 OUTPUTS = ("curvature", "curvature+acceleration", "waypoints")
 DISTRIBUTIONS = ("point", "gaussian", "mixture")
+_MOST = 64  # components, and waypoints
+_SPREAD = 0.5  # of a fresh mixture's means, and their deviation, in units of the policy's scales
 _LOG_STD = (-5.0, 1.0)  # bounds of a predicted log standard deviation
 
 
@@ -39,7 +41,10 @@ class HeadConfig:
     def __post_init__(self) -> None:
         check_choice("outputs", self.outputs, OUTPUTS)
         check_choice("distribution", self.distribution, DISTRIBUTIONS)
-        check_positive(components=self.components, waypoints=min(self.waypoints, default=0.0))
+        check_positive(waypoints=min(self.waypoints, default=0.0))
+        for name, count in (("components", self.components), ("waypoints", len(self.waypoints))):
+            if not 1 <= count <= _MOST:
+                raise ValueError(f"{name} are {count}; there must be from 1 to {_MOST}")
         if any(b <= a for a, b in zip(self.waypoints, self.waypoints[1:], strict=False)):
             raise ValueError(f"waypoints is {self.waypoints}; distances must rise")
         if self.hidden and min(self.hidden) < 1:
@@ -73,9 +78,23 @@ class Head(nn.Module):
         initialize(self)
         # Starting at straight ahead keeps the first steps from undoing a random guess.
         nn.init.zeros_(self.output.weight)
-        if config.distribution == "mixture":  # else all components would learn the same
-            means = slice(config.components, config.components * (1 + config.size))
-            nn.init.normal_(self.output.weight[means], std=0.1)
+        if config.distribution == "mixture":
+            self._spread_components()
+
+    def _spread_components(self) -> None:
+        """Start the means apart from each other, the first nearest to straight ahead.
+
+        Components that start alike stay alike: what pulls them apart is as small as what they
+        differ by, while all of them soon widen over all of the answers.
+        """
+        config = self.config
+        count, size = config.components, config.size
+        step = 2.0 * _SPREAD / max(count - 1, 1)
+        means = sorted(((i - 0.5 * (count - 1)) * step for i in range(count)), key=abs)
+        deviations = [math.log(_SPREAD)] * count
+        rows = [value for value in means + deviations for _ in range(size)]
+        with torch.no_grad():
+            self.output.bias[count:] = torch.tensor(rows)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.output(self.hidden(features))

@@ -24,12 +24,12 @@ _WARM_UP = 10  # steps before the clock starts
 #: The architectures as they are, and what heads and commands add to one of them.
 VARIANTS: dict[str, NetworkConfig] = {
     **ARCHITECTURES,
-    "cnn, acceleration": NetworkConfig(head=HeadConfig("curvature+acceleration")),
-    "cnn, waypoints": NetworkConfig(head=HeadConfig("waypoints")),
-    "cnn, gaussian": NetworkConfig(head=HeadConfig(distribution="gaussian")),
-    "cnn, mixture": NetworkConfig(head=HeadConfig(distribution="mixture")),
-    "cnn, command one-hot": NetworkConfig(command="one-hot"),
-    "cnn, command embedding": NetworkConfig(command="embedding"),
+    "cnn-acceleration": NetworkConfig(head=HeadConfig("curvature+acceleration")),
+    "cnn-waypoints": NetworkConfig(head=HeadConfig("waypoints")),
+    "cnn-gaussian": NetworkConfig(head=HeadConfig(distribution="gaussian")),
+    "cnn-mixture": NetworkConfig(head=HeadConfig(distribution="mixture")),
+    "cnn-command-one-hot": NetworkConfig(command="one-hot"),
+    "cnn-command-embedding": NetworkConfig(command="embedding"),
 }
 
 

@@ -20,8 +20,8 @@ class TrainingConfig:
     adam: a rate for each weight (Kingma and Ba 2015); adamw: with decoupled weight decay
     (Loshchilov and Hutter 2019)."""
     learning_rate: float = 1.5e-3
-    """Highest learning rate. Plain sgd wants one about a hundred times higher; find it with the
-    range test."""
+    """Highest learning rate. What suits one optimizer does not suit another: plain sgd wants a
+    higher one than adamw."""
     schedule: Literal["constant", "cosine", "plateau"] = "cosine"
     """Of the learning rate after the warm-up. cosine: falls to zero (Loshchilov and Hutter 2017);
     plateau: falls by `plateau_factor` when the held-out loss stops falling."""

@@ -26,7 +26,7 @@ from .curves import Curves, Row
 from .descent import Descent
 from .errors import TrainingError
 from .evaluation import Evaluation, evaluate
-from .processes import joined
+from .processes import join
 
 CHECKPOINTS = "checkpoint"
 _ADVICE = "try a lower --learning-rate"
@@ -75,7 +75,8 @@ def train(
             such device, or images cannot be mirrored for this policy.
         PolicyError: the checkpoint to resume cannot be used.
     """
-    with contextlib.closing(source), joined(config.device) as processes:
+    with contextlib.closing(source):
+        processes = join(config.device)
         torch.set_num_threads(config.threads)
         descent = Descent(spec, config, augmentation, processes, seed)
         network, progress = descent.network, Progress()

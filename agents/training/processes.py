@@ -1,13 +1,13 @@
 """The processes and devices that a training runs on: one, or several that torchrun started.
 
-torchrun --nproc-per-node 4 -m vista_agents.cli guided ...
+torchrun --standalone --nproc-per-node 4 --no-python vista-train guided ...
 """
 
 from __future__ import annotations
 
+import atexit
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -59,6 +59,11 @@ class Processes:
             for buffer in network.buffers():
                 distributed.broadcast(buffer, 0)
 
+    def wait(self) -> None:
+        """Until all have come here."""
+        if self.count > 1:
+            distributed.barrier()
+
     def mean(self, value: Tensor) -> float:
         """Mean over the processes."""
         if self.count > 1:
@@ -74,8 +79,7 @@ class Processes:
         return told.tolist()
 
 
-@contextmanager
-def joined(device: str) -> Iterator[Processes]:
+def join(device: str) -> Processes:
     """The processes that torchrun started, by its environment variables, or this one alone.
 
     Args:
@@ -84,22 +88,20 @@ def joined(device: str) -> Iterator[Processes]:
     Raises:
         TrainingError: there is no such device, or not one for each process.
     """
-    count, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     place = choose_device(device)
+    count, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     if count == 1:
-        yield Processes(0, 1, place)
-        return
+        return Processes(0, 1, place)
     if place.type == "cuda":
         local, found = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if local >= found:
             raise TrainingError(f"there are {found} GPUs; start at most as many processes")
         place = torch.device("cuda", local)
         torch.cuda.set_device(place)
-    distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
-    try:
-        yield Processes(rank, count, place)
-    finally:
-        distributed.destroy_process_group()
+    if not distributed.is_initialized():  # once a process: a second group would not find the first
+        distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
+        atexit.register(distributed.destroy_process_group)
+    return Processes(rank, count, place)
 
 
 def choose_device(name: str) -> torch.device:

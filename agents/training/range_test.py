@@ -24,7 +24,7 @@ from .config import TrainingConfig
 from .curves import running_mean
 from .descent import Descent
 from .errors import TrainingError
-from .processes import joined
+from .processes import join
 
 CSV, PNG = "rates.csv", "rates.png"
 _SMOOTHING = 0.9  # share of the running mean that is kept from step to step
@@ -95,7 +95,8 @@ def range_test(
     """
     tried: list[float] = []
     losses: list[float] = []
-    with contextlib.closing(source), joined(config.device) as processes:
+    with contextlib.closing(source):
+        processes = join(config.device)
         torch.set_num_threads(config.threads)
         descent = Descent(spec, config, augmentation, processes, seed)
         for step in range(rates.steps):

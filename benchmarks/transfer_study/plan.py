@@ -138,6 +138,8 @@ TRAININGS = (
     Training(
         "guided-attention", ("guided", "--architecture", "attention"), deployed=True, minutes=10.0
     ),
+    Training("reinforce", ("reinforce",), deployed=True, minutes=60.0),
+    Training("ppo", ("ppo",), deployed=True, minutes=60.0),
     # Stopped early.
     Training("bc-200-steps", ("bc", "--steps", "200"), minutes=1.0),
     Training("guided-60-steps", ("guided", "--steps", "60"), minutes=0.7),
@@ -149,21 +151,24 @@ TRAININGS = (
     Training("bc-10-s", ("bc", "--steps", "600", "--section", "0:10"), minutes=2.0),
 )
 
+# How strong each degradation is was chosen by a pilot in synthesized views, so that recovery
+# spreads from nothing to all, and many policies recover in 20 to 90 % of the tests.
 CANDIDATES = (
-    *(Candidate(t.name, s) for t in TRAININGS for s in t.seeds),
+    *(Candidate(t.name) for t in TRAININGS),
+    Candidate("bc", 1),
+    Candidate("guided", 0, Degradation(noise=0.005)),
+    Candidate("guided", 0, Degradation(noise=0.01)),
     Candidate("guided", 0, Degradation(noise=0.02)),
-    Candidate("guided", 0, Degradation(noise=0.04)),
-    Candidate("guided", 0, Degradation(noise=0.08)),
-    Candidate("guided", 0, Degradation(bias=0.02)),
+    Candidate("guided", 0, Degradation(noise=0.05)),
+    Candidate("guided", 0, Degradation(bias=0.008)),
     Candidate("guided", 0, Degradation(gain=0.4)),
     Candidate("guided", 0, Degradation(delay=3)),
     Candidate("guided", 0, Degradation(delay=6)),
     Candidate("guided", 0, Degradation(yaw=2.0)),
     Candidate("guided", 0, Degradation(yaw=-4.0)),
     Candidate("guided", 0, Degradation(pitch=3.0)),
-    Candidate("guided", 0, Degradation(fov=0.75)),
     Candidate("guided", 0, Degradation(fov=1.3)),
-    Candidate("bc", 0, Degradation(noise=0.03)),
+    Candidate("bc", 0, Degradation(noise=0.01)),
     Candidate("bc", 0, Degradation(delay=3)),
 )
 
@@ -183,7 +188,7 @@ _TAUGHT = ("--steps", "3", "--batch-size", "8", "--evaluate-every", "3")
 
 
 def _small(seed: int) -> Recording:
-    return Recording(seed=seed, seconds=6.0, size=(66, 100), rate=5.0, supersample=1)
+    return Recording(seed=seed, seconds=5.0, size=(66, 100), rate=5.0, supersample=1)
 
 
 QUICK = Plan(
@@ -195,5 +200,5 @@ QUICK = Plan(
         Candidate("bc", 0, Degradation(bias=0.05)),
         Candidate("bc", 0, Degradation(noise=0.1, delay=2, yaw=5.0, fov=0.8)),
     ),
-    test=RecoveryTest(laterals=(0.5,), headings=(0.0,), starts_per_kind=1, within_time=2.0),
+    test=RecoveryTest(laterals=(0.5,), headings=(0.0,), starts_per_kind=1, within_time=1.5),
 )
