@@ -200,5 +200,5 @@ QUICK = Plan(
         Candidate("bc", 0, Degradation(bias=0.05)),
         Candidate("bc", 0, Degradation(noise=0.1, delay=2, yaw=5.0, fov=0.8)),
     ),
-    test=RecoveryTest(laterals=(0.5,), headings=(0.0,), starts_per_kind=1, within_time=1.5),
+    test=RecoveryTest((0.1,), (0.0,), starts_per_kind=1, within_time=1.5, held=0.5),
 )
