@@ -20,7 +20,7 @@ Views = Literal["synthesized", "rendered"]
 
 # What things took on one core of a busy two-core machine, s: for the estimate alone.
 RECORDED_FRAME, BAKED_FRAME = 0.15, 0.1
-RENDERED_STEP, SYNTHESIZED_STEP = 0.06, 0.008
+RENDERED_STEP, SYNTHESIZED_STEP = 0.04, 0.008
 STEPS_PER_START = 28  # of a recovery test, on average
 
 
@@ -138,8 +138,8 @@ TRAININGS = (
     Training(
         "guided-attention", ("guided", "--architecture", "attention"), deployed=True, minutes=10.0
     ),
-    Training("reinforce", ("reinforce",), deployed=True, minutes=60.0),
-    Training("ppo", ("ppo",), deployed=True, minutes=60.0),
+    Training("reinforce", ("reinforce",), deployed=True, minutes=10.0),
+    Training("ppo", ("ppo",), deployed=True, minutes=12.0),
     # Stopped early.
     Training("bc-200-steps", ("bc", "--steps", "200"), minutes=1.0),
     Training("guided-60-steps", ("guided", "--steps", "60"), minutes=0.7),
@@ -159,10 +159,13 @@ CANDIDATES = (
     Candidate("guided", 0, Degradation(noise=0.005)),
     Candidate("guided", 0, Degradation(noise=0.01)),
     Candidate("guided", 0, Degradation(noise=0.02)),
+    Candidate("guided", 0, Degradation(noise=0.03)),
     Candidate("guided", 0, Degradation(noise=0.05)),
     Candidate("guided", 0, Degradation(bias=0.008)),
     Candidate("guided", 0, Degradation(gain=0.4)),
+    Candidate("guided", 0, Degradation(gain=0.25)),
     Candidate("guided", 0, Degradation(delay=3)),
+    Candidate("guided", 0, Degradation(delay=4)),
     Candidate("guided", 0, Degradation(delay=6)),
     Candidate("guided", 0, Degradation(yaw=2.0)),
     Candidate("guided", 0, Degradation(yaw=-4.0)),
@@ -174,13 +177,13 @@ CANDIDATES = (
 
 FULL = Plan(
     learned=tuple(Recording(seed=seed, seconds=30.0) for seed in (301, 302, 303, 304)),
-    unseen=tuple(Recording(seed=seed, seconds=30.0) for seed in (311, 312)),
+    unseen=tuple(Recording(seed=seed, seconds=45.0) for seed in (311, 312)),
     trainings=TRAININGS,
     candidates=CANDIDATES,
     test=RecoveryTest(
         laterals=(-1.5, -0.75, 0.0, 0.75, 1.5),
         headings=tuple(math.radians(d) for d in (-10, 0, 10)),
-        starts_per_kind=2,
+        starts_per_kind=1,
     ),
 )
 
