@@ -113,11 +113,11 @@ def draw(lines: list[dict[str, Any]], path: Path) -> None:
     figure = Figure(figsize=(10, 6), layout="constrained")
     for axes, (title, unit, names) in zip(figure.subplots(2, 2).flat, PANELS, strict=True):
         for name in names:
-            points = [(line["steps"], line[name]) for line in lines if name in line]
+            points = [(line["steps"] / 1000, line[name]) for line in lines if name in line]
             label = name.rpartition("/")[2].replace("_", " ")
             axes.plot(*zip(*points, strict=True), marker=".", label=label) if points else None
         axes.set_title(title)
-        axes.set_xlabel("steps of all cars")
+        axes.set_xlabel("steps of all cars, thousands")
         axes.set_ylabel(unit)
         axes.grid(alpha=0.3)
         if len(names) > 1:
