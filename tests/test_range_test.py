@@ -50,7 +50,7 @@ class Line:
         pass
 
     def batch(self, step, size):
-        state = torch.ones(size, 1, 1)
+        state = torch.tensor([1.0, *(0.0,) * 7]).expand(size, 1, 8)
         mask = torch.ones(size, 1, dtype=torch.bool)
         noise = np.random.default_rng(step).normal(0.0, 0.1, (size, 1, 1))
         return Batch({"state": state}, torch.from_numpy(1.0 + noise).float(), mask)
@@ -67,7 +67,7 @@ def test_gradient_descent_on_a_parabola_turns_where_theory_says(tmp_path):
     a rate of 2 / (1 + h²), at most 2, gradient descent diverges.
     """
     network = NetworkConfig(
-        StateMLPConfig(hidden=(1,), scale=(1.0,), activation="sigmoid"),
+        StateMLPConfig(hidden=(1,), scale=(1.0,) * 8, activation="sigmoid"),
         head=HeadConfig(hidden=()),
         speed=False,
     )

@@ -10,17 +10,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from vista_sim.policies import CameraSpec
+from vista_sim.tasks.state_vector import STATE_NAMES
 
 from ..imitation.frames import Batch
 from ..networks.heads import HeadConfig
-from ..networks.mlp import StateMLPConfig
 from ..policy import PolicySpec
 from .batches import moved
 from .errors import TrainingError
 
-#: Sign that each entry of the state vector takes in a mirror: all but the speed change sides
-#: (lateral offset, heading error, speed, curvature, and the path's curvature further ahead).
-STATE_SIGNS = (-1.0, -1.0, 1.0, -1.0, -1.0, -1.0, -1.0, -1.0)
+#: Sign that each entry of the state vector takes in a mirror: all but the speed change sides.
+STATE_SIGNS = tuple(1.0 if name == "speed" else -1.0 for name in STATE_NAMES)
 COMMAND_IN_MIRROR = (0, 2, 1, 3)  # of follow, left, right, straight
 
 
@@ -229,12 +228,6 @@ def target_signs(head: HeadConfig) -> list[float]:
 
 def check_mirror(spec: PolicySpec) -> None:
     """Raise TrainingError where a mirror image is nothing that the policy could ever meet."""
-    encoder = spec.network.encoder
-    if isinstance(encoder, StateMLPConfig) and len(encoder.scale) != len(STATE_SIGNS):
-        raise TrainingError(
-            f"mirror: which of {len(encoder.scale)} entries of the state vector change sides is "
-            f"not known, of {len(STATE_SIGNS)} it is"
-        )
     if spec.camera is not None and not looks_the_same_mirrored(spec.camera):
         raise TrainingError(
             "mirror: the camera does not sit in the car's middle looking straight ahead; its "
