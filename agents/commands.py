@@ -241,7 +241,8 @@ def progress_bar(
         smooth: list[float] = []
 
         def report(step: int, loss: float) -> None:
-            smooth[:] = [loss if not smooth else 0.98 * smooth[0] + 0.02 * loss]
+            share = max(0.02, min(1.0, 10 / steps))
+            smooth[:] = [loss if not smooth else smooth[0] + share * (loss - smooth[0])]
             progress.update(task, completed=step, loss=smooth[0])
 
         try:

@@ -12,7 +12,7 @@ from .checkpoint import has_checkpoint
 CHECKPOINTS = "checkpoint"
 TENSORBOARD = "tensorboard"
 ROUNDS = "rounds"
-_FILES = ("*.safetensors", "*.png", "history.*", "policy.onnx*")
+_FILES = ("*.safetensors", "*.png", "curves.csv", "rates.csv", "policy.onnx*")
 
 
 def prepare_folder(

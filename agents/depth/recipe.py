@@ -15,13 +15,13 @@ from vista_sim.geometry.models import DEPTH_JSON, model_folders
 from vista_sim.geometry.partial import writable_folder
 from vista_sim.traces.trace import Trace
 
-from ..checkpoint import has_checkpoint
+from ..folders import prepare_folder
 from .data import DepthDrive, DepthFrames
 from .model import DepthModelSpec, load
 from .network import DepthNetConfig
 from .picture import write_picture
 from .settings import DepthTrainingConfig
-from .train import CHECKPOINTS, DepthResult, Report, train_depth
+from .train import DepthResult, Report, train_depth
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def learn_depth(recipe: Depth, report: Report | None = None) -> Learned:
     traces = [Trace.open(path) for path in recipe.traces]
     drives = [open_drive(trace, recipe) for trace in traces]
     out = recipe.out if recipe.out is not None else default_folder(traces[0])
-    prepare_folder(out, recipe.resume, recipe.overwrite)
+    prepare_folder(out, recipe.resume, recipe.overwrite, DEPTH_JSON)
     config = recipe.training
     frames = DepthFrames(drives, recipe.seed, config.neighbours, config.cache_mib)
     description = describe(recipe, drives)
@@ -131,21 +131,3 @@ def describe(recipe: Depth, drives: list[DepthDrive]) -> dict[str, Any]:
     }
     decided: dict[str, Any] = json.loads(json.dumps(values))
     return decided
-
-
-def prepare_folder(out: Path, resume: bool, overwrite: bool) -> None:
-    """Refuse to mix two trainings in one folder; with `overwrite`, remove the older one."""
-    if resume and overwrite:
-        raise PolicyError("--resume and --overwrite exclude each other")
-    if out.exists() and not out.is_dir():
-        raise PolicyError(f"{out}: is a file; --out names a folder")
-    if (out / "trace.json").exists():
-        raise PolicyError(f"{out}: is a trace; --out names a folder of its own")
-    if not has_checkpoint(out / CHECKPOINTS) and not (out / DEPTH_JSON).exists():
-        return
-    if overwrite:
-        for pattern in ("checkpoint/*", "tensorboard/events.*", DEPTH_JSON, "*.safetensors"):
-            for path in out.glob(pattern):
-                path.unlink()
-    elif not resume:
-        raise PolicyError(f"{out}: holds a training already; give --resume or --overwrite")

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..checkpoint import Progress, has_checkpoint, load_checkpoint, save_checkpoint
+from ..folders import CHECKPOINTS, TENSORBOARD
 from ..training.errors import TrainingError
 from ..training.processes import choose_device
 from ..training.seeds import derived_seed
@@ -28,7 +29,6 @@ from .model import DepthModelSpec, save_depth_model
 from .network import DepthNet
 from .settings import DepthTrainingConfig
 
-CHECKPOINTS = "checkpoint"
 _SCALES = 3
 
 
@@ -100,7 +100,7 @@ def train_depth(
         limit = 60.0 * config.minutes if config.minutes else math.inf
         return min(1.0, max(progress.step / config.steps, (time.monotonic() - started) / limit))
 
-    with SummaryWriter(out / "tensorboard", purge_step=progress.step) as log:
+    with SummaryWriter(out / TENSORBOARD, purge_step=progress.step) as log:
         over = progress.step >= config.steps
         while not over:  # at least one step, however little time there is
             step, share = progress.step, done()

@@ -90,28 +90,32 @@ class BehaviourCloning(Imitation):
 
 
 @dataclass(frozen=True)
-class Guided(Imitation):
+class Gathering(Imitation):
+    """What every way of imitating needs that gathers data while it learns."""
+
+    background: bool = True
+    """Gather data in a process of its own."""
+
+
+@dataclass(frozen=True)
+class Guided(Gathering):
     """Guided policy learning: learn the way back from views synthesized off the path."""
 
     method: ClassVar[str] = "guided"
 
     guided: GuidedConfig = field(default_factory=GuidedConfig)
-    background: bool = True
-    """Gather data in a process of its own."""
 
     def source(self, setup: Setup) -> Source:
         return GuidedSource(setup, self.guided, self.out / ROUNDS, self.background)
 
 
 @dataclass(frozen=True)
-class Dagger(Imitation):
+class Dagger(Gathering):
     """DAgger: the policy drives, an expert says what would have been right."""
 
     method: ClassVar[str] = "dagger"
 
     dagger: DaggerConfig = field(default_factory=DaggerConfig)
-    background: bool = True
-    """Gather data in a process of its own."""
 
     def source(self, setup: Setup) -> Source:
         return DaggerSource(setup, self.dagger, self.out / ROUNDS, self.background)

@@ -3,11 +3,10 @@
 from .augment import AugmentConfig
 from .config import TrainingConfig
 from .errors import TrainingError
-from .loop import CHECKPOINTS, Report, TrainingResult, train
+from .loop import Report, TrainingResult, train
 from .range_test import RangeConfig, RangeTest, range_test
 
 __all__ = [
-    "CHECKPOINTS",
     "AugmentConfig",
     "RangeConfig",
     "RangeTest",

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Self
 from vista_sim.errors import PolicyError
 
 from ..files import write_atomically
+from ..folders import TENSORBOARD
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-CSV, PNG, TENSORBOARD = "curves.csv", "curves.png", "tensorboard"
+CSV, PNG = "curves.csv", "curves.png"
 _SMOOTHING = 0.95  # share of the running mean that is kept from step to step
 
 

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from ..checkpoint import Progress, has_checkpoint, load_checkpoint, save_checkpoint
+from ..folders import CHECKPOINTS
 from ..imitation.frames import Source
 from ..policy import PolicySpec, save_policy
 from .augment import AugmentConfig
@@ -28,7 +29,6 @@ from .errors import TrainingError
 from .evaluation import Evaluation, evaluate
 from .processes import join
 
-CHECKPOINTS = "checkpoint"
 _ADVICE = "try a lower --learning-rate"
 
 Report = Callable[[int, float], None]  # steps done, loss
