@@ -19,6 +19,7 @@ from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.evaluation.runs import columns, read_run
 from vista_sim.policies import Action, CameraSpec
 from vista_sim.tasks.lane_following import Endings
+from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
 
 
@@ -123,6 +124,19 @@ def test_the_policys_camera_is_what_it_sees(road_trace):
     policy = Seeing()
     evaluate(policy, road_trace, recovery=FEW, section=(0.0, 8.0))
     assert set(policy.seen) == {((40, 100, 3), np.dtype(np.uint8))}
+
+
+def test_a_policys_lens_is_what_it_sees_through(road_trace):
+    class Fisheye(Seeing):
+        camera = CameraSpec((40, 100), lens=Lens("fisheye", 30.0, 30.0, 49.5, 19.5, (40, 100)))
+
+        def act(self, observation, car=None):
+            assert car.specs["camera"].lens == self.camera.lens
+            return super().act(observation, car)
+
+    policy = Fisheye()
+    evaluate(policy, road_trace, recovery=False, section=(0.0, 3.0))
+    assert policy.seen
 
 
 def test_the_report_is_json_and_says_it_trace_by_trace(road_trace):

@@ -118,7 +118,7 @@ def evaluate(
     car, expert_car = world.spawn_agent(), world.spawn_agent()
     if driver.camera is not None:
         spec = driver.camera
-        car.spawn_camera("camera", spec.size, spec.fov, spec.mount)
+        car.spawn_camera("camera", spec.size, spec.fov, spec.mount, spec.lens)
     test = recovery if isinstance(recovery, RecoveryTest) else RecoveryTest()
     places = draw_places(world, test, seed) if recovery else ()
     starts = len(places) * len(test.laterals) * len(test.headings)
