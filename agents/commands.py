@@ -85,8 +85,11 @@ def parse(args: Sequence[str]) -> Any:
     """The command of an argument list. Raises UsageError where it is wrong."""
     said = io.StringIO()
     name, rest = split_architecture(args)
+    chosen = rest[0] if rest else ""
+    if name is not None and chosen in OTHERS:
+        raise UsageError(f"{ARCHITECTURE}: {chosen} has no network to choose")
     try:
-        kind = commands(rest[0] if rest else "", name)
+        kind = commands(chosen, name)
         with contextlib.redirect_stderr(said):
             return tyro.cli(
                 kind, args=rest, prog="vista-train", config=(tyro.conf.AvoidSubcommands,)

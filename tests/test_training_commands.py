@@ -76,6 +76,7 @@ def test_a_folder_with_a_training_is_not_overwritten_unasked(road_trace, tmp_pat
         (["bc", "--traces", "x", "--out", "y", "--fov", "4"], "fov is 4.0 rad"),
         (["guided", "--traces", "x", "--out", "y", "--network.encoder.norm", "no"], "no"),
         (["bc", "--traces", "x", "--out", "y", "--architecture", "maze"], "'maze' is unknown"),
+        (["demo", "--architecture", "lstm"], "demo has no network to choose"),
         (["bc", "--traces", "x", "--out", "y", "--network.memory.size", "4"], "--network.memory"),
         (["guided", "--traces", "--out", "y"], "traces is empty"),
         (["guided", "--traces", "/no/such/drive", "--out", "y"], "/no/such/drive: no such folder"),
