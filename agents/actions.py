@@ -49,7 +49,7 @@ class Scales:
         names = [f.name for f in dataclasses.fields(cls)]
         try:
             return cls(**{name: float(values[name]) for name in names})
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise PolicyError(
                 f"policy.json: field 'action' must hold the numbers {', '.join(names)} ({error!r})"
             ) from None

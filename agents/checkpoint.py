@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,13 @@ def save_checkpoint(
             old.unlink()
 
 
+def check_progress(progress: Progress) -> None:
+    """Raise ValueError for numbers that no training gets to."""
+    counts = (progress.step, progress.best_step, progress.waited, progress.stale)
+    if min(counts) < 0 or max(counts) > progress.step or not 0 < progress.rate_factor <= 1:
+        raise ValueError(f"no training stands at {progress}")
+
+
 def has_checkpoint(folder: Path) -> bool:
     """Whether there is something to resume."""
     return (folder / JSON).is_file()
@@ -108,8 +116,12 @@ def load_checkpoint(
             rate_factor=float(values["rate_factor"]),
             stale=int(values["stale"]),
         )
-        best_loss, made_by = values["best_loss"], values["recipe"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        best_loss = math.inf if values["best_loss"] is None else float(values["best_loss"])
+        made_by = values["recipe"]
+        check_progress(progress)
+    except PolicyError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise PolicyError(f"{path}: is not a readable checkpoint ({error!r})") from None
     difference = first_difference(made_by, json.loads(json.dumps(recipe)))
     if difference:
@@ -119,8 +131,8 @@ def load_checkpoint(
         )
     try:
         data = tensor_path.read_bytes()
-    except OSError as error:
-        raise PolicyError(f"{tensor_path}: cannot be read ({error.strerror})") from None
+    except (OSError, ValueError) as error:
+        raise PolicyError(f"{tensor_path}: cannot be read ({error})") from None
     if hashlib.sha256(data).hexdigest() != checksum:
         raise PolicyError(f"{tensor_path}: was changed or cut short; start anew with --overwrite")
     try:
@@ -142,7 +154,7 @@ def load_checkpoint(
     )
     if parts["best"]:
         check_fit(parts["best"], network.state_dict(), tensor_path, "this recipe", PolicyError)
-        progress.best, progress.best_loss = parts["best"], float(best_loss)
+        progress.best, progress.best_loss = parts["best"], best_loss
     return progress
 
 

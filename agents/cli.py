@@ -19,7 +19,10 @@ def main(args: Sequence[str] | None = None) -> None:
         print(f"vista-train: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("vista-train: interrupted; --resume goes on", file=sys.stderr)
+        print(
+            "vista-train: interrupted; a training goes on from its last checkpoint with --resume",
+            file=sys.stderr,
+        )
         sys.exit(130)
 
 

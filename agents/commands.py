@@ -153,6 +153,8 @@ def run_imitation(recipe: Imitation) -> None:
     """Train with a progress bar and say where the policy is."""
     if recipe.find_rate:
         found = find_rate(recipe)
+        if not leads():
+            return
         if recipe.json:
             print(json.dumps({"folder": str(recipe.out), "suggested": found.suggested}))
         else:
@@ -160,7 +162,7 @@ def run_imitation(recipe: Imitation) -> None:
         return
     with progress_bar(recipe.method, recipe.training.steps, hidden=recipe.json) as report:
         result = learn(recipe, report)
-    if os.environ.get("RANK", "0") != "0":  # of several processes, the first tells
+    if not leads():
         return
     if recipe.json:
         print(json.dumps({"policy": str(recipe.out), **asdict(result)}))
@@ -170,6 +172,11 @@ def run_imitation(recipe: Imitation) -> None:
             f"{recipe.out}: {recipe.method} policy of step {result.best_step} of {result.steps}; "
             f"it is off by {result.validation_error:.4f} {unit} on average on held-out road"
         )
+
+
+def leads() -> bool:
+    """Whether this is the process that tells, of several that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def run_reinforcement(recipe: Reinforcement) -> None:

@@ -25,12 +25,14 @@ from vista_sim.errors import PolicyError
 
 from .imitation.guided import GuidedConfig
 from .imitation.recipes import BehaviourCloning, Guided, Imitation, learn
+from .recipe import check_seed
 from .training import TrainingConfig
 
 if TYPE_CHECKING:
     from vista_sim.evaluation.evaluate import Report
 
 LEARNED, UNSEEN = "proving-ground", "proving-ground-unseen"
+MARK = "demo.txt"
 RECIPES: dict[str, type[Imitation]] = {"bc": BehaviourCloning, "guided": Guided}
 
 
@@ -54,8 +56,7 @@ class Demo:
     )
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}; it must not be negative")
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def run_demo(demo: Demo) -> list[Row]:
     """Run the demo and print its table. Raises VistaError where something cannot be used."""
     started = time.monotonic()
     traces = _traces(demo)
+    _claim(demo.out)
     console = Console(stderr=True)
     with _stages(console) as stage:
         for trace in traces:
@@ -129,6 +131,22 @@ def _traces(demo: Demo) -> tuple[Path, Path]:
     if len(demo.traces) != 2:
         raise PolicyError("--traces takes two folders: the trace to learn from, and another")
     return demo.traces[0], demo.traces[1]
+
+
+def _claim(out: Path) -> None:
+    """Mark a folder as a demo's, because a demo renews what is in it. Raises PolicyError."""
+    mark = out / MARK
+    if not mark.exists():
+        for name in RECIPES:
+            if (out / name).exists():
+                raise PolicyError(
+                    f"{out / name}: is not of a demo, which would renew it; name another --out"
+                )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        mark.write_text("The folders here are renewed by vista-train demo.\n", encoding="utf-8")
+    except OSError as error:
+        raise PolicyError(f"{out}: cannot be written to ({error.strerror})") from None
 
 
 def _bake(trace: Path, stage: Stage) -> None:

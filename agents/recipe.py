@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,12 @@ from vista_sim.traces.trace import Trace
 
 from .imitation.drives import resolve_camera
 from .networks.network import NetworkConfig
+
+
+def check_seed(seed: int) -> None:
+    """Raise ValueError for a seed that PyTorch or NumPy do not take."""
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed is {seed}; it must be from 0 to {2**63 - 1}")
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,9 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.traces:
             raise ValueError("traces is empty; give at least one trace folder")
-        if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}; it must not be negative")
-        if self.fov is not None and not 0 < self.fov < math.pi:
-            raise ValueError(f"fov is {self.fov} rad; it must be between 0 and pi")
+        check_seed(self.seed)
+        if self.fov is not None and not 0.02 <= self.fov <= 3.0:
+            raise ValueError(f"fov is {self.fov} rad; it must be from 0.02 to 3")
 
     def policy_camera(self, traces: Sequence[Trace]) -> CameraSpec | None:
         """The policy's camera with its field of view fixed; None for a network that sees none."""

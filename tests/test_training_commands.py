@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from vista_agents.cli import main
+from vista_agents.folders import claimed
 from vista_agents.policy import load
 
 SMALL = [
@@ -76,6 +77,14 @@ def test_a_folder_with_a_training_is_not_overwritten_unasked(road_trace, tmp_pat
         (["bc", "--traces", "x", "--out", "y", "--fov", "4"], "fov is 4.0 rad"),
         (["guided", "--traces", "x", "--out", "y", "--network.encoder.norm", "no"], "no"),
         (["bc", "--traces", "x", "--out", "y", "--architecture", "maze"], "'maze' is unknown"),
+        (["bc", "--traces", "x", "--out", "y", "--seed", "9" * 30], "seed is 9999"),
+        (["bc", "--traces", "x", "--out", "y", "--shift.lateral", "nan"], "lateral is nan m"),
+        (["bc", "--traces", "x", "--out", "y", "--split.margin", "nan"], "margin nan m"),
+        (["bc", "--traces", "x", "--out", "y", "--batch-size", "1000000000000"], "GiB of images"),
+        (["bc", "--traces", "x", "--out", "y", "--augment.contrast", "nan"], "contrast is nan"),
+        (["guided", "--traces", "x", "--out", "y", "--guided.speed", "nan"], "speed is nan"),
+        (["guided", "--traces", "x", "--out", "y", "--guided.cars", "100000"], "cars is 100000"),
+        (["ppo", "--traces", "x", "--out", "y", "--batch-size", "1"], "at least 2"),
         (["demo", "--architecture", "lstm"], "demo has no network to choose"),
         (["bc", "--traces", "x", "--out", "y", "--network.memory.size", "4"], "--network.memory"),
         (["guided", "--traces", "--out", "y"], "traces is empty"),
@@ -107,6 +116,35 @@ def test_the_architecture_chooses_the_network_and_its_options(road_trace, tmp_pa
     main([*args, "--architecture", "lstm", "--network.memory.size", "8", "--window", "4"])
     memory = load(tmp_path / "x").spec.network.memory
     assert (memory.cell, memory.size) == ("lstm", 8)
+
+
+@pytest.mark.parametrize("command", ["bc", "reinforce", "depth"])
+def test_a_folder_that_cannot_be_written_is_named(road_trace, tmp_path, capsys, command):
+    file = tmp_path / "file"
+    file.write_text("")
+    args = (command, "--traces", road_trace, "--out", file / "below")
+    assert f"{file / 'below'}: cannot be written to" in refused(capsys, *args)
+
+
+def test_a_folder_takes_one_training_at_a_time(road_trace, tmp_path, capsys):
+    out = tmp_path / "x"
+    args = ("bc", "--traces", road_trace, "--out", out, *SMALL)
+    with claimed(out):
+        assert "another training is at work there" in refused(capsys, *args)
+    assert not out.exists()
+
+
+def test_reward_is_learned_by_one_process(road_trace, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    args = ("reinforce", "--traces", road_trace, "--out", tmp_path / "x")
+    assert "start it without torchrun" in refused(capsys, *args)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_demo_does_not_renew_what_is_not_a_demos(road_trace, tmp_path, capsys):
+    (tmp_path / "runs" / "bc").mkdir(parents=True)
+    args = ("demo", "--out", tmp_path / "runs", "--traces", road_trace, road_trace)
+    assert "is not of a demo" in refused(capsys, *args)
 
 
 def test_help_names_every_command(capsys):

@@ -68,6 +68,8 @@ class CameraSpec:
     lens: Lens | None = None
 
     def __post_init__(self) -> None:
+        if self.fov is not None and not 0 < self.fov < math.pi:
+            raise ValueError(f"fov is {self.fov} rad; it must be between 0 and pi")
         if self.lens is not None and self.fov is not None:
             raise ValueError("fov and lens are both given; a lens has its own field of view")
 
@@ -83,7 +85,7 @@ class CameraSpec:
                 sides, bends = tuple(lens["size"]), tuple(lens["distortion"])
                 lens = Lens(**{**lens, "size": sides, "distortion": bends})
             return cls((height, width), fov, mount, lens)
-        except (KeyError, TypeError, ValueError, TraceError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, TraceError) as error:
             raise PolicyError(f"policy.json: field 'camera' is not usable ({error})") from None
 
     def to_json(self) -> dict[str, Any]:
@@ -120,7 +122,7 @@ def read_policy_json(folder: Path | str) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise PolicyError(f"{path}: not found; a policy folder holds policy.json") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PolicyError(f"{path}: cannot be read as JSON ({error})") from None
     if not isinstance(values, dict) or values.get("format") != POLICY_FORMAT:
         found = values.get("format") if isinstance(values, dict) else None
@@ -137,7 +139,7 @@ def load_policy(folder: Path | str) -> Policy:
     folder = Path(folder)
     name = read_policy_json(folder).get("loader")
     found = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
-    if name not in found:
+    if not isinstance(name, str) or name not in found:
         known = ", ".join(sorted(found)) or "none"
         raise PolicyError(f"{folder / 'policy.json'}: loader {name!r} is unknown; known: {known}")
     policy: Policy = found[name].load()(folder)

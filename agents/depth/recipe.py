@@ -15,7 +15,8 @@ from vista_sim.geometry.models import DEPTH_JSON, model_folders
 from vista_sim.geometry.partial import writable_folder
 from vista_sim.traces.trace import Trace
 
-from ..folders import prepare_folder
+from ..folders import claimed, prepare_folder
+from ..recipe import check_seed
 from .data import DepthDrive, DepthFrames
 from .model import DepthModelSpec, load
 from .network import DepthNetConfig
@@ -58,8 +59,7 @@ class Depth:
             raise ValueError("traces is empty; give at least one trace folder")
         if self.out is None and len(self.traces) > 1:
             raise ValueError("out is missing; with several traces, name the model folder")
-        if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}; it must not be negative")
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True)
@@ -84,16 +84,19 @@ def learn_depth(recipe: Depth, report: Report | None = None) -> Learned:
     traces = [Trace.open(path) for path in recipe.traces]
     drives = [open_drive(trace, recipe) for trace in traces]
     out = recipe.out if recipe.out is not None else default_folder(traces[0])
-    prepare_folder(out, recipe.resume, recipe.overwrite, DEPTH_JSON)
-    config = recipe.training
-    frames = DepthFrames(drives, recipe.seed, config.neighbours, config.cache_mib)
-    description = describe(recipe, drives)
-    lens = drives[0].lens
-    spec = DepthModelSpec(recipe.network, lens.size, lens.fx, description)
-    result = train_depth(spec, frames, config, out, recipe.seed, description, recipe.resume, report)
-    write_picture(out / "held-out.png", load(out), drives[0], frames.held_out_indices(0))
-    supervised = tuple(drive.trace.name for drive in drives if drive.supervised)
-    return Learned(out, result, supervised)
+    with claimed(out):
+        prepare_folder(out, recipe.resume, recipe.overwrite, DEPTH_JSON)
+        config = recipe.training
+        frames = DepthFrames(drives, recipe.seed, config.neighbours, config.cache_mib)
+        description = describe(recipe, drives)
+        lens = drives[0].lens
+        spec = DepthModelSpec(recipe.network, lens.size, lens.fx, description)
+        result = train_depth(
+            spec, frames, config, out, recipe.seed, description, recipe.resume, report
+        )
+        write_picture(out / "held-out.png", load(out), drives[0], frames.held_out_indices(0))
+        supervised = tuple(drive.trace.name for drive in drives if drive.supervised)
+        return Learned(out, result, supervised)
 
 
 def open_drive(trace: Trace, recipe: Depth) -> DepthDrive:

@@ -9,6 +9,7 @@ back to the path.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ from .road import Interval, balanced_weights
 from .sampling import Sampler
 from .setup import Setup
 
+FARTHEST = 5.0  # m to the side; farther, little of a view was recorded
+
 
 @dataclass(frozen=True)
 class ShiftConfig:
@@ -36,8 +39,11 @@ class ShiftConfig:
     """Time in which a shifted car is led back to the path, s."""
 
     def __post_init__(self) -> None:
-        if self.time <= 0:
-            raise ValueError(f"time is {self.time} s; it must be positive")
+        if not 0 < self.time < math.inf:
+            raise ValueError(f"time is {self.time} s; it must be positive and finite")
+        for shift in self.lateral:
+            if not abs(shift) <= FARTHEST:
+                raise ValueError(f"lateral is {shift} m; at most {FARTHEST:g} m can be seen from")
 
 
 class RecordedSource:

@@ -23,7 +23,7 @@ from ..networks.registry import build_network
 from ..threads import one_thread
 from .frames import Batch, Frames
 from .gather import Array, Gatherer
-from .guided import VALIDATION, GuidedConfig, GuidedMaker, Places, StartConfig
+from .guided import MOST_CARS, VALIDATION, GuidedConfig, GuidedMaker, Places, StartConfig
 from .rounds import Rounds
 from .sampling import Sampler
 from .setup import Setup
@@ -52,6 +52,8 @@ class DaggerConfig:
         for name in ("cars", "frames", "keep_mib"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.cars > MOST_CARS:
+            raise ValueError(f"cars is {self.cars}; at most {MOST_CARS} can drive at once")
         if self.every < 2:
             raise ValueError(f"every is {self.every}; it must be at least 2 steps")
         if not 0 <= self.beta <= 1:

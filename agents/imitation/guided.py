@@ -30,6 +30,7 @@ from .rounds import Rounds
 from .sampling import Sampler
 from .setup import Setup
 
+MOST_CARS = 1024
 VALIDATION = -1  # number of the round that is validated on
 
 
@@ -51,8 +52,10 @@ class StartConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.near <= 1:
             raise ValueError(f"near is {self.near}; it must be a share from 0 to 1")
-        if min(self.lateral, self.heading, self.near_lateral, self.near_heading) < 0:
-            raise ValueError("ranges of lateral and heading must not be negative")
+        for name in ("lateral", "heading", "near_lateral", "near_heading"):
+            if not 0 <= getattr(self, name) < math.inf:
+                found = getattr(self, name)
+                raise ValueError(f"{name} is {found}; it must be finite and not negative")
 
     def draw(self, places: Places, rng: np.random.Generator) -> Iterator[Start]:
         """Starts without end."""
@@ -95,8 +98,12 @@ class GuidedConfig:
         for name in ("frames", "rounds", "refresh_every", "cars"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.speed < 0 or self.noise < 0:
-            raise ValueError("speed and noise must not be negative")
+        if self.cars > MOST_CARS:
+            raise ValueError(f"cars is {self.cars}; at most {MOST_CARS} can drive at once")
+        if not 0 <= self.speed < 1:
+            raise ValueError(f"speed is {self.speed}; it must be a share from 0 to below 1")
+        if not 0 <= self.noise <= 1:
+            raise ValueError(f"noise is {self.noise} 1/m; it must be from 0 to 1")
 
     def rounds_at(self, step: int) -> range:
         """Numbers of the rounds that step draws from."""

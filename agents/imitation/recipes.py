@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 import tyro
 
+from vista_sim.errors import VistaError
 from vista_sim.traces.trace import Trace
 
 from ..actions import Scales
 from ..experts import ExpertName
-from ..folders import ROUNDS, prepare_folder
+from ..folders import ROUNDS, claimed, prepare_folder
 from ..networks.network import NetworkConfig
 from ..networks.registry import network_to_json
 from ..policy import PolicySpec
@@ -25,6 +28,7 @@ from ..training import (
     RangeTest,
     Report,
     TrainingConfig,
+    TrainingError,
     TrainingResult,
     range_test,
     train,
@@ -37,6 +41,7 @@ from .guided import GuidedConfig, GuidedSource
 from .road import SplitConfig
 from .setup import Setup
 
+MOST_BYTES = 4 * 2**30  # of the images of a step
 SEQUENCE = 24  # frames of a window for a network with a memory
 
 
@@ -64,6 +69,13 @@ class Imitation(Recipe):
         super().__post_init__()
         if self.window is not None and self.window < 1:
             raise ValueError(f"window is {self.window}; it must be at least 1 frame")
+        height, width = self.network.camera_size or (1, 1)
+        needed = self.training.batch_size * self.length * height * width * 3
+        if needed > MOST_BYTES:
+            raise ValueError(
+                f"batch_size {self.training.batch_size} times window {self.length}: a step would "
+                f"take {needed / 2**30:.3g} GiB of images; at most {MOST_BYTES // 2**30} can be"
+            )
 
     @property
     def length(self) -> int:
@@ -131,20 +143,21 @@ def learn(recipe: Imitation, report: Report | None = None) -> TrainingResult:
             its checkpoint does not fit the recipe.
         TrainingError: the loss is not finite.
     """
-    _prepare(recipe)
-    setup, spec = plan(recipe)
-    result = train(
-        spec,
-        recipe.source(setup),
-        recipe.training,
-        recipe.augment,
-        recipe.out,
-        recipe.seed,
-        spec.training,
-        recipe.resume,
-        report,
-    )
-    shutil.rmtree(recipe.out / ROUNDS, ignore_errors=True)  # a finished training needs no data
+    with _prepared(recipe):
+        setup, spec = plan(recipe)
+        result = train(
+            spec,
+            recipe.source(setup),
+            recipe.training,
+            recipe.augment,
+            recipe.out,
+            recipe.seed,
+            spec.training,
+            recipe.resume,
+            report,
+        )
+        # A finished training needs no data.
+        shutil.rmtree(recipe.out / ROUNDS, ignore_errors=True)
     return result
 
 
@@ -153,27 +166,37 @@ def find_rate(recipe: Imitation) -> RangeTest:
 
     Raises as `learn` does.
     """
-    _prepare(recipe)
-    setup, spec = plan(recipe)
-    result = range_test(
-        spec,
-        recipe.source(setup),
-        recipe.training,
-        recipe.augment,
-        recipe.out,
-        recipe.seed,
-        recipe.rates,
-    )
-    shutil.rmtree(recipe.out / ROUNDS, ignore_errors=True)
+    with _prepared(recipe):
+        setup, spec = plan(recipe)
+        result = range_test(
+            spec,
+            recipe.source(setup),
+            recipe.training,
+            recipe.augment,
+            recipe.out,
+            recipe.seed,
+            recipe.rates,
+        )
+        shutil.rmtree(recipe.out / ROUNDS, ignore_errors=True)
     return result
 
 
-def _prepare(recipe: Imitation) -> None:
-    """Make the folder ready, once where several processes train together."""
+@contextlib.contextmanager
+def _prepared(recipe: Imitation) -> Iterator[None]:
+    """The folder made ready and kept to this training; once where several processes train."""
     processes = join(recipe.training.device)
-    if processes.first:
-        prepare_folder(recipe.out, recipe.resume, recipe.overwrite)
-    processes.wait()
+    with contextlib.ExitStack() as held:
+        refusal: VistaError | None = None
+        if processes.first:
+            try:
+                held.enter_context(claimed(recipe.out))
+                prepare_folder(recipe.out, recipe.resume, recipe.overwrite)
+            except VistaError as error:
+                refusal = error
+        (refused,) = processes.told_by_first([float(refusal is not None)])
+        if refused:
+            raise refusal or TrainingError("the first process refused to train")
+        yield
 
 
 def plan(recipe: Imitation) -> tuple[Setup, PolicySpec]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,8 +30,11 @@ class SplitConfig:
             raise ValueError(
                 f"validation_share is {self.validation_share}; it must be above 0, at most 0.5"
             )
-        if self.block <= 0 or self.margin < 0:
-            raise ValueError("block must be positive and margin must not be negative")
+        if not (0 < self.block < math.inf and 0 <= self.margin < math.inf):
+            raise ValueError(
+                f"block is {self.block} m and margin {self.margin} m; both must be finite, block "
+                "positive and margin not negative"
+            )
 
 
 def split_road(

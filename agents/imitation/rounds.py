@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -61,11 +62,12 @@ class Rounds:
         self._wanted[number] = weights
         if not (self._leads and self._background) or self.path(number).exists():
             return
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                1, multiprocessing.get_context("spawn"), _open_maker, (self._factory,)
-            )
-        self._pending[number] = self._pool.submit(_make, number, weights, self.path(number))
+        with _undisturbed():  # submitting starts the process
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(
+                    1, multiprocessing.get_context("spawn"), _open_maker, (self._factory,)
+                )
+            self._pending[number] = self._pool.submit(_make, number, weights, self.path(number))
 
     def get(self, number: int) -> Frames:
         """The frames of a round; waits for them. Raises RoundError, PolicyError."""
@@ -110,6 +112,19 @@ class Rounds:
                 time.sleep(_POLL)
 
 
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Processes that are started here ignore Ctrl-C: the one that trains ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 _maker: Maker | None = None  # of the process that gathers
 
 
@@ -117,7 +132,6 @@ def _open_maker(factory: Callable[[], Maker]) -> None:
     import torch
 
     global _maker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that trains ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _maker = factory()

@@ -70,7 +70,7 @@ def network_from_json(values: Any) -> NetworkConfig:
         given["head"] = config_from_json(HeadConfig, given.get("head", {}), "head")
         config = config_from_json(NetworkConfig, given, "network")
         check_size(config)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise PolicyError(f"policy.json: network configuration is not usable ({error})") from None
     return config
 

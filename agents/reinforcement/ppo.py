@@ -55,6 +55,8 @@ class PPO(Reinforcement):
             raise ValueError(f"gae_lambda is {self.gae_lambda}; it must be from 0 to 1")
         if self.entropy < 0:
             raise ValueError(f"entropy is {self.entropy}; it must not be negative")
+        if self.batch_size < 2:
+            raise ValueError(f"batch_size is {self.batch_size}; PPO needs at least 2")
         if self.batch_size > self.practice.num_envs * self.practice.steps:
             raise ValueError(
                 f"batch_size is {self.batch_size}; an iteration has num_envs times steps, "

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -23,7 +24,7 @@ from vista_sim.errors import PolicyError
 from vista_sim.traces.trace import Trace
 
 from ..checkpoint import Progress, has_checkpoint, load_checkpoint, save_checkpoint
-from ..folders import CHECKPOINTS, prepare_folder
+from ..folders import CHECKPOINTS, claimed, prepare_folder
 from ..imitation.drives import parse_span
 from ..networks.network import DrivingNetwork
 from ..networks.registry import build_network, network_to_json
@@ -101,23 +102,26 @@ def learn_from_reward(
         TrainingError: the loss is not finite; `out` keeps the best policy and the last
             checkpoint.
     """
-    prepare_folder(recipe.out, recipe.resume, recipe.overwrite)
-    network = for_reward(recipe.network)
-    recipe = dataclasses.replace(recipe, network=network)
-    traces = [Trace.open(path) for path in recipe.traces]
-    span = parse_span(recipe.section)
-    camera = recipe.policy_camera(traces)
-    description = describe(recipe, method, traces)
-    spec = PolicySpec(camera, network, recipe.practice.scales, method, description)
-    envs = make_practice(traces, camera, recipe.practice, recipe.camera, span)
-    try:
-        torch.set_num_threads(recipe.threads)
-        torch.manual_seed(recipe.seed)
-        learner = make_learner(recipe, envs)
-        examine = Examination(spec, traces, recipe.camera, span)
-        return Training(recipe, learner, spec, examine, description).run(report)
-    finally:
-        envs.close()
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise TrainingError(f"{method}: is learned by one process; start it without torchrun")
+    with claimed(recipe.out):
+        prepare_folder(recipe.out, recipe.resume, recipe.overwrite)
+        network = for_reward(recipe.network)
+        recipe = dataclasses.replace(recipe, network=network)
+        traces = [Trace.open(path) for path in recipe.traces]
+        span = parse_span(recipe.section)
+        camera = recipe.policy_camera(traces)
+        description = describe(recipe, method, traces)
+        spec = PolicySpec(camera, network, recipe.practice.scales, method, description)
+        envs = make_practice(traces, camera, recipe.practice, recipe.camera, span)
+        try:
+            torch.set_num_threads(recipe.threads)
+            torch.manual_seed(recipe.seed)
+            learner = make_learner(recipe, envs)
+            examine = Examination(spec, traces, recipe.camera, span)
+            return Training(recipe, learner, spec, examine, description).run(report)
+        finally:
+            envs.close()
 
 
 def describe(recipe: Reinforcement, method: str, traces: Sequence[Trace]) -> dict[str, Any]:

@@ -54,8 +54,8 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         for name in ("contrast", "brightness", "colour", "noise", "shift"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
+            if not 0 <= getattr(self, name) <= 255:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 255")
         for name in ("gray", "blur", "shadow"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be a share from 0 to 1")

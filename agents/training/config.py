@@ -69,6 +69,8 @@ class TrainingConfig:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} is {value}; it must be positive")
+        if self.threads > 1024:
+            raise ValueError(f"threads is {self.threads}; it must be at most 1024")
         for name in ("weight_decay", "clip"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):

@@ -59,11 +59,6 @@ class Processes:
             for buffer in network.buffers():
                 distributed.broadcast(buffer, 0)
 
-    def wait(self) -> None:
-        """Until all have come here."""
-        if self.count > 1:
-            distributed.barrier()
-
     def mean(self, value: Tensor) -> float:
         """Mean over the processes."""
         if self.count > 1:
