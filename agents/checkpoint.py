@@ -161,7 +161,7 @@ def load_checkpoint(
 def first_difference(made_by: Any, wanted: Any, name: str = "recipe") -> str | None:
     """Name of the first field in which two recipes differ, with both values."""
     if isinstance(made_by, dict) and isinstance(wanted, dict):
-        for key in sorted({*made_by, *wanted}):
+        for key in sorted({*made_by, *wanted}, key=lambda k: (k != "method", k)):
             found = first_difference(made_by.get(key), wanted.get(key), key)
             if found:
                 return found

@@ -271,4 +271,5 @@ def one_line(message: str) -> str:
             break
         if line and not line.startswith(("╭", "╰")):
             parts.append(line)
-    return " ".join(" ".join(parts).split()) or "the arguments cannot be understood; see --help"
+    said = re.sub(r"^Error parsing [\w.-]+: ", "", " ".join(" ".join(parts).split()))
+    return said or "the arguments cannot be understood; see --help"

@@ -111,6 +111,13 @@ def test_what_a_trace_does_not_have_gets_one_line(road_trace, tmp_path, capsys, 
     assert not out.exists()
 
 
+def test_a_training_by_another_method_is_not_resumed(road_trace, tmp_path, capsys):
+    where = ["--traces", str(road_trace), "--out", str(tmp_path / "x"), *SMALL]
+    main(["bc", *where, "--json"])
+    capsys.readouterr()
+    assert "another method ('bc', not 'guided')" in refused(capsys, "guided", *where, "--resume")
+
+
 def test_the_architecture_chooses_the_network_and_its_options(road_trace, tmp_path, capsys):
     args = ["bc", "--traces", str(road_trace), "--out", str(tmp_path / "x"), "--json", *SMALL]
     main([*args, "--architecture", "lstm", "--network.memory.size", "8", "--window", "4"])
