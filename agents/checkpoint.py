@@ -59,7 +59,7 @@ def save_checkpoint(
         for name, tensor in state.items():
             tensors[f"optimizer.{index}.{name}"] = tensor.contiguous()
     data = save_tensors(tensors)
-    file = f"step-{progress.step:07d}.safetensors"
+    file = tensor_file(progress.step)
     write_atomically(folder / file, data)
     values = {
         "format": FORMAT,
@@ -76,6 +76,11 @@ def save_checkpoint(
     for old in folder.glob("step-*.safetensors"):
         if old.name != file:
             old.unlink()
+
+
+def tensor_file(step: int) -> str:
+    """Name of the tensor file after so many steps."""
+    return f"step-{step:07d}.safetensors"
 
 
 def check_progress(progress: Progress) -> None:
@@ -119,6 +124,8 @@ def load_checkpoint(
         best_loss = math.inf if values["best_loss"] is None else float(values["best_loss"])
         made_by = values["recipe"]
         check_progress(progress)
+        if tensor_path.name != tensor_file(progress.step):
+            raise ValueError(f"step {progress.step} is not that of {tensor_path.name!r}")
     except PolicyError:
         raise
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:

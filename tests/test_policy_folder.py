@@ -235,6 +235,12 @@ def test_an_answer_that_is_not_finite_stops_the_drive():
         (lambda v: v.pop("camera"), "camera size None does not fit its network"),
         (lambda v: v.update(camera=3), "'camera' must be an object"),
         (lambda v: v["camera"].update(size=3), "'camera' is not usable"),
+        (lambda v: v["camera"].update(fov=-1.0), "'camera' is not usable"),
+        (lambda v: v["camera"].update(fov=float("nan")), "'camera' is not usable"),
+        (lambda v: v["camera"].update(fov=10**400), "'camera' is not usable"),
+        (lambda v: v["camera"].update(size=[float("inf"), 48]), "'camera' is not usable"),
+        (lambda v: v["action"].update(curvature_scale=10**400), "'action' must hold"),
+        (lambda v: v["network"].update(speed_scale=10**400), "network"),
         (lambda v: v["camera"].update(size=[24]), "'camera' is not usable"),
         (lambda v: v["camera"].update(fov="wide"), "'camera' is not usable"),
         (lambda v: v["camera"].update(mount=[1, 2]), "'camera' is not usable"),
@@ -263,7 +269,7 @@ def test_a_wrong_policy_json_is_reported(folder, change, message):
     refuse(folder, message)
 
 
-@pytest.mark.parametrize("text", ["", "[1, 2]", "{", "\x00"])
+@pytest.mark.parametrize("text", ["", "[1, 2]", "{", "\x00", "[" * 200_000])
 def test_a_policy_json_that_is_none_is_reported(folder, text):
     (folder / "policy.json").write_text(text)
     refuse(folder, r"policy\.json: (cannot be read as JSON|format is None)")

@@ -533,6 +533,29 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(tmp_path, damage):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"step": -5},
+        {"step": 10**400},
+        {"best_step": 61},
+        {"waited": float("inf")},
+        {"rate_factor": float("nan")},
+        {"best_loss": [1]},
+        {"tensors": {"file": "\0", "sha256": ""}},
+    ],
+)
+def test_a_checkpoint_with_numbers_that_cannot_be_is_refused_in_one_line(tmp_path, changed):
+    config = dataclasses.replace(CONFIG, steps=10)
+    run(tmp_path, config=config)
+    described = tmp_path / "checkpoint/checkpoint.json"
+    values = json.loads(described.read_text())
+    described.write_text(json.dumps(values | changed))
+    with pytest.raises(PolicyError, match="checkpoint") as caught:
+        run(tmp_path, config=config, resume=True)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_checkpoint_of_another_recipe_is_refused_naming_the_field(tmp_path):
     run(tmp_path)
     with pytest.raises(PolicyError, match=r"another batch_size \(8, not 4\)"):
