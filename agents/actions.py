@@ -14,10 +14,11 @@ from torch import Tensor
 from vista_sim.errors import PolicyError
 from vista_sim.policies import Action
 
+from .experts import PurePursuitConfig
 from .networks.heads import HeadConfig
 
-LOOKAHEAD = 3.2  # m at standstill, of the controller that follows waypoints
-LOOKAHEAD_TIME = 0.48  # s of the way ahead on top of it
+LOOKAHEAD = PurePursuitConfig.lookahead  # m at standstill, of what follows waypoints
+LOOKAHEAD_TIME = PurePursuitConfig.lookahead_time  # s of the way ahead on top of it
 
 
 @dataclass(frozen=True)

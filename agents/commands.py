@@ -7,7 +7,6 @@ import functools
 import io
 import json
 import operator
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -45,6 +44,7 @@ from .reinforcement.ppo import PPO, RecurrentPPO, learn_ppo
 from .reinforcement.reinforce import Reinforce, learn_reinforce
 from .reinforcement.settings import Reinforcement, network_for
 from .training import Report
+from .training.processes import leads
 
 ARCHITECTURE = "--architecture"
 IMITATION: dict[str, type[Imitation]] = {"bc": BehaviourCloning, "guided": Guided, "dagger": Dagger}
@@ -172,11 +172,6 @@ def run_imitation(recipe: Imitation) -> None:
             f"{recipe.out}: {recipe.method} policy of step {result.best_step} of {result.steps}; "
             f"it is off by {result.validation_error:.4f} {unit} on average on held-out road"
         )
-
-
-def leads() -> bool:
-    """Whether this is the process that tells, of several that torchrun started."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def run_reinforcement(recipe: Reinforcement) -> None:

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from vista_sim.errors import VistaError
 
+from ..training.processes import leads
 from .frames import Frames
 
 _POLL = 0.05  # s between two looks for a file that another process writes
@@ -50,7 +51,7 @@ class Rounds:
         self._maker: Maker | None = None
         self._pool: ProcessPoolExecutor | None = None
         self._background = background
-        self._leads = int(os.environ.get("RANK", "0")) == 0
+        self._leads = leads()
         self._pending: dict[int, Future[None]] = {}
         self._wanted: dict[int, Path | None] = {}
         self._loaded: dict[int, Frames] = {}
