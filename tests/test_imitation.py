@@ -8,7 +8,7 @@ import torch
 from conftest import ROAD_SPEED
 from tiny import write_tiny_trace
 from vista_agents.actions import Scales
-from vista_agents.imitation.behaviour_cloning import RecordedSource, ShiftConfig
+from vista_agents.imitation.behaviour_cloning import RecordedSource, ShiftConfig, way_back
 from vista_agents.imitation.dagger import DaggerConfig, DaggerSource
 from vista_agents.imitation.drives import command_at, open_drives, resolve_camera
 from vista_agents.imitation.frames import Frames
@@ -188,9 +188,30 @@ def test_a_shifted_view_is_labelled_with_the_way_back(road_trace):
     assert len(shifted) == 2 * len(plain)
     extra = np.sort(curvature_of(shifted))
     # At 8 m/s two seconds are 16 m: a circle through a point 1 m to the side there, 2 y / L².
-    back = 2 * 1.0 / 16.0**2
+    back = 2 * 1.0 / (16.0**2 + 1.0**2)
     expected = np.sort(np.concatenate([curvature_of(plain), curvature_of(plain) - back]))
     assert extra == pytest.approx(expected, abs=3e-4)
+
+
+@pytest.mark.parametrize(("lateral", "heading"), [(1.0, 0.0), (0.0, 0.2), (-1.5, 0.1), (1.0, -0.3)])
+def test_the_way_back_ends_on_the_path(lateral, heading):
+    ahead = 12.0
+    curvature = way_back(lateral, heading, ahead)
+    # Along the arc: its centre is 1 / curvature to the left of the car.
+    centre = np.array([-np.sin(heading), lateral * curvature + np.cos(heading)]) / curvature
+    away = np.hypot(*(np.array([ahead, 0.0]) - centre))
+    assert away == pytest.approx(1 / abs(curvature), rel=1e-9)
+
+
+def test_views_are_turned_at_every_shift(road_trace):
+    shift = ShiftConfig((1.0, -1.0), heading=(0.1, -0.1))
+    setup = setup_for(road_trace)
+    plain = RecordedSource(setup, ShiftConfig()).validation()
+    turned = RecordedSource(setup, shift).validation()
+    assert len(turned) == 9 * len(plain)
+    # The strongest label: 1 m to the left and turned further left, 16 m from the path's point.
+    strongest = curvature_of(plain).min() - 2 * (np.sin(0.1) * 16 + np.cos(0.1)) / (16**2 + 1)
+    assert curvature_of(turned).min() == pytest.approx(strongest, abs=3e-4)
 
 
 def test_windows_of_recorded_frames_are_what_follows_each_other(road_trace):

@@ -3,8 +3,9 @@
 Pomerleau, "ALVINN" (1989); Bojarski et al. (2016). On recorded frames alone nothing is off the
 path, so nothing teaches the way back: a policy that drifts meets views it has never seen (Ross
 and Bagnell, "Efficient Reductions for Imitation Learning", 2010). The classic remedy are shifted
-views: frames as a camera to the left or right would have seen them, with a label that leads
-back to the path.
+views: frames as a camera to the left or right, or turned, would have seen them, with a label that
+leads back to the path. Shifts alone teach to steer towards the path, but not to straighten up on
+the way there: a car that steers by its offset alone swings about the path.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -26,7 +28,8 @@ from .road import Interval, balanced_weights
 from .sampling import Sampler
 from .setup import Setup
 
-FARTHEST = 5.0  # m to the side; farther, little of a view was recorded
+# Farther to the side (m), or turned further (rad), little of a view was recorded.
+FARTHEST, STEEPEST = 5.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class ShiftConfig:
 
     lateral: tuple[float, ...] = ()
     """Shifts to the left, m, such as -1 1; none: recorded frames alone."""
+    heading: tuple[float, ...] = ()
+    """Turns to the left, rad, such as -0.1 0.1; each is seen at each shift, and at none."""
     time: float = 2.0
     """Time in which a shifted car is led back to the path, s."""
 
@@ -44,6 +49,16 @@ class ShiftConfig:
         for shift in self.lateral:
             if not abs(shift) <= FARTHEST:
                 raise ValueError(f"lateral is {shift} m; at most {FARTHEST:g} m can be seen from")
+        for turn in self.heading:
+            if not abs(turn) <= STEEPEST:
+                raise ValueError(
+                    f"heading is {turn} rad; at most {STEEPEST:g} rad can be seen from"
+                )
+
+    @property
+    def offsets(self) -> Iterator[tuple[float, float]]:
+        """Every lateral shift (m) with every turn (rad), the recording itself first."""
+        return product((0.0, *self.lateral), (0.0, *self.heading))
 
 
 class RecordedSource:
@@ -78,18 +93,24 @@ def _frames(
     parts = []
     for drive in drives:
         for interval in drive.validation if validation else drive.train:
-            for lateral in (0.0, *shift.lateral):
-                rows = list(_episode(setup, drive, labeller, interval, lateral, shift.time))
+            for offset in shift.offsets:
+                rows = list(_episode(setup, drive, labeller, interval, offset, shift.time))
                 if rows:
                     parts.append(stacked(rows))
     return Frames.joined(parts)
 
 
 def _episode(
-    setup: Setup, drive: Drive, labeller: Labeller, interval: Interval, lateral: float, time: float
+    setup: Setup,
+    drive: Drive,
+    labeller: Labeller,
+    interval: Interval,
+    offset: tuple[float, float],
+    time: float,
 ) -> Iterator[dict[str, object]]:
-    """Rows of frames recorded on a stretch of road, seen from `lateral` m to the left."""
+    """Rows of frames recorded on a stretch of road, seen from an offset to the left (m, rad)."""
     trace, path = drive.trace, drive.path
+    lateral, heading = offset
     world = car = None
     if drive.camera is None:
         world = World([trace], recorded_camera=setup.recorded)
@@ -104,20 +125,31 @@ def _episode(
         speed = trace.speed(t)
         camera, state = NO_CAMERA, NO_STATE
         if drive.camera is not None:
-            camera = drive.camera.render(t, (0.0, lateral, 0.0))[0]
+            camera = drive.camera.render(t, (0.0, lateral, heading))[0]
         else:
             assert car is not None
-            car.start(0, s, lateral, 0.0)
+            car.start(0, s, lateral, heading)
             state = car.state_vector()
-        # The circle that has closed the shift when the car is `time` further on.
-        back = 2.0 * lateral / max(speed * time, 1.0) ** 2
+        back = way_back(lateral, heading, max(speed * time, 1.0))
         yield {
             "episode": 0,
             "speed": speed,
             "command": command_at(trace, t),
-            "curvature": path.curvature(s) - back,
+            "curvature": path.curvature(s) + back,
             "acceleration": labeller.acceleration(path, s, speed),
-            "waypoints": labeller.waypoints(path, *path.place(s, lateral, 0.0), s),
+            "waypoints": labeller.waypoints(path, *path.place(s, lateral, heading), s),
             "camera": camera,
             "state": state,
         }
+
+
+def way_back(lateral: float, heading: float, ahead: float) -> float:
+    """Curvature of the circle from beside a straight path back to it, 1/m.
+
+    Args:
+        lateral, heading: of the car, to the left of the path, m and rad.
+        ahead: distance along the path to the point where the circle meets it, m.
+    """
+    # The chord's lateral component in the car's frame, times 2 over its length squared.
+    beside = -math.sin(heading) * ahead - math.cos(heading) * lateral
+    return 2.0 * beside / (ahead**2 + lateral**2)
