@@ -40,8 +40,8 @@ class ShiftConfig:
     """Shifts to the left, m, such as -1 1; none: recorded frames alone."""
     heading: tuple[float, ...] = ()
     """Turns to the left, rad, such as -0.1 0.1; each is seen at each shift, and at none."""
-    time: float = 2.0
-    """Time in which a shifted car is led back to the path, s."""
+    time: float = 1.0
+    """Time after which the circle that leads a shifted car back meets the path, s."""
 
     def __post_init__(self) -> None:
         if not 0 < self.time < math.inf:

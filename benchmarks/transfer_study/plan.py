@@ -131,7 +131,12 @@ def world_name(recording: Recording) -> str:
 
 TRAININGS = (
     Training("bc", ("bc",), seeds=(0, 1, 2), deployed=True),
-    Training("bc-shifted", ("bc", "--shift.lateral", "-1", "1"), seeds=(0, 1), deployed=True),
+    Training(
+        "bc-shifted",
+        ("bc", "--shift.lateral", "-1", "1", "--shift.heading", "-0.1", "0.1"),
+        seeds=(0, 1),
+        deployed=True,
+    ),
     Training("guided", ("guided",), seeds=(0, 1, 2), deployed=True),
     Training("dagger", ("dagger",), seeds=(0, 1), deployed=True),
     Training("guided-lstm", ("guided", "--architecture", "lstm"), deployed=True, minutes=10.0),
@@ -156,7 +161,6 @@ TRAININGS = (
 CANDIDATES = (
     *(Candidate(t.name) for t in TRAININGS),
     Candidate("bc", 1),
-    Candidate("guided", 0, Degradation(noise=0.005)),
     Candidate("guided", 0, Degradation(noise=0.01)),
     Candidate("guided", 0, Degradation(noise=0.02)),
     Candidate("guided", 0, Degradation(noise=0.03)),
@@ -164,7 +168,6 @@ CANDIDATES = (
     Candidate("guided", 0, Degradation(bias=0.008)),
     Candidate("guided", 0, Degradation(gain=0.4)),
     Candidate("guided", 0, Degradation(gain=0.25)),
-    Candidate("guided", 0, Degradation(delay=3)),
     Candidate("guided", 0, Degradation(delay=4)),
     Candidate("guided", 0, Degradation(delay=6)),
     Candidate("guided", 0, Degradation(yaw=2.0)),
