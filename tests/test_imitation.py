@@ -204,7 +204,7 @@ def test_the_way_back_ends_on_the_path(lateral, heading):
 
 
 def test_views_are_turned_at_every_shift(road_trace):
-    shift = ShiftConfig((1.0, -1.0), heading=(0.1, -0.1))
+    shift = ShiftConfig((1.0, -1.0), heading=(0.1, -0.1), time=2.0)
     setup = setup_for(road_trace)
     plain = RecordedSource(setup, ShiftConfig()).validation()
     turned = RecordedSource(setup, shift).validation()
