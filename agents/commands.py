@@ -38,13 +38,13 @@ from .imitation.recipes import (
     find_rate,
     learn,
 )
+from .leading import leads
 from .networks.registry import ARCHITECTURES
 from .networks.table import Networks, run_networks
 from .reinforcement.ppo import PPO, RecurrentPPO, learn_ppo
 from .reinforcement.reinforce import Reinforce, learn_reinforce
 from .reinforcement.settings import Reinforcement, network_for
 from .training import Report
-from .training.processes import leads
 
 ARCHITECTURE = "--architecture"
 IMITATION: dict[str, type[Imitation]] = {"bc": BehaviourCloning, "guided": Guided, "dagger": Dagger}

@@ -15,6 +15,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from vista_sim.errors import VistaError
+from vista_sim.interrupts import uninterrupted
 
 from .files import write_atomically
 
@@ -29,15 +30,16 @@ def save_model(
 ) -> None:
     """Write weights, then the JSON file `description` with `values` and a checksum of them.
 
-    Each file is whole or not there.
+    Each file is whole or not there, and Ctrl-C and SIGTERM do not part them.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     data = save_tensors({name: tensor.contiguous() for name, tensor in weights.items()})
     checksum = {"file": WEIGHTS, "sha256": hashlib.sha256(data).hexdigest()}
-    write_atomically(folder / WEIGHTS, data)
     text = json.dumps({**values, "weights": checksum}, indent=2) + "\n"
-    write_atomically(folder / description, text.encode())
+    with uninterrupted():  # weights alone would not be those of the description
+        write_atomically(folder / WEIGHTS, data)
+        write_atomically(folder / description, text.encode())
 
 
 def load_weights(
