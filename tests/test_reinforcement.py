@@ -263,6 +263,34 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(
     load_policy(tmp_path / "a")
 
 
+@pytest.mark.parametrize(
+    ("rates", "message"),
+    [
+        (
+            (1e30,),
+            r"the network answers .*e\+.* curvature limit in iteration 1; no policy was kept",
+        ),
+        (
+            (1e-3, 1e30),
+            r"in iteration 2; the policy of iteration 1 is kept; try a lower --learning",
+        ),
+    ],
+)
+def test_a_step_far_too_long_stops_with_the_last_good_checkpoint(
+    short_trace, tmp_path, monkeypatch, rates, message
+):
+    """Everything stays finite, but the explored deviation is lost in rounding."""
+    monkeypatch.setattr(Reinforce, "rate", lambda self, iteration: rates[iteration])
+    out = tmp_path / "a"
+    with pytest.raises(TrainingError, match=message):
+        learn_reinforce(recipe(short_trace, out, iterations=3, evaluate_every=1))
+    good = len(rates) - 1
+    assert [path.name for path in out.rglob("step-*")] == ["step-0000001.safetensors"] * good
+    if good:
+        answers = load_policy(out).network.head.output.bias
+        assert answers.abs().max() < 10
+
+
 def test_a_trace_without_the_camera_is_named(short_trace, tmp_path):
     with pytest.raises(WorldError, match="rear"):
         learn_reinforce(recipe(short_trace, tmp_path / "a", camera="rear"))
