@@ -43,20 +43,33 @@ def save_model(
 
 
 def load_weights(
-    network: nn.Module, folder: Path, description: str, sha256: str, error: type[VistaError]
+    network: nn.Module, folder: Path, description: str, written: object, error: type[VistaError]
 ) -> None:
     """Put the weights of a folder into the network that its `description` describes.
 
+    Args:
+        network: of that description.
+        folder, description: name of the JSON file in the folder.
+        written: what its field 'weights' holds.
+        error: what is raised.
+
     Raises:
-        error: they are missing, cut short, changed, not finite, or do not fit; the first that
-            is wrong is named.
+        error: the field is not what `save_model` writes; the weights are missing, cut short,
+            changed, not finite, or do not fit; the first that is wrong is named.
     """
+    if not isinstance(written, Mapping) or not isinstance(written.get("sha256"), str):
+        raise error(f"{folder / description}: field 'weights' must hold file and sha256")
+    if written.get("file") != WEIGHTS:
+        raise error(
+            f"{folder / description}: field 'weights' names file {written.get('file')!r}; weights "
+            f"are read from {WEIGHTS!r} alone"
+        )
     path = folder / WEIGHTS
     try:
         data = path.read_bytes()
     except OSError as reason:
         raise error(f"{path}: cannot be read ({reason.strerror}); train again") from None
-    if hashlib.sha256(data).hexdigest() != sha256:
+    if hashlib.sha256(data).hexdigest() != written["sha256"]:
         raise error(
             f"{path}: does not match its checksum in {description}; it was changed or cut short"
         )
