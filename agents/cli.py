@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from types import FrameType
 
 from .leading import leads
@@ -16,19 +16,24 @@ INTERRUPTED = "vista-train: interrupted"
 GO_ON = "; a training goes on from its last checkpoint with --resume"
 
 
-def main(args: Sequence[str] | None = None) -> None:
+def main(args: list[str] | None = None) -> None:
     """Entry point of `vista-train`. A user's mistake is one line on stderr and exit status 2;
     Ctrl-C and SIGTERM are one line and status 130 and 143.
     """
+    args = sys.argv[1:] if args is None else args
     with _ended_at_once():
+        from vista_sim import __version__
         from vista_sim.errors import VistaError
         from vista_sim.interrupts import interruptible
+    if args[:1] == ["--version"]:
+        print(__version__)
+        return
     try:
         with _ended_at_once():
             _need_training_extra()
             from .commands import run
         with interruptible(INTERRUPTED + GO_ON if leads() else ""):
-            run(sys.argv[1:] if args is None else args)
+            run(args)
     except VistaError as error:
         print(f"vista-train: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)

@@ -92,7 +92,11 @@ def parse(args: Sequence[str]) -> Any:
         kind = commands(chosen, name)
         with contextlib.redirect_stderr(said):
             return tyro.cli(
-                kind, args=rest, prog="vista-train", config=(tyro.conf.AvoidSubcommands,)
+                kind,
+                args=rest,
+                prog="vista-train",
+                description="Trains policies that drive. --version prints the version.",
+                config=(tyro.conf.AvoidSubcommands,),
             )
     except SystemExit as stop:
         if stop.code == 2:
