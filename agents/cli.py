@@ -2,32 +2,72 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator
+from types import FrameType
 
-from vista_sim.errors import MissingDependencyError, VistaError
+from .leading import leads
+
+INTERRUPTED = "vista-train: interrupted"
+GO_ON = "; a training goes on from its last checkpoint with --resume"
 
 
-def main(args: Sequence[str] | None = None) -> None:
-    """Entry point of `vista-train`. A user's mistake is one line on stderr and exit status 2."""
+def main(args: list[str] | None = None) -> None:
+    """Entry point of `vista-train`. A user's mistake is one line on stderr and exit status 2;
+    Ctrl-C and SIGTERM are one line and status 130 and 143.
+    """
+    args = sys.argv[1:] if args is None else args
+    with _ended_at_once():
+        from vista_sim import __version__
+        from vista_sim.errors import VistaError
+        from vista_sim.interrupts import interruptible
+    if args[:1] == ["--version"]:
+        print(__version__)
+        return
     try:
-        _need_training_extra()
-        from .commands import run
-
-        run(sys.argv[1:] if args is None else args)
+        with _ended_at_once():
+            _need_training_extra()
+            from .commands import run
+        with interruptible(INTERRUPTED + GO_ON if leads() else ""):
+            run(args)
     except VistaError as error:
         print(f"vista-train: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print(
-            "vista-train: interrupted; a training goes on from its last checkpoint with --resume",
-            file=sys.stderr,
-        )
-        sys.exit(130)
+
+
+@contextlib.contextmanager
+def _ended_at_once() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the process in the midst of the imports in the block.
+
+    Nothing needs to be tidied up by then, and packages would answer an exception in their own
+    ways. (`vista_sim.interrupts` is not there yet: it takes a while to import, too.)
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if leads():
+            os.write(2, f"{INTERRUPTED}\n".encode())
+        os._exit(128 + number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _need_training_extra() -> None:
     from importlib.util import find_spec
+
+    from vista_sim.errors import MissingDependencyError
 
     for name in ("tyro", "torch", "safetensors", "tensorboard"):
         if find_spec(name) is None:

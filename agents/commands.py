@@ -38,13 +38,13 @@ from .imitation.recipes import (
     find_rate,
     learn,
 )
+from .leading import leads
 from .networks.registry import ARCHITECTURES
 from .networks.table import Networks, run_networks
 from .reinforcement.ppo import PPO, RecurrentPPO, learn_ppo
 from .reinforcement.reinforce import Reinforce, learn_reinforce
 from .reinforcement.settings import Reinforcement, network_for
 from .training import Report
-from .training.processes import leads
 
 ARCHITECTURE = "--architecture"
 IMITATION: dict[str, type[Imitation]] = {"bc": BehaviourCloning, "guided": Guided, "dagger": Dagger}
@@ -92,7 +92,11 @@ def parse(args: Sequence[str]) -> Any:
         kind = commands(chosen, name)
         with contextlib.redirect_stderr(said):
             return tyro.cli(
-                kind, args=rest, prog="vista-train", config=(tyro.conf.AvoidSubcommands,)
+                kind,
+                args=rest,
+                prog="vista-train",
+                description="Trains policies that drive. --version prints the version.",
+                config=(tyro.conf.AvoidSubcommands,),
             )
     except SystemExit as stop:
         if stop.code == 2:

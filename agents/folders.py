@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vista_sim.errors import PolicyError
 
+from .checkpoint import JSON as CHECKPOINT_JSON
 from .checkpoint import has_checkpoint
+from .weights import WEIGHTS
 
 CHECKPOINTS = "checkpoint"
 TENSORBOARD = "tensorboard"
 ROUNDS = "rounds"
+RATE_ROUNDS = "rounds-of-rates"  # of a learning-rate range test
 LOCK = ".training.lock"
-_FILES = ("*.safetensors", "*.png", "curves.csv", "rates.csv", "policy.onnx*")
+#: What a training writes on its way: nothing of it is of use without a checkpoint.
+_ON_ITS_WAY = (
+    f"{CHECKPOINTS}/{CHECKPOINT_JSON}",
+    f"{CHECKPOINTS}/step-*.safetensors",
+    f"{TENSORBOARD}/events.out.tfevents.*",
+    f"{ROUNDS}/*.safetensors",
+    *(f"{folder}/.*.tmp" for folder in (".", CHECKPOINTS, ROUNDS)),
+    "curves.csv",
+    "curves.png",
+)
+#: What a finished one leaves, beside its description.
+_RESULTS = (WEIGHTS, "held-out.png", "policy.onnx*")
 
 
 @contextlib.contextmanager
@@ -57,6 +70,9 @@ def prepare_folder(
 ) -> None:
     """Refuse to mix two trainings in one folder; with `overwrite`, remove the older one.
 
+    One that broke off before its first checkpoint left nothing to go on from: it is removed
+    without being asked to. What no training wrote, stays.
+
     Args:
         out: the folder.
         resume, overwrite: what to do where it holds a training already.
@@ -65,13 +81,18 @@ def prepare_folder(
     if resume and overwrite:
         raise PolicyError("--resume and --overwrite exclude each other")
     if not has_checkpoint(out / CHECKPOINTS) and not (out / description).exists():
-        return
-    if overwrite:
-        for folder in (CHECKPOINTS, TENSORBOARD, ROUNDS):
-            if (out / folder).is_dir():
-                shutil.rmtree(out / folder)
-        for pattern in (description, *_FILES):
-            for path in out.glob(pattern):
-                path.unlink()
+        _remove(out, _ON_ITS_WAY)
+    elif overwrite:
+        _remove(out, (*_ON_ITS_WAY, *_RESULTS, description))
     elif not resume:
         raise PolicyError(f"{out}: holds a training already; give --resume or --overwrite")
+
+
+def _remove(out: Path, patterns: Sequence[str]) -> None:
+    """Remove files of a training, and its folders unless there is something else in them."""
+    for pattern in patterns:
+        for path in out.glob(pattern):
+            path.unlink()
+    for folder in (CHECKPOINTS, TENSORBOARD, ROUNDS):
+        with contextlib.suppress(OSError):
+            (out / folder).rmdir()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 LOADER = "vista-agents"
 POLICY_JSON = "policy.json"
+_NORMALIZATION = {"where": "inside the network"}
 _UNITS = {"speed": "m/s", "command": " | ".join(COMMANDS), "state": "vista_sim state vector"}
 
 
@@ -63,16 +64,19 @@ class PolicySpec:
             )
 
     def to_json(self) -> dict[str, Any]:
-        inputs = [n for n in self.network.inputs if n != "camera"]
         return {
             "format": POLICY_FORMAT,
             "loader": LOADER,
             "name": self.name,
             "camera": None if self.camera is None else self.camera.to_json(),
             "history": 1,
-            "state": [{"name": name, "unit": _UNITS[name]} for name in inputs],
+            "state": [
+                {"name": name, "unit": _UNITS[name]}
+                for name in self.network.inputs
+                if name != "camera"
+            ],
             "action": {"outputs": self.network.head.outputs, **self.scales.to_json()},
-            "normalization": {"where": "inside the network"},
+            "normalization": _NORMALIZATION,
             "network": network_to_json(self.network),
             "training": dict(self.training),
         }
@@ -86,14 +90,39 @@ class PolicySpec:
         camera = values.get("camera")
         if camera is not None and not isinstance(camera, Mapping):
             raise PolicyError("policy.json: field 'camera' must be an object or null")
+        if values.get("normalization") != _NORMALIZATION:
+            raise PolicyError(
+                f"policy.json: normalization is {values.get('normalization')!r}; this loader knows "
+                f"{_NORMALIZATION!r} alone"
+            )
+        network = network_from_json(values.get("network"))
+        check_state(values.get("state"), network)
         training = values.get("training")
         return cls(
             camera=None if camera is None else CameraSpec.from_json(camera),
-            network=network_from_json(values.get("network")),
+            network=network,
             scales=Scales.from_json(values.get("action")),
             name=str(values.get("name", "")),
             training=training if isinstance(training, Mapping) else {},
         )
+
+
+def check_state(state: object, network: NetworkConfig) -> None:
+    """Raise PolicyError where policy.json names other inputs beside the camera, or other units,
+    than the network takes.
+    """
+    if not isinstance(state, list) or not all(isinstance(entry, Mapping) for entry in state):
+        raise PolicyError("policy.json: field 'state' must be a list of objects")
+    found = [entry.get("name") for entry in state]
+    wanted = [name for name in network.inputs if name != "camera"]
+    if found != wanted:
+        raise PolicyError(f"policy.json: state names {found!r}; the network takes {wanted!r}")
+    for entry in state:
+        if entry.get("unit") != (unit := _UNITS[entry["name"]]):
+            raise PolicyError(
+                f"policy.json: state {entry['name']!r} has unit {entry.get('unit')!r}; the network "
+                f"takes {unit!r}"
+            )
 
 
 class NetworkPolicy:
@@ -199,9 +228,6 @@ def load(folder: Path | str) -> NetworkPolicy:
         spec = PolicySpec.from_json(values)
     except PolicyError as error:
         raise PolicyError(f"{folder}: {error}") from None
-    weights = values.get("weights")
-    if not isinstance(weights, Mapping) or not isinstance(weights.get("sha256"), str):
-        raise PolicyError(f"{folder / 'policy.json'}: field 'weights' must hold file and sha256")
     network = build_network(spec.network)
-    load_weights(network, folder, POLICY_JSON, weights["sha256"], PolicyError)
+    load_weights(network, folder, POLICY_JSON, values.get("weights"), PolicyError)
     return NetworkPolicy(spec, network)

@@ -15,6 +15,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from vista_sim.errors import VistaError
+from vista_sim.interrupts import uninterrupted
 
 from .files import write_atomically
 
@@ -29,32 +30,46 @@ def save_model(
 ) -> None:
     """Write weights, then the JSON file `description` with `values` and a checksum of them.
 
-    Each file is whole or not there.
+    Each file is whole or not there, and Ctrl-C and SIGTERM do not part them.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     data = save_tensors({name: tensor.contiguous() for name, tensor in weights.items()})
     checksum = {"file": WEIGHTS, "sha256": hashlib.sha256(data).hexdigest()}
-    write_atomically(folder / WEIGHTS, data)
     text = json.dumps({**values, "weights": checksum}, indent=2) + "\n"
-    write_atomically(folder / description, text.encode())
+    with uninterrupted():  # weights alone would not be those of the description
+        write_atomically(folder / WEIGHTS, data)
+        write_atomically(folder / description, text.encode())
 
 
 def load_weights(
-    network: nn.Module, folder: Path, description: str, sha256: str, error: type[VistaError]
+    network: nn.Module, folder: Path, description: str, written: object, error: type[VistaError]
 ) -> None:
     """Put the weights of a folder into the network that its `description` describes.
 
+    Args:
+        network: of that description.
+        folder, description: name of the JSON file in the folder.
+        written: what its field 'weights' holds.
+        error: what is raised.
+
     Raises:
-        error: they are missing, cut short, changed, not finite, or do not fit; the first that
-            is wrong is named.
+        error: the field is not what `save_model` writes; the weights are missing, cut short,
+            changed, not finite, or do not fit; the first that is wrong is named.
     """
+    if not isinstance(written, Mapping) or not isinstance(written.get("sha256"), str):
+        raise error(f"{folder / description}: field 'weights' must hold file and sha256")
+    if written.get("file") != WEIGHTS:
+        raise error(
+            f"{folder / description}: field 'weights' names file {written.get('file')!r}; weights "
+            f"are read from {WEIGHTS!r} alone"
+        )
     path = folder / WEIGHTS
     try:
         data = path.read_bytes()
     except OSError as reason:
         raise error(f"{path}: cannot be read ({reason.strerror}); train again") from None
-    if hashlib.sha256(data).hexdigest() != sha256:
+    if hashlib.sha256(data).hexdigest() != written["sha256"]:
         raise error(
             f"{path}: does not match its checksum in {description}; it was changed or cut short"
         )

@@ -1,5 +1,6 @@
 """Fixtures of many tests: small traces whose geometry is known exactly."""
 
+import logging
 import math
 from pathlib import Path
 
@@ -106,3 +107,19 @@ def road_trace(tmp_path_factory) -> Path:
 def tiny_trace(tmp_path_factory) -> Path:
     """Three seconds around a circle, 31 frames of 47 x 71 (see `tiny`). Copy it to change it."""
     return write_tiny_trace(tmp_path_factory.mktemp("traces") / "tiny")
+
+
+@pytest.fixture
+def _unwarned(caplog):
+    """Nothing is said of the ground, which is assumed flat where nothing was baked."""
+    caplog.set_level(logging.ERROR)
+
+
+@pytest.fixture
+def _own_threads():
+    """As many threads of PyTorch afterwards as before."""
+    import torch
+
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)

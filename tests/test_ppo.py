@@ -2,20 +2,16 @@
 
 import dataclasses
 import json
-import logging
 
 import numpy as np
 import pytest
 import torch
+from practising import ATTENTION, CNN, EYE, LSTM, MLP
 from safetensors.torch import load_file
 from vista_agents.cli import main
-from vista_agents.networks.cnn import PilotNetConfig
-from vista_agents.networks.heads import HeadConfig
-from vista_agents.networks.mlp import StateMLPConfig
 from vista_agents.networks.network import NetworkConfig
 from vista_agents.networks.recurrent import RecurrentConfig
 from vista_agents.networks.registry import ARCHITECTURES
-from vista_agents.networks.temporal import TemporalAttentionConfig
 from vista_agents.policy import NetworkPolicy, PolicySpec
 from vista_agents.reinforcement.ppo import PPO, RecurrentPPO, learn_ppo
 from vista_agents.reinforcement.practice import make_practice
@@ -32,37 +28,11 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from vista_agents.reinforcement.sb3_learner import PPOLearner
 from vista_agents.reinforcement.window import THERE, FrameWindow
 
-EYE = PilotNetConfig(
-    size=(16, 32),
-    channels=(4, 8),
-    kernels=(5, 3),
-    strides=(2, 2),
-    features=8,
-    norm="none",
-    dropout=0.0,
-)
-HEAD = HeadConfig(distribution="gaussian", hidden=(8,))
-CNN = NetworkConfig(EYE, head=HEAD)
-LSTM = NetworkConfig(EYE, RecurrentConfig("lstm", 6), head=HEAD)
-ATTENTION = NetworkConfig(
-    EYE, TemporalAttentionConfig(window=3, width=8, heads=2, layers=2), head=HEAD
-)
-MLP = NetworkConfig(StateMLPConfig(hidden=(8,)), head=HEAD)
+pytestmark = pytest.mark.usefixtures("_unwarned", "_own_threads")
+
 KINDS = [(PPO, CNN), (PPO, ATTENTION), (RecurrentPPO, LSTM), (PPO, MLP)]
 NAMES = ["cnn", "attention", "lstm", "mlp"]
 PRACTICE = PracticeConfig(num_envs=3, steps=20, curvature_limit=0.1, workers=1)
-
-
-@pytest.fixture(autouse=True)
-def _quiet(caplog):
-    caplog.set_level(logging.ERROR)  # the ground is assumed flat where nothing was baked
-
-
-@pytest.fixture(autouse=True)
-def _threads():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def recipe(trace, out, kind=PPO, network=CNN, **changes):

@@ -2,17 +2,15 @@
 
 import dataclasses
 import json
-import logging
 
 import numpy as np
 import pytest
 import torch
+from practising import ATTENTION, CNN, GRU, LSTM, MLP
 from safetensors.torch import load_file
-from vista_agents.networks.cnn import PilotNetConfig, ResNetConfig
+from vista_agents.networks.cnn import ResNetConfig
 from vista_agents.networks.heads import HeadConfig
-from vista_agents.networks.mlp import StateMLPConfig
 from vista_agents.networks.network import NetworkConfig
-from vista_agents.networks.recurrent import RecurrentConfig
 from vista_agents.networks.registry import ARCHITECTURES, build_network
 from vista_agents.networks.temporal import TemporalAttentionConfig
 from vista_agents.reinforcement.curves import read_lines
@@ -28,37 +26,10 @@ from vista_agents.training.errors import TrainingError
 from vista_sim.errors import PolicyError, WorldError
 from vista_sim.policies import load_policy
 
-EYE = PilotNetConfig(
-    size=(16, 32),
-    channels=(4, 8),
-    kernels=(5, 3),
-    strides=(2, 2),
-    features=8,
-    norm="none",
-    dropout=0.0,
-)
-HEAD = HeadConfig(distribution="gaussian", hidden=(8,))
-CNN = NetworkConfig(EYE, head=HEAD)
-LSTM = NetworkConfig(EYE, RecurrentConfig("lstm", 6), head=HEAD)
-GRU = NetworkConfig(EYE, RecurrentConfig("gru", 6), head=HEAD)
-ATTENTION = NetworkConfig(
-    EYE, TemporalAttentionConfig(window=3, width=8, heads=2, layers=2), head=HEAD
-)
-MLP = NetworkConfig(StateMLPConfig(hidden=(8,)), head=HEAD)
+pytestmark = pytest.mark.usefixtures("_unwarned", "_own_threads")
+
 PRACTICE = PracticeConfig(num_envs=4, steps=24, curvature_limit=0.1, workers=1)
 SMALL = {"iterations": 2, "evaluate_every": 2, "checkpoint_every": 1, "practice": PRACTICE}
-
-
-@pytest.fixture(autouse=True)
-def _quiet(caplog):
-    caplog.set_level(logging.ERROR)  # the ground is assumed flat where nothing was baked
-
-
-@pytest.fixture(autouse=True)
-def _threads():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -261,6 +232,34 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(
     kept = load_file(tmp_path / "a/checkpoint/step-0000002.safetensors")
     assert all(torch.isfinite(tensor).all() for tensor in kept.values())
     load_policy(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("rates", "message"),
+    [
+        (
+            (1e30,),
+            r"the network answers .*e\+.* curvature limit in iteration 1; no policy was kept",
+        ),
+        (
+            (1e-3, 1e30),
+            r"in iteration 2; the policy of iteration 1 is kept; try a lower --learning",
+        ),
+    ],
+)
+def test_a_step_far_too_long_stops_with_the_last_good_checkpoint(
+    short_trace, tmp_path, monkeypatch, rates, message
+):
+    """Everything stays finite, but the explored deviation is lost in rounding."""
+    monkeypatch.setattr(Reinforce, "rate", lambda self, iteration: rates[iteration])
+    out = tmp_path / "a"
+    with pytest.raises(TrainingError, match=message):
+        learn_reinforce(recipe(short_trace, out, iterations=3, evaluate_every=1))
+    good = len(rates) - 1
+    assert [path.name for path in out.rglob("step-*")] == ["step-0000001.safetensors"] * good
+    if good:
+        answers = load_policy(out).network.head.output.bias
+        assert answers.abs().max() < 10
 
 
 def test_a_trace_without_the_camera_is_named(short_trace, tmp_path):

@@ -214,3 +214,23 @@ def test_an_unknown_sample_is_one_clear_line():
 def test_a_trace_can_be_moved(tiny_trace, tmp_path):
     shutil.copytree(tiny_trace, tmp_path / "elsewhere")
     assert Trace.open(tmp_path / "elsewhere").cameras["front"].frame(0).shape == (47, 71, 3)
+
+
+def test_of_labels_that_overlap_the_first_counts(tmp_path):
+    labels = [
+        (1.0, 2.0, "command", "left"),
+        (0.5, 2.5, "command", "right"),
+        (2.5, 2.5, "command", "never"),
+        (0.0, 3.0, "weather", "rain"),
+        (2.0, 2.75, "command", "straight"),
+    ]
+    trace = Trace.open(write_tiny_trace(tmp_path / "t", labels=labels))
+    times = (-1.0, 0.0, 0.49, 0.5, 1.0, 1.99, 2.0, 2.49, 2.5, 2.74, 2.75, 9.0, float("nan"))
+    found = [trace.label("command", t) for t in times]
+    right = "right"
+    assert found == [
+        *(None, None, None, right, "left", "left", right, right, "straight", "straight"),
+        *(None, None, None),
+    ]
+    assert trace.label("weather", 2.0) == "rain"
+    assert trace.label("tunnel", 2.0) is None

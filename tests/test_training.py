@@ -417,19 +417,23 @@ def test_training_in_bfloat16_learns_and_keeps_its_weights_in_float32(tmp_path):
 def shared(tmp_path_factory):
     """What two processes that torchrun started left behind."""
     out = tmp_path_factory.mktemp("shared")
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    done = script(*torchrun, made_up_road.__file__, "shared", out)
+    # By the loopback alone, whatever the machine's name resolves to; and on a busy machine the
+    # launcher may be late by minutes with its heartbeats, 15 s of which it else takes for a death.
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    torchrun += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
+    torchrun += ["--local-addr", "127.0.0.1", "--rdzv-conf", "keep_alive_max_attempt=100"]
+    done = script(*torchrun, made_up_road.__file__, "shared", out, GLOO_SOCKET_IFNAME="lo")
     assert done.returncode == 0, done.stderr
     return out
 
 
-def script(*arguments):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+def script(*arguments, **variables):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **variables}
     command = [sys.executable, *map(str, arguments)]
     piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen(command, **piped, env=environment, start_new_session=True)
     try:
-        output, errors = process.communicate(timeout=240)
+        output, errors = process.communicate(timeout=900)
     finally:  # none of what it started may outlive it
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -1,10 +1,13 @@
 """`vista-train` as typed: a policy at the end, or one line on stderr and status 2."""
 
+import importlib.metadata
 import json
+import math
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from vista_agents.cli import main
 from vista_agents.folders import claimed
 from vista_agents.policy import load
@@ -125,6 +128,65 @@ def test_the_architecture_chooses_the_network_and_its_options(road_trace, tmp_pa
     assert (memory.cell, memory.size) == ("lstm", 8)
 
 
+RATES = ["--find-rate", "--rates.steps", "10"]
+
+
+def files(folder):
+    """Bytes by name of all files below a folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_rates_are_tried_beside_a_training_and_before_one(road_trace, tmp_path, capsys):
+    out = tmp_path / "x"
+    args = ["guided", "--traces", str(road_trace), "--out", str(out), "--json", *SMALL]
+    args += DATA["guided"]
+    main([*args, *RATES])
+    first = files(out)
+    assert sorted(first) == ["rates.csv", "rates.png"]
+    main([*args, *RATES, "--seed", "1"])  # once more
+    second = files(out)
+    assert second["rates.csv"] != first["rates.csv"]
+    main(args)  # then it is learned
+    whole = files(out)
+    assert {name: whole[name] for name in second} == second
+    main([*args, *RATES])  # and tried again
+    assert files(out) == whole | first
+    capsys.readouterr()
+    said = refused(capsys, *args, *RATES, "--overwrite")
+    assert "--find-rate leaves a training in the folder as it is" in said
+    main([*args, "--overwrite"])
+    assert files(out)["rates.csv"] == first["rates.csv"]
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_training_that_broke_off_before_its_first_checkpoint_is_started_anew(
+    road_trace, tmp_path, capsys, monkeypatch, resume
+):
+    """With other settings: none of the data that it gathered may be learned from."""
+    args = ["guided", "--traces", str(road_trace), "--json", *SMALL, *DATA["guided"]]
+    broken, anew = tmp_path / "broken", tmp_path / "anew"
+    (broken / "tensorboard").mkdir(parents=True)
+    for name in ("notes.txt", "picture.png", "tensorboard/notes.txt"):
+        (broken / name).write_text("not of a training")
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: math.nan)
+        said = refused(capsys, *args, "--out", broken, "--seed", "1")
+    assert "the norm of the gradient is nan at step 1" in said
+    assert "nothing is kept" in said
+    assert {"curves.csv", "curves.png", "rounds/round-00001.safetensors"} < set(files(broken))
+    main([*args, "--out", str(anew)])
+    main([*args, "--out", str(broken), *(["--resume"] if resume else [])])
+    for name in ("weights.safetensors", "curves.csv"):
+        assert files(broken)[name] == files(anew)[name]
+    assert len(list((broken / "tensorboard").glob("events*"))) == 1
+    for name in ("notes.txt", "picture.png", "tensorboard/notes.txt"):
+        assert (broken / name).read_text() == "not of a training"
+
+
 @pytest.mark.parametrize("command", ["bc", "reinforce", "depth"])
 def test_a_folder_that_cannot_be_written_is_named(road_trace, tmp_path, capsys, command):
     file = tmp_path / "file"
@@ -163,6 +225,11 @@ def test_help_names_every_command(capsys):
         command in said
         for command in ("bc", "guided", "dagger", "reinforce", "ppo", "export", "networks", "demo")
     )
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    main(["--version"])
+    assert capsys.readouterr().out.strip() == importlib.metadata.version("vista-sim")
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import typer
 
 from vista_sim import __version__
 from vista_sim.errors import VistaError
+from vista_sim.interrupts import interruptible
 
 #: Modules with a `register(app)`; they import what is heavy inside their commands.
 COMMAND_MODULES = (
@@ -54,19 +55,19 @@ def build_app() -> typer.Typer:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line. A user's mistake is one line on stderr and exit status 2."""
+    """Run the command line. A user's mistake is one line on stderr and exit status 2; Ctrl-C and
+    SIGTERM are one line and status 130 and 143.
+    """
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
-        build_app()(arguments)
+        with interruptible("interrupted"):
+            build_app()(arguments)
     except VistaError as error:
         fail(str(error))
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
             raise
         fail(f"{error.filename or 'write'}: {error.strerror}")
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(130)
 
 
 def fail(message: str) -> None:

@@ -131,5 +131,5 @@ def load(folder: Path | str) -> LearnedDepth:
     values = read_depth_json(folder)
     spec = DepthModelSpec.from_json(values, folder / DEPTH_JSON)
     network = DepthNet(spec.network)
-    load_weights(network, folder, DEPTH_JSON, values["weights"]["sha256"], GeometryError)
+    load_weights(network, folder, DEPTH_JSON, values["weights"], GeometryError)
     return LearnedDepth(spec, network, folder.name)

@@ -21,11 +21,11 @@ from ..files import write_atomically
 from ..networks.network import DrivingNetwork
 from ..networks.registry import build_network
 from ..threads import one_thread
-from .frames import Batch, Frames
+from .frames import Frames
 from .gather import Array, Gatherer
 from .guided import MOST_CARS, VALIDATION, GuidedConfig, GuidedMaker, Places, StartConfig
+from .round_source import RoundSource
 from .rounds import Rounds
-from .sampling import Sampler
 from .setup import Setup
 
 _BYTES = 2**20
@@ -115,7 +115,7 @@ class Mixture:
         return np.where(by_expert[:, None], labels, by_policy)
 
 
-class DaggerSource:
+class DaggerSource(RoundSource):
     """Windows of all rounds so far.
 
     Round 0 is the expert's. Round r is begun half a round ahead of the step at which it is first
@@ -123,13 +123,16 @@ class DaggerSource:
     """
 
     def __init__(self, setup: Setup, config: DaggerConfig, folder: Path, background: bool) -> None:
-        self._setup, self._config, self._folder = setup, config, folder
-        self._rounds = Rounds(folder, partial(DaggerMaker, setup, config), background)
+        self._config, self._folder = config, folder
+        rounds = Rounds(folder, partial(DaggerMaker, setup, config), background)
         held_out = GuidedMaker(setup, GuidedConfig(starts=config.starts, cars=config.cars))
-        self._validation = setup.windows.of_all(held_out.make(VALIDATION))
+        super().__init__(setup, rounds, held_out.make(VALIDATION))
         height, width = setup.network.camera_size or (1, 64)
         self._kept = max(1, config.keep_mib * _BYTES // (config.frames * height * width * 3))
-        self._sampler: tuple[int, Sampler] | None = None
+
+    def rounds_at(self, step: int) -> range:
+        newest = step // self._config.every
+        return range(max(0, newest + 1 - self._kept), newest + 1)
 
     def prepare(self, step: int, network: DrivingNetwork) -> None:
         """Begin the next round, by the policy as it stands, when it is time to."""
@@ -142,28 +145,11 @@ class DaggerSource:
             write_atomically(weights, save(_tensors(network)))
             self._rounds.request(number + 1, weights)
 
-    def batch(self, step: int, size: int) -> Batch:
-        newest = step // self._config.every
-        if self._sampler is None or self._sampler[0] != newest:
-            first = max(0, newest + 1 - self._kept)
-            for old in range(first):
-                self._rounds.drop(old)
-            parts = [self._round(number) for number in range(first, newest + 1)]
-            self._sampler = newest, Sampler(self._setup.windows, parts)
-        rng = np.random.default_rng([self._setup.seed, 1, step])
-        return self._sampler[1].batch(size, rng)
-
-    def validation(self) -> Batch:
-        return self._validation
-
-    def close(self) -> None:
-        self._rounds.close()
-
-    def _round(self, number: int) -> Frames:
+    def round(self, number: int) -> Frames:
         # After a resume, the weights that a round needs were written before the checkpoint.
         weights = self._folder / f"behaviour-{number:05d}.safetensors"
         self._rounds.request(number, weights if number else None)
-        return self._rounds.get(number)
+        return super().round(number)
 
 
 def _tensors(network: DrivingNetwork) -> dict[str, torch.Tensor]:

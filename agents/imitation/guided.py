@@ -23,11 +23,11 @@ from vista_sim.tasks.starts import Start
 
 from ..networks.network import DrivingNetwork
 from .drives import Drive
-from .frames import Batch, Frames
+from .frames import Frames
 from .gather import Array, Gatherer
 from .road import balanced_weights, places_along
+from .round_source import RoundSource
 from .rounds import Rounds
-from .sampling import Sampler
 from .setup import Setup
 
 MOST_CARS = 1024
@@ -179,33 +179,19 @@ class Places:
         self.weights = balanced_weights(np.array(curvature))
 
 
-class GuidedSource:
+class GuidedSource(RoundSource):
     """Windows of the rounds that are in turn; a round is replaced now and then."""
 
     def __init__(self, setup: Setup, config: GuidedConfig, folder: Path, background: bool) -> None:
-        self._setup, self._config = setup, config
-        self._rounds = Rounds(folder, partial(GuidedMaker, setup, config), background)
-        self._validation = setup.windows.of_all(GuidedMaker(setup, config).make(VALIDATION))
-        self._sampler: tuple[range, Sampler] | None = None
+        self._config = config
+        rounds = Rounds(folder, partial(GuidedMaker, setup, config), background)
+        super().__init__(setup, rounds, GuidedMaker(setup, config).make(VALIDATION))
+
+    def rounds_at(self, step: int) -> range:
+        return self._config.rounds_at(step)
 
     def prepare(self, step: int, network: DrivingNetwork) -> None:
         """Begin the rounds of this step and the one that comes next."""
-        numbers = self._config.rounds_at(step)
+        numbers = self.rounds_at(step)
         for number in range(numbers.start, numbers.stop + 1):
             self._rounds.request(number)
-
-    def batch(self, step: int, size: int) -> Batch:
-        numbers = self._config.rounds_at(step)
-        if self._sampler is None or self._sampler[0] != numbers:
-            if numbers.start:
-                self._rounds.drop(numbers.start - 1)
-            parts = [self._rounds.get(number) for number in numbers]
-            self._sampler = numbers, Sampler(self._setup.windows, parts)
-        rng = np.random.default_rng([self._setup.seed, 1, step])
-        return self._sampler[1].batch(size, rng)
-
-    def validation(self) -> Batch:
-        return self._validation
-
-    def close(self) -> None:
-        self._rounds.close()

@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import tyro
@@ -17,7 +18,7 @@ from vista_sim.traces.trace import Trace
 
 from ..actions import Scales
 from ..experts import ExpertName
-from ..folders import ROUNDS, claimed, prepare_folder
+from ..folders import RATE_ROUNDS, ROUNDS, claimed, prepare_folder
 from ..networks.network import NetworkConfig
 from ..networks.registry import network_to_json
 from ..policy import PolicySpec
@@ -62,13 +63,19 @@ class Imitation(Recipe):
     expert: ExpertName = "pure-pursuit"
     """Privileged controller that says what is right: of pure-pursuit, stanley, pid, mpc."""
     find_rate: bool = False
-    """Learn nothing, but try learning rates and draw what they do to the loss: rates.png."""
+    """Learn nothing, but try learning rates and draw what they do to the loss: rates.png. A
+    training that the folder holds stays as it is."""
     rates: RangeConfig = field(default_factory=RangeConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.window is not None and self.window < 1:
             raise ValueError(f"window is {self.window}; it must be at least 1 frame")
+        if self.find_rate and (self.resume or self.overwrite):
+            raise ValueError(
+                "--find-rate leaves a training in the folder as it is: give it without --resume "
+                "and --overwrite"
+            )
         height, width = self.network.camera_size or (1, 1)
         needed = self.training.batch_size * self.length * height * width * 3
         if needed > MOST_BYTES:
@@ -84,8 +91,8 @@ class Imitation(Recipe):
             return self.window
         return 1 if self.network.memory is None else SEQUENCE
 
-    def source(self, setup: Setup) -> Source:
-        """Where batches come from."""
+    def source(self, setup: Setup, rounds: Path) -> Source:
+        """Where batches come from; data that are gathered are kept in the folder `rounds`."""
         raise NotImplementedError
 
 
@@ -97,7 +104,7 @@ class BehaviourCloning(Imitation):
 
     shift: ShiftConfig = field(default_factory=ShiftConfig)
 
-    def source(self, setup: Setup) -> Source:
+    def source(self, setup: Setup, rounds: Path) -> Source:
         return RecordedSource(setup, self.shift)
 
 
@@ -117,8 +124,8 @@ class Guided(Gathering):
 
     guided: GuidedConfig = field(default_factory=GuidedConfig)
 
-    def source(self, setup: Setup) -> Source:
-        return GuidedSource(setup, self.guided, self.out / ROUNDS, self.background)
+    def source(self, setup: Setup, rounds: Path) -> Source:
+        return GuidedSource(setup, self.guided, rounds, self.background)
 
 
 @dataclass(frozen=True)
@@ -129,8 +136,8 @@ class Dagger(Gathering):
 
     dagger: DaggerConfig = field(default_factory=DaggerConfig)
 
-    def source(self, setup: Setup) -> Source:
-        return DaggerSource(setup, self.dagger, self.out / ROUNDS, self.background)
+    def source(self, setup: Setup, rounds: Path) -> Source:
+        return DaggerSource(setup, self.dagger, rounds, self.background)
 
 
 def learn(recipe: Imitation, report: Report | None = None) -> TrainingResult:
@@ -147,7 +154,7 @@ def learn(recipe: Imitation, report: Report | None = None) -> TrainingResult:
         setup, spec = plan(recipe)
         result = train(
             spec,
-            recipe.source(setup),
+            recipe.source(setup, recipe.out / ROUNDS),
             recipe.training,
             recipe.augment,
             recipe.out,
@@ -162,23 +169,22 @@ def learn(recipe: Imitation, report: Report | None = None) -> TrainingResult:
 
 
 def find_rate(recipe: Imitation) -> RangeTest:
-    """Try learning rates on a recipe; leaves rates.png and rates.csv at `recipe.out`.
+    """Try learning rates on a recipe; leaves rates.png and rates.csv at `recipe.out`, beside
+    whatever else is there.
 
     Raises as `learn` does.
     """
     with _prepared(recipe):
         setup, spec = plan(recipe)
-        result = range_test(
+        return range_test(
             spec,
-            recipe.source(setup),
+            recipe.source(setup, recipe.out / RATE_ROUNDS),
             recipe.training,
             recipe.augment,
             recipe.out,
             recipe.seed,
             recipe.rates,
         )
-        shutil.rmtree(recipe.out / ROUNDS, ignore_errors=True)
-    return result
 
 
 @contextlib.contextmanager
@@ -190,7 +196,11 @@ def _prepared(recipe: Imitation) -> Iterator[None]:
         if processes.first:
             try:
                 held.enter_context(claimed(recipe.out))
-                prepare_folder(recipe.out, recipe.resume, recipe.overwrite)
+                if recipe.find_rate:
+                    shutil.rmtree(recipe.out / RATE_ROUNDS, ignore_errors=True)
+                    held.callback(shutil.rmtree, recipe.out / RATE_ROUNDS, ignore_errors=True)
+                else:
+                    prepare_folder(recipe.out, recipe.resume, recipe.overwrite)
             except VistaError as error:
                 refusal = error
         (refused,) = processes.told_by_first([float(refusal is not None)])

@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol
 
 from vista_sim.errors import VistaError
 
-from ..training.processes import leads
+from ..leading import leads
 from .frames import Frames
 
 _POLL = 0.05  # s between two looks for a file that another process writes
@@ -50,6 +51,7 @@ class Rounds:
         self._factory = maker
         self._maker: Maker | None = None
         self._pool: ProcessPoolExecutor | None = None
+        self._workers: list[BaseProcess] = []
         self._background = background
         self._leads = leads()
         self._pending: dict[int, Future[None]] = {}
@@ -63,12 +65,14 @@ class Rounds:
         self._wanted[number] = weights
         if not (self._leads and self._background) or self.path(number).exists():
             return
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                1, multiprocessing.get_context("spawn"), _open_maker, (self._factory,)
+            )
+        others = multiprocessing.active_children()
         with _undisturbed():  # submitting starts the process
-            if self._pool is None:
-                self._pool = ProcessPoolExecutor(
-                    1, multiprocessing.get_context("spawn"), _open_maker, (self._factory,)
-                )
             self._pending[number] = self._pool.submit(_make, number, weights, self.path(number))
+            self._workers += [p for p in multiprocessing.active_children() if p not in others]
 
     def get(self, number: int) -> Frames:
         """The frames of a round; waits for them. Raises RoundError, PolicyError."""
@@ -89,10 +93,14 @@ class Rounds:
         return self._folder / f"round-{number + 1:05d}.safetensors"
 
     def close(self) -> None:
-        """End the process that gathers, after the round it is at."""
+        """End the process that gathers, in the middle of its round: nobody waits for it."""
         if self._pool is not None:
+            for worker in self._workers:
+                worker.kill()
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
+            for left in self._folder.glob(".round-*.tmp"):
+                left.unlink(missing_ok=True)
 
     def _wait(self, number: int) -> None:
         pending = self._pending.pop(number, None)
@@ -115,15 +123,14 @@ class Rounds:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Processes that are started here ignore Ctrl-C: the one that trains ends them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Processes that are started here are deaf to Ctrl-C and SIGTERM, which a terminal or a batch
+    system sends to all: the one that trains ends them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _maker: Maker | None = None  # of the process that gathers

@@ -56,7 +56,7 @@ class Curves:
     ) -> None:
         self._log.close()
         if self._lines:
-            draw(self._lines, self._out / PNG)
+            write_atomically(self._out / PNG, picture(self._lines))
 
     def add(self, iteration: int, steps: int, numbers: Mapping[str, float]) -> None:
         """Tell numbers of an iteration; more of the same one may follow.
@@ -106,8 +106,8 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         ) from None
 
 
-def draw(lines: list[dict[str, Any]], path: Path) -> None:
-    """Draw the curves over the steps driven, into a PNG."""
+def picture(lines: list[dict[str, Any]]) -> bytes:
+    """A PNG of the curves over the steps driven."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 6), layout="constrained")
@@ -115,11 +115,14 @@ def draw(lines: list[dict[str, Any]], path: Path) -> None:
         for name in names:
             points = [(line["steps"] / 1000, line[name]) for line in lines if name in line]
             label = name.rpartition("/")[2].replace("_", " ")
-            axes.plot(*zip(*points, strict=True), marker=".", label=label) if points else None
+            if points:
+                axes.plot(*zip(*points, strict=True), marker=".", label=label)
         axes.set_title(title)
         axes.set_xlabel("steps of all cars, thousands")
         axes.set_ylabel(unit)
         axes.grid(alpha=0.3)
-        if len(names) > 1:
+        if len(axes.lines) > 1:
             axes.legend()
-    figure.savefig(path, dpi=100)
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=100)
+    return data.getvalue()

@@ -26,6 +26,7 @@ from vista_sim.traces.trace import Trace
 from ..checkpoint import Progress, has_checkpoint, load_checkpoint, save_checkpoint
 from ..folders import CHECKPOINTS, claimed, prepare_folder
 from ..imitation.drives import parse_span
+from ..networks.inputs import random_inputs
 from ..networks.network import DrivingNetwork
 from ..networks.registry import build_network, network_to_json
 from ..policy import NetworkPolicy, PolicySpec, save_policy
@@ -39,6 +40,9 @@ from .settings import Reinforcement, for_reward
 NOT_DECISIVE = ("traces", "out", "resume", "overwrite", "json", "minutes", "checkpoint_every")
 #: Metrics that are drawn as curves.
 SHOWN = ("crashes", "mean_cross_track_error_m", "max_cross_track_error_m")
+#: Largest answer, in curvature limits, that can be learned from: beyond it, float32 rounds the
+#: explored deviation of about a tenth away, so that every gradient is zero though all is finite.
+LARGEST_ANSWER = 1e6
 REWARD_SHARE = 0.1  # of a mean reward in the loss by which policies are chosen
 
 Report = Callable[[int, float], None]  # iterations done, crashes in 100 s of practice
@@ -99,8 +103,8 @@ def learn_from_reward(
         TraceError, WorldError: a trace cannot be used, or lacks the camera.
         PolicyError: `out` holds a training and neither --resume nor --overwrite is given, or
             its checkpoint does not fit the recipe.
-        TrainingError: the loss is not finite; `out` keeps the best policy and the last
-            checkpoint.
+        TrainingError: a loss, weight or answer is not finite, or an answer is too large to be
+            learned from; `out` keeps the best policy and the last checkpoint.
     """
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise TrainingError(f"{method}: is learned by one process; start it without torchrun")
@@ -197,7 +201,7 @@ class Training:
             while not last:
                 iteration = self._learner.iterate(progress.step)
                 progress.step += 1
-                self._check_finite(iteration)
+                self._check(iteration)
                 last = progress.step >= recipe.iterations or monotonic() >= deadline
                 curves.add(progress.step, self._steps, _numbers(iteration))
                 if last or progress.step % recipe.evaluate_every == 0:
@@ -241,13 +245,15 @@ class Training:
             self._description,
         )
 
-    def _check_finite(self, iteration: Iteration) -> None:
-        """Stop before anything that is not finite is kept."""
+    def _check(self, iteration: Iteration) -> None:
+        """Stop before anything is kept that is not finite, or can learn nothing any more."""
         wrong = [name for name, value in iteration.numbers.items() if not math.isfinite(value)]
         if wrong:
             what = f"{wrong[0]} is {iteration.numbers[wrong[0]]}"
         elif not all_finite(self._learner.module):
             what = "weights are not finite"
+        elif not (largest := largest_answer(self._learner.policy_network())) <= LARGEST_ANSWER:
+            what = f"the network answers {largest:.1e} times the curvature limit"
         else:
             return
         raise self._broken(what)
@@ -276,6 +282,17 @@ class Training:
             crashes_per_km=metrics["crashes_per_km"],
             mean_cross_track_error=metrics["mean_cross_track_error_m"],
         )
+
+
+@torch.inference_mode()
+def largest_answer(network: DrivingNetwork) -> float:
+    """Size of the largest curvature, in curvature limits, that a network answers to noise; NaN
+    where an answer is not finite.
+    """
+    frames = 4
+    seen = random_inputs(network.config, (frames,), torch.Generator().manual_seed(0))
+    answers, _ = network.step(seen, network.initial_state(frames))
+    return float(answers.abs().max()) if torch.isfinite(answers).all() else math.nan
 
 
 def _numbers(iteration: Iteration) -> dict[str, float]:

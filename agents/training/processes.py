@@ -74,11 +74,6 @@ class Processes:
         return told.tolist()
 
 
-def leads() -> bool:
-    """Whether this is the first of the processes that torchrun started, or the only one."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def join(device: str) -> Processes:
     """The processes that torchrun started, by its environment variables, or this one alone.
 

@@ -163,7 +163,7 @@ class RunWriter:
         if kind is None:
             return
         # What was driven so far stays readable; the error goes on to the user.
-        self.info["status"] = "interrupted" if kind is KeyboardInterrupt else "failed"
+        self.info["status"] = "failed" if issubclass(kind, Exception) else "interrupted"
         try:
             self.flush()
             self._write_info()

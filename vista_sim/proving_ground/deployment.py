@@ -13,13 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.policies import CameraSpec
+from vista_sim.proving_ground.closing import Closing
 from vista_sim.proving_ground.renderer import import_pybullet
 from vista_sim.proving_ground.truth import GroundTruth
 from vista_sim.sensors.pool import CameraChoice
@@ -33,7 +32,7 @@ Mask = NDArray[np.bool_]
 SUPERSAMPLE = 2  # 66 x 200 is drawn as 132 x 400 and shrunk
 
 
-class RenderedWorlds:
+class RenderedWorlds(Closing):
     """The worlds that traces were recorded in, each opened when first seen and then kept.
 
     A context manager: leaving it frees them. Any number of worlds (`World`) may use it, from
@@ -54,17 +53,6 @@ class RenderedWorlds:
         self.supersample = supersample
         self.lock = Lock()
         self._truths: dict[Path, GroundTruth] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Free the worlds; they are made again where they are asked for again."""

@@ -6,13 +6,12 @@ import functools
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.proving_ground.closing import Closing
 from vista_sim.proving_ground.ground import Ground
 from vista_sim.proving_ground.layout import Layout
 from vista_sim.proving_ground.placing import Item
@@ -39,7 +38,7 @@ class RenderedView:
     moving: NDArray[np.bool_]  # (h, w) True on the bodies of moving cars
 
 
-class Scene:
+class Scene(Closing):
     """The world of one seed. Pictures depend on seed, traffic, moment, pose and lens, not on what
     came before.
 
@@ -64,17 +63,6 @@ class Scene:
         self.sky = Sky(seed, self.weather)
         self.ground = Ground(self.road, self.surface)
         self.traffic = tuple(traffic)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         self._renderer.close()

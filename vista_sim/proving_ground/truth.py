@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
+from vista_sim.proving_ground.closing import Closing
 from vista_sim.proving_ground.record import (
     WORLD_VERSION,
     Motion,
@@ -30,7 +30,7 @@ from vista_sim.transforms import planar_pose
 Matrix = NDArray[np.float64]
 
 
-class GroundTruth:
+class GroundTruth(Closing):
     """The world behind a recorded trace, made again from the parameters it holds.
 
     Poses are in the trace's world frame and free of the recorder's noise. The road, the
@@ -63,17 +63,6 @@ class GroundTruth:
         self.motion = Motion.simulate(self.recording, self.road)
         self.frame_times = frame_times(self.recording)
         self._scene = scene
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Free the rendered world."""

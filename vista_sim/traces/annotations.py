@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,9 @@ import numpy as np
 from vista_sim.errors import TraceError
 from vista_sim.traces.sections import Label
 from vista_sim.traces.tables import Array, check_times, read_table
+
+#: Times (s), increasing, and the value from each of them on until the next; None: no label.
+Timeline = tuple[Sequence[float], Sequence[str | None]]
 
 
 def read_labels(path: Path, start_ns: int) -> tuple[Label, ...]:
@@ -25,6 +30,22 @@ def read_labels(path: Path, start_ns: int) -> tuple[Label, ...]:
         Label((int(a) - start_ns) * 1e-9, (int(b) - start_ns) * 1e-9, str(key), str(value))
         for a, b, key, value in rows
     )
+
+
+def timelines(labels: Iterable[Label]) -> dict[str, Timeline]:
+    """When labels begin and end, by their keys; where some overlap, the first of them counts."""
+    by_key: dict[str, list[Label]] = {}
+    for label in labels:
+        by_key.setdefault(label.key, []).append(label)
+    lines: dict[str, Timeline] = {}
+    for key, own in by_key.items():
+        times = sorted({time for label in own for time in (label.start, label.end)})
+        values: list[str | None] = [None] * len(times)
+        for label in reversed(own):
+            first, after = bisect_left(times, label.start), bisect_left(times, label.end)
+            values[first:after] = [label.value] * (after - first)
+        lines[key] = times, values
+    return lines
 
 
 def read_road(path: Path) -> dict[str, Array]:

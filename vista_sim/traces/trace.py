@@ -11,6 +11,7 @@ import math
 import os
 import re
 import weakref
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
-from vista_sim.traces.annotations import read_labels, read_road, read_tracks
+from vista_sim.traces.annotations import Timeline, read_labels, read_road, read_tracks, timelines
 from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Vehicle
 from vista_sim.traces.ego import read_ego
 from vista_sim.traces.lidar import RecordedLidar, open_lidar
@@ -228,11 +229,14 @@ class Trace:
         )
 
     def label(self, key: str, t: float) -> str | None:
-        """Value of the label with a key at t (s); None where there is none."""
-        for label in self.labels:
-            if label.key == key and label.start <= t < label.end:
-                return label.value
-        return None
+        """Value of the (first) label with a key at t (s); None where there is none."""
+        times, values = self._timelines.get(key, ((), ()))
+        place = bisect_right(times, t) - 1
+        return values[place] if place >= 0 else None
+
+    @cached_property
+    def _timelines(self) -> dict[str, Timeline]:
+        return timelines(self.labels)
 
     def tracks(self) -> dict[str, Array]:
         """Other road users, empty if not recorded (see `annotations.read_tracks`)."""
