@@ -121,10 +121,14 @@ class Stager:
     Args:
         camera: the policy's; None: it needs none.
         backend: of the cameras.
+        observes_state: see `Car`.
     """
 
-    def __init__(self, camera: CameraSpec | None, backend: str = "numba") -> None:
+    def __init__(
+        self, camera: CameraSpec | None, backend: str = "numba", observes_state: bool = False
+    ) -> None:
         self.camera = camera
+        self._observes_state = observes_state
         self._backend = backend
         self._pools: OrderedDict[tuple[Path, str | None], tuple[Trace, WorldCameras]] = (
             OrderedDict()
@@ -154,6 +158,7 @@ class Stager:
         """A case, its car at the start and observing."""
         world = self.world(case)
         car = world.spawn_agent()
+        car.observes_state = self._observes_state
         if self.camera is not None:
             spec = self.camera
             car.spawn_camera("camera", spec.size, spec.fov, spec.mount, spec.lens)
