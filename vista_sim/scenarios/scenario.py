@@ -193,15 +193,15 @@ def read_name(reader: Reader, path: FieldPath = ("name",), value: Any = None) ->
     return "?"
 
 
-def read_description(reader: Reader) -> str:
+def read_description(reader: Reader, path: FieldPath = ("description",), value: Any = None) -> str:
     """The description of a scenario or a suite, "" if there is none; wrong ones are noted."""
-    value = reader.document.values.get("description")
+    value = reader.document.values.get("description") if value is None else value
     if value is None:
         return ""
     try:
         return Text().read(value)
     except FieldError as error:
-        reader.note(("description",), str(error))
+        reader.note(path, str(error))
         return ""
 
 

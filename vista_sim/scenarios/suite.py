@@ -27,7 +27,7 @@ from vista_sim.scenarios.scenario import (
 
 SUITE = "vista-suite"
 _KEYS = ("format", "include", "name", "description", "scenarios", "pass")
-_ENTRY_KEYS = ("path", "name", "weight", "pass", "set")
+_ENTRY_KEYS = ("path", "name", "description", "weight", "pass", "set")
 _WEIGHT = Number(1e-6, 1e6)
 
 
@@ -186,7 +186,7 @@ def _read_entry(
         reader.note(where, f"goes in a circle: {names}")
         return
     if _is_suite(file):
-        for key in ("name", "set"):
+        for key in ("name", "description", "set"):
             if key in entry:
                 reader.note((*path, key), f"is given, but {given} is a suite; it is a scenario's")
         part = _load(file, chain)
@@ -195,6 +195,9 @@ def _read_entry(
         if "name" in entry:
             name = read_name(reader, (*path, "name"), entry["name"])
             scenario = replace(scenario, name=name)
+        if "description" in entry:
+            description = read_description(reader, (*path, "description"), entry["description"])
+            scenario = replace(scenario, description=description)
         own = {c.metric: c for c in (*scenario.criteria, *criteria)}  # the entry's count
         criteria = tuple(own.values())
         part = Suite(scenario.name, scenario.description, file, (Member(scenario),), ())
