@@ -12,9 +12,9 @@ from typing import Any
 from vista_sim.errors import ScenarioError
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.criteria import Requirement, read_criteria
-from vista_sim.scenarios.document import Document, FieldPath, load_document, read_format, resolve
+from vista_sim.scenarios.document import Document, FieldPath, load_document, read_format
 from vista_sim.scenarios.fields import FieldError, Number, shown
-from vista_sim.scenarios.library import find
+from vista_sim.scenarios.library import find, find_beside
 from vista_sim.scenarios.ranges import MOST_CASES
 from vista_sim.scenarios.reading import Reader
 from vista_sim.scenarios.scenario import (
@@ -177,9 +177,9 @@ def _read_entry(
         said = "is missing" if given is None else f"is {shown(given)}"
         reader.note(where, f"{said}; it must be a scenario's or a suite's file")
         return
-    file = resolve(Path(given), document.origin(where).file)
-    if not file.is_file():
-        reader.note(where, f"{given}: no such file ({file})")
+    file = find_beside(given, document.origin(where).file)
+    if file is None:
+        reader.note(where, f"{given}: no such file")
         return
     if file.resolve() in chain:
         names = " includes ".join(p.name for p in (*chain, file.resolve()))
