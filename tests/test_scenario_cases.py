@@ -2,13 +2,14 @@
 
 import json
 import pickle
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
 from conftest import ROAD_SPEED, write_road
 
 from vista_sim.evaluation.recovery import RecoveryTest, draw_places
-from vista_sim.scenarios import Case, load_suite
+from vista_sim.scenarios import Case, library, load_suite
 from vista_sim.scenarios.library import folders, installed
 from vista_sim.traces.sections import Label
 from vista_sim.traces.trace import Trace
@@ -127,7 +128,9 @@ def test_places_are_those_of_the_recovery_test(cases, road_trace, tmp_path):
     found = cases('mode = "recovery"\n[start]\nplaces = 3\nplaces_seed = 7\n', [road_trace, second])
     drawn = draw_places(World([road_trace, second]), RecoveryTest(starts_per_kind=3), 7)
     roots = [road_trace, second]
-    assert [(c.road, c.trace, c.s) for c in found] == [(p.road, roots[p.trace], p.s) for p in drawn]
+    by_trace = sorted(drawn, key=lambda p: p.trace)
+    expected = [(p.road, roots[p.trace], p.s) for p in by_trace]
+    assert [(c.road, c.trace, c.s) for c in found] == expected
     assert len({c.case for c in found}) == 9
     assert any(c.case.startswith("one/road~2,place=") for c in found)
 
@@ -169,6 +172,20 @@ def test_installed_files_are_found_by_name_from_anywhere(tmp_path, monkeypatch):
     assert load_suite("own.toml").members[0].scenario.settings.time_limit == 5.0
     (tmp_path / "recovery").write_text(own.read_text())  # what is here goes first
     assert load_suite("recovery").name == "own"
+
+
+def test_packages_offer_their_files_by_an_entry_point(tmp_path, monkeypatch):
+    package = tmp_path / "their_scenarios"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise AssertionError('it is not imported')\n")
+    (package / "theirs.toml").write_text(
+        'format = "vista-scenario/1"\ninclude = "smoke"\nname = "theirs"\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = EntryPoint("theirs", "their_scenarios", library.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(library, "entry_points", lambda group: [entry])
+    assert load_suite("theirs").file == package / "theirs.toml"
+    assert package / "theirs.toml" in installed()
 
 
 def test_lane_following_tries_the_starts_of_an_evaluation():

@@ -21,7 +21,8 @@ _CLONE = "scenarios"  # the folder in a clone, next to this package
 
 def folders() -> tuple[Path, ...]:
     """Folders with scenario files that are installed, or in the clone that this is run from."""
-    found = [Path(__file__).resolve().parents[2] / _CLONE]
+    root = Path(__file__).resolve().parents[2]
+    found = [root / _CLONE] if (root / "pyproject.toml").is_file() else []
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         spec = find_spec(entry.value)
         places = None if spec is None else spec.submodule_search_locations

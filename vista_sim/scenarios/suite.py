@@ -67,7 +67,7 @@ class Suite:
         return {member.scenario.name: member.weight for member in self.members}
 
     def cases(self) -> tuple[Case, ...]:
-        """All cases of all scenarios, always in the same order.
+        """All cases, always in the same order: by scenario, trace, ranges, starts and seeds.
 
         Raises:
             ScenarioError: a scenario does not fit its traces, or there are too many cases.
@@ -80,9 +80,13 @@ class Suite:
         problems: list[str] = []
         for member in self.members:
             try:
-                cases += member.scenario.cases(member.weight)
+                own = list(member.scenario.cases(member.weight))
             except ScenarioError as error:
                 problems += error.problems
+                continue
+            # By trace: whoever drives them in order keeps its decoded frames.
+            order = {trace: i for i, trace in enumerate(member.scenario.traces)}
+            cases += sorted(own, key=lambda case: order[case.trace])
         if len(cases) > MOST_CASES:
             problems.append(f"{self.file}: has {len(cases)} cases; at most {MOST_CASES} are driven")
         if problems:
