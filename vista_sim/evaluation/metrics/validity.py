@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vista_sim.evaluation.metrics.tables import Floats, Table, floats, mean
 
@@ -52,7 +53,7 @@ def _distance(steps: Table, least: float, below: float) -> float:
     return float(way[(own >= least) & (own < below)].sum())
 
 
-def _ways(steps: Table) -> tuple[Floats, Floats]:
+def _ways(steps: Table) -> tuple[Floats, NDArray[np.int64]]:
     """Distances (m) from rows to the next of the same episode, and which rows those are."""
     episode = np.asarray(steps["episode"])
     first = np.flatnonzero(episode[1:] == episode[:-1])
