@@ -56,6 +56,7 @@ GRAVITY = (
     "mean_cross_track_error_m",
     "mean_recovery_time_s",
 )
+OUTCOMES = GRAVITY[:4]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class Difference:
         a, b: the metric over the pairs.
         change: b minus a, with its interval.
         pairs: of cases that it is over.
-        p_value: of the test before it is adjusted; NaN where it was not tested.
+        tested: whether it is one of the metrics that are tested where there is enough to test.
+        p_value: of the test before it is adjusted; NaN where none was made.
         adjusted: the p-value adjusted for all tests of its family.
         significant: whether that is below 1 less the level of confidence.
     """
@@ -81,6 +83,7 @@ class Difference:
     b: float
     change: Interval
     pairs: int
+    tested: bool
     p_value: float
     adjusted: float = math.nan
     significant: bool = False
@@ -119,11 +122,17 @@ class Regression:
     case: str
     changes: tuple[tuple[str, float, float], ...]
 
+    @property
+    def grave(self) -> bool:
+        """Whether how the case ended got worse, and not only how closely or fast it was driven."""
+        return any(name in OUTCOMES for name, _, _ in self.changes)
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values; NaN is null."""
         return {
             "scenario": self.scenario,
             "case": self.case,
+            "grave": self.grave,
             "changes": [
                 {"metric": name, "a": _number(a), "b": _number(b)} for name, a, b in self.changes
             ],
@@ -137,6 +146,7 @@ class Comparison:
     Args:
         a, b: their names.
         pairs: cases that both have.
+        units: how many independent ones they are, of driving or recovery, whichever has more.
         only_a, only_b: names of cases that one alone has.
         warnings: settings in which the runs differ, a line each.
         overall: of all scenarios together.
@@ -148,6 +158,7 @@ class Comparison:
     a: str
     b: str
     pairs: int
+    units: int
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -162,6 +173,7 @@ class Comparison:
             "a": self.a,
             "b": self.b,
             "pairs": self.pairs,
+            "units": self.units,
             "only_a": list(self.only_a),
             "only_b": list(self.only_b),
             "warnings": list(self.warnings),
@@ -214,6 +226,7 @@ def compare(
         str(run_a.folder),
         str(run_b.folder),
         len(pairs),
+        _units(pairs),
         only_a,
         only_b,
         _warnings(run_a, run_b),
@@ -254,6 +267,10 @@ def _pair(
         else:
             pairs.append((case, other))
     return pairs, tuple(only_a), tuple(case.name for case in of_b.values())
+
+
+def _units(pairs: Sequence[Pair]) -> int:
+    return max(len({a.unit for a, _ in pairs if a.kind == kind}) for kind in (DRIVING, RECOVERY))
 
 
 def _example(cases: Sequence[Case]) -> str:
@@ -341,6 +358,7 @@ def _difference(
         value_b,
         Interval(value_b - value_a, low, high),
         len(pairs),
+        measure.tested,
         p_value,
     )
 

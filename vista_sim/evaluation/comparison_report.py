@@ -18,11 +18,18 @@ Row = tuple[str, ...]
 
 OVERALL = ("", "a", "b", "b - a", "95 % interval", "p, adjusted", "")
 SCENARIOS = ("scenario", *OVERALL)
+#: Metrics that are shown though they are not tested.
+ALWAYS = ("crashes", "distance_m", "max_cross_track_error_m", "recovery_rate_of_expert")
 REGRESSIONS = ("case", "scenario", "what got worse")
 
 
-def print_comparison(found: Comparison, limit: int, console: Console) -> None:
-    """Print the tables of a comparison; at most `limit` regressions."""
+def print_comparison(found: Comparison, limit: int, everything: bool, console: Console) -> None:
+    """Print the tables of a comparison.
+
+    Args:
+        limit: regressions shown at most.
+        everything: show all metrics, and not only those that are tested or say how many crashes.
+    """
     from rich.markup import escape
     from rich.table import Table
 
@@ -37,7 +44,7 @@ def print_comparison(found: Comparison, limit: int, console: Console) -> None:
 
     for line in (*_heading(found), *(f"warning: {warning}" for warning in found.warnings)):
         console.print(escape(line), soft_wrap=True)
-    show("all scenarios", OVERALL, [_row(d) for d in found.overall])
+    show("all scenarios", OVERALL, _overall(found, everything))
     differing = [(d.scenario, *_row(d)) for d in found.scenarios if d.significant]
     if differing:
         show("scenarios that differ by more than chance", SCENARIOS, differing)
@@ -48,11 +55,11 @@ def print_comparison(found: Comparison, limit: int, console: Console) -> None:
         console.print(escape(line), soft_wrap=True)
 
 
-def to_markdown(found: Comparison, limit: int) -> str:
+def to_markdown(found: Comparison, limit: int, everything: bool = False) -> str:
     """The same tables as GitHub-style Markdown."""
     parts = ["# Comparison of two runs", "", *(f"- {_safe(line)}" for line in _heading(found))]
     parts += [f"- **warning:** {_safe(warning)}" for warning in found.warnings]
-    parts += ["", "## All scenarios", "", *_table(OVERALL, [_row(d) for d in found.overall])]
+    parts += ["", "## All scenarios", "", *_table(OVERALL, _overall(found, everything))]
     differing = [(d.scenario, *_row(d)) for d in found.scenarios if d.significant]
     if differing:
         title = "## Scenarios that differ by more than chance"
@@ -63,6 +70,16 @@ def to_markdown(found: Comparison, limit: int) -> str:
         parts += _table(REGRESSIONS, [_regression(r) for r in worst])
     parts += ["", *_closing(found), ""]
     return "\n".join(parts)
+
+
+def _overall(found: Comparison, everything: bool) -> list[Row]:
+    """Rows of what is known of either run."""
+    return [
+        _row(d)
+        for d in found.overall
+        if (everything or d.tested or d.metric in ALWAYS)
+        and not (math.isnan(d.a) and math.isnan(d.b))
+    ]
 
 
 def _heading(found: Comparison) -> list[str]:
@@ -77,25 +94,29 @@ def _heading(found: Comparison) -> list[str]:
 
 
 def _count(found: Comparison) -> str:
-    count = len(found.regressions)
-    return f"{count} case{'' if count == 1 else 's'} went worse in b, the worst first"
+    count, grave = len(found.regressions), sum(r.grave for r in found.regressions)
+    cases = "1 case" if count == 1 else f"{count} cases"
+    return f"{cases} went worse in b, {grave} of them in their outcome; the worst first"
 
 
 def _closing(found: Comparison) -> list[str]:
     """What the tables come to, and how to read the p-values."""
-    sure = [d for d in (*found.overall, *found.scenarios) if d.significant]
+    every = (*found.overall, *found.scenarios)
+    tests = [sum(not math.isnan(d.p_value) for d in part) for part in (found.overall, every)]
+    if not tests[1]:
+        return [
+            f"{found.units} independent case{'' if found.units == 1 else 's'}: too few to tell a "
+            "difference from chance; six are needed at least"
+        ]
+    sure = [d for d in every if d.significant]
     worse = sum(d.direction == "worse" for d in sure)
     better = sum(d.direction == "better" for d in sure)
-    share = round(100 * (1 - found.level))
-    tested = sum(not math.isnan(d.p_value) for d in found.overall)
-    lines = [f"beyond chance: {worse} worse, {better} better"]
-    if not tested:
-        lines = ["too few independent cases to tell a difference from chance"]
-    lines.append(
-        f"tests: labels of the runs swapped within pairs; p adjusted by Holm over {tested} metrics "
-        f"of all scenarios, by Benjamini-Hochberg over metrics by scenario, at {share} %"
-    )
-    return lines
+    return [
+        f"beyond chance: {worse} worse, {better} better",
+        f"tests: labels of the runs swapped within pairs; p adjusted by Holm over {tests[0]} "
+        f"metrics of all scenarios, by Benjamini-Hochberg over {tests[1] - tests[0]} by scenario; "
+        f"beyond chance is p <= {1 - found.level:.2g}",
+    ]
 
 
 def _row(found: Difference) -> Row:
@@ -120,10 +141,14 @@ def _p_value(p: float) -> str:
 
 
 def _regression(found: Regression) -> Row:
-    changes = "; ".join(
-        f"{shown(name)[0]}: {number(name, a)} to {number(name, b)}" for name, a, b in found.changes
-    )
+    changes = "; ".join(_change(*change) for change in found.changes)
     return found.case, found.scenario, changes
+
+
+def _change(name: str, a: float, b: float) -> str:
+    if name == "recovery_rate":  # of one case
+        return "no longer recovered"
+    return f"{shown(name)[0]}: {number(name, a)} to {number(name, b)}"
 
 
 def _table(heads: Row, rows: Sequence[Row]) -> list[str]:

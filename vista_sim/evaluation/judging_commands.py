@@ -61,6 +61,9 @@ def compare(
     partial: Annotated[
         bool, typer.Option("--partial", help="Take runs that did not end, as far as they came.")
     ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show all metrics, also those that are not tested.")
+    ] = False,
     limit: Annotated[int, typer.Option(help="Regressions shown, the worst first.")] = 20,
     valid: Annotated[
         float,
@@ -93,7 +96,7 @@ def compare(
     found = compare_runs(run_a, run_b, settings, partial)
     if markdown is not None:
         try:
-            markdown.write_text(to_markdown(found, limit), encoding="utf-8")
+            markdown.write_text(to_markdown(found, limit, everything), encoding="utf-8")
         except OSError as error:
             raise RunError(f"{markdown}: cannot be written ({error.strerror})") from None
     if as_json:
@@ -101,4 +104,4 @@ def compare(
             typer.echo(f"warning: {warning}", err=True)
         typer.echo(json.dumps(found.to_json(), indent=2, allow_nan=False))
     else:
-        print_comparison(found, limit, Console())
+        print_comparison(found, limit, everything, Console())

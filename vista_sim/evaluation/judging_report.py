@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from vista_sim.evaluation.judging import Judgement, Verdict
     from vista_sim.evaluation.statistics import Interval
 
-#: Of each scenario, where there are several.
-BY_SCENARIO = (
-    "crashes",
-    "share_without_intervention",
-    "mean_cross_track_error_m",
-    "max_cross_track_error_m",
-    "comfortable_episodes",
-    "recovery_rate",
-)
+#: Of each scenario, where there are several, with heads that leave room for each other.
+BY_SCENARIO = {
+    "crashes": "crashes",
+    "share_without_intervention": "by itself, %",
+    "mean_cross_track_error_m": "error, mean, m",
+    "max_cross_track_error_m": "max, m",
+    "comfortable_episodes": "comfort, %",
+    "recovery_rate": "recovered, %",
+}
 
 
 def print_judgement(run: str, judgement: Judgement, scenarios: bool, console: Console) -> None:
@@ -75,7 +75,7 @@ def _print_scenarios(scenarios: tuple[Verdict, ...], console: Console) -> None:
     table.add_column("cases", justify="right")
     there = [name for name in BY_SCENARIO if any(name in v.metrics for v in scenarios)]
     for name in there:
-        table.add_column(shown(name)[0], justify="right")
+        table.add_column(BY_SCENARIO[name], justify="right")
     for verdict in scenarios:
         cells = [
             number(name, verdict.metrics[name].value) if name in verdict.metrics else ""

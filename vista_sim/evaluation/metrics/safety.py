@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vista_sim.evaluation.metrics.tables import Table, floats, ratio, rows, texts
+from vista_sim.evaluation.metrics.tables import Table, floats, ratio, texts
 from vista_sim.tasks.lane_following import CRASHES
 
 
@@ -89,18 +89,16 @@ def path_lengths(episodes: Table) -> Ways:
     start, section_end = floats(episodes, "start_s"), floats(episodes, "section_end_s")
     end = np.minimum(floats(episodes, "end_s"), section_end)  # a step may reach beyond
     covered = float(np.maximum(end - start, 0.0).sum())
-    keys = list(
-        zip(
-            texts(episodes, "scenario").tolist(),
-            texts(episodes, "case").tolist(),
-            floats(episodes, "trace").tolist(),
-            floats(episodes, "section_start_s").tolist(),
-            strict=True,
-        )
+    keys = zip(
+        texts(episodes, "scenario").tolist(),
+        texts(episodes, "case").tolist(),
+        floats(episodes, "trace").tolist(),
+        floats(episodes, "section_start_s").tolist(),
+        strict=True,
     )
     sections: dict[tuple[str, str, float, float], list[int]] = {}
-    for row in range(rows(episodes)):
-        sections.setdefault(keys[row], []).append(row)
+    for row, key in enumerate(keys):
+        sections.setdefault(key, []).append(row)
     asked = reached = 0.0
     for own in sections.values():
         first = float(start[own].min())
