@@ -287,10 +287,10 @@ def _warnings(a: Run, b: Run) -> tuple[str, ...]:
     for name, label in SETTINGS.items():
         first, second = a.info.get(name), b.info.get(name)
         if first != second:
-            found.append(f"{label} differs: {_shown(first)} and {_shown(second)}")
+            found.append(f"the runs differ in {label}: {_shown(first)} and {_shown(second)}")
     first, second = (run.info.get("versions", {}).get("vista-sim") for run in (a, b))
     if first != second:
-        found.append(f"vista-sim differs: {_shown(first)} and {_shown(second)}")
+        found.append(f"the runs differ in vista-sim: {_shown(first)} and {_shown(second)}")
     return tuple(found)
 
 
@@ -335,7 +335,8 @@ def _difference(
     value_a, value_b = (_finite(float(pool(weights * once, once)[0])) for pool in (a, b))
     low = high = p_value = math.nan
     if len(pairs) > 1:
-        drawn = b(weights * counts, counts) - a(weights * counts, counts)
+        with np.errstate(invalid="ignore"):  # infinite less infinite is not known
+            drawn = b(weights * counts, counts) - a(weights * counts, counts)
         low, high = percentile_interval(drawn, settings.level)
     # With so few units that nothing could be found, a test would only burden the others.
     if measure.tested and 2.0 ** -int(units.max()) <= 1 - settings.level:
@@ -346,8 +347,8 @@ def _difference(
             as_b = np.concatenate([swaps, ~swaps], axis=1).astype(np.float64)
             doubled = np.concatenate([weights, weights])
             as_a = 1.0 - as_b
-            difference: Floats = both(as_b * doubled, as_b) - both(as_a * doubled, as_a)
-            return difference
+            with np.errstate(invalid="ignore"):
+                return np.asarray(both(as_b * doubled, as_b) - both(as_a * doubled, as_a))
 
         p_value = relabelling_p_value(change, units, np.random.default_rng(settings.seed))
     return Difference(
