@@ -1,5 +1,6 @@
 """Runs judged from disk: cases, weights, intervals, and the command."""
 
+import dataclasses
 import json
 import math
 
@@ -107,6 +108,10 @@ def test_starts_at_one_place_are_not_taken_for_independent(tmp_path):
     ]
     found = judge(write(tmp_path / "run", things)).overall.metrics["recovery_rate"]
     low, high = stats.binom.ppf([0.025, 0.975], 8, 0.5) / 8
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-9)
+    for i, thing in enumerate(things):
+        things[i] = dataclasses.replace(thing, scenario="recovery", case=f"recovery/{i}")
+    found = judge(write(tmp_path / "suite", things)).overall.metrics["recovery_rate"]
     assert (found.low, found.high) == pytest.approx((low, high), abs=1e-9)
 
 

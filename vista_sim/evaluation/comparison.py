@@ -23,12 +23,11 @@ from numpy.typing import NDArray
 from vista_sim.errors import RunError
 from vista_sim.evaluation import cases as run_cases
 from vista_sim.evaluation.cases import DRIVING, RECOVERY, Case
-from vista_sim.evaluation.judging import Settings, case_weights, of_kind
+from vista_sim.evaluation.judging import Settings, case_weights, draw_counts, of_kind
 from vista_sim.evaluation.metrics.measures import Measure
 from vista_sim.evaluation.metrics.tables import Floats
 from vista_sim.evaluation.resampling import (
     benjamini_hochberg,
-    hierarchical_counts,
     holm,
     numbered,
     percentile_interval,
@@ -309,9 +308,7 @@ def _differences(
             continue
         firsts = of_kind([pair[0] for pair in own], kind)
         weights = case_weights(firsts, weighted)
-        rng = np.random.default_rng(settings.seed)
-        clusters = numbered([case.cluster for case in firsts])
-        counts = hierarchical_counts(clusters, settings.draws, rng)
+        counts = draw_counts(firsts, settings)
         units = numbered([case.unit for case in firsts])
         found += [
             _difference(scenario, measure, own, weights, counts, units, settings)
@@ -325,7 +322,7 @@ def _difference(
     measure: Measure,
     pairs: Sequence[Pair],
     weights: Floats,
-    counts: Floats,
+    counts: Floats | None,
     units: NDArray[np.int64],
     settings: Settings,
 ) -> Difference:
@@ -334,7 +331,7 @@ def _difference(
     once = np.ones((1, len(pairs)))
     value_a, value_b = (_finite(float(pool(weights * once, once)[0])) for pool in (a, b))
     low = high = p_value = math.nan
-    if len(pairs) > 1:
+    if counts is not None:
         with np.errstate(invalid="ignore"):  # infinite less infinite is not known
             drawn = b(weights * counts, counts) - a(weights * counts, counts)
         low, high = percentile_interval(drawn, settings.level)

@@ -140,6 +140,19 @@ def case_weights(cases: Sequence[Case], weighted: bool) -> Floats:
     return np.array([case.weight / sizes[case.scenario] for case in cases])
 
 
+def draw_counts(cases: Sequence[Case], settings: Settings) -> Floats | None:
+    """How often each case counts in each draw of the bootstrap, (draws, n).
+
+    None where all belong to one unit, and nothing can be said.
+    """
+    clusters = numbered([case.cluster for case in cases])
+    units = numbered([case.unit for case in cases])
+    if units.max() == 0:
+        return None
+    rng = np.random.default_rng(settings.seed)
+    return hierarchical_counts(clusters, units, settings.draws, rng)
+
+
 def of_kind(cases: Sequence[Case], kind: str) -> list[Case]:
     """Those cases that are judged by the measures of a kind."""
     return [case for case in cases if case.kind == kind]
@@ -152,9 +165,7 @@ def _verdict(name: str, cases: Sequence[Case], weighted: bool, settings: Setting
         if not own:
             continue
         weights = case_weights(own, weighted)
-        clusters = numbered([case.cluster for case in own])
-        rng = np.random.default_rng(settings.seed)
-        counts = hierarchical_counts(clusters, settings.draws, rng)
+        counts = draw_counts(own, settings)
         for measure in settings.measures(kind):
             pool = measure.pool([case.tables for case in own])
             metrics[measure.name] = _interval(measure, pool, weights, counts, settings.level)
@@ -162,7 +173,7 @@ def _verdict(name: str, cases: Sequence[Case], weighted: bool, settings: Setting
 
 
 def _interval(
-    measure: Measure, pool: Pool, weights: Floats, counts: Floats, level: float
+    measure: Measure, pool: Pool, weights: Floats, counts: Floats | None, level: float
 ) -> Interval:
     once = np.ones((1, len(weights)))
     value = float(pool(weights * once, once)[0])
@@ -172,7 +183,7 @@ def _interval(
         if not events.sum():
             return _without_events(measure, float(exposure.sum()), pool.scale, level)
     low, high = math.nan, math.nan
-    if len(weights) > 1:
+    if counts is not None:
         low, high = percentile_interval(pool(weights * counts, counts), level)
     return Interval(value if math.isfinite(value) else math.nan, low, high)
 
