@@ -126,12 +126,25 @@ def test_no_crash_is_not_no_chance_of_one(tmp_path):
     assert math.isnan(gap.high)
 
 
-def test_one_case_has_no_interval_and_the_same_seed_the_same_intervals(tmp_path):
-    alone = judge(write(tmp_path / "alone", [Drive()]), FAST).overall
-    found = alone.metrics["mean_cross_track_error_m"]
-    assert math.isnan(found.low)
-    assert math.isnan(found.high)
-    folder = write(tmp_path / "run", [Drive(trace=i, lateral=0.1 * i) for i in range(5)])
+def test_few_drives_have_an_interval_of_crashes_alone(tmp_path):
+    # Three crashes in five drives of 490 m: Poisson.
+    things = [Drive(("off_road",) * i + ("end_of_trace",), trace=i) for i in (0, 1, 2)]
+    things += [Drive(trace=i) for i in (3, 4)]
+    few = judge(write(tmp_path / "few", things), FAST).overall.metrics
+    per_km, gap = few["crashes_per_km"], few["distance_per_intervention_m"]
+    km = few["distance_m"].value / 1000
+    assert few["crashes"].value == 3
+    assert (per_km.low, per_km.high) == pytest.approx(
+        (stats.chi2.ppf(0.025, 6) / 2 / km, stats.chi2.ppf(0.975, 8) / 2 / km)
+    )
+    assert (gap.low, gap.high) == pytest.approx((1000 / per_km.high, 1000 / per_km.low))
+    assert math.isnan(few["mean_cross_track_error_m"].low)
+    six = judge(write(tmp_path / "six", [*things, Drive(trace=5)]), FAST).overall.metrics
+    assert six["mean_cross_track_error_m"].low < six["mean_cross_track_error_m"].value
+
+
+def test_the_same_seed_gives_the_same_intervals(tmp_path):
+    folder = write(tmp_path / "run", [Drive(trace=i, lateral=0.1 * i) for i in range(8)])
     first, again = (judge(folder, FAST).to_json() for _ in range(2))
     assert first == again
     assert judge(folder, Settings(draws=200, seed=1)).to_json() != first

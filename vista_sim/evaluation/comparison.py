@@ -28,6 +28,7 @@ from vista_sim.evaluation.metrics.measures import Measure
 from vista_sim.evaluation.metrics.tables import Floats
 from vista_sim.evaluation.resampling import (
     benjamini_hochberg,
+    enough,
     holm,
     numbered,
     percentile_interval,
@@ -336,7 +337,7 @@ def _difference(
             drawn = b(weights * counts, counts) - a(weights * counts, counts)
         low, high = percentile_interval(drawn, settings.level)
     # With so few units that nothing could be found, a test would only burden the others.
-    if measure.tested and 2.0 ** -int(units.max()) <= 1 - settings.level:
+    if measure.tested and enough(int(units.max()) + 1, settings.level):
         both = measure.pool([case.tables for side in (0, 1) for case in _side(pairs, side)])
 
         def change(swaps: NDArray[np.bool_]) -> Floats:

@@ -16,6 +16,15 @@ RELABELLINGS = 9999  # otherwise so many drawn ones
 PIECE = 512  # relabellings tried at once
 
 
+def enough(units: int, level: float) -> bool:
+    """Whether so many independent cases can bear an interval or a test at a level of confidence.
+
+    Of n values, the range holds the median with probability 1 - 2^(1 - n), and n pairs of which
+    one is always the larger have a two-sided p-value of 2^(1 - n): six are needed for 95 %.
+    """
+    return units > 0 and 2.0 ** (1 - units) <= 1 - level
+
+
 def numbered(labels: Sequence[str]) -> Ints:
     """A number for each label, (n,), counted in the order in which labels first come."""
     known: dict[str, int] = {}
