@@ -20,6 +20,7 @@ COMMAND_MODULES = (
     "vista_sim.geometry.commands",
     "vista_sim.sensors.commands",
     "vista_sim.evaluation.commands",
+    "vista_sim.policies.commands",
 )
 
 
