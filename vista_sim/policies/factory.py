@@ -81,7 +81,7 @@ def _run(name: str, what: str, call: Any) -> Any:
         return call()
     except PolicyError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)[1:]
         own = [frame for frame in frames if not frame.filename.startswith("<frozen")]
         place = f" at {own[-1].filename}:{own[-1].lineno}" if own else ""
