@@ -98,7 +98,7 @@ def read(
     history = read_history(fields, History())
     listed = fields.listed("inputs", "a list of objects, one for each input of the model", True)
     described = tuple(_read_input(fields, *entry, inputs, camera, history) for entry in listed)
-    recurrent = fields.listed("recurrent_state", "a list of objects", empty=True)
+    recurrent = fields.listed("recurrent_state", "a list of objects", True, [])
     states = tuple(
         read_state(Fields(entry, file, path, STATE_FIELDS), inputs, outputs)
         for entry, path in recurrent
