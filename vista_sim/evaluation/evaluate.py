@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.errors import PolicyError
 from vista_sim.evaluation import closed_loop
 from vista_sim.evaluation.metrics import Table, select, summarize
 from vista_sim.evaluation.recorder import Recorder
@@ -23,6 +22,7 @@ from vista_sim.evaluation.recovery import Recovery, RecoveryTest, draw_places, t
 from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.evaluation.runs import RunWriter, columns
 from vista_sim.policies import Policy, load_policy, policy_hash
+from vista_sim.policies.policy import check_policy
 from vista_sim.replay.video import Film, film_view
 from vista_sim.sensors.pool import CameraMaker
 from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
@@ -165,10 +165,7 @@ def evaluate(
 def _load(policy: Policy | str | os.PathLike[str]) -> tuple[Policy, str]:
     if isinstance(policy, str | os.PathLike):
         return load_policy(policy), os.fspath(policy)
-    if not isinstance(policy, Policy):
-        raise PolicyError(
-            f"{policy!r} is no policy: it needs reset(), act(observation, car) and camera"
-        )
+    check_policy(policy, "policy is")
     return policy, type(policy).__name__
 
 

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from vista_sim.errors import PolicyError
-from vista_sim.policies.policy import CameraSpec, Policy
+from vista_sim.policies.policy import Policy, check_policy
 
 
 def make_policy(name: str) -> Policy:
@@ -47,20 +47,6 @@ def make_policy(name: str) -> Policy:
     check_policy(policy, f"{name}: returned")
     checked: Policy = policy
     return checked
-
-
-def check_policy(policy: Any, what: str) -> None:
-    """Refuse what is no policy, in words that begin with `what`. Raises PolicyError."""
-    if isinstance(policy, type) or not isinstance(policy, Policy):
-        raise PolicyError(
-            f"{what} {policy!r}, which is no policy: it needs reset(), act(observation, car) and "
-            "camera"
-        )
-    if not (policy.camera is None or isinstance(policy.camera, CameraSpec)):
-        raise PolicyError(
-            f"{what} a policy whose camera is {policy.camera!r}; it must be a "
-            "vista_sim.CameraSpec or None"
-        )
 
 
 def _exists(module: str) -> bool:
