@@ -11,6 +11,7 @@ import torch
 from architectures import SMALL, build, with_head
 from driving_models import MEAN, describe, write_mean, write_passing
 from torch import nn
+from vista_agents.actions import follow_waypoints
 from vista_agents.export import Export, export_policy
 from vista_agents.policy import PolicySpec, save_policy
 
@@ -23,7 +24,9 @@ from vista_sim.policies.waypoints import WaypointPursuit
 from vista_sim.tasks.state_vector import STATE_NAMES
 from vista_sim.traces.calibration import Vehicle
 
-SECTION = (0.0, 8.0)
+#: s; an untrained network does not come back to the path, and what PyTorch and ONNX Runtime
+#: round differently grows tenfold each second on its way.
+SECTION = (0.0, 4.0)
 
 
 @pytest.fixture(autouse=True)
@@ -140,6 +143,24 @@ def test_a_network_that_this_project_never_saw_drives_as_its_original(
     assert np.nanstd(steering) > 0.001  # it steers by what it sees
     assert np.nanmin(steering) < 0 < np.nanmax(steering)
     assert_alike(found, wanted, 1e-4)
+
+
+def test_on_the_way_of_its_original_it_answers_alike_step_by_step(foreign, road_trace):
+    network, path = foreign
+    found, wanted = [], []
+
+    class Both(Original):
+        def act(self, observation, car=None):
+            action = super().act(observation, car)
+            wanted.append(action.curvature)
+            found.append(read.act(observation, car).curvature)
+            return action
+
+    read = OnnxPolicy(path)
+    evaluate(Both(network), road_trace, recovery=False, section=(0.0, 8.0))
+    assert len(wanted) > 60
+    assert np.std(wanted) > 0.001
+    assert np.allclose(found, wanted, rtol=0, atol=1e-6)
 
 
 def test_what_the_description_says_decides_what_the_network_answers(foreign, tmp_path):
@@ -450,6 +471,16 @@ def test_waypoints_of_a_circle_give_its_curvature(radius, speed):
     assert pursuit.curvature(points, speed) == pytest.approx(1 / radius)
 
 
+def test_waypoints_are_followed_as_a_trained_policy_follows_them():
+    points = np.random.default_rng(0).normal(0, 5, (50, 4, 2))
+    distances = (3.0, 6.0, 9.0, 15.0)
+    for speed in (0.0, 4.0, 12.0, 40.0):
+        given = torch.full((50,), speed, dtype=torch.float64)
+        wanted = follow_waypoints(torch.from_numpy(points), distances, given).tolist()
+        found = [WaypointPursuit().curvature(way, speed, distances) for way in points]
+        assert found == pytest.approx(wanted)
+
+
 def test_waypoints_that_coincide_do_not_divide_by_zero():
     still = np.zeros((4, 2))
     assert WaypointPursuit().curvature(still, 5.0) == 0.0
@@ -523,12 +554,14 @@ def test_an_answer_that_is_not_finite_is_named(path, value):
 
 def test_what_is_not_observed_is_named(path):
     policy = OnnxPolicy(write_mean(path))
-    with pytest.raises(PolicyError, match=r"input 'speed' takes 'speed', which is not observed"):
+    with pytest.raises(PolicyError, match="the policy takes 'speed', which is not observed"):
         policy.act({"camera": OBSERVATION["camera"]})
     with pytest.raises(
         PolicyError, match=r"shape \(66, 200, 3\); this policy takes \(40, 100, 3\)"
     ):
         policy.act({**OBSERVATION, "camera": np.zeros((66, 200, 3), np.uint8)})
+    with pytest.raises(PolicyError, match="the camera image is float32; it must be uint8"):
+        policy.act({**OBSERVATION, "camera": np.zeros((40, 100, 3), np.float32)})
 
 
 def test_the_file_of_export_and_the_plain_name_are_both_found(path):
