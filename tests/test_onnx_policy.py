@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from architectures import SMALL, build, with_head
+from architectures import SMALL, build
 from driving_models import MEAN, describe, write_mean, write_passing
 from torch import nn
 from vista_agents.actions import follow_waypoints
@@ -121,13 +121,14 @@ def tables(policy, trace, out):
 
 
 def assert_alike(found, wanted, tolerance):
+    """Equal to `tolerance` of the unit, and of the value where that is larger."""
     for one, other in zip(found, wanted, strict=True):
         one, other = columns(one), columns(other)
         assert one.keys() == other.keys()
         for name in one:
             if one[name].dtype == np.float64:
                 assert np.allclose(
-                    one[name], other[name], rtol=0, atol=tolerance, equal_nan=True
+                    one[name], other[name], rtol=tolerance, atol=tolerance, equal_nan=True
                 ), name
             else:
                 assert (one[name] == other[name]).all(), name
@@ -195,18 +196,14 @@ def test_over_a_socket_it_drives_the_very_same_run(foreign, road_trace, tmp_path
     assert all(a.equals(b) for a, b in zip(found, wanted, strict=True))
 
 
-@pytest.mark.parametrize(
-    ("architecture", "outputs"), [("lstm", "curvature+acceleration"), ("cnn", "waypoints")]
-)
-def test_an_exported_policy_drives_as_its_folder(architecture, outputs, road_trace, tmp_path):
-    config = with_head(SMALL[architecture], outputs=outputs)
-    network = build(config)
+def test_an_exported_policy_drives_as_its_folder(road_trace, tmp_path):
+    config = SMALL["lstm"]
     spec = PolicySpec(CameraSpec(config.camera_size, 1.1), config, name="x", training={})
-    save_policy(tmp_path / "folder", spec, network.state_dict())
+    save_policy(tmp_path / "folder", spec, build(config).state_dict())
     path = export_policy(Export(tmp_path / "folder")).path
     wanted = tables(tmp_path / "folder", road_trace, tmp_path / "a")
     found = tables(path, road_trace, tmp_path / "b")
-    assert np.nanstd(columns(found[1])["action_curvature"]) > 1e-5
+    assert np.nanstd(columns(found[1])["action_curvature"]) > 2e-4
     assert_alike(found, wanted, 1e-4)
 
 
