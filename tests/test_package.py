@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,17 @@ def test_the_simulator_never_imports_the_agents():
             if name.split(".")[0] in ("agents", "scenarios", "vista_agents", "vista_scenarios")
         ]
         assert not upward, f"{path} imports {upward}"
+
+
+def test_every_folder_of_code_is_packaged():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    folders = settings["tool"]["setuptools"]
+    there = {
+        ".".join((name, *init.parent.relative_to(ROOT / folders["package-dir"][name]).parts))
+        for name in ("vista_sim", "vista_agents", "vista_scenarios")
+        for init in (ROOT / folders["package-dir"][name]).rglob("__init__.py")
+    }
+    assert there == set(folders["packages"]) - {"vista_sim.assets"}
 
 
 @pytest.mark.slow
