@@ -99,7 +99,9 @@ def test_the_built_wheel_works_alone(tmp_path):
             "import json, gymnasium, vista_sim, vista_agents, vista_scenarios; "
             "from importlib.metadata import entry_points; "
             "trace = vista_sim.Trace.open(vista_sim.sample_trace('proving-ground')); "
-            "print(json.dumps({'files': [m.__file__ for m in "
+            "from vista_sim.scenarios import load_suite; "
+            "print(json.dumps({'cases': len(load_suite('smoke').cases()), "
+            "'files': [m.__file__ for m in "
             "(vista_sim, vista_agents, vista_scenarios)], 'trace': str(trace.root), "
             "'duration': trace.duration, 'env': 'VistaSim/LaneFollowing-v0' in gymnasium.registry, "
             "'typed': __import__('pathlib').Path(vista_sim.__file__)"
@@ -112,4 +114,5 @@ def test_the_built_wheel_works_alone(tmp_path):
     assert report["trace"].startswith(str(site))
     assert report["duration"] >= 60
     assert report["env"]
+    assert report["cases"] == 2  # a scenario of the wheel, on its traces
     assert report["typed"]

@@ -88,6 +88,17 @@ def test_sections_are_cut_by_curvature(cases):
     assert [round(c.section[0] * ROAD_SPEED) for c in straights] == [0]
 
 
+def test_stretches_are_cut_into_pieces_of_equal_length(cases):
+    """At an even speed, equal in time too; each begins where the last ended."""
+    found = cases("[section]\ntime = [2.0, 10.0]\npieces = 4\n")
+    expected = [(2.0, 4.0), (4.0, 6.0), (6.0, 8.0), (8.0, 10.0)]
+    for case, span in zip(found, expected, strict=True):
+        assert case.section == pytest.approx(span, abs=0.01)
+    starts = [case.s for case in found]
+    assert np.diff(starts) == pytest.approx([2.0 * ROAD_SPEED] * 3, rel=0.01)
+    assert len({case.case for case in found}) == 4
+
+
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory):
     """The road, with rain from 3 to 5 s and from 5 to 8 s, and a tunnel from 10 to 12 s."""
@@ -141,7 +152,7 @@ def test_places_are_those_of_the_recovery_test(cases, road_trace, tmp_path):
         ("smoke", 2),
         ("crash-and-restart", 2),
         ("recovery", 12 * 49),
-        ("lane-following", 2 + 2 * 12 * 49),
+        ("lane-following", 12 + 8 + 2 * 12 * 49),
         ("delay", 2 * 6 * 2),
         ("stress", 2 * (3 + 4 + 4 + 4 + 4 + 4 + 3 + 2 + 3 * 2 + 3)),
     ],

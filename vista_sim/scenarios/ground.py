@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -112,11 +113,13 @@ class Ground:
                         if min(b, d) > max(a, c)
                     ]
             for start, end in left:
-                found = Section(
-                    start, end, trace.path.arc_length(start), trace.path.arc_length(end)
-                )
-                if found.duration >= SHORTEST[0] and found.length >= wanted.min_length:
-                    yield found
+                ends = (trace.path.arc_length(start), trace.path.arc_length(end))
+                at = np.linspace(*ends, wanted.pieces + 1).tolist()
+                times = [start, *map(trace.path.time, at[1:-1]), end]
+                for (a, b), (c, d) in zip(pairwise(times), pairwise(at), strict=True):
+                    found = Section(a, b, c, d)
+                    if found.duration >= SHORTEST[0] and found.length >= wanted.min_length:
+                        yield found
 
     def _by_distance(self, trace: Trace) -> list[Interval] | None:
         if self.wanted.distance is None:

@@ -48,6 +48,8 @@ class SectionSettings:
         exclude_labels: labels whose stretches are left out.
         min_speed: recorded speed below which a trace is not driven, m/s.
         min_length: shorter stretches are left out, m.
+        pieces: each stretch is cut into so many of equal length, to be driven each by itself:
+            many short drives say how sure a figure is, one long drive does not.
     """
 
     time: tuple[float, float] | None = span(0.0, _FAR, "s")
@@ -58,6 +60,7 @@ class SectionSettings:
     exclude_labels: tuple[str, ...] = texts()
     min_speed: float = number(2.5, 0.0, 70.0, "m/s")
     min_length: float = number(2.0, 2.0, _FAR, "m")
+    pieces: int = count(1, 1, 10_000)
 
 
 @dataclass(frozen=True)
