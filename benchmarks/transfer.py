@@ -117,7 +117,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def trials(plan: Plan, out: Path, part: str) -> list[Trial]:
-    """What is judged: what is quick first, and one world after the other, so that few are open."""
+    """What is judged: what is quick first, and one policy after the other, in every world."""
     candidates, kinds = plan.deployed, list[Views](["rendered"])
     if part == "verdict":
         candidates, kinds = plan.candidates, ["synthesized", "rendered"]
@@ -132,8 +132,8 @@ def trials(plan: Plan, out: Path, part: str) -> list[Trial]:
             plan.trial_seconds(recording, views),
         )
         for views in kinds
-        for recording in plan.unseen
         for candidate in candidates
+        for recording in plan.unseen
     ]
 
 

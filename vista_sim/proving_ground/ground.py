@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,7 +27,8 @@ TILE_SIZES = (16.0, 64.0, 256.0)  # m
 TILE_REACH = 800.0  # m
 TILE_SINK = (0.05, 0.08, 0.25)  # m below the terrain, so that finer pieces lie on coarser ones
 EYE_HEIGHT = 1.5  # m; only texture sizes depend on it
-CACHE_BYTES = 96 * 2**20
+CACHE_BYTES = 96 * 2**20  # of finest strips, while coarser ones are made of them
+TEXTURE_BYTES = 512 * 2**20  # of textures, for whoever comes by the same road again
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,31 @@ class Piece:
     center: tuple[float, float]
     radius: float
     texture: tuple[int, int]
+
+
+class KeptImages:
+    """Images by a key, made when first asked for; the least recently used go first.
+
+    Args:
+        most: bytes that they may take.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._images: OrderedDict[object, NDArray[Any]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, key: object, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """The image of a key."""
+        image = self._images.get(key)
+        if image is None:
+            image = self._images[key] = make()
+            self._bytes += image.nbytes
+            while self._bytes > self._most:
+                self._bytes -= self._images.popitem(last=False)[1].nbytes
+        else:
+            self._images.move_to_end(key)
+        return image
 
 
 def power_of_two(value: float, low: int, high: int) -> int:
@@ -50,8 +78,8 @@ class Ground:
         self.road = road
         self.terrain: Terrain = road.terrain
         self.surface = surface
-        self._images: OrderedDict[object, Image] = OrderedDict()
-        self._bytes = 0
+        self._bases = KeptImages(CACHE_BYTES)
+        self._textures = KeptImages(TEXTURE_BYTES)
         starts = np.arange(math.floor(road.start / STRIP_FAR), math.ceil(road.end / STRIP_FAR))
         self._blocks = STRIP_FAR * starts[1:-1]
         self._block_xy = road.point(self._blocks + STRIP_FAR / 2)
@@ -68,6 +96,9 @@ class Ground:
 
     def image(self, piece: Piece) -> NDArray[np.uint8]:
         """Texture (rows, columns, 3), first row on top (largest v)."""
+        return self._textures.get((piece.key, piece.texture), lambda: self._image(piece))
+
+    def _image(self, piece: Piece) -> NDArray[np.uint8]:
         kind, a, b, *rest = piece.key
         rows, columns = piece.texture
         if kind == "strip":
@@ -85,17 +116,9 @@ class Ground:
             count, width = (256, 1024) if fine else (128, 512)
         else:
             count, width = 256, 256
-        key = (s0, length, count)
-        image = self._images.get(key)
-        if image is None:
-            image = self.surface.strip(s0, s0 + length, count, width)
-            self._images[key] = image
-            self._bytes += image.nbytes
-            while self._bytes > CACHE_BYTES:
-                self._bytes -= self._images.popitem(last=False)[1].nbytes
-        else:
-            self._images.move_to_end(key)
-        return image
+        return self._bases.get(
+            (s0, length, count), lambda: self.surface.strip(s0, s0 + length, count, width)
+        )
 
     def _strips(self, xy: NDArray[np.float64], focal: float) -> list[Piece]:
         result = []
