@@ -28,6 +28,7 @@ from transfer_study.preparing import TRAIN
 import vista_sim
 from vista_sim.errors import VistaError
 from vista_sim.geometry.bake import bake
+from vista_sim.interrupts import interruptible
 
 LEARNED, UNSEEN = "proving-ground", "proving-ground-unseen"
 RESULT = "recipe.json"  # beside the policy, once it is trained and judged
@@ -70,14 +71,12 @@ def main() -> None:
         os.environ.setdefault(name, "1")
     jobs = [Job(name, seed, options.out) for name in options.recipes for seed in options.seeds]
     try:
-        for job in jobs:
-            measure(job)
+        with interruptible("interrupted; the same command goes on"):
+            for job in jobs:
+                measure(job)
     except VistaError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        sys.exit(130)
     every = [Job(name, seed, options.out) for name in RECIPES for seed in range(100)]
     results = [found for job in every if (found := kept(job)) is not None]
     table = as_markdown(results)

@@ -46,6 +46,7 @@ from transfer_study.summary import summarize
 from transfer_study.tables import as_markdown
 
 from vista_sim.errors import VistaError
+from vista_sim.interrupts import interruptible
 from vista_sim.proving_ground.renderer import import_pybullet
 
 STAGES = ("record", "train", "deploy", "verdict", "report")
@@ -56,13 +57,11 @@ def main() -> None:
     for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):  # a core each, here and in workers
         os.environ.setdefault(name, "1")
     try:
-        summary = run(options)
+        with interruptible("interrupted; the same command goes on"):
+            summary = run(options)
     except VistaError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        sys.exit(130)
     if options.json:
         print(json.dumps(summary, indent=2))
     else:

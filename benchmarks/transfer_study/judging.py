@@ -204,5 +204,9 @@ def _in_processes(
         try:
             for future in as_completed(waiting):
                 yield waiting[future], future.result()
+        except BaseException:
+            for worker in multiprocessing.active_children():  # nobody waits for what they are at
+                worker.kill()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
