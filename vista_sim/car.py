@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.dynamics import state as c
+from vista_sim.dynamics.actuation import ActuationDelay, Controls
 from vista_sim.errors import WorldError
 from vista_sim.policies import COMMAND, Action, CameraSpec
+from vista_sim.sensors.delivery import FrameDelivery
 from vista_sim.sensors.randomization import RandomizedCamera
 from vista_sim.tasks.lane_following import OFF_ROAD
 from vista_sim.tasks.starts import Start
@@ -65,6 +67,8 @@ class Car:
             float32 (K,).
         observes_state: whether `observe` adds the state vector; False unless set.
         validity: share of the first camera's pixels that a recorded frame saw; NaN without one.
+        controls: how it follows its actions; from the next start on.
+        delivery: how its images get to `observations`; None: each at once.
         view_seconds: wall time that the last step's views took, s.
         state: (1, WIDTH) its row of the world's table, see `dynamics.state`.
     """
@@ -98,6 +102,9 @@ class Car:
         self.use(state)
         self.dt = world.dt
         self.observes_state = False
+        self.controls = Controls()
+        self.delivery: FrameDelivery | None = None
+        self._delay: ActuationDelay | None = None
         self._specs: dict[str, CameraSpec] = {}
         self._randomized: dict[str, RandomizedCamera] = {}
         self.observations: dict[str, Any] = {}
@@ -187,12 +194,21 @@ class Car:
         section = world.section_at(start.trace, start.s)
         self.trace_index, self.section = start.trace, section
         trace_ = world.traces[start.trace]
-        self.path, self.vehicle = trace_.path, trace_.vehicle
+        self.path, self.vehicle = trace_.path, world.vehicles[start.trace]
         self.surroundings = world.surroundings(start.trace)
         bounds = (section.start, section.end, section.start_s, section.end_s)
         self.state[0, c.START : c.END_S + 1] = bounds
         self.state[0, c.TRACE] = start.trace
+        controls = self.controls
+        self.state[0, c.SPEED_FACTOR] = controls.speed_factor
+        self.state[0, c.SPEED_LIMIT] = controls.speed_limit
         self.surroundings.begin(self.state, 0, start.s, start.lateral, start.heading)
+        self._delay = None
+        if controls.delay > 0:
+            self._delay = ActuationDelay(controls.delay, self.dt)
+            self._delay.reset(self.state)
+        if self.delivery is not None:
+            self.delivery.reset()
         self._rng = world.rng
         if world.randomization is not None:
             self._randomized = {
@@ -211,6 +227,8 @@ class Car:
         if self.ending is not None:
             raise WorldError(f"the car is done ({self.ending}); reset it first")
         self.ask(action)
+        if self._delay is not None:
+            self._delay.send(self.state)
         self.surroundings.drive(self.state, c.FIRST, self.dt)
         self._conclude()
 
@@ -218,22 +236,26 @@ class Car:
         """Write an action into the state, for the compiled code to drive."""
         state = self.state
         state[0, c.TARGET_CURVATURE] = action.curvature
-        acceleration = action.acceleration
+        acceleration = action.acceleration if self.controls.free_speed else None
         state[0, c.TARGET_ACCELERATION] = math.nan if acceleration is None else acceleration
 
     def observe(self) -> None:
         """Renew `observations`, `validity` and `view_seconds`."""
-        observations: dict[str, Any] = {}
+        images: dict[str, NDArray[np.uint8]] = {}
         validity = math.nan
         started = perf_counter()
         for name, spec in self._specs.items():
             camera = self.world.cameras.camera(self.trace_index, spec)
             image, valid = camera.render(self.scene_time, self.offset_of(name))
-            observations[name] = self.developed(name, image)
+            images[name] = self.developed(name, image)
             if name == "camera":
                 validity = np.count_nonzero(valid) / valid.size
+        seen: Mapping[str, Any] = images
+        if self.delivery is not None and images:
+            seen, validity = self.delivery.deliver(self.t, images, validity)
         self.state[0, c.VALIDITY] = validity
         self.state[0, c.VIEW_SECONDS] = perf_counter() - started
+        observations = dict(seen)
         observations["speed"] = np.array([self.speed], dtype=np.float32)
         if self.observes_state:
             observations["state"] = self.state_vector()

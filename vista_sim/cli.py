@@ -19,6 +19,7 @@ COMMAND_MODULES = (
     "vista_sim.proving_ground.commands",
     "vista_sim.geometry.commands",
     "vista_sim.sensors.commands",
+    "vista_sim.scenarios.commands",
     "vista_sim.evaluation.commands",
 )
 

@@ -4,6 +4,8 @@ The commands print the message on stderr and exit with status 2; nothing else is
 so a defect of the program still shows its traceback.
 """
 
+from __future__ import annotations
+
 
 class VistaError(Exception):
     """Something the user gave cannot be used."""
@@ -23,6 +25,23 @@ class PolicyError(VistaError, ValueError):
 
 class RunError(VistaError, ValueError):
     """A run folder is missing, malformed or of an unknown format."""
+
+
+class ScenarioError(VistaError, ValueError):
+    """Scenario or suite files cannot be used.
+
+    Attributes:
+        problems: a line each, "FILE:LINE: field: what is wrong; what would be right". The
+            message is the first of them.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = problems or ("a scenario cannot be used",)
+        more = len(self.problems) - 1
+        super().__init__(self.problems[0] + (f" (and {more} more)" if more else ""))
+
+    def __reduce__(self) -> tuple[type[ScenarioError], tuple[str, ...]]:
+        return ScenarioError, self.problems
 
 
 class WorldError(VistaError, ValueError):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,9 +20,11 @@ from vista_sim.sensors.randomization import Randomization
 from vista_sim.tasks.lane_following import LaneFollowing
 from vista_sim.tasks.starts import Starts, StartSampler
 from vista_sim.tasks.task import Task
+from vista_sim.traces.calibration import vehicle_values
 from vista_sim.traces.trace import Trace
 
 if TYPE_CHECKING:
+    from vista_sim.traces.calibration import Vehicle
     from vista_sim.traces.sections import Section
 
 __all__ = ["Car", "TracePaths", "World"]
@@ -46,6 +49,8 @@ class World:
         cameras_kept, cache_bytes: how many cameras (one a trace and kind) are kept, and the
             memory that their decoded frames may take together.
         randomization: how cameras differ from episode to episode; None: they do not.
+        vehicle: fields of the vehicle, by name, in place of each trace's own (see
+            `traces.calibration.Vehicle`).
         cameras: makes what views come from, in place of synthesizing them from the traces (and
             of the backend and what it keeps); all else of the world stays the same.
 
@@ -69,6 +74,7 @@ class World:
         cameras_kept: int = 16,
         cache_bytes: int = 1024 * 2**20,
         randomization: Randomization | None = None,
+        vehicle: Mapping[str, float] | None = None,
         cameras: CameraMaker | None = None,
     ) -> None:
         if not (math.isfinite(dt) and 0 < dt <= 1):
@@ -79,6 +85,7 @@ class World:
         if not given:
             raise WorldError("traces is empty; give at least one trace")
         self.traces = tuple(Trace.open(trace) for trace in given)
+        self.vehicles = tuple(_with(trace.vehicle, vehicle or {}) for trace in self.traces)
         self.dt = float(dt)
         self.task: Task = task if task is not None else LaneFollowing()
         self.sections = tuple(
@@ -125,7 +132,9 @@ class World:
         """What is needed of a trace (an index) to drive in it."""
         found = self._surroundings.get(trace)
         if found is None:
-            found = self._surroundings[trace] = Surroundings(self.traces[trace])
+            found = self._surroundings[trace] = Surroundings(
+                self.traces[trace], self.vehicles[trace]
+            )
         return found
 
     def reset(self, seed: int | None = None) -> None:
@@ -164,3 +173,13 @@ class World:
         raise WorldError(
             f"s is {s} m; what can be driven of {self.traces[trace].root} is (m): {spans}"
         )
+
+
+def _with(vehicle: Vehicle, values: Mapping[str, float]) -> Vehicle:
+    """A vehicle with some fields replaced. Raises WorldError or TraceError."""
+    known = vehicle_values(vehicle)
+    for name in values:
+        if name not in known:
+            raise WorldError(f"vehicle has no field {name!r}; known: {', '.join(known)}")
+    changes: dict[str, Any] = dict(values)
+    return dataclasses.replace(vehicle, **changes)

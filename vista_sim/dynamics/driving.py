@@ -98,7 +98,8 @@ def begin(
     """Put car i at an offset from the path, at the recorded speed, its tires as the path bends.
 
     Args:
-        table: of all cars; START, END, START_S, END_S and TRACE of the row are set.
+        table: of all cars; START, END, START_S, END_S and TRACE of the row are set, and
+            SPEED_FACTOR and SPEED_LIMIT unless they are NaN: as recorded.
         s, lateral, heading: m along the path, m and rad to its left.
         limits: (5,) of the vehicle, as `KinematicBicycle.limits`.
     """
@@ -106,7 +107,13 @@ def begin(
     length = row_s[-1]
     row[c.X], row[c.Y], row[c.YAW] = curve.place(s, lateral, heading, length, knots, pieces)
     inside = min(max(s, 0.0), length)
-    row[c.SPEED] = max(0.0, _speed_at(inside, t, row_s, speeds))
+    if math.isnan(row[c.SPEED_FACTOR]):
+        row[c.SPEED_FACTOR] = 1.0
+    if math.isnan(row[c.SPEED_LIMIT]):
+        row[c.SPEED_LIMIT] = math.inf
+    row[c.HELD] = math.nan
+    recorded = max(0.0, _speed_at(inside, t, row_s, speeds))
+    row[c.SPEED] = min(row[c.SPEED_FACTOR] * recorded, row[c.SPEED_LIMIT])
     bend = curve.curvature_at(inside, knots, bends)
     row[c.TIRE_ANGLE] = kinematics.tire_angle(bend, limits)
     row[c.STEPS] = row[c.TIME] = row[c.TIRE_RATE] = 0.0
@@ -134,6 +141,38 @@ def begin(
 
 
 @_compiled
+def _move(
+    row: Floats,
+    curvature: float,
+    acceleration: float,
+    ahead: float,
+    span: float,
+    left: float,
+    limits: Floats,
+) -> None:
+    """Move a car's pose, speed and tires by `span` (s).
+
+    Args:
+        curvature, acceleration: asked for, 1/m and m/s² (NaN: to have the speed `ahead`, m/s,
+            when the `left` seconds of the step are over).
+    """
+    if math.isnan(acceleration):
+        acceleration = (ahead - row[c.SPEED]) / left
+    acceleration = min(acceleration, (row[c.SPEED_LIMIT] - row[c.SPEED]) / span)
+    row[c.X], row[c.Y], row[c.YAW], row[c.SPEED], row[c.TIRE_ANGLE] = kinematics.step(
+        row[c.X],
+        row[c.Y],
+        row[c.YAW],
+        row[c.SPEED],
+        row[c.TIRE_ANGLE],
+        curvature,
+        acceleration,
+        span,
+        limits,
+    )
+
+
+@_compiled
 def drive(
     table: Floats,
     rows: NDArray[np.int64],
@@ -153,28 +192,26 @@ def drive(
 ) -> None:
     """Move the cars of `rows` by one step of dt (s).
 
-    TARGET_CURVATURE and TARGET_ACCELERATION of their rows say what is asked of them.
+    TARGET_CURVATURE and TARGET_ACCELERATION of their rows say what is asked of them, or HELD_*
+    and LATER_* where that is delayed.
     """
     for i in rows:
         row = table[i]
-        acceleration = row[c.TARGET_ACCELERATION]
-        if math.isnan(acceleration):
-            # The speed the recording has `dt` after it was where the car is now.
-            later = min(row[c.SCENE_TIME] + dt, row[c.END])
-            ahead = _speed_at(curve.interpolate(later, t, row_s), t, row_s, speeds)
-            acceleration = (ahead - row[c.SPEED]) / dt
+        # The speed the recording has `dt` after it was where the car is now.
+        later = min(row[c.SCENE_TIME] + row[c.SPEED_FACTOR] * dt, row[c.END])
+        ahead = _speed_at(curve.interpolate(later, t, row_s), t, row_s, speeds)
+        ahead *= row[c.SPEED_FACTOR]
         before = row[c.TIRE_ANGLE]
-        row[c.X], row[c.Y], row[c.YAW], row[c.SPEED], row[c.TIRE_ANGLE] = kinematics.step(
-            row[c.X],
-            row[c.Y],
-            row[c.YAW],
-            row[c.SPEED],
-            before,
-            row[c.TARGET_CURVATURE],
-            acceleration,
-            dt,
-            limits,
-        )
+        held = row[c.HELD]
+        if math.isnan(held):
+            curvature, acceleration = row[c.TARGET_CURVATURE], row[c.TARGET_ACCELERATION]
+            _move(row, curvature, acceleration, ahead, dt, dt, limits)
+        else:
+            if held > 0.0:
+                curvature, acceleration = row[c.HELD_CURVATURE], row[c.HELD_ACCELERATION]
+                _move(row, curvature, acceleration, ahead, held, dt, limits)
+            curvature, acceleration = row[c.LATER_CURVATURE], row[c.LATER_ACCELERATION]
+            _move(row, curvature, acceleration, ahead, dt - held, dt - held, limits)
         row[c.STEPS] += 1.0
         row[c.TIME] = row[c.STEPS] * dt
         row[c.TIRE_RATE] = (row[c.TIRE_ANGLE] - before) / dt

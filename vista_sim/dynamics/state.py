@@ -33,7 +33,12 @@ START, END, START_S, END_S = 24, 25, 26, 27
 TRACE, MAX_TIRE_RATE, MAX_ACCELERATION, MAX_DECELERATION = 28, 29, 30, 31
 # Share of the first camera's pixels that a recorded frame saw; wall time the views took, s.
 VALIDITY, VIEW_SECONDS = 32, 33
-WIDTH = 34
+# What is driven of the recorded speed, and the speed not to exceed, m/s (1 and inf: as it is).
+SPEED_FACTOR, SPEED_LIMIT = 34, 35
+# Of a car whose actions are delayed: for HELD s of the coming step it follows HELD_*, and then
+# LATER_*, both as TARGET_*. HELD is NaN where nothing is delayed.
+HELD, HELD_CURVATURE, HELD_ACCELERATION, LATER_CURVATURE, LATER_ACCELERATION = 36, 37, 38, 39, 40
+WIDTH = 41
 
 #: The rows of a table of one car.
 FIRST = np.zeros(1, dtype=np.int64)

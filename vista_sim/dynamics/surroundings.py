@@ -11,22 +11,27 @@ from vista_sim.dynamics.bicycle import KinematicBicycle
 from vista_sim.dynamics.state import Table
 
 if TYPE_CHECKING:
+    from vista_sim.traces.calibration import Vehicle
     from vista_sim.traces.trace import Trace
 
 
 class Surroundings:
     """A trace's path, recording, road and vehicle as arrays, and the code that moves cars in it.
 
+    Args:
+        trace: it drives in.
+        vehicle: it drives; None: the trace's.
+
     Attributes:
-        bicycle: of the trace's vehicle.
+        bicycle: of the vehicle.
         path: of the trace.
         arrays: what `driving` takes: the vehicle's limits, `PathArrays`, the road's edges.
     """
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, vehicle: Vehicle | None = None) -> None:
         from vista_sim.dynamics import driving
 
-        self.bicycle = KinematicBicycle(trace.vehicle)
+        self.bicycle = KinematicBicycle(vehicle or trace.vehicle)
         road = trace.road
         edges = np.array([road[name] for name in ("s", "left", "right")]) if road else _NO_EDGES
         self.path = trace.path

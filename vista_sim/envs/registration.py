@@ -2,12 +2,13 @@
 
 import gymnasium
 
-#: Of one environment, and of many in one process.
-ENVIRONMENTS = {
+#: Of one environment, and of many in one process (None: Gymnasium puts single ones together).
+ENVIRONMENTS: dict[str, tuple[str, str | None]] = {
     "VistaSim/LaneFollowing-v0": (
         "vista_sim.envs.lane_following:LaneFollowingEnv",
         "vista_sim.envs.vector:LaneFollowingVectorEnv",
     ),
+    "VistaSim/Scenario-v0": ("vista_sim.envs.scenario:ScenarioEnv", None),
 }
 
 

@@ -13,9 +13,9 @@ physically impossible.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,15 +23,16 @@ from numpy.typing import NDArray
 from vista_sim.errors import WorldError
 from vista_sim.evaluation.recorder import Recorder, drive
 from vista_sim.policies import Policy
+from vista_sim.tasks.recovery import RecoveryRule, RecoveryWatch
 
 if TYPE_CHECKING:
-    from vista_sim.world import Car, World
+    from vista_sim.traces.sections import Section
+    from vista_sim.traces.trace import Trace
+    from vista_sim.world import Car
 
 KIND = "recovery"
 ROADS = ("straight", "left", "right")
 BEND = 0.003  # 1/m; more is a bend (radius below 333 m)
-TIMED_OUT = "not_recovered"
-RECOVERED = "recovered"
 Ints = NDArray[np.int64]
 
 
@@ -50,10 +51,22 @@ class RecoveryTest:
     def __post_init__(self) -> None:
         if self.starts_per_kind < 1:
             raise WorldError(f"starts_per_kind is {self.starts_per_kind}; it must be at least 1")
-        if min(self.within_lateral, self.within_heading, self.within_time) <= 0:
-            raise WorldError("what counts as recovered must be within positive limits")
-        if not 0 <= self.held < self.within_time:
-            raise WorldError(f"held is {self.held} s; it must be less than {self.within_time} s")
+        self.rule  # noqa: B018  # it checks its limits
+
+    @property
+    def rule(self) -> RecoveryRule:
+        """What counts as recovered."""
+        return RecoveryRule(self.within_lateral, self.within_heading, self.within_time, self.held)
+
+
+class Drivable(Protocol):
+    """Traces and what can be driven of each, such as a `World`."""
+
+    @property
+    def traces(self) -> Sequence[Trace]: ...
+
+    @property
+    def sections(self) -> Sequence[Sequence[Section]]: ...
 
 
 @dataclass(frozen=True)
@@ -122,7 +135,7 @@ class Recovery:
         }
 
 
-def draw_places(world: World, test: RecoveryTest, seed: int) -> tuple[Place, ...]:
+def draw_places(world: Drivable, test: RecoveryTest, seed: int) -> tuple[Place, ...]:
     """Draw `starts_per_kind` places on each kind of road of a world's traces.
 
     A place has as much recorded drive ahead as a test takes. A kind of road that no trace has
@@ -140,7 +153,7 @@ def draw_places(world: World, test: RecoveryTest, seed: int) -> tuple[Place, ...
     return tuple(places)
 
 
-def road_kind(world: World, trace: int, s: float) -> str:
+def road_kind(world: Drivable, trace: int, s: float) -> str:
     """straight, left or right by the mean curvature of the path over the next two seconds."""
     path = world.traces[trace].path
     end = path.arc_length(min(path.time(s) + 2.0, world.traces[trace].duration))
@@ -202,35 +215,18 @@ def _recovers(
     place, lateral, heading = start
     car.reset(trace=place.trace, s=place.s, lateral=lateral, heading=heading)
     recorder.begin(car, KIND, driver, place.road)
-    recovered = False
-    since: float | None = None
-
-    def watch(car: Car) -> bool:
-        nonlocal recovered, since
-        back = (
-            car.steps > 0
-            and not car.done
-            and abs(car.lateral) <= test.within_lateral
-            and abs(car.heading_error) <= test.within_heading
-        )
-        if not back:
-            since = None
-        elif since is None:
-            since = car.t
-        recovered = since is not None and car.t - since >= test.held - 1e-9
-        return recovered or car.t >= test.within_time - 1e-9
-
+    watch = RecoveryWatch(test.rule)
     drive(policy, car, recorder, watch)
     recorder.end(
         car,
-        RECOVERED if recovered else TIMED_OUT,
-        recovered=recovered,
-        recovery_time=car.t if recovered else None,
+        watch.ending,
+        recovered=watch.recovered,
+        recovery_time=car.t if watch.recovered else None,
     )
-    return recovered
+    return watch.recovered
 
 
-def _grid(world: World, seconds_ahead: float) -> Iterator[tuple[int, float]]:
+def _grid(world: Drivable, seconds_ahead: float) -> Iterator[tuple[int, float]]:
     """Trace and arc length each metre of what can be driven with enough road ahead."""
     for trace, sections in enumerate(world.sections):
         path = world.traces[trace].path

@@ -1,0 +1,144 @@
+"""`VistaSim/Scenario-v0`: drive the cases of a scenario or suite file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vista_sim.envs.arguments import check_observe, check_size
+from vista_sim.envs.driving import DrivingEnv, Observation, Observed
+from vista_sim.errors import WorldError
+from vista_sim.policies import Action, CameraSpec
+from vista_sim.scenarios.case import Case
+from vista_sim.scenarios.settings import FREE
+from vista_sim.scenarios.staging import Stage, Stager
+from vista_sim.scenarios.suite import Suite, load_suite
+from vista_sim.tasks.recovery import RECOVERED, TIMED_OUT
+from vista_sim.traces.calibration import Lens
+
+CASE = "case"
+
+
+class ScenarioEnv(DrivingEnv):
+    """What is judged, to be trained on: each episode is a case of a scenario or suite.
+
+    Actions and observations are those of `VistaSim/LaneFollowing-v0`; with a case whose speed is
+    "free" there are two actions, of which other cases ignore the second. Delay, limits, faults
+    and image changes are those of the case: the same case and actions give the same bytes.
+    An episode ends at a crash also where an evaluation would set the car back; in mode
+    "recovery", being recovered, or not in time, cuts it.
+
+    `info` has "scenario" and "case" beside what `VistaSim/LaneFollowing-v0` tells.
+
+    Args:
+        scenario: a file, the name of an installed one, or a `Suite`.
+        observe, size, fov, mount, lens, render_mode: as `LaneFollowingEnv` takes them.
+        curvature_limit: 1/m, that an action of 1 stands for, in all cases.
+        backend: of the camera.
+
+    `reset` draws a case; `reset(options={"case": ...})` takes one by its name or index.
+
+    Attributes:
+        suite, cases: what is driven.
+        case: of the episode.
+    """
+
+    def __init__(
+        self,
+        scenario: str | os.PathLike[str] | Suite,
+        size: Sequence[int] = (66, 200),
+        fov: float | None = None,
+        mount: ArrayLike | None = None,
+        lens: Lens | None = None,
+        curvature_limit: float = 0.2,
+        render_mode: str | None = None,
+        observe: Observed = "camera",
+        backend: str = "numba",
+    ) -> None:
+        check_observe(observe, fov=fov, mount=mount, lens=lens)
+        self.suite = scenario if isinstance(scenario, Suite) else load_suite(scenario)
+        self.cases = self.suite.cases()
+        first = self.cases[0].settings
+        super().__init__(
+            observe,
+            size,
+            first.dt,
+            curvature_limit,
+            any(case.settings.speed.mode == FREE for case in self.cases),
+            first.lane_following().terms,
+            render_mode,
+        )
+        camera = None if observe == "state" else _camera(check_size(size), fov, mount, lens)
+        self._stager = Stager(camera, backend, observes_state=observe == "state")
+        self._stage: Stage | None = None
+        self._by_name = {case.case: case for case in self.cases}
+
+    @property
+    def case(self) -> Case:
+        """The case of the episode. Raises WorldError before the first reset."""
+        if self._stage is None:
+            raise WorldError("there is no case before the first reset")
+        return self._stage.case
+
+    @property
+    def ending(self) -> str | None:
+        return None if self._stage is None else self._stage.ending
+
+    @property
+    def truncations(self) -> frozenset[str]:
+        return self.world.task.truncations | {RECOVERED, TIMED_OUT}
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start a case. Raises WorldError on options that cannot be."""
+        super().reset(seed=seed)
+        case = self._chosen(options or {})
+        self._stage = stage = self._stager.stage(case)
+        self.world, self.car = stage.world, stage.car
+        self._check_start()
+        return self._first()
+
+    def info(self, terms: dict[str, float]) -> dict[str, Any]:
+        case = self.case
+        return super().info(terms) | {"scenario": case.scenario, CASE: case.case}
+
+    def _drive(self, action: Action) -> None:
+        if self._stage is None:
+            raise WorldError("step() needs a case: call reset first")
+        self._stage.step(action)
+
+    def _chosen(self, options: Mapping[str, Any]) -> Case:
+        for name in options:
+            if name != CASE:
+                raise WorldError(f"reset option {name!r} is unknown; known: {CASE}")
+        wanted = options.get(CASE)
+        if wanted is None:
+            return self.cases[int(self.np_random.integers(len(self.cases)))]
+        if isinstance(wanted, str):
+            if wanted not in self._by_name:
+                raise WorldError(
+                    f"case {wanted!r} is not one of {self.suite.file}; "
+                    f"the first of {len(self.cases)} is {self.cases[0].case!r}"
+                )
+            return self._by_name[wanted]
+        whole = isinstance(wanted, int | np.integer) and not isinstance(wanted, bool)
+        if not whole or not 0 <= wanted < len(self.cases):
+            raise WorldError(
+                f"case is {wanted!r}; give a name, or an index below {len(self.cases)}"
+            )
+        return self.cases[int(wanted)]
+
+
+def _camera(
+    size: tuple[int, int], fov: float | None, mount: ArrayLike | None, lens: Lens | None
+) -> CameraSpec:
+    try:
+        pose = None if mount is None else np.array(mount, dtype=np.float64).reshape(4, 4)
+        return CameraSpec(size, fov, pose, lens)
+    except (TypeError, ValueError) as error:
+        raise WorldError(f"camera: {error}") from None

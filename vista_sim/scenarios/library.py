@@ -1,0 +1,60 @@
+"""Where scenario files are: as named, or among those that installed packages bring along.
+
+A package offers the TOML files in its folder by an entry point of the group
+`vista_sim.scenarios`, whose value is the package's name; nothing of it is imported but the
+package itself.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+
+from vista_sim.errors import ScenarioError
+
+ENTRY_POINT_GROUP = "vista_sim.scenarios"
+SUFFIX = ".toml"
+_CLONE = "scenarios"  # the folder in a clone, next to this package
+
+
+def folders() -> tuple[Path, ...]:
+    """Folders with scenario files that are installed, or in the clone that this is run from."""
+    found = [Path(__file__).resolve().parents[2] / _CLONE]
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        spec = find_spec(entry.value)
+        places = None if spec is None else spec.submodule_search_locations
+        found += [Path(place) for place in places or ()]
+    existing = [folder for folder in found if next(folder.glob(f"*{SUFFIX}"), None) is not None]
+    return tuple(dict.fromkeys(folder.resolve() for folder in existing))
+
+
+def installed() -> tuple[Path, ...]:
+    """Scenario and suite files that are installed, by name."""
+    files = {file.name: file for folder in reversed(folders()) for file in folder.glob("*.toml")}
+    return tuple(files[name] for name in sorted(files))
+
+
+def find(path: str | os.PathLike[str]) -> Path:
+    """The file of a path or name.
+
+    Args:
+        path: of a file; or "recovery", "recovery.toml" or "scenarios/recovery.toml" for one that
+            is installed.
+
+    Raises:
+        ScenarioError: there is none.
+    """
+    file = Path(path)
+    if file.is_file():
+        return file
+    plain = file.parent in (Path(), Path(_CLONE)) and file.suffix in ("", SUFFIX)
+    for folder in folders() if plain else ():
+        shipped = folder / f"{file.stem if file.suffix else file.name}{SUFFIX}"
+        if shipped.is_file():
+            return shipped
+    if file.is_dir():
+        raise ScenarioError(f"{file}: is a folder; name a file in it")
+    known = ", ".join(one.stem for one in installed()) or "none"
+    raise ScenarioError(f"{file}: no such file; installed scenarios: {known}")

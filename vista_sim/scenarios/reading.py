@@ -1,0 +1,132 @@
+"""Reads the tables of a document into dataclasses, and says of every wrong field what is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vista_sim.errors import ScenarioError
+from vista_sim.scenarios.document import Document, FieldPath, field_name
+from vista_sim.scenarios.fields import FieldError, Number, Spec, shown, spec_of, table_of
+from vista_sim.scenarios.ranges import is_range, read_range
+from vista_sim.scenarios.settings import Settings
+
+T = TypeVar("T")
+
+
+class Reader:
+    """Reads a document's fields; wrong ones are noted, and read as their defaults.
+
+    Attributes:
+        sweeps: values of the fields that are ranges, by their path.
+    """
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.sweeps: dict[FieldPath, tuple[float, ...]] = {}
+        self._problems: list[str] = []
+
+    def note(self, path: FieldPath, message: str) -> None:
+        """A field is wrong."""
+        self._problems.append(self.document.problem(path, message))
+
+    def finish(self) -> None:
+        """Raise a ScenarioError if anything was wrong."""
+        if self._problems:
+            raise ScenarioError(*dict.fromkeys(self._problems))
+
+    def refuse_unknown(
+        self, values: Mapping[str, Any], path: FieldPath, known: Iterable[str]
+    ) -> None:
+        """Note every key that is not known, with the nearest one that is."""
+        names = list(known)
+        for key in values:
+            if key not in names:
+                self.note((*path, key), _unknown(key, path, names))
+
+    def table(self, kind: type[T], values: Any, path: FieldPath, *others: str) -> T:
+        """A dataclass of a table.
+
+        Args:
+            kind: with fields as `fields` makes them.
+            values: of the file.
+            path: of the table.
+            others: keys that are allowed beside the dataclass's fields.
+        """
+        if not isinstance(values, dict):
+            self.note(path, f"is {shown(values)}; it must be a table, [{field_name(path)}]")
+            return kind()
+        members = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+        self.refuse_unknown(values, path, [*others, *members])
+        given: dict[str, Any] = {}
+        for name, member in members.items():
+            if name not in values:
+                continue
+            here = (*path, name)
+            inner, spec = table_of(member), spec_of(member)
+            if inner is not None:
+                given[name] = self.table(inner, values[name], here)
+            elif spec is not None:
+                read = self.value(spec, values[name], here)
+                if read is not None:
+                    given[name] = read
+        return kind(**given)
+
+    def value(self, spec: Spec, value: Any, path: FieldPath) -> Any:
+        """What a field holds: of a range the first value; None if it is wrong."""
+        try:
+            if isinstance(spec, Number) and isinstance(value, dict):
+                if spec.whole or not is_range(value):
+                    what = "" if spec.whole else ", or a range { from, to, steps }"
+                    raise FieldError(f"is a table; it must be {spec.described()}{what}")
+                values = read_range(spec, value, field_name(path))
+                self.sweeps[path] = values
+                return values[0]
+            return spec.read(value)
+        except FieldError as error:
+            self.note(path, str(error))
+            return None
+
+
+def settings_from_json(values: Mapping[str, Any]) -> Settings:
+    """Settings of plain JSON values, without ranges. Raises ScenarioError."""
+    reader = Reader(Document(Path("settings"), dict(values)))
+    settings = reader.table(Settings, _without_none(values), ())
+    reader.finish()
+    return settings
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            plain[name] = _without_none(value)
+        elif value is not None and value != [] and value != ():
+            plain[name] = value
+    return plain
+
+
+def _unknown(key: str, path: FieldPath, names: list[str]) -> str:
+    homes = [where[:-1] for where in _all_fields(Settings) if where[-1] == key]
+    if key in _TOP and path:
+        return "is unknown here; it belongs above the first [table] of the file"
+    if homes:
+        places = " or ".join(f"[{field_name(home)}]" if home else "the top" for home in homes)
+        return f"is unknown here; it belongs into {places}"
+    near = difflib.get_close_matches(key, names, 1, 0.6)
+    hint = f'did you mean "{near[0]}"? ' if near else ""
+    return f"is an unknown key; {hint}known: {', '.join(names)}"
+
+
+def _all_fields(kind: Any, path: FieldPath = ()) -> Iterator[FieldPath]:
+    for member in dataclasses.fields(kind):
+        inner = table_of(member)
+        yield (*path, member.name)
+        if inner is not None:
+            yield from _all_fields(inner, (*path, member.name))
+
+
+_TOP = ("format", "name", "description", "include", "traces", "seeds", "pass")

@@ -1,0 +1,256 @@
+"""What a scenario fixes, beside its traces and seeds, with units, limits and defaults.
+
+Every field that is a number may be a range in a file (see `ranges`); in a case it is one
+number. Positive is to the left, of offsets, angles and curvature alike.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from vista_sim.scenarios.fields import choice, count, number, span, text, texts
+from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
+from vista_sim.tasks.recovery import RecoveryRule
+
+EPISODE, RESTART, RECOVERY = "episode", "restart", "recovery"
+MODES = (EPISODE, RESTART, RECOVERY)
+LANE_FOLLOWING = "lane-following"
+RECORDED, FREE = "recorded", "free"
+ROAD = "road"
+
+_FAR = 1e7  # m and s; longer is no drive
+
+
+@dataclass(frozen=True)
+class SectionSettings:
+    """Which stretches of the traces are driven: those for which all that is given holds.
+
+    Args:
+        time: from, to, s of the trace.
+        distance: from, to, m along the recorded path.
+        curvature: least and greatest curvature of the path, 1/m, positive to the left.
+        bend: least and greatest size of the curvature, 1/m, to either side.
+        label: "key" or "key=value" of the trace's labels; of several, one must hold.
+        exclude_labels: labels whose stretches are left out.
+        min_speed: recorded speed below which a trace is not driven, m/s.
+        min_length: shorter stretches are left out, m.
+    """
+
+    time: tuple[float, float] | None = span(0.0, _FAR, "s")
+    distance: tuple[float, float] | None = span(0.0, _FAR, "m")
+    curvature: tuple[float, float] | None = span(-1.0, 1.0, "1/m")
+    bend: tuple[float, float] | None = span(0.0, 1.0, "1/m")
+    label: tuple[str, ...] = texts()
+    exclude_labels: tuple[str, ...] = texts()
+    min_speed: float = number(2.5, 0.0, 70.0, "m/s")
+    min_length: float = number(2.0, 2.0, _FAR, "m")
+
+
+@dataclass(frozen=True)
+class StartSettings:
+    """Where and how the car starts. Of `s`, `fraction` and `places` at most one is given.
+
+    Args:
+        s: m along the recorded path, inside a section.
+        fraction: of each section's length; 0, its start, where nothing is given.
+        places: so many places drawn on each kind of road (straight, left, right) of all traces
+            together, as the recovery test of `vista_sim.evaluate` draws them.
+        places_seed: draws the places.
+        lateral: offset from the path, m.
+        heading: relative to the path, rad.
+    """
+
+    s: float | None = number(None, 0.0, _FAR, "m")
+    fraction: float | None = number(None, 0.0, 1.0)
+    places: int | None = count(None, 1, 10_000)
+    places_seed: int = count(0, 0, 2**63 - 1)
+    lateral: float = number(0.0, -20.0, 20.0, "m")
+    heading: float = number(0.0, -1.5, 1.5, "rad")
+
+
+@dataclass(frozen=True)
+class VehicleSettings:
+    """Limits of vehicle and controller in place of the recording's, where given.
+
+    Args:
+        curvature_limit: 1/m, of the curve that the tires can reach.
+        steering_rate_limit: rad/s, of the tires.
+        max_acceleration, max_deceleration: m/s², both positive.
+        actuation_delay: s from what a policy asks to when the car begins to follow.
+    """
+
+    curvature_limit: float | None = number(None, 0.001, 1.0, "1/m")
+    steering_rate_limit: float | None = number(None, 0.001, 20.0, "rad/s")
+    max_acceleration: float | None = number(None, 0.1, 30.0, "m/s²")
+    max_deceleration: float | None = number(None, 0.1, 30.0, "m/s²")
+    actuation_delay: float = number(0.0, 0.0, 5.0, "s")
+
+
+@dataclass(frozen=True)
+class SpeedSettings:
+    """How fast the car drives.
+
+    Args:
+        mode: "recorded": as the recording, whatever a policy asks; "free": the policy's
+            acceleration, where it asks for one.
+        factor: of the recorded speed; with "recorded" alone.
+        limit: that the car does not exceed by its own doing, m/s.
+    """
+
+    mode: str = choice(RECORDED, RECORDED, FREE)
+    factor: float = number(1.0, 0.05, 5.0)
+    limit: float | None = number(None, 0.5, 70.0, "m/s")
+
+
+@dataclass(frozen=True)
+class SensorSettings:
+    """What is wrong with the sensors. The policy's camera is perturbed, never replaced.
+
+    Args:
+        recorded_camera: that views are made from; None: each trace's "front", "left", or first.
+        mount_x, mount_y, mount_z: how far the mount is off in the vehicle frame, m.
+        mount_roll, mount_pitch, mount_yaw: and about the vehicle's axes, rad.
+        dropped_frames: probability of each image after the first to be lost; the policy then
+            sees the last one again.
+        late_frames: s from the exposure of an image to when the policy sees it.
+    """
+
+    recorded_camera: str | None = text()
+    mount_x: float = number(0.0, -1.0, 1.0, "m")
+    mount_y: float = number(0.0, -1.0, 1.0, "m")
+    mount_z: float = number(0.0, -1.0, 1.0, "m")
+    mount_roll: float = number(0.0, -0.5, 0.5, "rad")
+    mount_pitch: float = number(0.0, -0.5, 0.5, "rad")
+    mount_yaw: float = number(0.0, -0.5, 0.5, "rad")
+    dropped_frames: float = number(0.0, 0.0, 0.99)
+    late_frames: float = number(0.0, 0.0, 5.0, "s")
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """What becomes of every image before a policy sees it.
+
+    Args:
+        exposure: stops; light is scaled by 2 ** exposure.
+        red, blue: white balance: light in red and in blue is scaled by 2 ** it (stops).
+        blur: standard deviation of a Gaussian, px of the policy's image.
+        noise: standard deviation of Gaussian noise, levels of 255.
+        night: 0 is day, 1 is night-like (see `images.night`).
+    """
+
+    exposure: float = number(0.0, -6.0, 6.0)
+    red: float = number(0.0, -2.0, 2.0)
+    blue: float = number(0.0, -2.0, 2.0)
+    blur: float = number(0.0, 0.0, 10.0)
+    noise: float = number(0.0, 0.0, 64.0)
+    night: float = number(0.0, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class RewardSettings:
+    """Weights of the reward terms (see `tasks.lane_following.Rewards`)."""
+
+    survive: float = number(Rewards.survive, -1000.0, 1000.0)
+    progress: float = number(Rewards.progress, -1000.0, 1000.0)
+    lateral: float = number(Rewards.lateral, -1000.0, 1000.0)
+    heading: float = number(Rewards.heading, -1000.0, 1000.0)
+    comfort: float = number(Rewards.comfort, -1000.0, 1000.0)
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """What is asked of the car."""
+
+    name: str = choice(LANE_FOLLOWING, LANE_FOLLOWING)
+    rewards: RewardSettings = field(default_factory=RewardSettings)
+
+
+@dataclass(frozen=True)
+class EndingSettings:
+    """When the car has crashed: m from the path ("road": the trace's road edges), and rad."""
+
+    max_lateral: float | str = number(2.0, 0.01, 25.0, "m", words=(ROAD,))
+    max_heading: float = number(math.pi / 10, 0.001, math.pi, "rad")
+
+
+@dataclass(frozen=True)
+class RestartSettings:
+    """Mode "restart": after a crash the car is set on the path `setback` seconds further on."""
+
+    setback: float = number(2.0, 0.1, 600.0, "s")
+
+
+@dataclass(frozen=True)
+class RecoverySettings:
+    """Mode "recovery": what counts as recovered (see `tasks.recovery.RecoveryRule`)."""
+
+    within_lateral: float = number(0.3, 0.001, 25.0, "m")
+    within_heading: float = number(math.radians(2), 0.0001, math.pi, "rad")
+    within_time: float = number(5.0, 0.1, 600.0, "s")
+    held: float = number(1.0, 0.0, 600.0, "s")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All of it.
+
+    Args:
+        mode: "episode": drive once, until an ending; "restart": and go on after each crash,
+            to the section's end; "recovery": until the car is back on the path or the time for
+            it is over.
+        dt: length of a step, s.
+        time_limit: of an episode, s; None: none.
+    """
+
+    mode: str = choice(EPISODE, *MODES)
+    dt: float = number(0.1, 0.001, 1.0, "s")
+    time_limit: float | None = number(None, 0.1, _FAR, "s")
+    section: SectionSettings = field(default_factory=SectionSettings)
+    start: StartSettings = field(default_factory=StartSettings)
+    vehicle: VehicleSettings = field(default_factory=VehicleSettings)
+    speed: SpeedSettings = field(default_factory=SpeedSettings)
+    sensors: SensorSettings = field(default_factory=SensorSettings)
+    image: ImageSettings = field(default_factory=ImageSettings)
+    task: TaskSettings = field(default_factory=TaskSettings)
+    endings: EndingSettings = field(default_factory=EndingSettings)
+    restart: RestartSettings = field(default_factory=RestartSettings)
+    recovery: RecoverySettings = field(default_factory=RecoverySettings)
+
+    def conflict(self) -> tuple[tuple[str, ...], str] | None:
+        """A field and what about it does not go with another one; None: all do."""
+        ways = [n for n in ("s", "fraction", "places") if getattr(self.start, n) is not None]
+        if len(ways) > 1:
+            return ("start", ways[1]), f"is given beside {ways[0]}; give one of the two"
+        if self.speed.mode == FREE and self.speed.factor != 1.0:
+            return ("speed", "factor"), 'scales the recorded speed; mode is "free"'
+        if self.recovery.held >= self.recovery.within_time:
+            return ("recovery", "held"), (
+                f"is {self.recovery.held:g} s; it must be less than within_time, "
+                f"{self.recovery.within_time:g} s"
+            )
+        crashed = self.endings.max_lateral
+        if isinstance(crashed, float) and abs(self.start.lateral) >= crashed:
+            return ("start", "lateral"), (
+                f"is {self.start.lateral:g} m; it must be within endings.max_lateral, {crashed:g} m"
+            )
+        if abs(self.start.heading) >= self.endings.max_heading:
+            return ("start", "heading"), (
+                f"is {self.start.heading:.6g} rad; it must be within endings.max_heading, "
+                f"{self.endings.max_heading:.6g} rad"
+            )
+        return None
+
+    def lane_following(self) -> LaneFollowing:
+        """The task, as a world takes it."""
+        limit = self.endings.max_lateral
+        endings = Endings(
+            max_lateral="road" if isinstance(limit, str) else limit,
+            max_heading=self.endings.max_heading,
+            time_limit=self.time_limit,
+        )
+        return LaneFollowing(endings, Rewards(**vars(self.task.rewards)))
+
+    def recovery_rule(self) -> RecoveryRule:
+        """What counts as recovered."""
+        return RecoveryRule(**vars(self.recovery))

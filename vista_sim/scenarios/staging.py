@@ -1,0 +1,223 @@
+"""Makes the world of a case: its car at the start, its limits, its faults."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vista_sim.dynamics.actuation import Controls
+from vista_sim.errors import WorldError
+from vista_sim.policies import Action, CameraSpec
+from vista_sim.scenarios.case import Case
+from vista_sim.scenarios.images import image_changes
+from vista_sim.scenarios.settings import FREE, RECOVERY, RESTART, Settings
+from vista_sim.sensors.delivery import FrameDelivery
+from vista_sim.sensors.pool import CameraPool, WorldCameras
+from vista_sim.tasks.lane_following import CRASHES
+from vista_sim.tasks.recovery import RecoveryWatch
+from vista_sim.traces.trace import Trace
+from vista_sim.world import World
+
+if TYPE_CHECKING:
+    from vista_sim.car import Car
+    from vista_sim.traces.calibration import Vehicle
+
+_DROPS = 1  # beside a case's seed: frames are lost alike whatever else is drawn
+_POOLS_KEPT = 4
+_CACHE_BYTES = 512 * 2**20  # of decoded frames, a trace
+
+
+class Stage:
+    """A case, ready to drive: `stage` makes one.
+
+    An episode is driven by `step` until `done`; then `set_back` says whether another one of the
+    same case follows. `car.move` and `car.observe` do the same in two parts; `watch` is then to
+    be called after both.
+
+    Attributes:
+        case: what is driven.
+        world: of one trace and one section.
+        car: at its start; it applies delay, limits, sensor faults and image changes.
+        episodes: how many were begun.
+    """
+
+    def __init__(self, case: Case, world: World, car: Car) -> None:
+        self.case, self.world, self.car = case, world, car
+        self.episodes = 0
+        self._watch: RecoveryWatch | None = None
+        self._over = False
+        self._begin(case.s, case.lateral, case.heading)
+
+    @property
+    def done(self) -> bool:
+        """Whether the episode is over."""
+        return self.car.done or self._over
+
+    @property
+    def ending(self) -> str | None:
+        """Why it is over: an ending of the task, or "recovered" or "not_recovered"."""
+        if self.car.done or self._watch is None or not self._over:
+            return self.car.ending
+        return self._watch.ending
+
+    @property
+    def recovered(self) -> bool | None:
+        """Whether the car has recovered; None where that is not asked."""
+        return None if self._watch is None else self._watch.recovered
+
+    @property
+    def recovery_time(self) -> float | None:
+        """Seconds from the start to when it counted as recovered; None unless it has."""
+        return self.car.t if self.recovered else None
+
+    @property
+    def observations(self) -> Mapping[str, Any]:
+        """What a policy sees."""
+        return self.car.observations
+
+    def step(self, action: Action) -> None:
+        """Drive one step. Raises WorldError if the episode is over."""
+        if self._over:
+            raise WorldError(f"the episode is over ({self.ending}); set the car back first")
+        self.car.step(action)
+        self.watch(self.car)
+
+    def watch(self, car: Car) -> bool:
+        """Look at the car after a step; whether the episode is over though the car is not done."""
+        self._over = self._watch is not None and self._watch(car)
+        return self._over
+
+    def set_back(self) -> bool:
+        """After an episode: put the car on the path further on if the case goes on there.
+
+        It does in mode "restart", after a crash that the section's end is not too near to.
+        """
+        if self.case.settings.mode != RESTART or self.car.ending not in CRASHES:
+            return False
+        car = self.car
+        time = car.scene_time + self.case.settings.restart.setback
+        if time >= car.section.end - car.dt:
+            return False
+        self._begin(car.path.arc_length(time), 0.0, 0.0)
+        return True
+
+    def _begin(self, s: float, lateral: float, heading: float) -> None:
+        self.car.reset(trace=0, s=s, lateral=lateral, heading=heading)
+        self.episodes += 1
+        settings = self.case.settings
+        self._watch = RecoveryWatch(settings.recovery_rule()) if settings.mode == RECOVERY else None
+        self.watch(self.car)
+
+
+class Stager:
+    """Stages one case after the other for one camera, and keeps traces and decoded frames between.
+
+    Args:
+        camera: the policy's; None: it needs none.
+        backend: of the cameras.
+        observes_state: see `Car`.
+    """
+
+    def __init__(
+        self, camera: CameraSpec | None, backend: str = "numba", observes_state: bool = False
+    ) -> None:
+        self.camera = camera
+        self._observes_state = observes_state
+        self._backend = backend
+        self._pools: OrderedDict[tuple[Path, str | None], tuple[Trace, WorldCameras]] = (
+            OrderedDict()
+        )
+
+    def world(self, case: Case) -> World:
+        """The world of a case, still without a car."""
+        settings = case.settings
+        recorded = settings.sensors.recorded_camera
+        trace, cameras = self._cameras(case.trace, recorded)
+        world = World(
+            trace,
+            dt=settings.dt,
+            task=settings.lane_following(),
+            section=case.section,
+            min_speed=settings.section.min_speed,
+            exclude_labels=settings.section.exclude_labels,
+            recorded_camera=recorded,
+            randomization=image_changes(settings.image, settings.sensors),
+            vehicle=vehicle_limits(trace.vehicle, settings),
+            cameras=lambda *_: cameras,
+        )
+        world.rng = np.random.default_rng(case.seed)
+        return world
+
+    def stage(self, case: Case) -> Stage:
+        """A case, its car at the start and observing."""
+        world = self.world(case)
+        car = world.spawn_agent()
+        car.observes_state = self._observes_state
+        if self.camera is not None:
+            spec = self.camera
+            car.spawn_camera("camera", spec.size, spec.fov, spec.mount, spec.lens)
+        prepare(car, case)
+        return Stage(case, world, car)
+
+    def _cameras(self, root: Path, recorded: str | None) -> tuple[Trace, WorldCameras]:
+        key = (root, recorded)
+        trace = Trace.open(root)
+        kept = self._pools.pop(key, None)
+        if kept is None or kept[0] is not trace:
+            make = partial(CameraPool, backend=self._backend, cache_bytes=_CACHE_BYTES)
+            kept = (trace, make((trace,), recorded))
+        self._pools[key] = kept
+        while len(self._pools) > _POOLS_KEPT:
+            self._pools.popitem(last=False)
+        return kept
+
+
+def stage(case: Case, camera: CameraSpec | None) -> Stage:
+    """A case, ready to drive; the same case and actions give the same drive.
+
+    Args:
+        case: what to drive.
+        camera: the policy's; the case perturbs it. None: it needs none.
+
+    Raises:
+        TraceError, WorldError: its trace is not what it was when the case was made.
+    """
+    return Stager(camera).stage(case)
+
+
+def prepare(car: Car, case: Case) -> None:
+    """Give a car, before its start, the controls and the sensor faults of a case."""
+    settings = case.settings
+    speed, sensors = settings.speed, settings.sensors
+    car.controls = Controls(
+        delay=settings.vehicle.actuation_delay,
+        speed_factor=speed.factor,
+        speed_limit=math.inf if speed.limit is None else speed.limit,
+        free_speed=speed.mode == FREE,
+    )
+    car.delivery = None
+    if sensors.dropped_frames > 0 or sensors.late_frames > 0:
+        rng = np.random.default_rng([case.seed, _DROPS])
+        car.delivery = FrameDelivery(sensors.dropped_frames, sensors.late_frames, rng)
+
+
+def vehicle_limits(vehicle: Vehicle, settings: Settings) -> dict[str, float]:
+    """Fields of a trace's vehicle that a case replaces, see `World`.
+
+    The tire angle of a curvature is atan(wheelbase · curvature), as `dynamics.bicycle` has it.
+    """
+    limits = settings.vehicle
+    given: dict[str, float | None] = {
+        "max_tire_rate": limits.steering_rate_limit,
+        "max_acceleration": limits.max_acceleration,
+        "max_deceleration": limits.max_deceleration,
+    }
+    if limits.curvature_limit is not None:
+        given["max_tire_angle"] = math.atan(vehicle.wheelbase * limits.curvature_limit)
+    return {name: value for name, value in given.items() if value is not None}
