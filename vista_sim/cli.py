@@ -21,6 +21,7 @@ COMMAND_MODULES = (
     "vista_sim.sensors.commands",
     "vista_sim.scenarios.commands",
     "vista_sim.evaluation.commands",
+    "vista_sim.evaluation.judging_commands",
 )
 
 

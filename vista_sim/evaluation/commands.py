@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from vista_sim.evaluation.evaluate import Report
     from vista_sim.evaluation.recovery import Recovery
 
-# Metric, what it is called, factor to the unit shown, digits.
+#: Metrics that the table shows.
 SHOWN = (
-    ("crashes", "crashes", 1.0, 0),
-    ("distance_m", "distance driven, m", 1.0, 0),
-    ("crashes_per_km", "crashes per km", 1.0, 2),
-    ("share_without_intervention", "driven by itself, %", 100.0, 1),
-    ("mean_cross_track_error_m", "cross-track error, mean, m", 1.0, 3),
-    ("max_cross_track_error_m", "cross-track error, max, m", 1.0, 2),
-    ("mean_heading_error_rad", "heading error, mean, deg", 180 / math.pi, 2),
-    ("max_heading_error_rad", "heading error, max, deg", 180 / math.pi, 2),
-    ("steering_whiteness_rad_s", "steering whiteness, deg/s", 180 / math.pi, 2),
-    ("peak_lateral_acceleration_m_s2", "lateral acceleration, peak, m/s²", 1.0, 2),
-    ("peak_lateral_jerk_m_s3", "lateral jerk, peak, m/s³", 1.0, 2),
-    ("mean_validity", "pixels really seen, %", 100.0, 1),
+    "crashes",
+    "distance_m",
+    "crashes_per_km",
+    "share_without_intervention",
+    "mean_cross_track_error_m",
+    "max_cross_track_error_m",
+    "mean_heading_error_rad",
+    "max_heading_error_rad",
+    "steering_whiteness_rad_s",
+    "peak_lateral_acceleration_m_s2",
+    "peak_lateral_jerk_m_s3",
+    "mean_validity",
 )
 MAX_COLUMNS = 4  # traces shown beside each other
 
@@ -71,7 +71,7 @@ def evaluate(
 
     A crash is leaving the road (2 m from the path, or 18 degrees off it); the car is then set
     back on the path two seconds further on. The metrics are defined in
-    vista_sim/evaluation/metrics.py.
+    vista_sim/evaluation/metrics/.
     """
     from rich.console import Console
 
@@ -105,6 +105,8 @@ def print_report(report: Report, console: Console) -> None:
     """Print the tables of a report."""
     from rich.table import Table
 
+    from vista_sim.evaluation.labels import number, shown
+
     table = Table(title=f"closed loop: {report.policy}", title_justify="left")
     table.add_column("")
     columns: list[Mapping[str, Any]] = list(report.traces)
@@ -115,17 +117,13 @@ def print_report(report: Report, console: Console) -> None:
     if len(columns) != 1:
         table.add_column(f"all {len(report.traces)}", justify="right")
         columns.append(report.metrics)
-    for name, label, factor, digits in SHOWN:
-        table.add_row(label, *(_cell(column[name], factor, digits) for column in columns))
+    for name in SHOWN:
+        table.add_row(shown(name)[0], *(number(name, column[name]) for column in columns))
     console.print(table)
     if report.recovery is not None:
         _print_recovery(report.recovery, console)
     if report.out is not None:
         console.print(f"run: {report.out}", soft_wrap=True)
-
-
-def _cell(value: float, factor: float, digits: int) -> str:
-    return "-" if math.isnan(value) else f"{factor * value:.{digits}f}"
 
 
 def _print_recovery(recovery: Recovery, console: Console) -> None:

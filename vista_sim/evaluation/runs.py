@@ -68,6 +68,12 @@ EPISODE_FIELDS: dict[str, pa.DataType] = {
     "ending": pa.string(),
     "recovered": pa.bool_(),
     "recovery_time": pa.float64(),
+    # Null in runs of plain traces, and in runs older than these columns.
+    "scenario": pa.string(),
+    "case": pa.string(),  # unique in its suite; further episodes of it follow a set-back
+    "seed": pa.int64(),
+    "weight": pa.float64(),  # of the scenario
+    "failure": pa.string(),  # why the policy broke: "raised: ...", "timed out: ..."
 }
 STEP_FIELDS: dict[str, pa.DataType] = {
     "episode": pa.int32(),
@@ -262,7 +268,16 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     found = str(info.get("format")) if isinstance(info, dict) else None
     if found is None or found.split(".")[0] != f"{FORMAT}/{VERSION}":
         raise RunError(f"{path}: format is {found!r}; this version reads '{FORMAT}/{VERSION}'")
-    return Run(folder, info, *(_read_table(folder / f"{name}.parquet") for name in TABLES))
+    episodes, steps, timings = (_read_table(folder / f"{name}.parquet") for name in TABLES)
+    return Run(folder, info, _with_all_columns(episodes), steps, timings)
+
+
+def _with_all_columns(episodes: pa.Table) -> pa.Table:
+    """With nulls for the columns that older runs do not have."""
+    for name, kind in EPISODE_FIELDS.items():
+        if name not in episodes.column_names:
+            episodes = episodes.append_column(name, pa.nulls(episodes.num_rows, kind))
+    return episodes
 
 
 def columns(table: pa.Table) -> dict[str, NDArray[Any]]:

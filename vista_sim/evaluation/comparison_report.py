@@ -1,0 +1,165 @@
+"""Shows a comparison of two runs: tables on the console, and as GitHub-style Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vista_sim.evaluation.judging_report import interval
+from vista_sim.evaluation.labels import number, shown
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from vista_sim.evaluation.comparison import Comparison, Difference, Regression
+
+Row = tuple[str, ...]
+
+OVERALL = ("", "a", "b", "b - a", "95 % interval", "p, adjusted", "")
+SCENARIOS = ("scenario", *OVERALL)
+#: Metrics that are shown though they are not tested.
+ALWAYS = ("crashes", "distance_m", "max_cross_track_error_m", "recovery_rate_of_expert")
+REGRESSIONS = ("case", "scenario", "what got worse")
+
+
+def print_comparison(found: Comparison, limit: int, everything: bool, console: Console) -> None:
+    """Print the tables of a comparison.
+
+    Args:
+        limit: regressions shown at most.
+        everything: show all metrics, and not only those that are tested or say how many crashes.
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    def show(title: str, heads: Row, rows: Sequence[Row]) -> None:
+        table = Table(title=escape(title), title_justify="left")
+        for head in heads:
+            right = head in ("a", "b", "b - a", "95 % interval", "p, adjusted")
+            table.add_column(head, justify="right" if right else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(escape(cell) for cell in row))
+        console.print(table)
+
+    for line in (*_heading(found), *(f"warning: {warning}" for warning in found.warnings)):
+        console.print(escape(line), soft_wrap=True)
+    show("all scenarios", OVERALL, _overall(found, everything))
+    differing = [(d.scenario, *_row(d)) for d in found.scenarios if d.significant]
+    if differing:
+        show("scenarios that differ by more than chance", SCENARIOS, differing)
+    worst = found.regressions[:limit]
+    if worst:
+        show(_count(found), REGRESSIONS, [_regression(r) for r in worst])
+    for line in _closing(found):
+        console.print(escape(line), soft_wrap=True)
+
+
+def to_markdown(found: Comparison, limit: int, everything: bool = False) -> str:
+    """The same tables as GitHub-style Markdown."""
+    parts = ["# Comparison of two runs", "", *(f"- {_safe(line)}" for line in _heading(found))]
+    parts += [f"- **warning:** {_safe(warning)}" for warning in found.warnings]
+    parts += ["", "## All scenarios", "", *_table(OVERALL, _overall(found, everything))]
+    differing = [(d.scenario, *_row(d)) for d in found.scenarios if d.significant]
+    if differing:
+        title = "## Scenarios that differ by more than chance"
+        parts += ["", title, "", *_table(SCENARIOS, differing)]
+    worst = found.regressions[:limit]
+    if worst:
+        parts += ["", f"## {_safe(_count(found))}", ""]
+        parts += _table(REGRESSIONS, [_regression(r) for r in worst])
+    parts += ["", *_closing(found), ""]
+    return "\n".join(parts)
+
+
+def _overall(found: Comparison, everything: bool) -> list[Row]:
+    """Rows of what is known of either run."""
+    return [
+        _row(d)
+        for d in found.overall
+        if (everything or d.tested or d.metric in ALWAYS)
+        and not (math.isnan(d.a) and math.isnan(d.b))
+    ]
+
+
+def _heading(found: Comparison) -> list[str]:
+    pairs = "1 case" if found.pairs == 1 else f"{found.pairs} cases"
+    lines = [f"a: {found.a}", f"b: {found.b}", f"both have {pairs}"]
+    lines += [
+        f"{len(names)} of {label} alone are left out, such as {names[0]}"
+        for label, names in (("a", found.only_a), ("b", found.only_b))
+        if names
+    ]
+    return lines
+
+
+def _count(found: Comparison) -> str:
+    count, grave = len(found.regressions), sum(r.grave for r in found.regressions)
+    cases = "1 case" if count == 1 else f"{count} cases"
+    return f"{cases} went worse in b, {grave} of them in their outcome; the worst first"
+
+
+def _closing(found: Comparison) -> list[str]:
+    """What the tables come to, and how to read the p-values."""
+    every = (*found.overall, *found.scenarios)
+    tests = [sum(not math.isnan(d.p_value) for d in part) for part in (found.overall, every)]
+    if not tests[1]:
+        return [
+            f"{found.units} independent case{'' if found.units == 1 else 's'}: too few to tell a "
+            "difference from chance; six are needed at least"
+        ]
+    sure = [d for d in every if d.significant]
+    worse = sum(d.direction == "worse" for d in sure)
+    better = sum(d.direction == "better" for d in sure)
+    return [
+        f"beyond chance: {worse} worse, {better} better",
+        f"tests: labels of the runs swapped within pairs; p adjusted by Holm over {tests[0]} "
+        f"metrics of all scenarios, by Benjamini-Hochberg over {tests[1] - tests[0]} by scenario; "
+        f"beyond chance is p <= {1 - found.level:.2g}",
+    ]
+
+
+def _row(found: Difference) -> Row:
+    name = found.metric
+    change = number(name, found.change.value)
+    sign = "+" if found.change.value > 0 and not change.startswith("+") else ""
+    p = "" if math.isnan(found.adjusted) else _p_value(found.adjusted)
+    verdict = found.direction if found.significant else ""
+    return (
+        shown(name)[0],
+        number(name, found.a),
+        number(name, found.b),
+        sign + change,
+        interval(name, found.change),
+        p,
+        verdict,
+    )
+
+
+def _p_value(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _regression(found: Regression) -> Row:
+    changes = "; ".join(_change(*change) for change in found.changes)
+    return found.case, found.scenario, changes
+
+
+def _change(name: str, a: float, b: float) -> str:
+    if name == "recovery_rate":  # of one case
+        return "no longer recovered"
+    return f"{shown(name)[0]}: {number(name, a)} to {number(name, b)}"
+
+
+def _table(heads: Row, rows: Sequence[Row]) -> list[str]:
+    right = {"a", "b", "b - a", "95 % interval", "p, adjusted"}
+    rule = ["---:" if head in right else "---" for head in heads]
+    lines = [heads, tuple(rule), *(tuple(_safe(cell) for cell in row) for row in rows)]
+    return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def _safe(text: str) -> str:
+    """Without what would be taken for a cell's end, a tag or emphasis."""
+    for sign in ("\\", "|", "*", "_", "`", "<", ">", "[", "]", "#"):
+        text = text.replace(sign, "\\" + sign)
+    return " ".join(text.split())

@@ -1,0 +1,85 @@
+"""Prints what a run was judged to be."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from vista_sim.evaluation.labels import number, shown
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from vista_sim.evaluation.judging import Judgement, Verdict
+    from vista_sim.evaluation.statistics import Interval
+
+#: Of each scenario, where there are several, with heads that leave room for each other.
+BY_SCENARIO = {
+    "crashes": "crashes",
+    "share_without_intervention": "by itself, %",
+    "mean_cross_track_error_m": "error, mean, m",
+    "max_cross_track_error_m": "max, m",
+    "comfortable_episodes": "comfort, %",
+    "recovery_rate": "recovered, %",
+}
+
+
+def print_judgement(run: str, judgement: Judgement, scenarios: bool, console: Console) -> None:
+    """Print the tables of a judgement.
+
+    Args:
+        scenarios: whether to show each scenario too.
+    """
+    from rich.table import Table
+
+    overall = judgement.overall
+    cases = "1 case" if overall.cases == 1 else f"{overall.cases} cases"
+    table = Table(title=f"{run}: {cases}", title_justify="left")
+    table.add_column("")
+    table.add_column("value", justify="right")
+    table.add_column("95 % interval", justify="right")
+    for name, found in overall.metrics.items():
+        table.add_row(shown(name)[0], number(name, found.value), interval(name, found))
+    console.print(table)
+    for line in not_applicable(judgement):
+        console.print(line, soft_wrap=True)
+    if scenarios and len(judgement.scenarios) > 1:
+        _print_scenarios(judgement.scenarios, console)
+
+
+def interval(name: str, found: Interval) -> str:
+    """Both ends of an interval in the unit shown; "-" for an end that is not known."""
+    if math.isnan(found.low) and math.isnan(found.high):
+        return "-"
+    return f"{number(name, found.low)} to {number(name, found.high)}"
+
+
+def not_applicable(judgement: Judgement) -> list[str]:
+    """For each score the terms that it leaves out, and why."""
+    lines = []
+    for score in next(iter(judgement.scores.values()), ()):
+        reasons: dict[str, list[str]] = {}
+        for term in score.terms:
+            if term.reason is not None:
+                reasons.setdefault(term.reason, []).append(term.name)
+        text = "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
+        lines.append(f"{score.name}: not applicable: {text}")
+    return lines
+
+
+def _print_scenarios(scenarios: tuple[Verdict, ...], console: Console) -> None:
+    from rich.table import Table
+
+    table = Table(title="by scenario", title_justify="left")
+    table.add_column("scenario", overflow="fold")
+    table.add_column("cases", justify="right")
+    there = [name for name in BY_SCENARIO if any(name in v.metrics for v in scenarios)]
+    for name in there:
+        table.add_column(BY_SCENARIO[name], justify="right")
+    for verdict in scenarios:
+        cells = [
+            number(name, verdict.metrics[name].value) if name in verdict.metrics else ""
+            for name in there
+        ]
+        table.add_row(verdict.name, str(verdict.cases), *cells)
+    console.print(table)

@@ -1,0 +1,156 @@
+"""How smooth the drive is: steering, accelerations, and the comfort bounds of nuPlan.
+
+Accelerations, jerks and yaw rates are plain finite differences of the steps table within each
+episode, at the table's own rate, and nothing is smoothed. nuPlan smooths with a Savitzky-Golay
+filter over 15 samples before it differs; so the same drive can look rougher here, all the more
+the shorter the step, and runs with different steps should not be compared by these.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from vista_sim.evaluation.metrics.tables import (
+    Floats,
+    Series,
+    Table,
+    between,
+    floats,
+    largest,
+    mean,
+    rate,
+    root_mean_square,
+    series,
+)
+
+
+def steering_rate(steps: Table) -> Floats:
+    """Rate of the tire angle from each row to the next of its episode, (m,). Unit: rad/s."""
+    return rate(series(steps, floats(steps, "tire_angle"))).values
+
+
+def steering_whiteness(steps: Table) -> float:
+    """Root mean square of the tire angle's rate between steps. Unit: rad/s.
+
+    Small is smooth. The measure that Eraqi et al. 2017 (arXiv:1710.03804) and Balesni et al.
+    2023 (arXiv:2301.12264) call whiteness, of the tires instead of the steering wheel.
+    """
+    return root_mean_square(steering_rate(steps))
+
+
+def lateral_acceleration(steps: Table) -> Floats:
+    """Speed squared times the curvature driven, (n,), positive to the left. Unit: m/s²."""
+    return floats(steps, "speed") ** 2 * floats(steps, "curvature")
+
+
+def lateral_jerk(steps: Table) -> Floats:
+    """Change of the lateral acceleration between two steps over their time, (m,). Unit: m/s³."""
+    return rate(series(steps, lateral_acceleration(steps))).values
+
+
+def peak_lateral_acceleration(steps: Table) -> float:
+    """Largest size of the lateral acceleration. Unit: m/s²."""
+    return largest(lateral_acceleration(steps))
+
+
+def peak_lateral_jerk(steps: Table) -> float:
+    """Largest change of the lateral acceleration between two steps over their time. Unit: m/s³."""
+    return largest(lateral_jerk(steps))
+
+
+def longitudinal_acceleration(steps: Table) -> Series:
+    """Rate of the speed, positive forward. Unit: m/s²."""
+    return rate(series(steps, floats(steps, "speed")))
+
+
+def longitudinal_jerk(steps: Table) -> Series:
+    """Rate of the longitudinal acceleration. Unit: m/s³."""
+    return rate(longitudinal_acceleration(steps))
+
+
+def acceleration_jerk(steps: Table) -> Series:
+    """Rate of the size of the acceleration in the plane. Unit: m/s³.
+
+    What nuPlan calls the magnitude of jerk: it differs the size of the acceleration, so turning
+    its direction alone is no jerk. The lateral part is taken between the rows, where the
+    longitudinal part is.
+    """
+    along = longitudinal_acceleration(steps)
+    across = between(series(steps, lateral_acceleration(steps)))
+    return rate(along._replace(values=np.hypot(along.values, across.values)))
+
+
+def yaw_rate(steps: Table) -> Series:
+    """Rate of the heading, positive to the left. Unit: rad/s."""
+    return rate(series(steps, floats(steps, "yaw")), circular=True)
+
+
+def yaw_acceleration(steps: Table) -> Series:
+    """Rate of the yaw rate. Unit: rad/s²."""
+    return rate(yaw_rate(steps))
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Between what a quantity is comfortable.
+
+    Args:
+        low, high: limits, both comfortable themselves.
+        unit: theirs.
+        quantity: of a steps table.
+    """
+
+    low: float
+    high: float
+    unit: str
+    quantity: Callable[[Table], Series]
+
+    def within(self, steps: Table) -> Series:
+        """1 where the quantity is within the bound, 0 where not, NaN where it is unknown."""
+        found = self.quantity(steps)
+        inside = (found.values >= self.low) & (found.values <= self.high)
+        return found._replace(values=np.where(np.isnan(found.values), math.nan, inside))
+
+
+def _lateral(steps: Table) -> Series:
+    return series(steps, lateral_acceleration(steps))
+
+
+#: nuPlan's comfort metric (Karnchanachari et al., "Towards learning-based planning: The nuPlan
+#: benchmark", 2024, and nuplan-devkit, ego_is_comfortable), from expert drives of its data.
+BOUNDS: Mapping[str, Bound] = {
+    "longitudinal_acceleration": Bound(-4.05, 2.40, "m/s²", longitudinal_acceleration),
+    "lateral_acceleration": Bound(-4.89, 4.89, "m/s²", _lateral),
+    "jerk": Bound(-8.37, 8.37, "m/s³", acceleration_jerk),
+    "longitudinal_jerk": Bound(-4.13, 4.13, "m/s³", longitudinal_jerk),
+    "yaw_rate": Bound(-0.95, 0.95, "rad/s", yaw_rate),
+    "yaw_acceleration": Bound(-1.93, 1.93, "rad/s²", yaw_acceleration),
+}
+
+
+def comfortable(steps: Table, name: str) -> float:
+    """Share of the time in which a quantity (a key of `BOUNDS`) is within its bound. Unit: 1."""
+    return mean(BOUNDS[name].within(steps).values)
+
+
+def comfortable_episodes(steps: Table) -> Floats:
+    """Whether each episode keeps within all bounds throughout, (episodes,): 1 or 0. Unit: 1.
+
+    nuPlan's ego_is_comfortable, an episode each in the order in which they come. NaN for an
+    episode too short for any difference.
+    """
+    names, first = np.unique(np.asarray(steps["episode"]), return_index=True)
+    verdict = np.full(len(names), math.inf)
+    for bound in BOUNDS.values():
+        found = bound.within(steps)
+        if bound.quantity is _lateral:  # a row without a next one says nothing of comfort
+            found = between(found)
+        usable = ~np.isnan(found.values)
+        own = np.searchsorted(names, found.episode[usable])
+        np.minimum.at(verdict, own, np.floor(found.values[usable]))
+    verdict[np.isinf(verdict)] = math.nan
+    return verdict[np.argsort(first, kind="stable")]

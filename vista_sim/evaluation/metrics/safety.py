@@ -1,0 +1,107 @@
+"""Crashes, interventions, and how much of the road the car drove by itself.
+
+An intervention is a crash, after which the car has to be set back, or a policy that broke.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from vista_sim.evaluation.metrics.tables import Table, floats, ratio, texts
+from vista_sim.tasks.lane_following import CRASHES
+
+
+class Ways(NamedTuple):
+    """Lengths along recorded paths, m, summed over what was asked to be driven.
+
+    Args:
+        asked: from where the car first started to the end of the section.
+        covered: what the car drove by itself of it.
+        reached: up to the farthest point the car came to, with what it was set back over.
+    """
+
+    asked: float
+    covered: float
+    reached: float
+
+
+def crashes(episodes: Table) -> int:
+    """How often the car left the road (endings "off_road" and "heading"). Unit: 1."""
+    return int(np.isin(texts(episodes, "ending"), sorted(CRASHES)).sum())
+
+
+def failures(episodes: Table) -> int:
+    """How often the policy broke: raised, took too long, gave no finite action. Unit: 1."""
+    return int((texts(episodes, "failure") != "").sum())
+
+
+def interventions(episodes: Table) -> int:
+    """Episodes that ended in a crash or with a broken policy. Unit: 1."""
+    crashed = np.isin(texts(episodes, "ending"), sorted(CRASHES))
+    return int((crashed | (texts(episodes, "failure") != "")).sum())
+
+
+def distance_driven(episodes: Table) -> float:
+    """Distance that the car itself drove, without what it was set back over. Unit: m."""
+    return float(np.nansum(floats(episodes, "distance")))
+
+
+def crashes_per_km(episodes: Table) -> float:
+    """Crashes over the distance driven. Unit: 1/km."""
+    return ratio(1000.0 * crashes(episodes), distance_driven(episodes))
+
+
+def distance_per_intervention(episodes: Table) -> float:
+    """Distance driven over the number of interventions. Unit: m.
+
+    The mean distance between interventions, as in the disengagement reports to the California
+    DMV. NaN without an intervention: the distance driven is then only a lower limit.
+    """
+    return ratio(distance_driven(episodes), interventions(episodes))
+
+
+def share_without_intervention(episodes: Table) -> float:
+    """Share of the recorded path that the car covered by itself. Unit: 1.
+
+    Path length covered by the episodes over the length that they were asked to drive: from the
+    first start on a section to its end, each case by itself. The rest is what the car was set
+    back over after crashes, and what it did not come to.
+    """
+    ways = path_lengths(episodes)
+    return ratio(ways.covered, ways.asked)
+
+
+def route_completion(episodes: Table) -> float:
+    """Share of the recorded path that the drive got to, with what it was set back over. Unit: 1.
+
+    From the first start on a section to the farthest point reached over all that was asked, each
+    case by itself. The route completion of the CARLA leaderboard, where a drive also goes on
+    after an infraction (leaderboard.carla.org, evaluation criteria).
+    """
+    ways = path_lengths(episodes)
+    return ratio(ways.reached, ways.asked)
+
+
+def path_lengths(episodes: Table) -> Ways:
+    """Lengths asked, covered and reached, each section of each case by itself."""
+    start, section_end = floats(episodes, "start_s"), floats(episodes, "section_end_s")
+    end = np.minimum(floats(episodes, "end_s"), section_end)  # a step may reach beyond
+    covered = float(np.maximum(end - start, 0.0).sum())
+    keys = zip(
+        texts(episodes, "scenario").tolist(),
+        texts(episodes, "case").tolist(),
+        floats(episodes, "trace").tolist(),
+        floats(episodes, "section_start_s").tolist(),
+        strict=True,
+    )
+    sections: dict[tuple[str, str, float, float], list[int]] = {}
+    for row, key in enumerate(keys):
+        sections.setdefault(key, []).append(row)
+    asked = reached = 0.0
+    for own in sections.values():
+        first = float(start[own].min())
+        asked += float(section_end[own].max()) - first
+        reached += max(float(end[own].max()) - first, 0.0)
+    return Ways(asked, covered, reached)

@@ -1,0 +1,124 @@
+"""Tables as metrics take them: columns, rows, and differences over time within an episode."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Table = Mapping[str, NDArray[Any]]
+Floats = NDArray[np.float64]
+
+
+class Tables(NamedTuple):
+    """What was driven: the rows of its steps, and of its episodes."""
+
+    steps: Table
+    episodes: Table
+
+
+class Series(NamedTuple):
+    """Values over time; neighbours of the same episode belong together.
+
+    Args:
+        episode: (n,) which episode each belongs to.
+        t: (n,) s since its start.
+        values: (n,).
+    """
+
+    episode: NDArray[Any]
+    t: Floats
+    values: Floats
+
+
+def rows(table: Table) -> int:
+    """How many rows a table has."""
+    return len(next(iter(table.values()))) if table else 0
+
+
+def floats(table: Table, name: str) -> Floats:
+    """A column of numbers, (n,); NaN where it is null, and all NaN where there is none."""
+    if name not in table:
+        return np.full(rows(table), math.nan)
+    return np.asarray(table[name], dtype=np.float64)
+
+
+def texts(table: Table, name: str) -> NDArray[np.str_]:
+    """A column of texts, (n,); "" where it is null, and all "" where there is none."""
+    if name not in table:
+        return np.full(rows(table), "")
+    return np.asarray(table[name]).astype(str)
+
+
+def select(table: Table, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """The rows of a table where a mask (n,) is true, or those of an array of indices."""
+    return {name: column[rows] for name, column in table.items()}
+
+
+def series(steps: Table, values: Floats) -> Series:
+    """A value for each row of a steps table as a series."""
+    return Series(np.asarray(steps["episode"]), floats(steps, "t"), values)
+
+
+def rate(of: Series, circular: bool = False) -> Series:
+    """Change per second from each value to the next of the same episode.
+
+    Plain finite differences, not smoothed; a rate stands at the middle of its two moments.
+
+    Args:
+        of: n values.
+        circular: they are angles (rad): the shorter way around counts.
+    """
+    same = of.episode[1:] == of.episode[:-1]
+    change = np.diff(of.values)[same]
+    if circular:
+        change = (change + math.pi) % (2 * math.pi) - math.pi
+    middle = 0.5 * (of.t[1:] + of.t[:-1])[same]
+    return Series(of.episode[1:][same], middle, change / np.diff(of.t)[same])
+
+
+def between(of: Series) -> Series:
+    """Mean of each value and the next of the same episode, where `rate` puts its rates."""
+    same = of.episode[1:] == of.episode[:-1]
+    middle = 0.5 * (of.t[1:] + of.t[:-1])[same]
+    return Series(of.episode[1:][same], middle, 0.5 * (of.values[1:] + of.values[:-1])[same])
+
+
+def known(values: Floats) -> Floats:
+    """Those values that are not NaN."""
+    return values[~np.isnan(values)]
+
+
+def mean(values: Floats) -> float:
+    """Mean of the values that are known; NaN without any."""
+    values = known(values)
+    return float(values.mean()) if values.size else math.nan
+
+
+def root_mean_square(values: Floats) -> float:
+    """Root of the mean square of the values that are known; NaN without any."""
+    return math.sqrt(mean(values**2)) if known(values).size else math.nan
+
+
+def percentile_95(values: Floats) -> float:
+    """Smallest known value that at least 95 % of them do not exceed; NaN without any.
+
+    The inverse of the empirical distribution (type 1 of Hyndman and Fan, "Sample Quantiles in
+    Statistical Packages", 1996), which needs no interpolation and so knows of weights.
+    """
+    values = known(values)
+    return float(np.quantile(values, 0.95, method="inverted_cdf")) if values.size else math.nan
+
+
+def largest(values: Floats) -> float:
+    """Largest size of the values that are known; NaN without any."""
+    values = known(values)
+    return float(np.abs(values).max()) if values.size else math.nan
+
+
+def ratio(part: float, whole: float) -> float:
+    """A part over a whole; NaN where there is no whole."""
+    return part / whole if whole > 0 else math.nan
