@@ -22,6 +22,7 @@ COMMAND_MODULES = (
     "vista_sim.scenarios.commands",
     "vista_sim.evaluation.commands",
     "vista_sim.evaluation.judging_commands",
+    "vista_sim.policies.commands",
 )
 
 

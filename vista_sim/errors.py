@@ -23,6 +23,52 @@ class PolicyError(VistaError, ValueError):
     """A policy folder is missing, malformed or does not fit what it is used for."""
 
 
+class PolicyFailureError(PolicyError):
+    """A policy broke while it drove.
+
+    Args:
+        detail: what happened; put on one line.
+    """
+
+    kind = "failed"
+
+    def __init__(self, detail: str) -> None:
+        text = " ".join(detail.split())
+        super().__init__(text if len(text) <= 300 else text[:297] + "...")
+
+    @property
+    def reason(self) -> str:
+        """Why, in one line that begins with the kind of failure: "raised: ..."."""
+        return f"{self.kind}: {self.args[0]}"
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class PolicyRaisedError(PolicyFailureError):
+    """A policy raised an error, or answered something that cannot be read."""
+
+    kind = "raised"
+
+
+class PolicyTimeoutError(PolicyFailureError):
+    """A policy took longer than it may."""
+
+    kind = "timed out"
+
+
+class PolicyNotFiniteError(PolicyFailureError):
+    """A policy answered with NaN, with infinity, or with something that is no action."""
+
+    kind = "not finite"
+
+
+class PolicyDiedError(PolicyFailureError):
+    """The process of a policy ended."""
+
+    kind = "died"
+
+
 class RunError(VistaError, ValueError):
     """A run folder is missing, malformed or of an unknown format."""
 

@@ -24,9 +24,9 @@ from transfer_study.files import write_text
 from transfer_study.plan import Candidate, Views
 from transfer_study.preparing import Say, trace_hash
 from vista_sim.errors import VistaError
-from vista_sim.evaluation.evaluate import evaluate, policy_hash
+from vista_sim.evaluation.evaluate import evaluate
 from vista_sim.evaluation.recovery import RecoveryTest
-from vista_sim.policies import CameraSpec, load_policy
+from vista_sim.policies import CameraSpec, load_policy, policy_hash
 from vista_sim.proving_ground.deployment import SUPERSAMPLE, RenderedWorlds
 from vista_sim.sensors.pool import CameraChoice
 from vista_sim.traces.trace import Trace

@@ -43,7 +43,11 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     policy: Annotated[
-        str, typer.Option(help="Policy folder, or 'expert' for the privileged reference.")
+        str,
+        typer.Option(
+            help="Policy folder, .onnx file, module:factory (runs its code), socket:HOST:PORT, "
+            "socket:PATH, or 'expert' for the privileged reference."
+        ),
     ],
     traces: Annotated[list[Path], typer.Option(help="Trace folder; further ones may follow it.")],
     further: Annotated[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import re
@@ -23,7 +22,7 @@ from vista_sim.evaluation.recorder import Recorder
 from vista_sim.evaluation.recovery import Recovery, RecoveryTest, draw_places, try_recovery
 from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.evaluation.runs import RunWriter, columns
-from vista_sim.policies import Policy, load_policy, read_policy_json
+from vista_sim.policies import Policy, load_policy, policy_hash
 from vista_sim.replay.video import Film, film_view
 from vista_sim.sensors.pool import CameraMaker
 from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
@@ -31,7 +30,6 @@ from vista_sim.world import TracePaths, World
 
 #: Called with work done and work in all, in metres to drive.
 Progress = Callable[[int, int], None]
-EXPERT = "expert"
 START_COST = 15  # m that a start of the recovery test counts as in progress
 
 
@@ -87,7 +85,8 @@ def evaluate(
     """Judge a policy.
 
     Args:
-        policy: a policy, its folder, or "expert" for the privileged reference.
+        policy: a policy, or what `load_policy` takes: a folder, an ONNX file, "module:factory",
+            "socket:ADDRESS", or "expert" for the privileged reference.
         suite: a trace, or several.
         out: run folder to write; None writes nothing.
         seed: draws where recovery is tested.
@@ -165,35 +164,12 @@ def evaluate(
 
 def _load(policy: Policy | str | os.PathLike[str]) -> tuple[Policy, str]:
     if isinstance(policy, str | os.PathLike):
-        if str(policy) == EXPERT:
-            return ReferenceDriver(), EXPERT
-        return load_policy(Path(policy)), str(policy)
+        return load_policy(policy), os.fspath(policy)
     if not isinstance(policy, Policy):
         raise PolicyError(
             f"{policy!r} is no policy: it needs reset(), act(observation, car) and camera"
         )
     return policy, type(policy).__name__
-
-
-def policy_hash(policy: Policy | str | os.PathLike[str]) -> str | None:
-    """SHA-256 over policy.json and the files of its folder that it names; None otherwise."""
-    if not isinstance(policy, str | os.PathLike) or str(policy) == EXPERT:
-        return None
-    folder = Path(policy)
-    names = {"policy.json"}
-    pending: list[Any] = [read_policy_json(folder)]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            pending += value.values()
-        elif isinstance(value, list):
-            pending += value
-        elif isinstance(value, str) and Path(value).name == value and (folder / value).is_file():
-            names.add(value)
-    digest = hashlib.sha256()
-    for name in sorted(names):
-        digest.update(name.encode() + b"\0" + (folder / name).read_bytes())
-    return digest.hexdigest()
 
 
 def _film(

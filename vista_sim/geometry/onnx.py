@@ -32,7 +32,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.errors import GeometryError, MissingDependencyError
+from vista_sim.errors import GeometryError
+from vista_sim.onnx_session import open_session
 from vista_sim.traces.calibration import Lens
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -242,21 +243,7 @@ def _open(path: Path) -> Any:
     """An inference session on one thread: the bake's workers are the others."""
     if not path.is_file():
         raise GeometryError(f"{path}: no such file; onnx:FILE names a depth model")
-    try:
-        import onnxruntime
-    except ImportError:
-        raise MissingDependencyError(
-            "onnxruntime is not installed; depth models in ONNX format need the extra: "
-            "pip install 'vista-sim[onnx]'"
-        ) from None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own classes, without a common base
-        reason = " ".join(str(error).split())[:200]
-        raise GeometryError(f"{path}: is not an ONNX model that can be run ({reason})") from None
+    return open_session(path, "depth models in ONNX format", GeometryError)
 
 
 def _checked(path: Path, name: str, value: Any) -> Any:

@@ -1,32 +1,21 @@
-"""What the simulator knows of a policy, and how a policy folder is found a loader.
-
-A policy folder holds `policy.json` and weights. Which package can read it stands in its
-`loader` field: the name of an entry point in the group `vista_sim.policies`, a callable
-`load(folder: Path) -> Policy`. A loader reads weights and configuration, never code.
-"""
+"""What the simulator knows of a policy: what it sees, and what it asks of the car."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.errors import PolicyError, TraceError
+from vista_sim.errors import PolicyError, PolicyNotFiniteError, TraceError
 from vista_sim.traces.calibration import Lens
 
 if TYPE_CHECKING:
     from vista_sim.world import Car
-
-POLICY_FORMAT = "vista-policy/1"
-ENTRY_POINT_GROUP = "vista_sim.policies"
 
 #: Key of a trace's labels that are navigation commands, and of what a car observes of them.
 COMMAND = "command"
@@ -39,16 +28,18 @@ class Action:
     Args:
         curvature: of the path to drive, 1/m, positive to the left.
         acceleration: m/s²; None: the speed of the recording.
+
+    Raises:
+        PolicyNotFiniteError: one of them is NaN or infinite.
     """
 
     curvature: float
     acceleration: float | None = None
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.curvature):
-            raise ValueError(f"curvature is {self.curvature}; it must be finite")
-        if self.acceleration is not None and not math.isfinite(self.acceleration):
-            raise ValueError(f"acceleration is {self.acceleration}; it must be finite")
+        for name, value in (("curvature", self.curvature), ("acceleration", self.acceleration)):
+            if value is not None and not math.isfinite(value):
+                raise PolicyNotFiniteError(f"{name} is {value}; it must be finite")
 
 
 @dataclass(frozen=True)
@@ -113,34 +104,3 @@ class Policy(Protocol):
                 "command": a navigation command, where the trace has labels with that key.
             car: for privileged experts alone.
         """
-
-
-def read_policy_json(folder: Path | str) -> dict[str, Any]:
-    """Read and check policy.json of a policy folder. Raises PolicyError."""
-    path = Path(folder) / "policy.json"
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise PolicyError(f"{path}: not found; a policy folder holds policy.json") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise PolicyError(f"{path}: cannot be read as JSON ({error})") from None
-    if not isinstance(values, dict) or values.get("format") != POLICY_FORMAT:
-        found = values.get("format") if isinstance(values, dict) else None
-        raise PolicyError(f"{path}: format is {found!r}; this version reads {POLICY_FORMAT!r}")
-    return values
-
-
-def load_policy(folder: Path | str) -> Policy:
-    """Load a policy folder with the loader that its policy.json names.
-
-    Raises:
-        PolicyError: the folder cannot be read, or no installed package has its loader.
-    """
-    folder = Path(folder)
-    name = read_policy_json(folder).get("loader")
-    found = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
-    if not isinstance(name, str) or name not in found:
-        known = ", ".join(sorted(found)) or "none"
-        raise PolicyError(f"{folder / 'policy.json'}: loader {name!r} is unknown; known: {known}")
-    policy: Policy = found[name].load()(folder)
-    return policy

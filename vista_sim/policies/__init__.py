@@ -1,0 +1,59 @@
+"""What can drive, and where it comes from: see README.md beside this file.
+
+`load_policy` takes a policy folder, an ONNX file, `module:factory`, `socket:ADDRESS` or "expert".
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from vista_sim.policies.folder import ENTRY_POINT_GROUP, POLICY_FORMAT, read_policy_json
+from vista_sim.policies.loading import EXPERT, load_policy, policy_hash
+from vista_sim.policies.policy import COMMAND, Action, CameraSpec, Policy
+
+if TYPE_CHECKING:
+    from vista_sim.policies.guard import GuardedPolicy
+    from vista_sim.policies.onnx.policy import OnnxPolicy
+    from vista_sim.policies.remote.client import SocketPolicy
+    from vista_sim.policies.remote.server import PolicyServer, serve
+    from vista_sim.policies.watchdog import StepClock, Watchdog
+
+#: Where the names are that load when first used.
+_HOMES = {
+    "GuardedPolicy": "vista_sim.policies.guard",
+    "OnnxPolicy": "vista_sim.policies.onnx.policy",
+    "PolicyServer": "vista_sim.policies.remote.server",
+    "SocketPolicy": "vista_sim.policies.remote.client",
+    "StepClock": "vista_sim.policies.watchdog",
+    "Watchdog": "vista_sim.policies.watchdog",
+    "serve": "vista_sim.policies.remote.server",
+}
+
+__all__ = [
+    "COMMAND",
+    "ENTRY_POINT_GROUP",
+    "EXPERT",
+    "POLICY_FORMAT",
+    "Action",
+    "CameraSpec",
+    "GuardedPolicy",
+    "OnnxPolicy",
+    "Policy",
+    "PolicyServer",
+    "SocketPolicy",
+    "StepClock",
+    "Watchdog",
+    "load_policy",
+    "policy_hash",
+    "read_policy_json",
+    "serve",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vista_sim.policies' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

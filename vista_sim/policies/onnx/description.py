@@ -1,0 +1,177 @@
+"""The whole of a description, checked against its model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vista_sim.errors import PolicyError
+from vista_sim.policies.onnx import camera as images
+from vista_sim.policies.onnx import numbers
+from vista_sim.policies.onnx.camera import CameraInput, read_camera_input
+from vista_sim.policies.onnx.fields import Fields
+from vista_sim.policies.onnx.history import History, read_history
+from vista_sim.policies.onnx.numbers import NumbersInput
+from vista_sim.policies.onnx.outputs import ActionReader, read_outputs
+from vista_sim.policies.onnx.tensors import (
+    STATE_FIELDS,
+    RecurrentState,
+    TensorInfo,
+    named_tensor,
+    read_state,
+)
+from vista_sim.policies.policy import CameraSpec
+
+FIELDS = (
+    "format",
+    "name",
+    "comment",
+    "model",
+    "camera",
+    "history",
+    "inputs",
+    "recurrent_state",
+    "outputs",
+    "vehicle",
+    "checked",
+)
+INPUTS = {
+    "camera": images.FIELDS,
+    "speed": numbers.SPEED_FIELDS,
+    "state_vector": numbers.STATE_VECTOR_FIELDS,
+    "command": numbers.COMMAND_FIELDS,
+    "constant": numbers.CONSTANT_FIELDS,
+}
+Input = (
+    CameraInput
+    | numbers.SpeedInput
+    | numbers.StateVectorInput
+    | numbers.CommandInput
+    | numbers.ConstantInput
+)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a JSON file says of a model.
+
+    Args:
+        name: for tables.
+        camera: None: the policy needs none.
+        inputs: of the model, apart from what is recurrent.
+        states: what is recurrent.
+        reader: makes actions of the outputs.
+    """
+
+    name: str
+    camera: CameraSpec | None
+    inputs: tuple[Input, ...]
+    states: tuple[RecurrentState, ...]
+    reader: ActionReader
+
+
+def read(
+    values: Any,
+    file: Path,
+    inputs: dict[str, TensorInfo],
+    outputs: dict[str, TensorInfo],
+    sha256: str,
+) -> Description:
+    """Check a description against its model.
+
+    Args:
+        values: of the JSON file.
+        file: for messages.
+        inputs, outputs: of the model.
+        sha256: of the model's file.
+
+    Raises:
+        PolicyError: a field is missing, unknown or wrong, or does not fit the model.
+    """
+    fields = Fields(values, file, "", FIELDS)
+    model = fields.object("model", ("sha256", "opset"))
+    if model is not None and model.given("sha256") and model.values["sha256"] != sha256:
+        raise model.wrong("sha256", f"that of the model beside it, {sha256}")
+    camera = _read_camera(fields)
+    history = read_history(fields, History())
+    listed = fields.listed("inputs", "a list of objects, one for each input of the model", True)
+    described = tuple(_read_input(fields, *entry, inputs, camera, history) for entry in listed)
+    recurrent = fields.listed("recurrent_state", "a list of objects", empty=True)
+    states = tuple(
+        read_state(Fields(entry, file, path, STATE_FIELDS), inputs, outputs)
+        for entry, path in recurrent
+    )
+    _check_complete(file, inputs, [i.tensor.name for i in described] + [s.input for s in states])
+    return Description(
+        name=fields.text("name", default=file.stem),
+        camera=camera,
+        inputs=described,
+        states=states,
+        reader=read_outputs(fields, outputs),
+    )
+
+
+def _read_input(
+    fields: Fields,
+    values: Any,
+    path: str,
+    tensors: dict[str, TensorInfo],
+    camera: CameraSpec | None,
+    history: History,
+) -> Input:
+    every = tuple(dict.fromkeys(name for names in INPUTS.values() for name in names))
+    what = Fields(values, fields.file, path, every).choice("what", tuple(INPUTS))
+    entry = Fields(values, fields.file, path, INPUTS[what])
+    tensor = named_tensor(entry, "name", tensors, "input")
+    if what == "camera":
+        return read_camera_input(entry, tensor, camera, history)
+    if what == "speed":
+        return numbers.read_speed_input(entry, tensor, history)
+    if what == "state_vector":
+        return numbers.read_state_input(entry, tensor, history)
+    if what == "command":
+        return numbers.read_command_input(entry, tensor, history)
+    return numbers.read_constant_input(entry, tensor)
+
+
+def _read_camera(fields: Fields) -> CameraSpec | None:
+    if "camera" not in fields.values:
+        raise fields.wrong("camera", 'an object such as {"size": [66, 200]}, or null for none')
+    camera = fields.object("camera", ("size", "fov", "mount", "lens"))
+    if camera is None:
+        return None
+    wanted = f"[height, width] in pixels, each from 1 to {images.MAX_SIDE}"
+    size = camera.sizes("size", wanted, images.MAX_SIDE)
+    if size is None or len(size) != 2:
+        raise camera.wrong("size", wanted)
+    if camera.given("fov"):
+        camera.number("fov", wanted="the horizontal field of view in rad")
+    try:
+        spec = CameraSpec.from_json(camera.values)
+        if spec.mount is not None:
+            from vista_sim.sensors.camera import check_mount
+
+            check_mount(spec.mount)
+    except PolicyError as error:
+        raise PolicyError(f"{fields.file}: {str(error).removeprefix('policy.json: ')}") from None
+    except ValueError as error:
+        raise PolicyError(f"{camera.place('mount')}: {error}") from None
+    return spec
+
+
+def _check_complete(file: Path, inputs: dict[str, TensorInfo], described: Sequence[str]) -> None:
+    """Every input of the model is described, once."""
+    for name in inputs:
+        if name not in described:
+            raise PolicyError(
+                f"{file}: input {name!r} of the model is not described; add it to inputs, or to "
+                "recurrent_state"
+            )
+    for name in described:
+        if described.count(name) > 1:
+            raise PolicyError(f"{file}: input {name!r} of the model is described twice")
+
+
+__all__ = ["Description", "Input", "NumbersInput", "read"]

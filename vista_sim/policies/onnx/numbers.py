@@ -1,0 +1,216 @@
+"""Inputs that are a few numbers: speed, state vector, navigation command, constants."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vista_sim.errors import PolicyError
+from vista_sim.policies.onnx.camera import read_normalization
+from vista_sim.policies.onnx.fields import Fields, as_number
+from vista_sim.policies.onnx.history import History, read_history
+from vista_sim.policies.onnx.tensors import TensorInfo
+from vista_sim.policies.policy import COMMAND
+from vista_sim.tasks.state_vector import STATE_NAMES, STATE_UNITS
+
+if TYPE_CHECKING:
+    from vista_sim.world import Car
+
+#: How many of a unit are one of the SI unit.
+PER_SI: dict[str, dict[str, float]] = {
+    "m": {"m": 1.0},
+    "m/s": {"m/s": 1.0, "km/h": 3.6, "mph": 3600.0 / 1609.344},
+    "rad": {"rad": 1.0, "deg": 180.0 / math.pi},
+    "1/m": {"1/m": 1.0},
+    "m/s²": {"m/s²": 1.0, "m/s^2": 1.0, "g": 1.0 / 9.80665},
+}
+_COMMON = ("name", "what", "dtype", "shape")
+_SCALED = ("scale", "mean", "std", "history")
+SPEED_FIELDS = (*_COMMON, "unit", *_SCALED)
+STATE_VECTOR_FIELDS = (*_COMMON, "entries", *_SCALED)
+COMMAND_FIELDS = (*_COMMON, "values", "default", "encoding", "history")
+CONSTANT_FIELDS = (*_COMMON, "value")
+ENCODINGS = ("index", "one-hot")
+
+
+@dataclass(frozen=True, eq=False)
+class NumbersInput:
+    """Common part: numbers (K,) of each step, laid out as the model's tensor.
+
+    Args:
+        tensor: of the model.
+        history: frames that stand one after another in it.
+    """
+
+    tensor: TensorInfo
+    history: History
+
+    def arrange(self, frames: list[NDArray[Any]]) -> NDArray[Any]:
+        """Frames (K,) as the model's tensor."""
+        values = np.concatenate(frames)
+        shape = self.tensor.shape_for(values.size)
+        assert shape is not None  # checked on reading
+        return values.reshape(shape).astype(self.tensor.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class SpeedInput(NumbersInput):
+    """The car's speed: (speed * per_si * scale - mean) / std."""
+
+    per_si: float
+    scale: np.float32
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+
+    def frame(self, observation: Mapping[str, Any], car: Car | None = None) -> NDArray[Any]:
+        """(1,)."""
+        speed = np.asarray(observation["speed"], np.float32).reshape(-1)[:1]
+        factor = np.float32(self.per_si) * self.scale
+        return np.asarray((speed * factor - self.mean) / self.std)
+
+
+@dataclass(frozen=True, eq=False)
+class StateVectorInput(NumbersInput):
+    """Entries of the privileged state vector, in units and order of the model."""
+
+    file: str
+    places: NDArray[np.int64]
+    per_si: NDArray[np.float32]
+    scale: np.float32
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+
+    def frame(self, observation: Mapping[str, Any], car: Car | None = None) -> NDArray[Any]:
+        """(K,)."""
+        if car is not None:
+            state = car.state_vector()
+        elif "state" in observation:
+            state = np.asarray(observation["state"], np.float32).reshape(-1)
+        else:
+            raise PolicyError(
+                f"{self.file}: the policy drives by the state vector: call act(observation, car)"
+            )
+        chosen = state[self.places] * (self.per_si * self.scale)
+        return np.asarray((chosen - self.mean) / self.std)
+
+
+@dataclass(frozen=True, eq=False)
+class CommandInput(NumbersInput):
+    """The navigation command, as its place among `values` or one-hot."""
+
+    file: str
+    values: tuple[str, ...]
+    default: str
+    one_hot: bool
+
+    def frame(self, observation: Mapping[str, Any], car: Car | None = None) -> NDArray[Any]:
+        """(1,), or (V,) one-hot."""
+        place = self._place(observation.get(COMMAND))
+        if not self.one_hot:
+            return np.array([place], np.int64)
+        return (np.arange(len(self.values)) == place).astype(np.float32)
+
+    def _place(self, command: Any) -> int:
+        if command is None:
+            command = self.default
+        if isinstance(command, np.ndarray) and command.size == 1:
+            command = command.item()
+        if isinstance(command, str) and command in self.values:
+            return self.values.index(command)
+        if isinstance(command, int | np.integer) and 0 <= command < len(self.values):
+            return int(command)
+        raise PolicyError(
+            f"{self.file}: command {command!r} is unknown; known: {', '.join(self.values)}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ConstantInput(NumbersInput):
+    """Always the same."""
+
+    value: NDArray[Any]
+
+    def frame(self, observation: Mapping[str, Any], car: Car | None = None) -> NDArray[Any]:
+        """(K,)."""
+        return self.value
+
+
+def read_speed_input(fields: Fields, tensor: TensorInfo, history: History) -> SpeedInput:
+    """Read an entry of `inputs` that is the speed. Raises PolicyError."""
+    unit = fields.choice("unit", tuple(PER_SI["m/s"]))
+    mean, std = read_normalization(fields, 1, "entry")
+    history = _history(fields, tensor, history, 1)
+    scale = np.float32(fields.number("scale", 1.0))
+    return SpeedInput(tensor, history, PER_SI["m/s"][unit], scale, mean, std)
+
+
+def read_state_input(fields: Fields, tensor: TensorInfo, history: History) -> StateVectorInput:
+    """Read an entry of `inputs` that is the state vector. Raises PolicyError."""
+    places, per_si = [], []
+    for values, path in fields.listed("entries", 'a list of objects {"name", "unit"}'):
+        entry = Fields(values, fields.file, path, ("name", "unit"))
+        place = STATE_NAMES.index(entry.choice("name", STATE_NAMES))
+        units = PER_SI[STATE_UNITS[place]]
+        places.append(place)
+        per_si.append(units[entry.choice("unit", tuple(units))])
+    count = len(places)
+    mean, std = read_normalization(fields, count, "entry")
+    return StateVectorInput(
+        tensor,
+        _history(fields, tensor, history, count),
+        str(fields.file),
+        np.array(places, np.int64),
+        np.array(per_si, np.float32),
+        np.float32(fields.number("scale", 1.0)),
+        mean,
+        std,
+    )
+
+
+def read_command_input(fields: Fields, tensor: TensorInfo, history: History) -> CommandInput:
+    """Read an entry of `inputs` that is the navigation command. Raises PolicyError."""
+    names = [value for value, _ in fields.listed("values", "a list of names of commands")]
+    if not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
+        raise fields.wrong("values", "a list of different names of commands")
+    default = fields.choice("default", names, names[0])
+    one_hot = fields.choice("encoding", ENCODINGS, "index") == "one-hot"
+    history = _history(fields, tensor, history, len(names) if one_hot else 1)
+    return CommandInput(tensor, history, str(fields.file), tuple(names), default, one_hot)
+
+
+def read_constant_input(fields: Fields, tensor: TensorInfo) -> ConstantInput:
+    """Read an entry of `inputs` that never changes. Raises PolicyError."""
+    wanted = f"a number, or a list of numbers for the model's {tensor.shown}"
+    number = as_number(fields.values.get("value"))
+    if number is not None:
+        sides = [1 if side is None else side for side in tensor.shape]
+        return ConstantInput(tensor, History(), np.full(math.prod(sides), number))
+    values = np.array(_flat(fields.values.get("value")), dtype=object)
+    found = [as_number(value) for value in values]
+    if not found or None in found or tensor.shape_for(len(found)) is None:
+        raise fields.wrong("value", wanted)
+    return ConstantInput(tensor, History(), np.array(found, np.float64))
+
+
+def _flat(value: Any) -> list[Any]:
+    """Entries of nested lists."""
+    if not isinstance(value, list):
+        return [value]
+    return [entry for part in value for entry in _flat(part)]
+
+
+def _history(fields: Fields, tensor: TensorInfo, default: History, count: int) -> History:
+    """The history of an entry with `count` numbers a frame, if the model takes so many."""
+    history = read_history(fields, default)
+    size = count * history.frames
+    if tensor.shape_for(size) is None:
+        raise PolicyError(
+            f"{fields.where}: makes {size} numbers ({count} a frame, {history.frames} frames); "
+            f"input {tensor.name!r} of the model takes {tensor.shown}"
+        )
+    return history

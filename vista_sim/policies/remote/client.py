@@ -1,0 +1,221 @@
+"""Drives by a policy that another process serves."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Mapping
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import vista_sim
+from vista_sim.errors import (
+    PolicyDiedError,
+    PolicyError,
+    PolicyFailureError,
+    PolicyNotFiniteError,
+    PolicyRaisedError,
+    PolicyTimeoutError,
+)
+from vista_sim.policies.policy import Action, CameraSpec
+from vista_sim.policies.remote.address import Address
+from vista_sim.policies.remote.wire import (
+    MAX_REPLY,
+    PROTOCOL,
+    ClosedError,
+    WireError,
+    receive,
+    send,
+)
+
+if TYPE_CHECKING:
+    from vista_sim.world import Car
+
+MAX_SIDE = 8192  # px
+_FAILURES: dict[str, type[PolicyFailureError]] = {
+    failure.kind: failure
+    for failure in (PolicyRaisedError, PolicyTimeoutError, PolicyNotFiniteError, PolicyDiedError)
+}
+_RETRY = 0.05  # s
+
+
+class SocketPolicy:
+    """A policy at a loopback port or a Unix socket.
+
+    After a failure that leaves the connection unusable the next `reset` connects anew.
+
+    Args:
+        address: HOST:PORT or PATH, with or without "socket:" before it.
+        connect_timeout: s in which somebody must begin to listen there, and answer.
+        step_timeout: s in which each answer must come.
+
+    Raises:
+        PolicyError: nobody listens there, or who does is no policy of this protocol.
+        MissingDependencyError: msgpack is not installed.
+    """
+
+    def __init__(
+        self, address: str, connect_timeout: float = 5.0, step_timeout: float = 60.0
+    ) -> None:
+        for name, value in (("connect", connect_timeout), ("step", step_timeout)):
+            if not value > 0:
+                raise PolicyError(f"{name}_timeout is {value} s; it must be positive")
+        self.address = Address.parse(address)
+        self.connect_timeout, self.step_timeout = connect_timeout, step_timeout
+        self._connection: socket.socket | None = None
+        self._step = 0
+        self.name = ""
+        self.camera: CameraSpec | None = None
+        self.camera = self._connect()
+
+    def reset(self) -> None:
+        """A new episode begins. Raises as `act` does."""
+        if self._connection is None:
+            camera = self._connect()
+            if _shown(camera) != _shown(self.camera):
+                self.close()
+                raise PolicyError(f"{self.address}: another policy with another camera is there")
+        self._step = 0
+        self._ask({"type": "reset"}, "done", self.step_timeout)
+
+    def act(self, observation: Mapping[str, Any], car: Car | None = None) -> Action:
+        """What the policy answers.
+
+        Args:
+            observation: numbers, text and arrays by name; all of it is sent.
+            car: its vehicle and its state vector are sent.
+
+        Raises:
+            PolicyTimeoutError: no answer came in time.
+            PolicyDiedError: the connection was closed.
+            PolicyNotFiniteError: the action is not finite, or holds no numbers.
+            PolicyRaisedError: the policy raised an error, or the answer is no message.
+        """
+        request: dict[str, Any] = {"type": "act", "step": self._step, "observation": observation}
+        request["car"] = None
+        if car is not None:
+            request["car"] = {"state": car.state_vector(), "vehicle": car.vehicle.to_json()}
+        reply = self._ask(request, "action", self.step_timeout)
+        if reply.get("step") != self._step:
+            self.close()
+            raise PolicyRaisedError(
+                f"{self.address}: answered step {reply.get('step')!r} to step {self._step}"
+            )
+        self._step += 1
+        curvature, acceleration = reply.get("curvature"), reply.get("acceleration")
+        steering, braking = _number(curvature), _number(acceleration)
+        if steering is None or (braking is None and acceleration is not None):
+            raise PolicyNotFiniteError(
+                f"{self.address}: answered curvature {curvature!r:.40} and acceleration "
+                f"{acceleration!r:.40}; they must be numbers"
+            )
+        return Action(steering, braking)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connect(self) -> CameraSpec | None:
+        """Connect and shake hands; the camera that the policy wants."""
+        until = monotonic() + self.connect_timeout
+        while self._connection is None:
+            left = until - monotonic()
+            try:
+                self._connection = self.address.connect(max(left, _RETRY))
+            except OSError as error:
+                if left > 0 and isinstance(error, ConnectionRefusedError | FileNotFoundError):
+                    time.sleep(min(_RETRY, left))
+                    continue
+                raise PolicyError(
+                    f"{self.address}: no policy is served there ({error.strerror or error}); "
+                    "serve one with: vista-sim serve-policy POLICY --at ADDRESS"
+                ) from None
+        hello = {
+            "type": "hello",
+            "protocol": PROTOCOL,
+            "client": f"vista-sim {vista_sim.__version__}",
+        }
+        ready = self._ask(hello, "ready", self.connect_timeout)
+        try:
+            if ready.get("protocol") != PROTOCOL:
+                raise PolicyError(
+                    f"protocol is {ready.get('protocol')!r:.40}; this version speaks {PROTOCOL!r}"
+                )
+            camera = _read_camera(ready)
+        except PolicyError as error:
+            self.close()
+            raise PolicyError(f"{self.address}: {error}") from None
+        self.name = str(ready.get("name", ""))[:200]
+        return camera
+
+    def _ask(self, request: Mapping[str, Any], wanted: str, timeout: float) -> dict[str, Any]:
+        """Send a request and receive its answer; what leaves the stream unsure closes it."""
+        connection, what = self._connection, request["type"]
+        if connection is None:
+            raise PolicyDiedError(f"{self.address}: not connected; reset the policy first")
+        until = monotonic() + timeout
+        whole = False
+        try:
+            send(connection, request, timeout)
+            reply = receive(connection, MAX_REPLY, max(1e-3, until - monotonic()))
+            whole = reply["type"] in (wanted, "error")
+        except WireError as error:
+            raise PolicyRaisedError(f"{self.address}: at {what!r}: the message {error}") from None
+        except TimeoutError:
+            raise PolicyTimeoutError(
+                f"{self.address}: no answer to {what!r} within {timeout:g} s"
+            ) from None
+        except ClosedError:
+            raise PolicyDiedError(f"{self.address}: closed the connection at {what!r}") from None
+        except OSError as error:
+            raise PolicyDiedError(
+                f"{self.address}: the connection broke at {what!r} ({error.strerror or error})"
+            ) from None
+        finally:
+            if not whole:
+                self.close()
+        if reply["type"] == "error":
+            raise self._error(reply)
+        if not whole:
+            raise PolicyRaisedError(
+                f"{self.address}: answered {reply['type']!r:.40} to {what!r}; it must be "
+                f"{wanted!r} or 'error'"
+            )
+        return reply
+
+    def _error(self, reply: Mapping[str, Any]) -> PolicyError:
+        message = " ".join(str(reply.get("message", "")).split())[:300] or "no message"
+        if reply.get("kind") == "refused":
+            self.close()
+            return PolicyError(f"{self.address}: {message}")
+        kind = reply.get("kind")
+        failure = _FAILURES.get(kind) if isinstance(kind, str) else None
+        return (failure or PolicyRaisedError)(message)
+
+
+def _read_camera(ready: Mapping[str, Any]) -> CameraSpec | None:
+    values = ready.get("camera")
+    if values is None:
+        return None
+    if not isinstance(values, Mapping):
+        raise PolicyError(f"camera is {values!r:.40}; it must be a map or nil")
+    try:
+        camera = CameraSpec.from_json(values)
+    except PolicyError as error:
+        raise PolicyError(str(error).removeprefix("policy.json: ")) from None
+    if not all(1 <= side <= MAX_SIDE for side in camera.size):
+        raise PolicyError(f"camera size is {camera.size}; each side must be 1 to {MAX_SIDE} px")
+    return camera
+
+
+def _shown(camera: CameraSpec | None) -> Any:
+    return None if camera is None else camera.to_json()
+
+
+def _number(value: Any) -> float | None:
+    """A number, finite or not, as a float; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value)  # an integer of MessagePack has at most 64 bits
