@@ -1,4 +1,4 @@
-"""Judges a policy in closed loop: whole traces, recovery, report, run folder."""
+"""Judges a policy in closed loop: on a suite, or on plain traces with the recovery test."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.errors import PolicyError
+from vista_sim.errors import PolicyError, RunError
 from vista_sim.evaluation import closed_loop
 from vista_sim.evaluation.metrics import Table, select, summarize
 from vista_sim.evaluation.recorder import Recorder
@@ -28,6 +28,10 @@ from vista_sim.sensors.pool import CameraMaker
 from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
 from vista_sim.world import TracePaths, World
 
+if TYPE_CHECKING:
+    from vista_sim.evaluation.suites.run import Score, SuiteResult
+    from vista_sim.scenarios.suite import Suite
+
 #: Called with work done and work in all, in metres to drive.
 Progress = Callable[[int, int], None]
 START_COST = 15  # m that a start of the recovery test counts as in progress
@@ -39,11 +43,12 @@ class Report:
 
     Args:
         policy: name or folder of the policy.
-        metrics: of all traces together, by name (see `metrics.summarize`).
-        traces: for each trace "trace" (its folder), "name", and its own metrics.
-        recovery: outcome of the recovery test; None if it was left out.
+        metrics: of all traces or scenarios together, by name (see `metrics.measures`).
+        traces: for each trace "trace" (its folder), "name", and its own metrics; of a suite none.
+        recovery: outcome of the recovery test; None if it was left out, and of a suite.
         out: the run folder; None if nothing was written.
         seconds: wall time.
+        suite: of a suite what it came to; None for plain traces.
     """
 
     policy: str
@@ -52,9 +57,23 @@ class Report:
     recovery: Recovery | None
     out: Path | None
     seconds: float
+    suite: SuiteResult | None = None
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the suite is passed; None for plain traces, which ask for nothing."""
+        return None if self.suite is None else self.suite.passed
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values; what was not measured is null."""
+        if self.suite is not None:
+            return {
+                "policy": self.policy,
+                **self.suite.to_json(),
+                "cost": dict(self.suite.cost),
+                "out": None if self.out is None else str(self.out),
+                "seconds": round(self.seconds, 3),
+            }
         return {
             "policy": self.policy,
             "metrics": _plain(self.metrics),
@@ -67,11 +86,11 @@ class Report:
 
 def evaluate(
     policy: Policy | str | os.PathLike[str],
-    suite: TracePaths,
+    suite: TracePaths | Suite,
     out: str | os.PathLike[str] | None = None,
     seed: int = 0,
     recovery: bool | RecoveryTest = True,
-    video: bool = True,
+    video: bool | None = None,
     section: tuple[float, float] | None = None,
     progress: Progress | None = None,
     *,
@@ -81,33 +100,163 @@ def evaluate(
     recorded_camera: str | None = None,
     video_frames: int = 1200,
     cameras: CameraMaker | None = None,
+    workers: int | None = None,
+    step_timeout: float | None = None,
+    resume: bool = False,
+    watch: Callable[[Score], None] | None = None,
 ) -> Report:
-    """Judge a policy.
+    """Judge a policy on a suite, or on plain traces.
+
+    On a suite, a policy that raises, dies, answers with NaN, or takes longer than `step_timeout`
+    for a step costs only the case that it drives. 1 worker and many give the same tables, and so
+    does a run that was ended and resumed. On plain traces, what a policy raises is raised.
 
     Args:
         policy: a policy, or what `load_policy` takes: a folder, an ONNX file, "module:factory",
             "socket:ADDRESS", or "expert" for the privileged reference.
-        suite: a trace, or several.
+        suite: a suite or scenario file, the name of one that is installed ("lane-following"), or
+            a suite that was read; or plain traces: the folder of one, or a list.
         out: run folder to write; None writes nothing.
-        seed: draws where recovery is tested.
-        recovery: whether to test recovery, or how.
-        video: whether to film each trace (into `out`).
-        section: (start, end) in s of each trace that is driven.
+        seed: draws where recovery is tested (traces alone).
+        recovery: whether to test recovery, or how (traces alone).
+        video: whether to film each trace or case (into `out`); None: traces, and the cases of a
+            suite of few.
+        section: (start, end) in s of each trace that is driven (traces alone).
         progress: called with (done, total) as it goes.
-        dt: step, s.
-        endings: when the car has crashed; None: 2 m from the path, or 18 degrees off it.
+        dt: step, s (traces alone).
+        endings: when the car has crashed; None: 2 m from the path, or 18 degrees off it (traces
+            alone).
         overwrite: replace a run at `out`.
-        recorded_camera: see `World`.
-        video_frames: at most so many frames a trace are filmed.
-        cameras: see `World`; None: views are synthesized.
+        recorded_camera: see `World` (traces alone).
+        video_frames: at most so many frames a trace are filmed (traces alone).
+        cameras: see `World`; None: views are synthesized (traces alone).
+        workers: processes that drive (a suite alone); 0: this one, in which a policy that does not
+            come back to the interpreter cannot be stopped; None: 1, or 0 if the policy is given
+            as an object.
+        step_timeout: s that the policy may take for a step (a suite alone); None: 10.
+        resume: go on with the run at `out`, if there is one (a suite alone).
+        watch: called with the running score (a suite alone).
 
     Raises:
-        TraceError, PolicyError, WorldError, RunError: something given cannot be used.
+        ScenarioError, TraceError, PolicyError, WorldError, RunError: something given cannot be
+            used.
     """
+    started = perf_counter()
+    of_traces = {
+        "seed": seed != 0,
+        "recovery": recovery is not True,
+        "section": section is not None,
+        "dt": dt != 0.1,
+        "endings": endings is not None,
+        "recorded_camera": recorded_camera is not None,
+        "video_frames": video_frames != 1200,
+        "cameras": cameras is not None,
+    }
+    of_suites = {
+        "workers": workers is not None,
+        "step_timeout": step_timeout is not None,
+        "resume": resume,
+        "watch": watch is not None,
+    }
+    if _is_suite(suite):
+        _refuse(of_traces, "plain traces; a suite's files say how it is driven")
+        folder = None if out is None else Path(out)
+        result = _on_suite(
+            policy, suite, folder, video, progress, overwrite, workers, step_timeout, resume, watch
+        )
+        metrics = {name: found.value for name, found in result.judgement.overall.metrics.items()}
+        seconds = perf_counter() - started
+        return Report(result.policy, metrics, (), None, folder, seconds, result)
+    _refuse(of_suites, "a suite")
+    return _on_traces(
+        policy,
+        suite,
+        out,
+        seed,
+        recovery,
+        video is not False,
+        section,
+        progress,
+        dt,
+        endings,
+        overwrite,
+        recorded_camera,
+        video_frames,
+        cameras,
+    )
+
+
+def _is_suite(what: TracePaths | Suite) -> TypeGuard[str | os.PathLike[str] | Suite]:
+    """Whether it is a suite, and not a trace or several; what is no folder is a suite's file."""
+    from vista_sim.scenarios.suite import Suite
+
+    if isinstance(what, Suite):
+        return True
+    return isinstance(what, str | os.PathLike) and not Path(what).is_dir()
+
+
+def _refuse(given: Mapping[str, bool], owner: str) -> None:
+    for name, there in given.items():
+        if there:
+            raise RunError(f"{name} is given, which goes with {owner}")
+
+
+def _on_suite(
+    policy: Policy | str | os.PathLike[str],
+    suite: str | os.PathLike[str] | Suite,
+    out: Path | None,
+    video: bool | None,
+    progress: Progress | None,
+    overwrite: bool,
+    workers: int | None,
+    step_timeout: float | None,
+    resume: bool,
+    watch: Callable[[Score], None] | None,
+) -> SuiteResult:
+    from vista_sim.evaluation.suites.run import STEP_TIMEOUT, evaluate_suite
+    from vista_sim.scenarios.suite import Suite, load_suite
+
+    def tell(score: Score) -> None:
+        if progress is not None:
+            progress(round(score.done), max(1, round(score.total)))
+        if watch is not None:
+            watch(score)
+
+    return evaluate_suite(
+        os.fspath(policy) if isinstance(policy, str | os.PathLike) else _load(policy)[0],
+        _name(policy),
+        suite if isinstance(suite, Suite) else load_suite(suite),
+        out,
+        workers=workers,
+        step_timeout=STEP_TIMEOUT if step_timeout is None else step_timeout,
+        resume=resume,
+        video=video,
+        overwrite=overwrite,
+        watch=tell,
+    )
+
+
+def _on_traces(
+    policy: Policy | str | os.PathLike[str],
+    traces: TracePaths,
+    out: str | os.PathLike[str] | None,
+    seed: int,
+    recovery: bool | RecoveryTest,
+    video: bool,
+    section: tuple[float, float] | None,
+    progress: Progress | None,
+    dt: float,
+    endings: Endings | None,
+    overwrite: bool,
+    recorded_camera: str | None,
+    video_frames: int,
+    cameras: CameraMaker | None,
+) -> Report:
+    """Drive whole traces, with set-backs after crashes, and test recovery; see `evaluate`."""
     started = perf_counter()
     driver, name = _load(policy)
     world = World(
-        suite,
+        traces,
         dt=dt,
         task=LaneFollowing(endings or Endings()),
         section=section,
@@ -156,20 +305,25 @@ def evaluate(
                 driver, car, expert, expert_car, recorder, test, places, meter.tried
             )
         episodes, steps = columns(writer.episodes.table()), columns(writer.steps.table())
-        metrics, traces = _judge(world, episodes, steps)
-        report = Report(name, metrics, traces, recovered, writer.folder, perf_counter() - started)
+        metrics, by_trace = _judge(world, episodes, steps)
+        seconds = perf_counter() - started
+        report = Report(name, metrics, by_trace, recovered, writer.folder, seconds)
         writer.finish({k: v for k, v in report.to_json().items() if k not in ("out", "seconds")})
     return report
 
 
+def _name(policy: Policy | str | os.PathLike[str]) -> str:
+    return os.fspath(policy) if isinstance(policy, str | os.PathLike) else type(policy).__name__
+
+
 def _load(policy: Policy | str | os.PathLike[str]) -> tuple[Policy, str]:
     if isinstance(policy, str | os.PathLike):
-        return load_policy(policy), os.fspath(policy)
+        return load_policy(policy), _name(policy)
     if not isinstance(policy, Policy):
         raise PolicyError(
             f"{policy!r} is no policy: it needs reset(), act(observation, car) and camera"
         )
-    return policy, type(policy).__name__
+    return policy, _name(policy)
 
 
 def _film(

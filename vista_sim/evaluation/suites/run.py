@@ -1,0 +1,382 @@
+"""Judges a policy on a suite: drives its cases, writes the run, and gives the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from vista_sim.errors import RunError
+from vista_sim.evaluation.judging import Judgement, judge_tables
+from vista_sim.evaluation.runs import Run, RunWriter, columns
+from vista_sim.evaluation.suites.book import (
+    Book,
+    cases_hash,
+    locked,
+    resumable,
+    write_cases,
+)
+from vista_sim.evaluation.suites.cost import Cost
+from vista_sim.evaluation.suites.crew import Assignment, Crew, Driven
+from vista_sim.evaluation.suites.driving import CaseDriver, Job
+from vista_sim.evaluation.suites.rows import CaseRows
+from vista_sim.evaluation.suites.verdicts import (
+    BROKE,
+    CLEAN,
+    FAILED,
+    CaseOutcome,
+    Ruling,
+    case_outcome,
+    check_requirements,
+    rule,
+)
+from vista_sim.evaluation.suites.worker import Spent
+from vista_sim.policies import Policy, policy_hash
+from vista_sim.scenarios.case import Case
+from vista_sim.scenarios.suite import Suite
+from vista_sim.tasks.lane_following import Rewards
+from vista_sim.traces.trace import Trace
+
+STEP_TIMEOUT = 10.0  # s
+FILMED = 8  # suites of more cases are not filmed unless asked for
+MOST_WORKERS = 256
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a run stands while it goes on.
+
+    Args:
+        cases: in all.
+        clean, failed, broke: cases that are over, by how they went; see `CaseOutcome`.
+        crashes: in all of them.
+        done, total: simulated seconds, and at most so many in all.
+    """
+
+    cases: int
+    clean: int
+    failed: int
+    broke: int
+    crashes: int
+    done: float
+    total: float
+
+    def __str__(self) -> str:
+        over = self.clean + self.failed + self.broke
+        broke = f", {self.broke} broke" if self.broke else ""
+        return (
+            f"{over}/{self.cases} cases: {self.clean} passed, {self.failed} failed{broke}; "
+            f"{self.crashes} crash{'' if self.crashes == 1 else 'es'}"
+        )
+
+
+@dataclass(frozen=True)
+class SuiteResult:
+    """What judging a policy on a suite came to.
+
+    Args:
+        name, file: of the suite.
+        policy: its name.
+        cases: how each went, in their order.
+        rulings: on each requirement.
+        judgement: all metrics with intervals.
+        cost: see `Cost.to_json`.
+        cost_text: the same in a line.
+        resumed: cases that an earlier call had driven.
+    """
+
+    name: str
+    file: Path
+    policy: str
+    cases: tuple[CaseOutcome, ...]
+    rulings: tuple[Ruling, ...]
+    judgement: Judgement
+    cost: Mapping[str, Any]
+    cost_text: str
+    resumed: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether all requirements are met, and the policy never broke."""
+        return all(ruling.passed for ruling in self.rulings) and not self.count(BROKE)
+
+    def count(self, outcome: str) -> int:
+        """Cases of an outcome."""
+        return sum(case.outcome == outcome for case in self.cases)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values, without the cost, which differs from run to run."""
+        return {
+            "suite": self.name,
+            "passed": self.passed,
+            "cases": {
+                "all": len(self.cases),
+                **{outcome: self.count(outcome) for outcome in (CLEAN, FAILED, BROKE)},
+            },
+            "criteria": [ruling.to_json() for ruling in self.rulings],
+            "failures": [
+                {"scenario": case.scenario, "case": case.case, "failure": case.reason}
+                for case in self.cases
+                if case.outcome == BROKE
+            ],
+            **self.judgement.to_json(),
+        }
+
+
+def evaluate_suite(
+    policy: Policy | str,
+    name: str,
+    suite: Suite,
+    out: Path | None = None,
+    *,
+    workers: int | None = None,
+    step_timeout: float | None = STEP_TIMEOUT,
+    resume: bool = False,
+    video: bool | None = None,
+    overwrite: bool = False,
+    watch: Callable[[Score], None] | None = None,
+) -> SuiteResult:
+    """Judge a policy on a suite; see `vista_sim.evaluate`.
+
+    Args:
+        name: of the policy.
+        suite: read from its file.
+        workers: processes; 0: none but this one; None: 1, or 0 for a policy that is an object.
+
+    Raises:
+        ScenarioError, TraceError, PolicyError, WorldError, RunError: something given cannot be
+            used.
+    """
+    started = perf_counter()
+    workers = _workers(policy, workers)
+    if step_timeout is not None and not step_timeout > 0:
+        raise RunError(f"step_timeout is {step_timeout} s; it must be positive")
+    if resume and (out is None or overwrite):
+        other = "overwrite" if overwrite else "no out"
+        raise RunError(f"resume is given with {other}; it goes on with the run in out")
+    check_requirements(suite)
+    cases = suite.cases()
+    jobs, traces = _jobs(cases)
+    info = {
+        "what": f"suite {suite.name}",
+        "suite": {
+            "name": suite.name,
+            "file": str(suite.file),
+            "description": suite.description,
+            "scenarios": _scenarios(suite, cases),
+        },
+        "cases": len(cases),
+        "cases_sha256": cases_hash(cases),
+        "policy": {"name": name, "sha256": policy_hash(policy)},
+        "step_timeout": step_timeout,
+        "traces": traces,
+        "views": "synthesized",
+    }
+    before = resumable(out, info, cases) if resume and out is not None else None
+    films = video if video is not None else len(cases) <= FILMED
+    film_folder = out / "views" if films and out is not None else None
+    cost = Cost(workers)
+    with ExitStack() as stack:
+        if before is not None:
+            stack.enter_context(locked(out))
+            assert out is not None
+            before = resumable(out, info, cases)  # as it is now that nobody else writes it
+        outcomes = [] if before is None else _outcomes(before)
+        if before is not None and before.info.get("status") == "complete":
+            tables = columns(before.steps), columns(before.episodes)
+            return _result(suite, name, outcomes, tables, cost, len(outcomes), started)
+        writer = stack.enter_context(
+            RunWriter(out, info, tuple(vars(Rewards())), overwrite, before)
+        )
+        if before is None:
+            stack.enter_context(locked(writer.folder))
+            if writer.folder is not None:
+                write_cases(writer.folder, cases)
+        book = Book(writer, len(outcomes), 0 if before is None else before.episodes.num_rows)
+        tally = _Tally(cases, watch)
+        for outcome in outcomes:
+            tally.over(outcome)
+        found = dict(enumerate(outcomes))
+        for index, rows in book.found.items():
+            found[index] = case_outcome(rows.episodes)
+            tally.over(found[index])
+        resumed = len(found)
+        left = [job for job in jobs if job.index not in found]
+        tally.tell()
+        try:
+            for event in _drive(policy, left, workers, step_timeout, film_folder, cost):
+                if isinstance(event, Driven):
+                    cost.add(event.rows, event.spent)
+                    found[event.job.index] = case_outcome(event.rows.episodes)
+                    tally.over(found[event.job.index])
+                    book.add(event.job.index, event.rows)
+                    tally.tell()
+                else:
+                    tally.tell(sum(event.values()))
+        except BaseException:
+            with suppress(RunError):
+                book.flush()  # cases that wait for an earlier one too
+            raise
+        book.flush()
+        tables = columns(writer.steps.table()), columns(writer.episodes.table())
+        ordered = [found[job.index] for job in jobs]
+        cost.writing = book.writing_s
+        result = _result(suite, name, ordered, tables, cost, resumed, started)
+        writer.info["cost"] = dict(result.cost)
+        writer.info["resumed_cases"] = resumed
+        book.finish(result.to_json())
+    return result
+
+
+def _workers(policy: Policy | str, workers: int | None) -> int:
+    if workers is None:
+        return 1 if isinstance(policy, str) else 0
+    if not 0 <= workers <= MOST_WORKERS:
+        raise RunError(f"workers is {workers}; it must be from 0 (none) to {MOST_WORKERS}")
+    if workers and not isinstance(policy, str):
+        raise RunError(
+            f"workers is {workers}, but the policy is an object of this process; give what other "
+            "processes can load (a folder, a file, module:factory), or workers=0"
+        )
+    return workers
+
+
+def _jobs(cases: Sequence[Case]) -> tuple[list[Job], list[dict[str, str]]]:
+    """The cases as jobs, and the traces that they are of, for run.json."""
+    roots: dict[Path, int] = {}
+    jobs = [Job(i, roots.setdefault(c.trace, len(roots)), c) for i, c in enumerate(cases)]
+    return jobs, [{"path": str(root), "name": Trace.open(root).name} for root in roots]
+
+
+def _scenarios(suite: Suite, cases: Sequence[Case]) -> list[dict[str, Any]]:
+    counts: dict[str, int] = {}
+    for case in cases:
+        counts[case.scenario] = counts.get(case.scenario, 0) + 1
+    return [
+        {"name": name, "weight": weight, "cases": counts.get(name, 0)}
+        for name, weight in suite.weights.items()
+    ]
+
+
+def _outcomes(run: Run) -> list[CaseOutcome]:
+    """Of the cases in the tables of a run, in their order."""
+    by_case: dict[str, list[dict[str, Any]]] = {}
+    for row in run.episodes.to_pylist():
+        by_case.setdefault(row["case"], []).append(row)
+    return [case_outcome(rows) for rows in by_case.values()]
+
+
+def _drive(
+    policy: Policy | str,
+    jobs: Sequence[Job],
+    workers: int,
+    step_timeout: float | None,
+    films: Path | None,
+    cost: Cost,
+) -> Iterator[Driven | Mapping[int, float]]:
+    """Drive what is left to be driven, in other processes or in this one."""
+    if not jobs:
+        return
+    if workers:
+        assert isinstance(policy, str)
+        with Crew(Assignment(policy, step_timeout, films), workers) as crew:
+            try:
+                yield from crew.drive(jobs)
+            finally:
+                cost.start_up += crew.start_up_s
+        return
+    yield from _drive_here(policy, jobs, step_timeout, films, cost)
+
+
+def _drive_here(
+    policy: Policy | str,
+    jobs: Sequence[Job],
+    step_timeout: float | None,
+    films: Path | None,
+    cost: Cost,
+) -> Iterator[Driven]:
+    from vista_sim.policies import load_policy
+
+    started = perf_counter()
+    driver = CaseDriver(
+        load_policy(policy) if isinstance(policy, str) else policy, step_timeout, films=films
+    )
+    cost.start_up += perf_counter() - started
+    for job in jobs:
+        started, staged = perf_counter(), driver.staging_s
+        rows = CaseRows()
+        driver.drive(job, rows, lambda start: None)
+        yield Driven(job, rows, Spent(perf_counter() - started, driver.staging_s - staged))
+
+
+def _result(
+    suite: Suite,
+    name: str,
+    outcomes: Sequence[CaseOutcome],
+    tables: tuple[Any, Any],
+    cost: Cost,
+    resumed: int,
+    started: float,
+) -> SuiteResult:
+    judging = perf_counter()
+    judgement = judge_tables(*tables)
+    rulings = rule(suite, *tables)
+    cost.judging = perf_counter() - judging
+    cost.wall = perf_counter() - started
+    return SuiteResult(
+        name=suite.name,
+        file=suite.file,
+        policy=name,
+        cases=tuple(outcomes),
+        rulings=rulings,
+        judgement=judgement,
+        cost=cost.to_json(),
+        cost_text=str(cost),
+        resumed=resumed,
+    )
+
+
+class _Tally:
+    """Counts what is over, and tells."""
+
+    def __init__(self, cases: Sequence[Case], watch: Callable[[Score], None] | None) -> None:
+        self._watch = watch
+        self._cases = len(cases)
+        self._lengths = {case.case: _longest(case) for case in cases}
+        self._total = sum(self._lengths.values())
+        self._counts = dict.fromkeys((CLEAN, FAILED, BROKE), 0)
+        self._crashes = 0
+        self._done = 0.0
+
+    def over(self, outcome: CaseOutcome) -> None:
+        """A case is over."""
+        self._counts[outcome.outcome] += 1
+        self._crashes += outcome.crashes
+        self._done += self._lengths[outcome.case]
+
+    def tell(self, running: float = 0.0) -> None:
+        """Tell who watches; `running`: s that cases are in which are not over."""
+        if self._watch is not None:
+            self._watch(
+                Score(
+                    self._cases,
+                    *self._counts.values(),
+                    self._crashes,
+                    min(self._done + running, self._total),
+                    self._total,
+                )
+            )
+
+
+def _longest(case: Case) -> float:
+    """How long a case may take, about, s."""
+    settings = case.settings
+    length = case.section[1] - case.section[0]
+    if settings.mode == "recovery":
+        length = min(length, settings.recovery.within_time)
+    if settings.time_limit is not None and settings.mode != "restart":
+        length = min(length, settings.time_limit)
+    return length
