@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, Self
 
 from vista_sim.errors import PolicyDiedError, PolicyError
@@ -198,7 +199,7 @@ class Crew:
             name="vista-sim-worker",
         )
         started = monotonic()
-        with _environment(THREADS), _interrupts_wait():
+        with _environment(THREADS), _interrupts_wait(), _without_main():
             process.start()
         there.close()
         self._watchdog.watch(process, clock)
@@ -215,8 +216,7 @@ class Crew:
             if hand.ready:
                 return None
             raise PolicyError(
-                f"{self._assignment.policy}: its process ended while it was being loaded ({how}; a "
-                "script that calls evaluate needs an `if __name__ == '__main__':` around it)"
+                f"{self._assignment.policy}: its process ended while it was being loaded ({how})"
             )
         hand.rows.break_off(unstarted(hand.job), reason)
         return Driven(hand.job, hand.rows, Spent(monotonic() - hand.given, 0.0))
@@ -254,3 +254,17 @@ def _interrupts_wait() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Processes that are started meanwhile do not import the caller's script.
+
+    They need nothing of it, and one without an `if __name__ == "__main__":` would run again.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
