@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
@@ -25,6 +25,7 @@ from vista_sim.errors import RunError
 from vista_sim.evaluation.runs import FLUSH_EVERY, Run, RunWriter, read_run, versions
 from vista_sim.evaluation.suites.rows import CaseRows
 from vista_sim.scenarios.case import Case
+from vista_sim.tasks.lane_following import Rewards
 
 CASES = "cases.json"
 WAITING = ".waiting"
@@ -35,7 +36,7 @@ class Book:
     """Writes cases into a run in their order.
 
     Args:
-        writer: of the run.
+        writer: of the run; also an attribute.
         done: how many cases it has already.
         episodes: how many episodes it has already.
 
@@ -47,7 +48,7 @@ class Book:
     """
 
     def __init__(self, writer: RunWriter, done: int = 0, episodes: int = 0) -> None:
-        self._writer = writer
+        self.writer = writer
         self._episodes = episodes
         self._folder = None if writer.folder is None else writer.folder / WAITING
         self._kept: set[int] = set()
@@ -75,7 +76,7 @@ class Book:
 
     def flush(self) -> None:
         """Write what has come since the last time."""
-        self._writer.flush()
+        self.writer.flush()
         if self._folder is not None:
             for index in set(self.waiting) - self._kept:
                 self._keep(self._folder, index)
@@ -84,20 +85,31 @@ class Book:
             self._kept = set(self.waiting)
         self._flushed = monotonic()
 
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Whatever happens within, cases that were added are on disk at the end."""
+        try:
+            yield
+        except BaseException:
+            with suppress(RunError):
+                self.flush()
+            raise
+        self.flush()
+
     def finish(self, results: Mapping[str, Any]) -> None:
         """All cases are in: make the tables whole, and write the results."""
         self.flush()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
-        self._writer.finish(results)
+        self.writer.finish(results)
 
     def _enter(self) -> None:
         while self.entered in self.waiting:
             rows = self.waiting.pop(self.entered).numbered(self._episodes)
             for table, new in (
-                (self._writer.steps, rows.steps),
-                (self._writer.timings, rows.timings),
-                (self._writer.episodes, rows.episodes),
+                (self.writer.steps, rows.steps),
+                (self.writer.timings, rows.timings),
+                (self.writer.episodes, rows.episodes),
             ):
                 for row in new:
                     table.append(row)
@@ -118,6 +130,49 @@ def cases_hash(cases: Sequence[Case]) -> str:
     """SHA-256 over all that the cases fix."""
     text = json.dumps([case.to_json() for case in cases], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextmanager
+def opened(
+    out: Path | None,
+    info: Mapping[str, Any],
+    cases: Sequence[Case],
+    resume: bool,
+    overwrite: bool,
+) -> Iterator[tuple[Book | None, Run | None]]:
+    """The book of a run, new or to be gone on with, while nobody else may write it.
+
+    Args:
+        out: run folder; None keeps everything in memory.
+        info: for run.json.
+        cases: of the suite.
+        resume: go on with the run at `out`, if there is one.
+        overwrite: replace it.
+
+    Returns:
+        The book, None if the run is complete; and the run as it was, None if it is new.
+
+    Raises:
+        RunError: see `resumable`; or the folder is in use, or cannot be written.
+    """
+    before = resumable(out, info, cases) if resume and out is not None else None
+    terms = tuple(vars(Rewards()))
+    if before is None:
+        with RunWriter(out, info, terms, overwrite) as writer, locked(out):
+            if out is not None:
+                write_cases(out, cases)
+            yield Book(writer), None
+        return
+    with locked(before.folder):
+        before = read_run(before.folder)  # as it is now that nobody else writes it
+        if before.info.get("status") == "complete":
+            yield None, before
+            return
+        with RunWriter(before.folder, info, terms, resumed=before) as writer:
+            if not (before.folder / CASES).exists():
+                write_cases(before.folder, cases)
+            done = len(set(before.episodes.column("case").to_pylist()))
+            yield Book(writer, done, before.episodes.num_rows), before
 
 
 def write_cases(folder: Path, cases: Sequence[Case]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from vista_sim.evaluation.metrics.recovery import EXPERT
 from vista_sim.evaluation.suites.rows import CaseRows
 from vista_sim.evaluation.suites.worker import Spent
 
@@ -44,7 +45,9 @@ class Cost:
         """A case was driven."""
         self.cases += 1
         self.simulated += rows.seconds
-        parts = [sum(row[name] for row in rows.timings) for name in _PARTS]
+        own = {row["episode"] for row in rows.episodes if row["driver"] != EXPERT}
+        timings = [row for row in rows.timings if row["episode"] in own]
+        parts = [sum(row[name] for row in timings) for name in _PARTS]
         self.view += parts[0]
         self.policy += parts[1]
         self.dynamics += parts[2]

@@ -109,7 +109,7 @@ class Crew:
         traceback: TracebackType | None,
     ) -> None:
         for hand in self._hands:
-            if kind is not None or hand.job is not None:
+            if kind is not None or hand.job is not None or not hand.ready:
                 hand.process.kill()
             hand.connection.close()  # which also ends the ones that wait for a job
         for hand in self._hands:

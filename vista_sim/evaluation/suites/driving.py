@@ -100,7 +100,7 @@ class CaseDriver:
         return stage
 
     def _film(self, job: Job, stage: Stage) -> Film | nullcontext[None]:
-        if self._films is None:
+        if self._films is None or not stage.world.traces[0].cameras:
             return nullcontext()
         from vista_sim.replay.video import Film, film_view
 

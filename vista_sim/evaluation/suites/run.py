@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -11,14 +11,8 @@ from typing import Any
 
 from vista_sim.errors import RunError
 from vista_sim.evaluation.judging import Judgement, judge_tables
-from vista_sim.evaluation.runs import Run, RunWriter, columns
-from vista_sim.evaluation.suites.book import (
-    Book,
-    cases_hash,
-    locked,
-    resumable,
-    write_cases,
-)
+from vista_sim.evaluation.runs import Run, columns
+from vista_sim.evaluation.suites.book import cases_hash, opened
 from vista_sim.evaluation.suites.cost import Cost
 from vista_sim.evaluation.suites.crew import Assignment, Crew, Driven
 from vista_sim.evaluation.suites.driving import CaseDriver, Job
@@ -37,7 +31,6 @@ from vista_sim.evaluation.suites.worker import Spent
 from vista_sim.policies import Policy, policy_hash
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.suite import Suite
-from vista_sim.tasks.lane_following import Rewards
 from vista_sim.traces.trace import Trace
 
 STEP_TIMEOUT = 10.0  # s
@@ -122,7 +115,8 @@ class SuiteResult:
                 for case in self.cases
                 if case.outcome == BROKE
             ],
-            **self.judgement.to_json(),
+            "overall": self.judgement.overall.to_json(),
+            "scenarios": [verdict.to_json() for verdict in self.judgement.scenarios],
         }
 
 
@@ -175,58 +169,35 @@ def evaluate_suite(
         "traces": traces,
         "views": "synthesized",
     }
-    before = resumable(out, info, cases) if resume and out is not None else None
-    films = video if video is not None else len(cases) <= FILMED
-    film_folder = out / "views" if films and out is not None else None
+    filmed = out is not None and (len(cases) <= FILMED if video is None else video)
+    films = out / "views" if out is not None and filmed else None
     cost = Cost(workers)
-    with ExitStack() as stack:
-        if before is not None:
-            stack.enter_context(locked(out))
-            assert out is not None
-            before = resumable(out, info, cases)  # as it is now that nobody else writes it
-        outcomes = [] if before is None else _outcomes(before)
-        if before is not None and before.info.get("status") == "complete":
+    with opened(out, info, cases, resume, overwrite) as (book, before):
+        found = {} if before is None else dict(enumerate(_outcomes(before)))
+        if book is None:
+            assert before is not None
             tables = columns(before.steps), columns(before.episodes)
-            return _result(suite, name, outcomes, tables, cost, len(outcomes), started)
-        writer = stack.enter_context(
-            RunWriter(out, info, tuple(vars(Rewards())), overwrite, before)
-        )
-        if before is None:
-            stack.enter_context(locked(writer.folder))
-            if writer.folder is not None:
-                write_cases(writer.folder, cases)
-        book = Book(writer, len(outcomes), 0 if before is None else before.episodes.num_rows)
-        tally = _Tally(cases, watch)
-        for outcome in outcomes:
-            tally.over(outcome)
-        found = dict(enumerate(outcomes))
-        for index, rows in book.found.items():
-            found[index] = case_outcome(rows.episodes)
-            tally.over(found[index])
+            return _result(suite, name, found, tables, cost, len(found), started)
+        found |= {index: case_outcome(rows.episodes) for index, rows in book.found.items()}
         resumed = len(found)
+        tally = _Tally(cases, found.values(), watch)
         left = [job for job in jobs if job.index not in found]
-        tally.tell()
-        try:
-            for event in _drive(policy, left, workers, step_timeout, film_folder, cost):
+        with (
+            book.kept(),
+            closing(_drive(policy, left, workers, step_timeout, films, cost)) as events,
+        ):
+            for event in events:
                 if isinstance(event, Driven):
+                    outcome = found[event.job.index] = case_outcome(event.rows.episodes)
                     cost.add(event.rows, event.spent)
-                    found[event.job.index] = case_outcome(event.rows.episodes)
-                    tally.over(found[event.job.index])
                     book.add(event.job.index, event.rows)
-                    tally.tell()
+                    tally.over(outcome)
                 else:
                     tally.tell(sum(event.values()))
-        except BaseException:
-            with suppress(RunError):
-                book.flush()  # cases that wait for an earlier one too
-            raise
-        book.flush()
-        tables = columns(writer.steps.table()), columns(writer.episodes.table())
-        ordered = [found[job.index] for job in jobs]
         cost.writing = book.writing_s
-        result = _result(suite, name, ordered, tables, cost, resumed, started)
-        writer.info["cost"] = dict(result.cost)
-        writer.info["resumed_cases"] = resumed
+        tables = columns(book.writer.steps.table()), columns(book.writer.episodes.table())
+        result = _result(suite, name, found, tables, cost, resumed, started)
+        book.writer.info |= {"cost": dict(result.cost), "resumed_cases": resumed}
         book.finish(result.to_json())
     return result
 
@@ -276,7 +247,7 @@ def _drive(
     step_timeout: float | None,
     films: Path | None,
     cost: Cost,
-) -> Iterator[Driven | Mapping[int, float]]:
+) -> Generator[Driven | Mapping[int, float], None, None]:
     """Drive what is left to be driven, in other processes or in this one."""
     if not jobs:
         return
@@ -315,7 +286,7 @@ def _drive_here(
 def _result(
     suite: Suite,
     name: str,
-    outcomes: Sequence[CaseOutcome],
+    outcomes: Mapping[int, CaseOutcome],
     tables: tuple[Any, Any],
     cost: Cost,
     resumed: int,
@@ -330,7 +301,7 @@ def _result(
         name=suite.name,
         file=suite.file,
         policy=name,
-        cases=tuple(outcomes),
+        cases=tuple(outcomes[index] for index in sorted(outcomes)),
         rulings=rulings,
         judgement=judgement,
         cost=cost.to_json(),
@@ -340,9 +311,20 @@ def _result(
 
 
 class _Tally:
-    """Counts what is over, and tells."""
+    """Counts what is over, and tells.
 
-    def __init__(self, cases: Sequence[Case], watch: Callable[[Score], None] | None) -> None:
+    Args:
+        cases: all.
+        before: how those went that were over before.
+        watch: is told.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        before: Iterable[CaseOutcome],
+        watch: Callable[[Score], None] | None,
+    ) -> None:
         self._watch = watch
         self._cases = len(cases)
         self._lengths = {case.case: _longest(case) for case in cases}
@@ -350,9 +332,16 @@ class _Tally:
         self._counts = dict.fromkeys((CLEAN, FAILED, BROKE), 0)
         self._crashes = 0
         self._done = 0.0
+        for outcome in before:
+            self._count(outcome)
+        self.tell()
 
     def over(self, outcome: CaseOutcome) -> None:
         """A case is over."""
+        self._count(outcome)
+        self.tell()
+
+    def _count(self, outcome: CaseOutcome) -> None:
         self._counts[outcome.outcome] += 1
         self._crashes += outcome.crashes
         self._done += self._lengths[outcome.case]
