@@ -66,7 +66,8 @@ def test_junit_names_what_failed_and_why(judge, tmp_path):
     assert failure.get("message") == "crashes is 2; asked for: crashes <= 0"
     assert "crashing/road,seed=1: off_road at s = 53." in failure.text
     total = sum(float(case.get("time")) for case in root.iter("testcase"))
-    assert float(root.get("time")) == pytest.approx(total) > 10
+    assert float(root.get("time")) == pytest.approx(total)
+    assert total > 10
 
 
 def test_a_broken_policy_is_an_error_and_fails_the_suite(judge, tmp_path):

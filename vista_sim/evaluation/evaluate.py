@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,6 +141,8 @@ def evaluate(
         ScenarioError, TraceError, PolicyError, WorldError, RunError: something given cannot be
             used.
     """
+    from vista_sim.scenarios.suite import Suite, load_suite
+
     started = perf_counter()
     of_traces = {
         "seed": seed != 0,
@@ -158,7 +160,9 @@ def evaluate(
         "resume": resume,
         "watch": watch is not None,
     }
-    if _is_suite(suite):
+    if isinstance(suite, str | os.PathLike) and not Path(suite).is_dir():
+        suite = load_suite(suite)
+    if isinstance(suite, Suite):
         _refuse(of_traces, "plain traces; a suite's files say how it is driven")
         folder = None if out is None else Path(out)
         result = _on_suite(
@@ -186,15 +190,6 @@ def evaluate(
     )
 
 
-def _is_suite(what: TracePaths | Suite) -> TypeGuard[str | os.PathLike[str] | Suite]:
-    """Whether it is a suite, and not a trace or several; what is no folder is a suite's file."""
-    from vista_sim.scenarios.suite import Suite
-
-    if isinstance(what, Suite):
-        return True
-    return isinstance(what, str | os.PathLike) and not Path(what).is_dir()
-
-
 def _refuse(given: Mapping[str, bool], owner: str) -> None:
     for name, there in given.items():
         if there:
@@ -203,7 +198,7 @@ def _refuse(given: Mapping[str, bool], owner: str) -> None:
 
 def _on_suite(
     policy: Policy | str | os.PathLike[str],
-    suite: str | os.PathLike[str] | Suite,
+    suite: Suite,
     out: Path | None,
     video: bool | None,
     progress: Progress | None,
@@ -214,7 +209,6 @@ def _on_suite(
     watch: Callable[[Score], None] | None,
 ) -> SuiteResult:
     from vista_sim.evaluation.suites.run import STEP_TIMEOUT, evaluate_suite
-    from vista_sim.scenarios.suite import Suite, load_suite
 
     def tell(score: Score) -> None:
         if progress is not None:
@@ -225,7 +219,7 @@ def _on_suite(
     return evaluate_suite(
         os.fspath(policy) if isinstance(policy, str | os.PathLike) else _load(policy)[0],
         _name(policy),
-        suite if isinstance(suite, Suite) else load_suite(suite),
+        suite,
         out,
         workers=workers,
         step_timeout=STEP_TIMEOUT if step_timeout is None else step_timeout,

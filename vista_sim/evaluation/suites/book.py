@@ -213,7 +213,7 @@ def resumable(folder: Path, info: Mapping[str, Any], cases: Sequence[Case]) -> R
 
 
 def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    old, new = _identity(before), _identity(now | {"versions": versions()})
+    old, new = _identity(before), _identity({**now, "versions": versions()})
     for name in dict.fromkeys((*old, *new)):
         if old.get(name) != new.get(name):
             yield name, old.get(name), new.get(name)

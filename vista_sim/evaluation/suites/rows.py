@@ -80,12 +80,11 @@ class CaseRows:
 
     def numbered(self, first: int) -> CaseRows:
         """The same with episodes counted from `first`."""
-        return CaseRows(
-            *(
-                [row | {"episode": row["episode"] + first} for row in rows]
-                for rows in (self.steps, self.timings, self.episodes)
-            )
-        )
+
+        def renumbered(rows: list[Row]) -> list[Row]:
+            return [row | {"episode": row["episode"] + first} for row in rows]
+
+        return CaseRows(renumbered(self.steps), renumbered(self.timings), renumbered(self.episodes))
 
     def to_json(self) -> dict[str, list[Row]]:
         """As plain JSON values, which Python reads back to the last bit."""

@@ -351,11 +351,13 @@ class _Tally:
         if self._watch is not None:
             self._watch(
                 Score(
-                    self._cases,
-                    *self._counts.values(),
-                    self._crashes,
-                    min(self._done + running, self._total),
-                    self._total,
+                    cases=self._cases,
+                    clean=self._counts[CLEAN],
+                    failed=self._counts[FAILED],
+                    broke=self._counts[BROKE],
+                    crashes=self._crashes,
+                    done=min(self._done + running, self._total),
+                    total=self._total,
                 )
             )
 
