@@ -26,6 +26,22 @@ class Slow(Seeing):
         return super().act(observation, car)
 
 
+class Balance:
+    """Steers to the brighter side of what it sees, and remembers where it steered."""
+
+    camera = CameraSpec((40, 100), fov=1.0)
+
+    def reset(self):
+        self._last = 0.0
+
+    def act(self, observation, car=None):
+        image = observation["camera"]
+        half = image.shape[1] // 2
+        brighter = float(image[:, :half].mean() - image[:, half:].mean())
+        self._last = 0.5 * self._last + 1e-3 * brighter
+        return Action(self._last)
+
+
 class Breaking(ReferenceDriver):
     """Breaks half a second after the start, in a way that the start's lateral offset decides."""
 

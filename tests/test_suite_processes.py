@@ -6,18 +6,22 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import suite_files
+from driving_models import write_mean
+from suite_policies import Balance
 
 from vista_sim.errors import PolicyError, RunError
 from vista_sim.evaluation.evaluate import evaluate
 from vista_sim.evaluation.runs import read_run
 from vista_sim.evaluation.suites import run as suite_run
 from vista_sim.evaluation.suites.rows import CaseRows
+from vista_sim.policies import PolicyServer, load_policy
 
 STARTS = ["lateral = { from = -1.5, to = 1.5, steps = 4 }"]
 
@@ -129,7 +133,7 @@ def test_a_killed_run_is_resumed_and_comes_out_the_same(swept, tmp_path):
     environment = os.environ | {"PYTHONPATH": str(here)}
     with open(tmp_path / "log", "wb") as log:
         process = subprocess.Popen(command, cwd=here, env=environment, stderr=log, stdout=log)
-        until = time.monotonic() + 240
+        until = time.monotonic() + 600
         while not list(out.glob("episodes.parquet/*.parquet")) and process.poll() is None:
             assert time.monotonic() < until, (tmp_path / "log").read_text()
             time.sleep(0.02)
@@ -279,3 +283,22 @@ def test_a_policy_that_cannot_be_loaded_is_a_mistake_of_the_user(quick, tmp_path
         evaluate("suite_policies:nothing", path, tmp_path / "a", workers=1, video=False)
     with pytest.raises(PolicyError, match=r"ended while it was being loaded .*SIGSEGV"):
         evaluate("suite_policies:crashes_on_load", path, tmp_path / "b", workers=1, video=False)
+
+
+def test_an_onnx_model_and_a_policy_behind_a_socket_are_judged(road_trace, tmp_path):
+    path = suite_files.scenario(tmp_path, road_trace, "short", top=["time_limit = 1.0"])
+    model = write_mean(tmp_path / "mean.onnx")
+    with PolicyServer(Balance, str(tmp_path / "policy.sock")) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        evaluate(f"socket:{tmp_path / 'policy.sock'}", path, tmp_path / "socket", workers=1)
+    evaluate(Balance(), path, tmp_path / "object", video=False)
+    evaluate(str(model), path, tmp_path / "onnx", workers=1, video=False)
+    evaluate(load_policy(model), path, tmp_path / "loaded", video=False)
+    for there, here in (("socket", "object"), ("onnx", "loaded")):
+        a, b = read_run(tmp_path / there), read_run(tmp_path / here)
+        assert a.steps.equals(b.steps)
+        assert a.episodes.equals(b.episodes)
+        assert a.episodes.column("failure").to_pylist() == [None]
+        assert max(abs(v) for v in a.steps.column("action_curvature").to_pylist()[1:]) > 1e-4
+    assert (tmp_path / "socket" / "views").is_dir()
+    assert len(read_run(tmp_path / "onnx").info["policy"]["sha256"]) == 64

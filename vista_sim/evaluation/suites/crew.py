@@ -24,7 +24,7 @@ from vista_sim.evaluation.suites.rows import CaseRows
 from vista_sim.evaluation.suites.worker import Spent
 from vista_sim.policies import StepClock, Watchdog
 
-LOADING_LIMIT = 300.0  # s that a policy may take to load
+LOADING_LIMIT = 600.0  # s that a policy may take to load
 LOOK_EVERY = 0.5  # s between looks at how far the cases are
 #: One thread each: as many processes as cores are all that a machine can do, and with a fixed
 #: number a network's sums come out the same whatever the number of processes.
