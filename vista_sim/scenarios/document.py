@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any
 
 from vista_sim.errors import ScenarioError
 from vista_sim.scenarios.fields import shown
+from vista_sim.scenarios.library import find_beside
 from vista_sim.scenarios.ranges import is_range
 from vista_sim.scenarios.toml_lines import key_lines
 
@@ -90,13 +90,13 @@ def load_document(file: Path, kind: str, _including: tuple[Path, ...] = ()) -> D
     here: FieldPath = (INCLUDE,)
     if not isinstance(base, str) or not base:
         raise ScenarioError(document.problem(here, f"is {shown(base)}; it must be a file's path"))
-    path = file.parent / base
+    path = find_beside(base, file)
+    if path is None:
+        raise ScenarioError(document.problem(here, f"{base}: no such file"))
     chain = (*_including, file.resolve())
     if path.resolve() in chain:
         names = " includes ".join(p.name for p in (*chain, path.resolve()))
         raise ScenarioError(document.problem(here, f"goes in a circle: {names}"))
-    if not path.is_file():
-        raise ScenarioError(document.problem(here, f"{path}: no such file"))
     return document.over(load_document(path, kind, chain))
 
 
@@ -196,8 +196,3 @@ def _is_table(value: Any) -> bool:
 def _under(document: Document, path: FieldPath) -> dict[FieldPath, Origin]:
     n = len(path)
     return {where: origin for where, origin in document.origins.items() if where[:n] == path}
-
-
-def resolve(file: Path, base: Path) -> Path:
-    """A path that a file names, relative to the file."""
-    return Path(os.path.normpath(base.parent / file))

@@ -21,7 +21,8 @@ _CLONE = "scenarios"  # the folder in a clone, next to this package
 
 def folders() -> tuple[Path, ...]:
     """Folders with scenario files that are installed, or in the clone that this is run from."""
-    found = [Path(__file__).resolve().parents[2] / _CLONE]
+    root = Path(__file__).resolve().parents[2]
+    found = [root / _CLONE] if (root / "pyproject.toml").is_file() else []
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         spec = find_spec(entry.value)
         places = None if spec is None else spec.submodule_search_locations
@@ -34,6 +35,12 @@ def installed() -> tuple[Path, ...]:
     """Scenario and suite files that are installed, by name."""
     files = {file.name: file for folder in reversed(folders()) for file in folder.glob("*.toml")}
     return tuple(files[name] for name in sorted(files))
+
+
+def find_beside(name: str, file: Path) -> Path | None:
+    """The file that another one names: relative to it, or installed; None if there is none."""
+    near = Path(os.path.normpath(file.parent / name))
+    return near if near.is_file() else _shipped(Path(name))
 
 
 def find(path: str | os.PathLike[str]) -> Path:
@@ -49,12 +56,20 @@ def find(path: str | os.PathLike[str]) -> Path:
     file = Path(path)
     if file.is_file():
         return file
-    plain = file.parent in (Path(), Path(_CLONE)) and file.suffix in ("", SUFFIX)
-    for folder in folders() if plain else ():
-        shipped = folder / f"{file.stem if file.suffix else file.name}{SUFFIX}"
-        if shipped.is_file():
-            return shipped
+    shipped = _shipped(file)
+    if shipped is not None:
+        return shipped
     if file.is_dir():
         raise ScenarioError(f"{file}: is a folder; name a file in it")
     known = ", ".join(one.stem for one in installed()) or "none"
     raise ScenarioError(f"{file}: no such file; installed scenarios: {known}")
+
+
+def _shipped(name: Path) -> Path | None:
+    if name.parent not in (Path(), Path(_CLONE)) or name.suffix not in ("", SUFFIX):
+        return None
+    for folder in folders():
+        shipped = folder / f"{name.stem}{SUFFIX}"
+        if shipped.is_file():
+            return shipped
+    return None

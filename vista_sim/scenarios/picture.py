@@ -25,6 +25,7 @@ from vista_sim.replay.compose import (
     Color,
 )
 from vista_sim.scenarios.document import field_name
+from vista_sim.scenarios.settings import unit_of
 from vista_sim.traces.trace import Trace
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ Points = NDArray[np.float64]
 
 HEIGHT, WIDE, NARROW = 560, 840, 440  # px of a trace's row: the map, and the detail beside it
 LINE, MARGIN = 20, 16  # px
-DETAIL = 22.0  # m to each side that the detail shows
+DETAIL = 11.0  # m to each side that the detail shows
+FEW = 12  # starts that are drawn as cars; of more, there are arrows alone
 MOST_TRACES, MOST_NAMES, MOST_ARROWS = 8, 10, 3000
 _SHIFT = 4  # fractional bits of drawn coordinates
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -106,11 +108,22 @@ def _header(suite: Suite, traces: int) -> Image:
 def _summary(member: Member, named: bool) -> str:
     """One line on a scenario: its mode and what it sweeps."""
     scenario = member.scenario
-    parts = [f"mode {scenario.settings.mode}"]
+    settings = scenario.settings
+    limit = settings.endings.max_lateral
+    beside = "the road's edges" if isinstance(limit, str) else f"{limit:g} m"
+    parts = [f"mode {settings.mode}"]
+    parts.append(f"limits {beside} and {math.degrees(settings.endings.max_heading):.4g} deg")
+    if settings.time_limit is not None:
+        parts.append(f"{settings.time_limit:g} s")
     for sweep in scenario.sweeps:
-        low, high = min(sweep.values), max(sweep.values)
-        name = field_name(sweep.path)
-        parts.append(f"{name} {low:.4g} to {high:.4g} ({len(sweep.values)})")
+        unit = unit_of(sweep.path)
+        degrees = unit.startswith("rad")
+        low, high = (
+            math.degrees(v) if degrees else v for v in (min(sweep.values), max(sweep.values))
+        )
+        unit = unit.replace("rad", "deg")
+        span = f"{low:.4g} to {high:.4g}{' ' * bool(unit)}{unit}"
+        parts.append(f"{field_name(sweep.path)} {span} ({len(sweep.values)})")
     if len(scenario.seeds) > 1:
         parts.append(f"{len(scenario.seeds)} seeds")
     if member.weight != 1.0:
@@ -172,9 +185,10 @@ def _map(trace: Trace, cases: Sequence[Case], frame: _Frame) -> Image:
         for at in (s[0], s[-1]):
             across = _beside(trace, np.array([at, at]), np.array([-4.0, 4.0]))
             _line(canvas, frame(across), TRACK, 2)
-    starts = dict.fromkeys((c.s, c.lateral, c.heading) for c in cases)
-    for s_, lateral, heading in list(starts)[:MOST_ARROWS]:
-        _draw_start(canvas, frame, trace.vehicle, path.place(s_, lateral, heading))
+    starts = list(dict.fromkeys((c.s, c.lateral, c.heading) for c in cases))
+    for s_, lateral, heading in starts[:MOST_ARROWS]:
+        pose = path.place(s_, lateral, heading)
+        _draw_start(canvas, frame, trace.vehicle, pose, outlined=len(starts) <= FEW)
     _draw_scale(canvas, frame.scale)
     return canvas
 
@@ -197,14 +211,14 @@ def _beside(trace: Trace, s: Points, offset: Points) -> Points:
 
 
 def _draw_start(
-    canvas: Image, frame: _Frame, vehicle: Vehicle, pose: tuple[float, float, float]
+    canvas: Image, frame: _Frame, vehicle: Vehicle, pose: tuple[float, float, float], outlined: bool
 ) -> None:
-    """The car to scale where that can be seen, and an arrow where it heads."""
+    """An arrow from the rear axle to where it heads; around it the car, if it can be seen."""
     x, y, yaw = pose
     ahead = np.array([math.cos(yaw), math.sin(yaw)])
-    length = max(vehicle.length, 16.0 / frame.scale)
+    length = max(vehicle.wheelbase, 16.0 / frame.scale)
     at = np.array([x, y])
-    if vehicle.length * frame.scale >= 16.0:
+    if outlined and vehicle.length * frame.scale >= 16.0:
         back, front = -vehicle.rear_overhang, vehicle.length - vehicle.rear_overhang
         half = 0.5 * vehicle.width
         side = np.array([-ahead[1], ahead[0]])

@@ -6,6 +6,7 @@ import dataclasses
 import glob
 import itertools
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -13,10 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vista_sim.errors import ScenarioError, TraceError
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.criteria import Criterion, read_criteria
-from vista_sim.scenarios.document import Document, FieldPath, field_name, resolve
+from vista_sim.scenarios.document import Document, FieldPath, field_name
 from vista_sim.scenarios.fields import FieldError, Text, Texts, shown
 from vista_sim.scenarios.ground import GroundCache, Place, UnusableError
 from vista_sim.scenarios.ranges import MOST_CASES
@@ -98,6 +101,7 @@ class Scenario:
                 )
             axes = [f"{x}={_short(v)}" for x, v in zip(labels, values, strict=True)]
             for place in places:
+                self._check_start(settings, cache, place)
                 trace, sections = ground.traces[place.trace], ground.sections[place.trace]
                 where = _where(place, len(sections), cache)
                 for seed in self.seeds:
@@ -152,6 +156,19 @@ class Scenario:
                     + (", ".join(trace.cameras) or "none"),
                 )
 
+    def _check_start(self, settings: Settings, cache: GroundCache, place: Place) -> None:
+        """Refuse a start that is off the road at once; metres were checked before."""
+        if settings.endings.max_lateral != ROAD:
+            return
+        lateral, road = settings.start.lateral, cache.traces[place.trace].road
+        edge = float(np.interp(place.s, road["s"], road["left" if lateral >= 0 else "right"]))
+        if abs(lateral) > edge:
+            raise self._error(
+                ("start", "lateral"),
+                f"is {lateral:g} m, off the road: at s = {place.s:.1f} m of "
+                f"{cache.traces[place.trace].name!r} its edge is {edge:.2f} m away",
+            )
+
     def _error(self, path: FieldPath, message: str) -> ScenarioError:
         return ScenarioError(self.document.problem(path, message))
 
@@ -193,15 +210,15 @@ def read_name(reader: Reader, path: FieldPath = ("name",), value: Any = None) ->
     return "?"
 
 
-def read_description(reader: Reader) -> str:
+def read_description(reader: Reader, path: FieldPath = ("description",), value: Any = None) -> str:
     """The description of a scenario or a suite, "" if there is none; wrong ones are noted."""
-    value = reader.document.values.get("description")
+    value = reader.document.values.get("description") if value is None else value
     if value is None:
         return ""
     try:
         return Text().read(value)
     except FieldError as error:
-        reader.note(("description",), str(error))
+        reader.note(path, str(error))
         return ""
 
 
@@ -226,7 +243,8 @@ def _traces(reader: Reader, value: Any) -> tuple[Path, ...]:
             except TraceError as error:
                 reader.note(here, str(error))
             continue
-        folder = resolve(Path(name), reader.document.origin(here).file.absolute())
+        base = reader.document.origin(here).file.absolute().parent
+        folder = Path(os.path.normpath(base / name))
         if glob.has_magic(name):
             found = sorted(Path(one) for one in glob.glob(str(folder), recursive=True))
             found = [one for one in found if (one / "trace.json").is_file()]

@@ -6,10 +6,23 @@ number. Positive is to the left, of offsets, angles and curvature alike.
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from vista_sim.scenarios.fields import choice, count, number, span, text, texts
+from vista_sim.scenarios.fields import (
+    Number,
+    choice,
+    count,
+    number,
+    span,
+    spec_of,
+    table_of,
+    text,
+    texts,
+)
 from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
 from vista_sim.tasks.recovery import RecoveryRule
 
@@ -254,3 +267,12 @@ class Settings:
     def recovery_rule(self) -> RecoveryRule:
         """What counts as recovered."""
         return RecoveryRule(**vars(self.recovery))
+
+
+def unit_of(path: Sequence[str | int]) -> str:
+    """Unit of the number at a path such as ("start", "heading"); "" if it has none."""
+    kind: Any = Settings
+    for name in path:
+        member = next(f for f in dataclasses.fields(kind) if f.name == name)
+        spec, kind = spec_of(member), table_of(member)
+    return spec.unit if isinstance(spec, Number) else ""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vista_sim.traces.calibration import Vehicle
 
 _DROPS = 1  # beside a case's seed: frames are lost alike whatever else is drawn
-_POOLS_KEPT = 4
+_POOLS_KEPT = 2
 _CACHE_BYTES = 512 * 2**20  # of decoded frames, a trace
 
 

@@ -12,9 +12,9 @@ from typing import Any
 from vista_sim.errors import ScenarioError
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.criteria import Requirement, read_criteria
-from vista_sim.scenarios.document import Document, FieldPath, load_document, read_format, resolve
+from vista_sim.scenarios.document import Document, FieldPath, load_document, read_format
 from vista_sim.scenarios.fields import FieldError, Number, shown
-from vista_sim.scenarios.library import find
+from vista_sim.scenarios.library import find, find_beside
 from vista_sim.scenarios.ranges import MOST_CASES
 from vista_sim.scenarios.reading import Reader
 from vista_sim.scenarios.scenario import (
@@ -27,7 +27,7 @@ from vista_sim.scenarios.scenario import (
 
 SUITE = "vista-suite"
 _KEYS = ("format", "include", "name", "description", "scenarios", "pass")
-_ENTRY_KEYS = ("path", "name", "weight", "pass", "set")
+_ENTRY_KEYS = ("path", "name", "description", "weight", "pass", "set")
 _WEIGHT = Number(1e-6, 1e6)
 
 
@@ -67,7 +67,7 @@ class Suite:
         return {member.scenario.name: member.weight for member in self.members}
 
     def cases(self) -> tuple[Case, ...]:
-        """All cases of all scenarios, always in the same order.
+        """All cases, always in the same order: by scenario, trace, ranges, starts and seeds.
 
         Raises:
             ScenarioError: a scenario does not fit its traces, or there are too many cases.
@@ -80,9 +80,13 @@ class Suite:
         problems: list[str] = []
         for member in self.members:
             try:
-                cases += member.scenario.cases(member.weight)
+                own = list(member.scenario.cases(member.weight))
             except ScenarioError as error:
                 problems += error.problems
+                continue
+            # By trace: whoever drives them in order keeps its decoded frames.
+            order = {trace: i for i, trace in enumerate(member.scenario.traces)}
+            cases += sorted(own, key=lambda case: order[case.trace])
         if len(cases) > MOST_CASES:
             problems.append(f"{self.file}: has {len(cases)} cases; at most {MOST_CASES} are driven")
         if problems:
@@ -177,16 +181,16 @@ def _read_entry(
         said = "is missing" if given is None else f"is {shown(given)}"
         reader.note(where, f"{said}; it must be a scenario's or a suite's file")
         return
-    file = resolve(Path(given), document.origin(where).file)
-    if not file.is_file():
-        reader.note(where, f"{given}: no such file ({file})")
+    file = find_beside(given, document.origin(where).file)
+    if file is None:
+        reader.note(where, f"{given}: no such file")
         return
     if file.resolve() in chain:
         names = " includes ".join(p.name for p in (*chain, file.resolve()))
         reader.note(where, f"goes in a circle: {names}")
         return
     if _is_suite(file):
-        for key in ("name", "set"):
+        for key in ("name", "description", "set"):
             if key in entry:
                 reader.note((*path, key), f"is given, but {given} is a suite; it is a scenario's")
         part = _load(file, chain)
@@ -195,6 +199,9 @@ def _read_entry(
         if "name" in entry:
             name = read_name(reader, (*path, "name"), entry["name"])
             scenario = replace(scenario, name=name)
+        if "description" in entry:
+            description = read_description(reader, (*path, "description"), entry["description"])
+            scenario = replace(scenario, description=description)
         own = {c.metric: c for c in (*scenario.criteria, *criteria)}  # the entry's count
         criteria = tuple(own.values())
         part = Suite(scenario.name, scenario.description, file, (Member(scenario),), ())
