@@ -27,7 +27,7 @@ def test_labels_are_numbered_as_they_come():
 
 def test_as_many_cases_are_drawn_as_the_drawn_clusters_have():
     clusters = numbered(["a", "a", "b", "b", "b", "c"])
-    counts = hierarchical_counts(clusters, 4000, rng())
+    counts = hierarchical_counts(clusters, np.arange(6), 4000, rng())
     assert counts.shape == (4000, 6)
     of_a, of_b, of_c = counts[:, :2].sum(1) / 2, counts[:, 2:5].sum(1) / 3, counts[:, 5]
     assert (of_a + of_b + of_c == 3).all()  # three clusters are drawn, each as a whole
@@ -38,14 +38,21 @@ def test_as_many_cases_are_drawn_as_the_drawn_clusters_have():
 
 
 def test_a_single_cluster_is_not_drawn_from_but_its_cases_are():
-    counts = hierarchical_counts(np.zeros(5, dtype=np.int64), 2000, rng())
+    counts = hierarchical_counts(np.zeros(5, dtype=np.int64), np.arange(5), 2000, rng())
     assert (counts.sum(axis=1) == 5).all()
     assert counts[:, 0].var() == pytest.approx(5 * 0.2 * 0.8, rel=0.1)
 
 
+def test_cases_of_a_unit_are_drawn_together():
+    counts = hierarchical_counts(np.zeros(5, dtype=np.int64), numbered("aabbc"), 500, rng())
+    assert (counts[:, 0] == counts[:, 1]).all()
+    assert (counts[:, 2] == counts[:, 3]).all()
+    assert (counts[:, [0, 2, 4]].sum(axis=1) == 3).all()
+
+
 def test_the_spread_of_a_mean_has_the_variance_between_and_within_clusters():
     values = np.array([[0.0, 2.0], [10.0, 12.0], [20.0, 22.0], [30.0, 32.0]])
-    counts = hierarchical_counts(np.repeat(np.arange(4), 2), 20000, rng())
+    counts = hierarchical_counts(np.repeat(np.arange(4), 2), np.arange(8), 20000, rng())
     means = counts @ values.ravel() / counts.sum(axis=1)
     # Var = (variance of the cluster means + mean variance of a mean within) / clusters.
     expected = (values.mean(axis=1).var() + (values.var(axis=1) / 2).mean()) / 4

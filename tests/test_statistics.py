@@ -10,6 +10,7 @@ from vista_sim.evaluation.statistics import (
     Interval,
     bootstrap,
     crossed_bootstrap,
+    poisson_interval,
     spearman,
     spearman_interval,
     zero_rate_limit,
@@ -123,6 +124,17 @@ def test_no_event_leaves_the_rule_of_three():
     # Poisson: no event at that rate has a probability of 5 %.
     assert stats.poisson.pmf(0, 10.0 * zero_rate_limit(10.0)) == pytest.approx(0.05)
     assert math.isnan(zero_rate_limit(0.0))
+
+
+def test_the_interval_of_a_count_is_the_one_in_poissons_tables():
+    # Pearson and Hartley, Biometrika Tables for Statisticians, table 40: 4 events, 1.09 to 10.24.
+    found = poisson_interval(4, 2.0)
+    assert (found.value, found.low, found.high) == pytest.approx((2.0, 0.545, 5.12), abs=0.001)
+    # Each limit leaves 2.5 % beyond itself.
+    assert stats.poisson.sf(3, 2.0 * found.low) == pytest.approx(0.025)
+    assert stats.poisson.cdf(4, 2.0 * found.high) == pytest.approx(0.025)
+    assert poisson_interval(0, 1.0).low == 0.0
+    assert math.isnan(poisson_interval(0, 0.0).high)
 
 
 @pytest.mark.parametrize(

@@ -29,11 +29,12 @@ class Case:
     Args:
         scenario: of which it is a case.
         name: the same in every run of the same settings.
-        cluster: cases of one cluster are alike, so a confidence interval draws clusters first:
-            the scenario of a suite; the place (trace and arc length) in a run of plain traces.
-        unit: cases of one unit are no independent evidence of a difference between two runs:
-            the case itself in a suite; the place in a run of plain traces, where the recovery
-            test tries many starts.
+        cluster: cases of one cluster are alike, so a confidence interval draws clusters first,
+            and then units within them: the scenario of a suite; the unit in a run of plain
+            traces.
+        unit: cases of one unit are no independent evidence, neither of how good a run is nor of
+            a difference between two: the case itself; of a recovery test, where many starts are
+            tried at one place, the place (trace and arc length) and seed.
         kind: `DRIVING` or `RECOVERY`.
         weight: of its scenario.
         tables: its own rows; those of a privileged expert only in recovery.
@@ -125,12 +126,17 @@ def _keys(episodes: Table) -> list[_Key]:
 
 def _keys_of_suite(episodes: Table) -> list[_Key]:
     scenarios, names = texts(episodes, "scenario"), texts(episodes, "case")
-    kinds = texts(episodes, "kind")
+    kinds, traces = texts(episodes, "kind"), _trace_labels(episodes)
+    start, seed = floats(episodes, "start_s"), floats(episodes, "seed")
     keys = []
-    for scenario, name, kind in zip(scenarios, names, kinds, strict=True):
-        group = RECOVERY if kind == RECOVERY else DRIVING
-        label = str(name) or str(scenario)
-        keys.append(_Key(group, str(scenario), label, str(scenario), label))
+    for row in range(rows(episodes)):
+        scenario = str(scenarios[row])
+        name = unit = str(names[row]) or scenario
+        kind = DRIVING
+        if kinds[row] == RECOVERY:
+            kind = RECOVERY
+            unit = f"{scenario} {traces[row]}, s={_number(start[row], 2)}, seed={seed[row]:g}"
+        keys.append(_Key(kind, scenario, name, scenario, unit))
     return keys
 
 

@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from vista_sim.errors import RunError
 from vista_sim.evaluation import cases as run_cases
 from vista_sim.evaluation.cases import DRIVING, RECOVERY, Case
-from vista_sim.evaluation.judging import Settings, case_weights, of_kind
+from vista_sim.evaluation.judging import Settings, case_weights, draw_counts, of_kind
 from vista_sim.evaluation.metrics.measures import Measure
 from vista_sim.evaluation.metrics.tables import Floats
 from vista_sim.evaluation.resampling import (
     benjamini_hochberg,
-    hierarchical_counts,
+    enough,
     holm,
     numbered,
     percentile_interval,
@@ -287,10 +287,10 @@ def _warnings(a: Run, b: Run) -> tuple[str, ...]:
     for name, label in SETTINGS.items():
         first, second = a.info.get(name), b.info.get(name)
         if first != second:
-            found.append(f"{label} differs: {_shown(first)} and {_shown(second)}")
+            found.append(f"the runs differ in {label}: {_shown(first)} and {_shown(second)}")
     first, second = (run.info.get("versions", {}).get("vista-sim") for run in (a, b))
     if first != second:
-        found.append(f"vista-sim differs: {_shown(first)} and {_shown(second)}")
+        found.append(f"the runs differ in vista-sim: {_shown(first)} and {_shown(second)}")
     return tuple(found)
 
 
@@ -309,9 +309,7 @@ def _differences(
             continue
         firsts = of_kind([pair[0] for pair in own], kind)
         weights = case_weights(firsts, weighted)
-        rng = np.random.default_rng(settings.seed)
-        clusters = numbered([case.cluster for case in firsts])
-        counts = hierarchical_counts(clusters, settings.draws, rng)
+        counts = draw_counts(firsts, settings)
         units = numbered([case.unit for case in firsts])
         found += [
             _difference(scenario, measure, own, weights, counts, units, settings)
@@ -325,7 +323,7 @@ def _difference(
     measure: Measure,
     pairs: Sequence[Pair],
     weights: Floats,
-    counts: Floats,
+    counts: Floats | None,
     units: NDArray[np.int64],
     settings: Settings,
 ) -> Difference:
@@ -334,11 +332,12 @@ def _difference(
     once = np.ones((1, len(pairs)))
     value_a, value_b = (_finite(float(pool(weights * once, once)[0])) for pool in (a, b))
     low = high = p_value = math.nan
-    if len(pairs) > 1:
-        drawn = b(weights * counts, counts) - a(weights * counts, counts)
+    if counts is not None:
+        with np.errstate(invalid="ignore"):  # infinite less infinite is not known
+            drawn = b(weights * counts, counts) - a(weights * counts, counts)
         low, high = percentile_interval(drawn, settings.level)
     # With so few units that nothing could be found, a test would only burden the others.
-    if measure.tested and 2.0 ** -int(units.max()) <= 1 - settings.level:
+    if measure.tested and enough(int(units.max()) + 1, settings.level):
         both = measure.pool([case.tables for side in (0, 1) for case in _side(pairs, side)])
 
         def change(swaps: NDArray[np.bool_]) -> Floats:
@@ -346,8 +345,8 @@ def _difference(
             as_b = np.concatenate([swaps, ~swaps], axis=1).astype(np.float64)
             doubled = np.concatenate([weights, weights])
             as_a = 1.0 - as_b
-            difference: Floats = both(as_b * doubled, as_b) - both(as_a * doubled, as_a)
-            return difference
+            with np.errstate(invalid="ignore"):
+                return np.asarray(both(as_b * doubled, as_b) - both(as_a * doubled, as_a))
 
         p_value = relabelling_p_value(change, units, np.random.default_rng(settings.seed))
     return Difference(

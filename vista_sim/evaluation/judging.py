@@ -4,6 +4,10 @@ A metric of a whole run puts the cases of all scenarios together. In a run of a 
 counts with its weight, whatever the number of its cases; in a run of plain traces every case
 counts as it was driven, so that the values are those that `vista-sim evaluate` prints. Counts
 and distances are of what was driven, without weights.
+
+Intervals are by a bootstrap over scenarios and, within them, independent cases. With fewer than
+six of these there is none (see `resampling.enough`), but for rates of crashes and interventions:
+those are then taken for Poisson processes, and always where none was seen.
 """
 
 from __future__ import annotations
@@ -29,9 +33,20 @@ from vista_sim.evaluation.metrics.measures import (
 from vista_sim.evaluation.metrics.pools import Pool, RatioPool
 from vista_sim.evaluation.metrics.tables import Floats, Table
 from vista_sim.evaluation.metrics.validity import VALID
-from vista_sim.evaluation.resampling import hierarchical_counts, numbered, percentile_interval
+from vista_sim.evaluation.resampling import (
+    enough,
+    hierarchical_counts,
+    numbered,
+    percentile_interval,
+)
 from vista_sim.evaluation.runs import Run, columns, read_run
-from vista_sim.evaluation.statistics import DRAWS, LEVEL, Interval, zero_rate_limit
+from vista_sim.evaluation.statistics import (
+    DRAWS,
+    LEVEL,
+    Interval,
+    poisson_interval,
+    zero_rate_limit,
+)
 
 
 @dataclass(frozen=True)
@@ -140,6 +155,19 @@ def case_weights(cases: Sequence[Case], weighted: bool) -> Floats:
     return np.array([case.weight / sizes[case.scenario] for case in cases])
 
 
+def draw_counts(cases: Sequence[Case], settings: Settings) -> Floats | None:
+    """How often each case counts in each draw of the bootstrap, (draws, n).
+
+    None where they belong to too few units for anything to be said.
+    """
+    clusters = numbered([case.cluster for case in cases])
+    units = numbered([case.unit for case in cases])
+    if not enough(int(units.max()) + 1, settings.level):
+        return None
+    rng = np.random.default_rng(settings.seed)
+    return hierarchical_counts(clusters, units, settings.draws, rng)
+
+
 def of_kind(cases: Sequence[Case], kind: str) -> list[Case]:
     """Those cases that are judged by the measures of a kind."""
     return [case for case in cases if case.kind == kind]
@@ -160,9 +188,7 @@ def judge_cases(name: str, cases: Sequence[Case], weighted: bool, settings: Sett
         if not own:
             continue
         weights = case_weights(own, weighted)
-        clusters = numbered([case.cluster for case in own])
-        rng = np.random.default_rng(settings.seed)
-        counts = hierarchical_counts(clusters, settings.draws, rng)
+        counts = draw_counts(own, settings)
         for measure in settings.measures(kind):
             pool = measure.pool([case.tables for case in own])
             metrics[measure.name] = _interval(measure, pool, weights, counts, settings.level)
@@ -170,25 +196,28 @@ def judge_cases(name: str, cases: Sequence[Case], weighted: bool, settings: Sett
 
 
 def _interval(
-    measure: Measure, pool: Pool, weights: Floats, counts: Floats, level: float
+    measure: Measure, pool: Pool, weights: Floats, counts: Floats | None, level: float
 ) -> Interval:
     once = np.ones((1, len(weights)))
     value = float(pool(weights * once, once)[0])
+    value = value if math.isfinite(value) else math.nan
     if measure.kind != "plain" and isinstance(pool, RatioPool):
         events = pool.parts if measure.kind == "rate" else pool.wholes
         exposure = pool.wholes if measure.kind == "rate" else pool.parts
-        if not events.sum():
-            return _without_events(measure, float(exposure.sum()), pool.scale, level)
-    low, high = math.nan, math.nan
-    if len(weights) > 1:
-        low, high = percentile_interval(pool(weights * counts, counts), level)
-    return Interval(value if math.isfinite(value) else math.nan, low, high)
+        count = round(float(events.sum()))
+        if not count or counts is None:
+            low, high = _rate_of_events(count, float(exposure.sum()), level)
+            if measure.kind == "gap":
+                low, high = (1 / end if end else math.nan for end in (high, low))
+            return Interval(value, pool.scale * low, pool.scale * high)
+    if counts is None:
+        return Interval(value, math.nan, math.nan)
+    return Interval(value, *percentile_interval(pool(weights * counts, counts), level))
 
 
-def _without_events(measure: Measure, exposure: float, scale: float, level: float) -> Interval:
-    """Nothing seen is not nothing possible: the rule of three."""
-    limit = zero_rate_limit(exposure, level)
-    if measure.kind == "rate":
-        value = 0.0 if exposure > 0 else math.nan
-        return Interval(value, value, scale * limit)
-    return Interval(math.nan, scale / limit, math.nan)
+def _rate_of_events(count: int, exposure: float, level: float) -> tuple[float, float]:
+    """Limits of a rate that few cases show, or of one of which no event was seen."""
+    if count:
+        found = poisson_interval(count, exposure, level)
+        return found.low, found.high
+    return 0.0, zero_rate_limit(exposure, level)

@@ -16,14 +16,25 @@ RELABELLINGS = 9999  # otherwise so many drawn ones
 PIECE = 512  # relabellings tried at once
 
 
+def enough(units: int, level: float) -> bool:
+    """Whether so many independent cases can bear an interval or a test at a level of confidence.
+
+    Of n values, the range holds the median with probability 1 - 2^(1 - n), and n pairs of which
+    one is always the larger have a two-sided p-value of 2^(1 - n): six are needed for 95 %.
+    """
+    return units > 0 and 2.0 ** (1 - units) <= 1 - level
+
+
 def numbered(labels: Sequence[str]) -> Ints:
     """A number for each label, (n,), counted in the order in which labels first come."""
     known: dict[str, int] = {}
     return np.array([known.setdefault(label, len(known)) for label in labels], dtype=np.int64)
 
 
-def hierarchical_counts(clusters: Ints, draws: int, rng: np.random.Generator) -> Floats:
-    """How often each case is drawn when clusters are drawn, and then cases within them.
+def hierarchical_counts(
+    clusters: Ints, units: Ints, draws: int, rng: np.random.Generator
+) -> Floats:
+    """How often each case is drawn when clusters are drawn, and then units within them.
 
     The two-stage bootstrap of Davison and Hinkley, "Bootstrap Methods and their Application"
     (1997), section 3.8, with replacement at both stages; a stage of one element is not drawn
@@ -31,6 +42,8 @@ def hierarchical_counts(clusters: Ints, draws: int, rng: np.random.Generator) ->
 
     Args:
         clusters: (n,) to which cluster, counted from 0, each case belongs.
+        units: (n,) to which unit, counted from 0, within its cluster; the cases of a unit are
+            drawn together.
         draws: how often.
         rng: draws.
 
@@ -42,8 +55,9 @@ def hierarchical_counts(clusters: Ints, draws: int, rng: np.random.Generator) ->
     counts = np.zeros((draws, len(clusters)))
     for cluster in range(number):
         own = np.flatnonzero(clusters == cluster)
-        share = np.full(len(own), 1.0 / len(own))
-        counts[:, own] = rng.multinomial(len(own) * chosen[:, cluster], share)
+        found, unit = np.unique(units[own], return_inverse=True)
+        share = np.full(len(found), 1.0 / len(found))
+        counts[:, own] = rng.multinomial(len(found) * chosen[:, cluster], share)[:, unit]
     return counts
 
 

@@ -126,6 +126,21 @@ def zero_rate_limit(exposure: float, level: float = LEVEL) -> float:
     return -math.log(1.0 - level) / exposure if exposure > 0 else math.nan
 
 
+def poisson_interval(count: int, exposure: float, level: float = LEVEL) -> Interval:
+    """Rate of a Poisson process with `count` events in `exposure`, with its exact interval.
+
+    Two-sided, of Garwood, "Fiducial limits for the Poisson distribution" (Biometrika 28, 1936).
+    NaN without exposure.
+    """
+    from scipy.special import gammaincinv
+
+    if not exposure > 0:
+        return Interval(math.nan, math.nan, math.nan)
+    low = float(gammaincinv(count, (1 - level) / 2)) if count else 0.0
+    high = float(gammaincinv(count + 1, (1 + level) / 2))
+    return Interval(count / exposure, low / exposure, high / exposure)
+
+
 def _paired(a: ArrayLike, b: ArrayLike) -> Floats:
     """(2, n) both sides."""
     sides = [np.asarray(side, dtype=np.float64).ravel() for side in (a, b)]

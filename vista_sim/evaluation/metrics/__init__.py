@@ -22,7 +22,7 @@ from vista_sim.evaluation.metrics.comfort import (
     peak_lateral_jerk,
     steering_whiteness,
 )
-from vista_sim.evaluation.metrics.measures import summarize
+from vista_sim.evaluation.metrics.measures import METRIC_NAMES, summarize
 from vista_sim.evaluation.metrics.safety import (
     crashes,
     crashes_per_km,
@@ -36,6 +36,7 @@ from vista_sim.evaluation.metrics.tracking import cross_track_error, heading_err
 from vista_sim.evaluation.metrics.validity import mean_validity
 
 __all__ = [
+    "METRIC_NAMES",
     "Floats",
     "Table",
     "Tables",

@@ -31,7 +31,7 @@ NO_ROAD_USERS = "there are no other road users"
 NO_LIGHTS = "traces hold no traffic lights and signs"
 NO_SPEED_LIMITS = "traces hold no speed limits"
 
-#: CARLA leaderboard, evaluation criteria of versions 1.0 and 2.0: what one infraction leaves of
+#: CARLA leaderboard 1.0, evaluation criteria: what one infraction leaves of
 #: the score. Leaving the road counts as a collision with static elements.
 LEFT_BY_CRASH = 0.65
 LEFT_BY_OTHERS = {
@@ -87,7 +87,7 @@ class Score:
 def driving_score(drive: Tables) -> Score:
     """Share of the route driven by itself times 0.65 for each crash. Unit: 1.
 
-    The driving score of the CARLA leaderboard 1.0 and 2.0: route completion times the product of
+    The driving score of the CARLA leaderboard 1.0: route completion times the product of
     a penalty for each infraction (leaderboard.carla.org, evaluation criteria), as a share, not in
     percent. There, driving off the road does not count towards route completion; so here what
     the car was set back over does not.

@@ -221,3 +221,9 @@ def summarize(steps: Table, episodes: Table, valid: float = VALID) -> dict[str, 
     """
     tables = Tables(steps, episodes)
     return {measure.name: measure.of(tables) for measure in driving_measures(valid)}
+
+
+#: Names of all metrics and scores that a run is judged by.
+METRIC_NAMES = tuple(
+    measure.name for measure in (*driving_measures(), *SCORE_MEASURES, *RECOVERY_MEASURES)
+)

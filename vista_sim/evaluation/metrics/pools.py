@@ -18,6 +18,9 @@ from vista_sim.evaluation.metrics.tables import Floats, known
 
 Ints = NDArray[np.int64]
 
+BLOCK = 256  # values looked at together
+SLACK = 1e-12  # of a share, for what sums lose by rounding
+
 
 class Pool(Protocol):
     """A metric over n cases."""
@@ -98,12 +101,25 @@ class QuantilePool:
 
     def __call__(self, weights: Floats, counts: Floats) -> Floats:
         found = np.full(len(weights), math.nan)
-        if self.values.size:
-            for i, row in enumerate(weights):
-                reached = np.cumsum(row[self.case])
-                if reached[-1] > 0:
-                    goal = self.share * reached[-1] * (1 - 1e-12)
-                    found[i] = self.values[int(np.searchsorted(reached, goal))]
+        if not self.values.size:
+            return found
+        # First the block of values in which the share is reached, then the value in it.
+        padding = -len(self.values) % BLOCK
+        values = np.pad(self.values, (0, padding), mode="edge").reshape(-1, BLOCK)
+        nobody = weights.shape[1]
+        case = np.pad(self.case, (0, padding), constant_values=nobody).reshape(-1, BLOCK)
+        sizes = np.zeros((nobody + 1, len(case)))
+        np.add.at(sizes, (case, np.arange(len(case))[:, None]), 1.0)
+        weights = np.pad(weights, ((0, 0), (0, 1)))
+        reached = np.cumsum(weights @ sizes, axis=1)
+        goal = self.share * reached[:, -1:] * (1 - SLACK)
+        block = np.minimum((reached < goal).sum(axis=1), len(case) - 1)
+        draw = np.arange(len(weights))
+        before = np.where(block > 0, reached[draw, block - 1], 0.0)
+        within = before[:, None] + np.cumsum(weights[draw[:, None], case[block]], axis=1)
+        place = np.minimum((within < goal).sum(axis=1), BLOCK - 1)
+        measured = reached[:, -1] > 0
+        found[measured] = values[block, place][measured]
         return found
 
 
