@@ -1,6 +1,6 @@
 """The JSON file beside an exported policy: how each input is made, and what the outputs mean.
 
-Format "vista-onnx-policy/1":
+Format "vista-onnx-policy/1"; vista_sim/policies/README.md has all of it, for any model. Here:
 
     name             for tables
     model            sha256 of the ONNX file; its opset
@@ -30,14 +30,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vista_sim.policies.onnx.files import FORMAT
 from vista_sim.tasks.state_vector import STATE_NAMES, STATE_UNITS
 
 from .actions import LOOKAHEAD, LOOKAHEAD_TIME
 from .networks.inputs import random_inputs
 from .networks.network import COMMANDS, DrivingNetwork
 from .policy import PolicySpec
-
-FORMAT = "vista-onnx-policy/1"
 
 
 def input_names(spec: PolicySpec) -> list[str]:

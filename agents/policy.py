@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vista_sim.errors import PolicyError
+from vista_sim.errors import PolicyError, PolicyNotFiniteError
 from vista_sim.policies import POLICY_FORMAT, Action, CameraSpec, read_policy_json
 from vista_sim.tasks.state_vector import STATE_NAMES
 
@@ -112,15 +112,15 @@ class NetworkPolicy:
         """What the network answers, within the policy's limits.
 
         Raises:
-            PolicyError: an observation that the network does not take, or an answer that is
-                not finite.
+            PolicyError: an observation that the network does not take.
+            PolicyNotFiniteError: an answer that is not finite.
         """
         inputs = self._inputs(observation, car)
         with torch.inference_mode(), one_thread():
             output, self._state = self.network.step(inputs, self._state)
         numbers = output[0].tolist()
         if not all(map(math.isfinite, numbers)):
-            raise PolicyError(
+            raise PolicyNotFiniteError(
                 f"policy {self.spec.name!r} answered {numbers}; its weights are broken"
             )
         speed = float(np.asarray(observation["speed"]).reshape(-1)[0])

@@ -1,12 +1,14 @@
 """Fixtures of many tests: small traces whose geometry is known exactly."""
 
 import math
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tiny import write_tiny_trace
 
+from vista_sim.policies import PolicyServer
 from vista_sim.traces.calibration import CameraCalibration, Lens, Vehicle
 from vista_sim.traces.writer import TraceWriter
 from vista_sim.transforms import camera_mount, planar_pose, quaternion_from_matrix
@@ -100,6 +102,25 @@ def write_road(folder, fov=1.2, size=(48, 96), camera="front") -> Path:
 def road_trace(tmp_path_factory) -> Path:
     """A drive at 8 m/s over flat ground: straights and circles, 180 m, 22.5 s, camera at 10 Hz."""
     return write_road(tmp_path_factory.mktemp("traces") / "road")
+
+
+@pytest.fixture
+def serving():
+    """Serves a policy, or what makes one, in a thread; gives its address. At the end it closes."""
+    servers = []
+
+    def serve(policy, address="127.0.0.1:0"):
+        server = PolicyServer(policy, address)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        servers.append((server, thread))
+        return server.address
+
+    yield serve
+    for server, thread in servers:
+        server.close()
+        thread.join(timeout=10)
+        assert not thread.is_alive()
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,9 @@ from vista_agents.networks.network import COMMANDS
 from vista_agents.policy import NetworkPolicy, PolicySpec, load, save_policy
 
 from vista_sim.errors import MissingDependencyError, PolicyError
-from vista_sim.policies import CameraSpec
+from vista_sim.policies import CameraSpec, OnnxPolicy
 from vista_sim.tasks.state_vector import STATE_NAMES
+from vista_sim.traces.calibration import Vehicle
 
 HEADS = [
     ("curvature", "point"),
@@ -67,6 +68,8 @@ def lstm(tmp_path_factory):
 class Car:
     """A car with a given state vector."""
 
+    vehicle = Vehicle()
+
     def __init__(self, state):
         self.state = state
 
@@ -75,7 +78,11 @@ class Car:
 
 
 def drive_both(folder, steps=12):
-    """Actions of the policy folder, and those of its ONNX file run by its JSON alone."""
+    """Actions of the policy folder, and those of its ONNX file run by its JSON alone.
+
+    The simulator's own reader of such files must answer as both.
+    """
+    read = OnnxPolicy(folder / "policy.onnx")
     described = json.loads((folder / "policy.onnx.json").read_text())
     session = onnxruntime.InferenceSession(str(folder / "policy.onnx"))
     policy = load(folder)
@@ -104,6 +111,7 @@ def drive_both(folder, steps=12):
                 state = rng.uniform(-1, 1, shape).astype(np.float32)
                 car, given[entry["name"]] = Car(state[0]), state
         ours.append(policy.act(observation, car))
+        again = read.act(observation, car)
         names = [o["name"] for o in described["outputs"]]
         following = [s["output"] for s in described["recurrent_state"]]
         answer = dict(
@@ -111,6 +119,10 @@ def drive_both(folder, steps=12):
         )
         memory = {s["input"]: answer[s["output"]] for s in described["recurrent_state"]}
         theirs.append(answer)
+        assert again.curvature == pytest.approx(answer["curvature"].item(), rel=1e-6)
+        assert (again.acceleration is None) == ("acceleration" not in answer)
+        if again.acceleration is not None:
+            assert again.acceleration == pytest.approx(answer["acceleration"].item(), rel=1e-6)
     return ours, theirs
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.errors import PolicyError, RunError
+from vista_sim.errors import RunError
 from vista_sim.evaluation import closed_loop
 from vista_sim.evaluation.metrics import Table, select, summarize
 from vista_sim.evaluation.recorder import Recorder
@@ -23,6 +23,7 @@ from vista_sim.evaluation.recovery import Recovery, RecoveryTest, draw_places, t
 from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.evaluation.runs import RunWriter, columns
 from vista_sim.policies import Policy, load_policy, policy_hash
+from vista_sim.policies.policy import check_policy
 from vista_sim.replay.video import Film, film_view
 from vista_sim.sensors.pool import CameraMaker
 from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
@@ -313,10 +314,7 @@ def _name(policy: Policy | str | os.PathLike[str]) -> str:
 def _load(policy: Policy | str | os.PathLike[str]) -> tuple[Policy, str]:
     if isinstance(policy, str | os.PathLike):
         return load_policy(policy), _name(policy)
-    if not isinstance(policy, Policy):
-        raise PolicyError(
-            f"{policy!r} is no policy: it needs reset(), act(observation, car) and camera"
-        )
+    check_policy(policy, "policy is")
     return policy, _name(policy)
 
 

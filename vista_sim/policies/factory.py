@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from vista_sim.errors import PolicyError
-from vista_sim.policies.policy import CameraSpec, Policy
+from vista_sim.policies.policy import Policy, check_policy
 
 
 def make_policy(name: str) -> Policy:
@@ -49,20 +49,6 @@ def make_policy(name: str) -> Policy:
     return checked
 
 
-def check_policy(policy: Any, what: str) -> None:
-    """Refuse what is no policy, in words that begin with `what`. Raises PolicyError."""
-    if isinstance(policy, type) or not isinstance(policy, Policy):
-        raise PolicyError(
-            f"{what} {policy!r}, which is no policy: it needs reset(), act(observation, car) and "
-            "camera"
-        )
-    if not (policy.camera is None or isinstance(policy.camera, CameraSpec)):
-        raise PolicyError(
-            f"{what} a policy whose camera is {policy.camera!r}; it must be a "
-            "vista_sim.CameraSpec or None"
-        )
-
-
 def _exists(module: str) -> bool:
     try:
         return find_spec(module) is not None
@@ -81,7 +67,7 @@ def _run(name: str, what: str, call: Any) -> Any:
         return call()
     except PolicyError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)[1:]
         own = [frame for frame in frames if not frame.filename.startswith("<frozen")]
         place = f" at {own[-1].filename}:{own[-1].lineno}" if own else ""

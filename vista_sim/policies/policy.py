@@ -104,3 +104,17 @@ class Policy(Protocol):
                 "command": a navigation command, where the trace has labels with that key.
             car: for privileged experts alone.
         """
+
+
+def check_policy(policy: Any, what: str) -> None:
+    """Refuse what is no policy, in words that begin with `what`. Raises PolicyError."""
+    if isinstance(policy, type) or not isinstance(policy, Policy):
+        raise PolicyError(
+            f"{what} {policy!r}, which is no policy: it needs reset(), act(observation, car) and "
+            "camera"
+        )
+    if not (policy.camera is None or isinstance(policy.camera, CameraSpec)):
+        raise PolicyError(
+            f"{what} a policy whose camera is {policy.camera!r}; it must be a "
+            "vista_sim.CameraSpec or None"
+        )

@@ -85,6 +85,8 @@ class CameraInput:
             raise PolicyError(
                 f"the camera image has shape {image.shape}; this policy takes {wanted}"
             )
+        if image.dtype != np.uint8:
+            raise PolicyError(f"the camera image is {image.dtype}; it must be uint8")
         image = image[self.rows, self.columns]
         if self.size is not None and image.shape[:2] != self.size:
             height, width = self.size

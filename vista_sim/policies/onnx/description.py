@@ -13,7 +13,6 @@ from vista_sim.policies.onnx import numbers
 from vista_sim.policies.onnx.camera import CameraInput, read_camera_input
 from vista_sim.policies.onnx.fields import Fields
 from vista_sim.policies.onnx.history import History, read_history
-from vista_sim.policies.onnx.numbers import NumbersInput
 from vista_sim.policies.onnx.outputs import ActionReader, read_outputs
 from vista_sim.policies.onnx.tensors import (
     STATE_FIELDS,
@@ -98,7 +97,7 @@ def read(
     history = read_history(fields, History())
     listed = fields.listed("inputs", "a list of objects, one for each input of the model", True)
     described = tuple(_read_input(fields, *entry, inputs, camera, history) for entry in listed)
-    recurrent = fields.listed("recurrent_state", "a list of objects", empty=True)
+    recurrent = fields.listed("recurrent_state", "a list of objects", True, [])
     states = tuple(
         read_state(Fields(entry, file, path, STATE_FIELDS), inputs, outputs)
         for entry, path in recurrent
@@ -172,6 +171,3 @@ def _check_complete(file: Path, inputs: dict[str, TensorInfo], described: Sequen
     for name in described:
         if described.count(name) > 1:
             raise PolicyError(f"{file}: input {name!r} of the model is described twice")
-
-
-__all__ = ["Description", "Input", "NumbersInput", "read"]

@@ -139,9 +139,11 @@ class Fields:
             return None
         return Fields(self.values[name], self.file, self.inside(name), allowed)
 
-    def listed(self, name: str, wanted: str, empty: bool = False) -> list[tuple[Any, str]]:
-        """The entries of a list, each with its path; none where an empty list is allowed."""
-        value = self._value(name, [] if empty else _REQUIRED, wanted)
+    def listed(
+        self, name: str, wanted: str, empty: bool = False, default: Any = _REQUIRED
+    ) -> list[tuple[Any, str]]:
+        """The entries of a list, each with its path."""
+        value = self._value(name, default, wanted)
         if not isinstance(value, list) or not (value or empty):
             raise self.wrong(name, wanted)
         return [(entry, f"{self.inside(name)}[{i}]") for i, entry in enumerate(value)]

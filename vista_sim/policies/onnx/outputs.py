@@ -164,6 +164,14 @@ class ActionReader:
         outputs = [self.steering, self.longitudinal]
         return list(dict.fromkeys(output.name for output in outputs if output is not None))
 
+    @property
+    def needs_speed(self) -> bool:
+        """Whether the car's speed decides what the outputs come to."""
+        along = self.longitudinal
+        return isinstance(self.steering, WaypointsOutput) or (
+            along is not None and along.what == "speed"
+        )
+
     def action(self, answers: Mapping[str, NDArray[Any]], speed: float, vehicle: Any) -> Action:
         """The action.
 

@@ -13,13 +13,18 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import PolicyError, PolicyRaisedError
 from vista_sim.onnx_session import open_session
+from vista_sim.policies.onnx.camera import CameraInput
 from vista_sim.policies.onnx.description import Input, read
 from vista_sim.policies.onnx.files import description_path, read_description
+from vista_sim.policies.onnx.numbers import SpeedInput
 from vista_sim.policies.onnx.tensors import tensor_infos
 from vista_sim.policies.policy import Action, CameraSpec
 
 if TYPE_CHECKING:
     from vista_sim.world import Car
+
+#: What an input cannot do without in an observation.
+_TAKEN: dict[type, str] = {CameraInput: "camera", SpeedInput: "speed"}
 
 
 class OnnxPolicy:
@@ -47,7 +52,8 @@ class OnnxPolicy:
         )
         self.camera: CameraSpec | None = self.description.camera
         states = self.description.states
-        self._wanted = [*self.description.reader.names, *(state.output for state in states)]
+        names = [*self.description.reader.names, *(state.output for state in states)]
+        self._wanted = list(dict.fromkeys(names))
         self.reset()
 
     def reset(self) -> None:
@@ -79,7 +85,9 @@ class OnnxPolicy:
             raise PolicyRaisedError(f"{self.path}: does not run on its inputs ({error})") from None
         answers = dict(zip(self._wanted, map(np.asarray, found), strict=True))
         self._state = {state.input: answers[state.output] for state in self.description.states}
-        speed = float(np.asarray(observation.get("speed", 0.0)).reshape(-1)[0])
+        speed = 0.0
+        if self.description.reader.needs_speed:
+            speed = float(np.asarray(self._observed(observation, "speed")).reshape(-1)[0])
         vehicle = None if car is None else car.vehicle
         return self.description.reader.action(answers, speed, vehicle)
 
@@ -90,11 +98,15 @@ class OnnxPolicy:
         observation: Mapping[str, Any],
         car: Car | None,
     ) -> NDArray[Any]:
-        try:
-            seen.append(entry.frame(observation, car))
-        except KeyError as error:
-            raise PolicyError(
-                f"{self.description_path}: input {entry.tensor.name!r} takes {error.args[0]!r}, "
-                "which is not observed"
-            ) from None
+        taken = _TAKEN.get(type(entry))
+        if taken is not None:
+            self._observed(observation, taken)
+        seen.append(entry.frame(observation, car))
         return entry.arrange(entry.history.choose(seen))
+
+    def _observed(self, observation: Mapping[str, Any], name: str) -> Any:
+        if name not in observation:
+            raise PolicyError(
+                f"{self.description_path}: the policy takes {name!r}, which is not observed"
+            )
+        return observation[name]

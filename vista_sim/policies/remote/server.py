@@ -48,7 +48,9 @@ class PolicyServer:
     def __init__(
         self, policy: Policy | Callable[[], Policy], address: str, name: str | None = None
     ) -> None:
-        self._lone = policy if isinstance(policy, Policy) else None
+        # A class has all that a policy has, but makes one.
+        lone = isinstance(policy, Policy) and not isinstance(policy, type)
+        self._lone = cast(Policy, policy) if lone else None
         self._make = cast(Callable[[], Policy], policy)
         self._in_use = threading.Lock()
         self._name = name or type(policy).__name__
