@@ -46,6 +46,7 @@ SETTINGS = {
     "views": "views",
     "section": "section",
     "seed": "seed",
+    "cases_sha256": "what the suite's cases fix (SHA-256)",
 }
 #: What says how a case went, the gravest first; see `Regression`.
 GRAVITY = (

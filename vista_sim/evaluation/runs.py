@@ -5,6 +5,7 @@
     steps.parquet     a row each step, and one for each start
     timings.parquet   wall times of the steps, apart because they differ from run to run
     views/*.mp4
+    cases.json        of a suite: what each case fixes (see `suites.book`)
 
 While a run is being written, each Parquet table is a folder of that name with parts in it,
 added every few seconds, each whole when it appears: any Parquet reader takes the folder as

@@ -8,6 +8,7 @@ To the worker: a `Job`, or None to end. From it, tuples that begin with one of t
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -30,6 +31,8 @@ ROWS = "rows"  # steps, timings, episodes
 DONE = "done"  # Spent: the case is over
 USER = "user"  # VistaError: something the user gave cannot be used
 BUG = "bug"  # text: a traceback
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ def work(
 ) -> None:
     """Load a policy, and drive cases until told to end or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    _die_with_the_parent()
     os.dup2(2, 1)  # what a policy prints must not get between what the parent prints
     sys.stdout = sys.stderr
     try:
@@ -84,6 +88,11 @@ def work(
         connection.send((USER, error))
     except Exception:
         connection.send((BUG, traceback.format_exc()))
+
+
+def _die_with_the_parent() -> None:
+    """A policy that never comes back must not outlive a parent that was killed: prctl(2)."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _work(
