@@ -19,7 +19,7 @@ from suite_policies import Balance
 from vista_sim.errors import PolicyError, RunError
 from vista_sim.evaluation.evaluate import evaluate
 from vista_sim.evaluation.runs import read_run
-from vista_sim.evaluation.suites import run as suite_run
+from vista_sim.evaluation.suites.driving import CaseDriver
 from vista_sim.evaluation.suites.rows import CaseRows
 from vista_sim.policies import PolicyServer, load_policy
 
@@ -182,14 +182,14 @@ def quick(road_trace, tmp_path):
 
 def stop_after(monkeypatch, count):
     """Interrupt the run after so many cases."""
-    drive = suite_run.CaseDriver.drive
+    drive = CaseDriver.drive
 
     def driving(self, job, sink, begun):
         if job.index == count:
             raise KeyboardInterrupt
         drive(self, job, sink, begun)
 
-    monkeypatch.setattr(suite_run.CaseDriver, "drive", driving)
+    monkeypatch.setattr(CaseDriver, "drive", driving)
 
 
 def test_an_interrupted_run_is_resumed(quick, tmp_path, monkeypatch):
@@ -283,6 +283,8 @@ def test_a_policy_that_cannot_be_loaded_is_a_mistake_of_the_user(quick, tmp_path
         evaluate("suite_policies:nothing", path, tmp_path / "a", workers=1, video=False)
     with pytest.raises(PolicyError, match=r"ended while it was being loaded .*SIGSEGV"):
         evaluate("suite_policies:crashes_on_load", path, tmp_path / "b", workers=1, video=False)
+    assert not (tmp_path / "a").exists()
+    assert not (tmp_path / "b").exists()
 
 
 def test_an_onnx_model_and_a_policy_behind_a_socket_are_judged(road_trace, tmp_path):
@@ -296,9 +298,9 @@ def test_an_onnx_model_and_a_policy_behind_a_socket_are_judged(road_trace, tmp_p
     evaluate(load_policy(model), path, tmp_path / "loaded", video=False)
     for there, here in (("socket", "object"), ("onnx", "loaded")):
         a, b = read_run(tmp_path / there), read_run(tmp_path / here)
+        assert a.episodes.column("failure").to_pylist() == [None]
         assert a.steps.equals(b.steps)
         assert a.episodes.equals(b.episodes)
-        assert a.episodes.column("failure").to_pylist() == [None]
         assert max(abs(v) for v in a.steps.column("action_curvature").to_pylist()[1:]) > 1e-4
     assert (tmp_path / "socket" / "views").is_dir()
     assert len(read_run(tmp_path / "onnx").info["policy"]["sha256"]) == 64

@@ -23,7 +23,7 @@ from typing import Any
 
 from vista_sim.errors import RunError
 from vista_sim.evaluation.runs import FLUSH_EVERY, Run, RunWriter, read_run, versions
-from vista_sim.evaluation.suites.rows import CaseRows
+from vista_sim.evaluation.suites.rows import CaseRows, Row
 from vista_sim.scenarios.case import Case
 from vista_sim.tasks.lane_following import Rewards
 
@@ -37,38 +37,40 @@ class Book:
 
     Args:
         writer: of the run; also an attribute.
-        done: how many cases it has already.
-        episodes: how many episodes it has already.
+        before: the run that is gone on with; None: it is new.
 
     Attributes:
-        entered: how many cases, from the first on, are in the tables.
-        found: cases that waited in the folder of the run that goes on, by index.
-        waiting: cases that wait for an earlier one, by index.
+        found: rows of the episodes of cases that the run had already, by index.
         writing_s: wall time that writing took, s.
     """
 
-    def __init__(self, writer: RunWriter, done: int = 0, episodes: int = 0) -> None:
+    def __init__(self, writer: RunWriter, before: Run | None = None) -> None:
         self.writer = writer
-        self._episodes = episodes
-        self._folder = None if writer.folder is None else writer.folder / WAITING
-        self._kept: set[int] = set()
-        self._flushed = monotonic()
-        self.entered = done
-        self.waiting: dict[int, CaseRows] = {}
         self.writing_s = 0.0
+        self._folder = None if writer.folder is None else writer.folder / WAITING
+        self._waiting: dict[int, CaseRows] = {}  # for an earlier case
+        self._kept: set[int] = set()  # of those, which are on disk
+        self._flushed = monotonic()
+        self.found = {} if before is None else episodes_by_case(before)
+        self._entered = len(self.found)  # cases in the tables, from the first on
+        self._episodes = 0 if before is None else before.episodes.num_rows
         if self._folder is not None and self._folder.is_dir():
-            for path in sorted(self._folder.glob("*.json")):
-                index = int(path.stem)
-                self._kept.add(index)
-                if index >= done:
-                    self.waiting[index] = CaseRows(**json.loads(path.read_text(encoding="utf-8")))
-        self.found = dict(self.waiting)
+            self._read_waiting(self._folder)
+
+    def _read_waiting(self, folder: Path) -> None:
+        for path in sorted(folder.glob("*.json")):
+            index = int(path.stem)
+            self._kept.add(index)
+            if index >= self._entered:
+                rows = CaseRows(**json.loads(path.read_text(encoding="utf-8")))
+                self._waiting[index] = rows
+                self.found[index] = rows.episodes
         self._enter()
 
     def add(self, index: int, rows: CaseRows) -> None:
         """Take what was driven of a case."""
         started = perf_counter()
-        self.waiting[index] = rows
+        self._waiting[index] = rows
         self._enter()
         if monotonic() - self._flushed >= FLUSH_EVERY:
             self.flush()
@@ -78,11 +80,11 @@ class Book:
         """Write what has come since the last time."""
         self.writer.flush()
         if self._folder is not None:
-            for index in set(self.waiting) - self._kept:
+            for index in set(self._waiting) - self._kept:
                 self._keep(self._folder, index)
-            for index in self._kept - set(self.waiting):
+            for index in self._kept - set(self._waiting):
                 (self._folder / f"{index:06d}.json").unlink(missing_ok=True)
-            self._kept = set(self.waiting)
+            self._kept = set(self._waiting)
         self._flushed = monotonic()
 
     @contextmanager
@@ -104,8 +106,8 @@ class Book:
         self.writer.finish(results)
 
     def _enter(self) -> None:
-        while self.entered in self.waiting:
-            rows = self.waiting.pop(self.entered).numbered(self._episodes)
+        while self._entered in self._waiting:
+            rows = self._waiting.pop(self._entered).numbered(self._episodes)
             for table, new in (
                 (self.writer.steps, rows.steps),
                 (self.writer.timings, rows.timings),
@@ -114,13 +116,13 @@ class Book:
                 for row in new:
                     table.append(row)
             self._episodes += len(rows.episodes)
-            self.entered += 1
+            self._entered += 1
 
     def _keep(self, folder: Path, index: int) -> None:
         folder.mkdir(exist_ok=True)
         temporary = folder / ".part"
         try:
-            temporary.write_text(json.dumps(self.waiting[index].to_json()), encoding="utf-8")
+            temporary.write_text(json.dumps(self._waiting[index].to_json()), encoding="utf-8")
             os.replace(temporary, folder / f"{index:06d}.json")
         except OSError as error:
             raise RunError(f"{folder}: cannot be written ({error.strerror})") from error
@@ -137,42 +139,42 @@ def opened(
     out: Path | None,
     info: Mapping[str, Any],
     cases: Sequence[Case],
-    resume: bool,
+    before: Run | None,
     overwrite: bool,
-) -> Iterator[tuple[Book | None, Run | None]]:
-    """The book of a run, new or to be gone on with, while nobody else may write it.
+) -> Iterator[Book]:
+    """The book of a run, while nobody else may write it.
 
     Args:
         out: run folder; None keeps everything in memory.
         info: for run.json.
         cases: of the suite.
-        resume: go on with the run at `out`, if there is one.
-        overwrite: replace it.
-
-    Returns:
-        The book, None if the run is complete; and the run as it was, None if it is new.
+        before: the run to go on with; None: a new one.
+        overwrite: replace one that is there.
 
     Raises:
-        RunError: see `resumable`; or the folder is in use, or cannot be written.
+        RunError: the folder is in use, or cannot be written.
     """
-    before = resumable(out, info, cases) if resume and out is not None else None
     terms = tuple(vars(Rewards()))
     if before is None:
         with RunWriter(out, info, terms, overwrite) as writer, locked(out):
             if out is not None:
                 write_cases(out, cases)
-            yield Book(writer), None
+            yield Book(writer)
         return
     with locked(before.folder):
         before = read_run(before.folder)  # as it is now that nobody else writes it
-        if before.info.get("status") == "complete":
-            yield None, before
-            return
         with RunWriter(before.folder, info, terms, resumed=before) as writer:
             if not (before.folder / CASES).exists():
                 write_cases(before.folder, cases)
-            done = len(set(before.episodes.column("case").to_pylist()))
-            yield Book(writer, done, before.episodes.num_rows), before
+            yield Book(writer, before)
+
+
+def episodes_by_case(run: Run) -> dict[int, list[Row]]:
+    """Rows of a run's episodes, by the index of their case: cases are in it in their order."""
+    cases: dict[str, list[Row]] = {}
+    for row in run.episodes.to_pylist():
+        cases.setdefault(row["case"], []).append(row)
+    return dict(enumerate(cases.values()))
 
 
 def write_cases(folder: Path, cases: Sequence[Case]) -> None:

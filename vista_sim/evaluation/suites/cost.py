@@ -9,6 +9,20 @@ from vista_sim.evaluation.metrics.recovery import EXPERT
 from vista_sim.evaluation.suites.rows import CaseRows
 from vista_sim.evaluation.suites.worker import Spent
 
+#: Where the time goes.
+PARTS = (
+    "view",
+    "policy",
+    "dynamics",
+    "staging",
+    "filming",
+    "other",
+    "writing",
+    "start_up",
+    "judging",
+)
+_TIMINGS = ("view_s", "policy_s", "dynamics_s")
+
 
 @dataclass
 class Cost:
@@ -21,7 +35,8 @@ class Cost:
         view: making what the policy saw.
         policy: the policy.
         dynamics: moving the car.
-        staging: making worlds of cases.
+        staging: making worlds of cases, and their first views.
+        filming: making videos.
         other: the rest of driving: recording, judging, the reference beside the policy.
         writing: tables, by the parent.
         start_up: of processes, until each had loaded the policy.
@@ -35,6 +50,7 @@ class Cost:
     policy: float = 0.0
     dynamics: float = 0.0
     staging: float = 0.0
+    filming: float = 0.0
     other: float = 0.0
     writing: float = 0.0
     start_up: float = 0.0
@@ -47,17 +63,17 @@ class Cost:
         self.simulated += rows.seconds
         own = {row["episode"] for row in rows.episodes if row["driver"] != EXPERT}
         timings = [row for row in rows.timings if row["episode"] in own]
-        parts = [sum(row[name] for row in timings) for name in _PARTS]
+        parts = [sum(row[name] for row in timings) for name in _TIMINGS]
         self.view += parts[0]
         self.policy += parts[1]
         self.dynamics += parts[2]
         self.staging += spent.staging
-        self.other += max(0.0, spent.total - spent.staging - sum(parts))
+        self.filming += spent.filming
+        self.other += max(0.0, spent.total - spent.staging - spent.filming - sum(parts))
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
-        parts = ("view", "policy", "dynamics", "staging", "other", "writing", "start_up", "judging")
-        seconds = {name: round(getattr(self, name), 3) for name in parts}
+        seconds = {name: round(getattr(self, name), 3) for name in PARTS}
         rate = self.simulated / self.wall if self.wall > 0 else None
         return {
             "workers": self.workers,
@@ -70,10 +86,9 @@ class Cost:
 
     def __str__(self) -> str:
         rate = self.simulated / self.wall if self.wall > 0 else 0.0
-        parts = ("view", "policy", "dynamics", "staging", "other", "writing", "start_up", "judging")
-        whole = sum(getattr(self, name) for name in parts) or 1.0
+        whole = sum(getattr(self, name) for name in PARTS) or 1.0
         shares = ", ".join(
-            f"{name.replace('_', '-')} {100 * getattr(self, name) / whole:.0f} %" for name in parts
+            f"{name.replace('_', '-')} {100 * getattr(self, name) / whole:.0f} %" for name in PARTS
         )
         processes = "1 process" if self.workers == 1 else f"{self.workers} processes"
         return (
@@ -81,6 +96,3 @@ class Cost:
             f"{processes if self.workers else 'this process'}: {rate:.1f} times as fast as "
             f"driven ({shares})"
         )
-
-
-_PARTS = ("view_s", "policy_s", "dynamics_s")

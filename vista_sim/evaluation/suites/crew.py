@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -99,7 +99,21 @@ class Crew:
         self.start_up_s = 0.0
 
     def __enter__(self) -> Self:
+        """Start the processes; one of them has loaded the policy when this returns.
+
+        Raises:
+            PolicyError: it cannot be loaded.
+        """
         self._watchdog.__enter__()
+        try:
+            for _ in range(self._workers):
+                self._hands.append(self._start())
+            while not any(hand.ready for hand in self._hands):
+                for _ in self._look(deque()):
+                    pass
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
         return self
 
     def __exit__(
@@ -119,7 +133,7 @@ class Crew:
                 hand.process.join()
         self._watchdog.__exit__(kind, error, traceback)
 
-    def drive(self, jobs: Sequence[Job]) -> Iterator[Driven | Mapping[int, float]]:
+    def drive(self, jobs: Sequence[Job]) -> Generator[Driven | Mapping[int, float], None, None]:
         """Drive cases, handed out in their order.
 
         Returns:
@@ -133,8 +147,7 @@ class Crew:
         waiting = deque(jobs)
         left = len(waiting)
         told = monotonic()
-        for _ in range(min(self._workers, left)):
-            self._hands.append(self._start())
+        self._hand_out(waiting)
         while left:
             for driven in self._look(waiting):
                 left -= 1
@@ -158,8 +171,11 @@ class Crew:
             broken = self._bury(hand)
             if broken is not None:
                 yield broken
-            if waiting:
-                self._hands.append(self._start())
+        if waiting and len(self._hands) < self._workers:
+            self._hands.append(self._start())
+        self._hand_out(waiting)
+
+    def _hand_out(self, waiting: deque[Job]) -> None:
         for hand in self._hands:
             if hand.ready and hand.job is None and waiting:
                 hand.give(waiting.popleft())
@@ -219,7 +235,7 @@ class Crew:
                 f"{self._assignment.policy}: its process ended while it was being loaded ({how})"
             )
         hand.rows.break_off(unstarted(hand.job), reason)
-        return Driven(hand.job, hand.rows, Spent(monotonic() - hand.given, 0.0))
+        return Driven(hand.job, hand.rows, Spent(monotonic() - hand.given))
 
 
 def _how_it_ended(code: int | None) -> str:

@@ -18,7 +18,7 @@ from vista_sim.errors import PolicyFailureError
 from vista_sim.evaluation import closed_loop
 from vista_sim.evaluation import recovery as recovery_test
 from vista_sim.evaluation.metrics.recovery import EXPERT
-from vista_sim.evaluation.recorder import Recorder, Sink, drive
+from vista_sim.evaluation.recorder import Recorder, Sink, Watcher, drive
 from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.evaluation.suites.rows import POLICY_FAILED
 from vista_sim.policies import GuardedPolicy, Policy
@@ -76,7 +76,8 @@ class CaseDriver:
         self._policy = GuardedPolicy(policy, step_timeout, clock)
         self._stager, self._expert_stager = Stager(policy.camera), Stager(None)
         self._films = films
-        self.staging_s = 0.0  # wall time that the making of worlds took
+        #: Wall time that the making of worlds and that filming took, s.
+        self.spent = (0.0, 0.0)
 
     def drive(self, job: Job, sink: Sink, begun: Begun) -> None:
         """Drive a case to its end; a policy that breaks ends it.
@@ -88,16 +89,27 @@ class CaseDriver:
         _seed(job.case.seed)
         if job.case.settings.mode == RECOVERY:
             stage = self._stage(self._expert_stager, job.case)
-            _episodes(ReferenceDriver(), EXPERT, stage, job, recorder, begun, None)
+            _episodes(ReferenceDriver(), EXPERT, stage, job, recorder, begun, stage.watch)
         stage = self._stage(self._stager, job.case)
         with self._film(job, stage) as film:
-            _episodes(self._policy, "policy", stage, job, recorder, begun, film)
+
+            def watch(car: Car) -> bool:
+                if film is not None:
+                    started = perf_counter()
+                    film.shoot(car)
+                    self._spend(filming=perf_counter() - started)
+                return stage.watch(car)
+
+            _episodes(self._policy, "policy", stage, job, recorder, begun, watch)
 
     def _stage(self, stager: Stager, case: Case) -> Stage:
         started = perf_counter()
         stage = stager.stage(case)
-        self.staging_s += perf_counter() - started
+        self._spend(staging=perf_counter() - started)
         return stage
+
+    def _spend(self, staging: float = 0.0, filming: float = 0.0) -> None:
+        self.spent = (self.spent[0] + staging, self.spent[1] + filming)
 
     def _film(self, job: Job, stage: Stage) -> Film | nullcontext[None]:
         if self._films is None or not stage.world.traces[0].cameras:
@@ -119,17 +131,12 @@ def _episodes(
     job: Job,
     recorder: Recorder,
     begun: Begun,
-    film: Film | None,
+    watch: Watcher,
 ) -> None:
     """Drive the episodes of a case: one, or in mode "restart" one after each crash."""
     car, case = stage.car, job.case
     labels = labels_of(job)
     kind = labels.pop("kind")
-
-    def watch(car: Car) -> bool:
-        if film is not None:
-            film.shoot(car)
-        return stage.watch(car)
 
     while True:
         recorder.begin(car, kind, driver, case.road, **labels)

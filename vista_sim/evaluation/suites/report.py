@@ -41,7 +41,7 @@ SHOWN = (
     "mean_recovery_time_s",
 )
 EXAMPLES = 20  # cases named at most
-LEFT = {"", "scenario", "case", "criterion", "asked of", "what happened"}
+LEFT = {"", "scenario", "case", "criterion", "asked of", "verdict", "what happened"}
 
 
 def print_suite(result: SuiteResult, console: Console) -> None:
@@ -53,7 +53,10 @@ def print_suite(result: SuiteResult, console: Console) -> None:
         table = Table(title=escape(title), title_justify="left")
         for head in heads:
             table.add_column(
-                escape(head), justify="left" if head in LEFT else "right", overflow="fold"
+                escape(head),
+                justify="left" if head in LEFT else "right",
+                overflow="fold",
+                no_wrap=head == "scenario",
             )
         for row in rows:
             table.add_row(*(escape(cell) for cell in row))

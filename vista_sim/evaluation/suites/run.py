@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,12 @@ from typing import Any
 
 from vista_sim.errors import RunError
 from vista_sim.evaluation.judging import Judgement, judge_tables
-from vista_sim.evaluation.runs import Run, columns
-from vista_sim.evaluation.suites.book import cases_hash, opened
+from vista_sim.evaluation.runs import columns
+from vista_sim.evaluation.suites.alone import Alone
+from vista_sim.evaluation.suites.book import cases_hash, episodes_by_case, opened, resumable
 from vista_sim.evaluation.suites.cost import Cost
 from vista_sim.evaluation.suites.crew import Assignment, Crew, Driven
-from vista_sim.evaluation.suites.driving import CaseDriver, Job
-from vista_sim.evaluation.suites.rows import CaseRows
+from vista_sim.evaluation.suites.driving import Job
 from vista_sim.evaluation.suites.verdicts import (
     BROKE,
     CLEAN,
@@ -27,7 +27,6 @@ from vista_sim.evaluation.suites.verdicts import (
     check_requirements,
     rule,
 )
-from vista_sim.evaluation.suites.worker import Spent
 from vista_sim.policies import Policy, policy_hash
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.suite import Suite
@@ -169,23 +168,24 @@ def evaluate_suite(
         "traces": traces,
         "views": "synthesized",
     }
+    before = resumable(out, info, cases) if resume and out is not None else None
     filmed = out is not None and (len(cases) <= FILMED if video is None else video)
     films = out / "views" if out is not None and filmed else None
     cost = Cost(workers)
-    with opened(out, info, cases, resume, overwrite) as (book, before):
-        found = {} if before is None else dict(enumerate(_outcomes(before)))
-        if book is None:
-            assert before is not None
-            tables = columns(before.steps), columns(before.episodes)
-            return _result(suite, name, found, tables, cost, len(found), started)
-        found |= {index: case_outcome(rows.episodes) for index, rows in book.found.items()}
+    if before is not None and before.info.get("status") == "complete":
+        found = {i: case_outcome(rows) for i, rows in episodes_by_case(before).items()}
+        tables = columns(before.steps), columns(before.episodes)
+        return _result(suite, name, found, tables, cost, len(found), started)
+    # The policy is loaded before the folder is made: what cannot be loaded leaves no run behind.
+    with (
+        _drivers(policy, min(workers, len(cases)), step_timeout, films) as drivers,
+        opened(out, info, cases, before, overwrite) as book,
+    ):
+        found = {index: case_outcome(rows) for index, rows in book.found.items()}
         resumed = len(found)
         tally = _Tally(cases, found.values(), watch)
         left = [job for job in jobs if job.index not in found]
-        with (
-            book.kept(),
-            closing(_drive(policy, left, workers, step_timeout, films, cost)) as events,
-        ):
+        with book.kept(), closing(drivers.drive(left)) as events:
             for event in events:
                 if isinstance(event, Driven):
                     outcome = found[event.job.index] = case_outcome(event.rows.episodes)
@@ -195,6 +195,7 @@ def evaluate_suite(
                 else:
                     tally.tell(sum(event.values()))
         cost.writing = book.writing_s
+        cost.start_up = drivers.start_up_s
         tables = columns(book.writer.steps.table()), columns(book.writer.episodes.table())
         result = _result(suite, name, found, tables, cost, resumed, started)
         book.writer.info |= {"cost": dict(result.cost), "resumed_cases": resumed}
@@ -232,55 +233,13 @@ def _scenarios(suite: Suite, cases: Sequence[Case]) -> list[dict[str, Any]]:
     ]
 
 
-def _outcomes(run: Run) -> list[CaseOutcome]:
-    """Of the cases in the tables of a run, in their order."""
-    by_case: dict[str, list[dict[str, Any]]] = {}
-    for row in run.episodes.to_pylist():
-        by_case.setdefault(row["case"], []).append(row)
-    return [case_outcome(rows) for rows in by_case.values()]
-
-
-def _drive(
-    policy: Policy | str,
-    jobs: Sequence[Job],
-    workers: int,
-    step_timeout: float | None,
-    films: Path | None,
-    cost: Cost,
-) -> Generator[Driven | Mapping[int, float], None, None]:
-    """Drive what is left to be driven, in other processes or in this one."""
-    if not jobs:
-        return
-    if workers:
-        assert isinstance(policy, str)
-        with Crew(Assignment(policy, step_timeout, films), workers) as crew:
-            try:
-                yield from crew.drive(jobs)
-            finally:
-                cost.start_up += crew.start_up_s
-        return
-    yield from _drive_here(policy, jobs, step_timeout, films, cost)
-
-
-def _drive_here(
-    policy: Policy | str,
-    jobs: Sequence[Job],
-    step_timeout: float | None,
-    films: Path | None,
-    cost: Cost,
-) -> Iterator[Driven]:
-    from vista_sim.policies import load_policy
-
-    started = perf_counter()
-    driver = CaseDriver(
-        load_policy(policy) if isinstance(policy, str) else policy, step_timeout, films=films
-    )
-    cost.start_up += perf_counter() - started
-    for job in jobs:
-        started, staged = perf_counter(), driver.staging_s
-        rows = CaseRows()
-        driver.drive(job, rows, lambda start: None)
-        yield Driven(job, rows, Spent(perf_counter() - started, driver.staging_s - staged))
+def _drivers(
+    policy: Policy | str, workers: int, step_timeout: float | None, films: Path | None
+) -> Crew | Alone:
+    """What drives the cases: other processes, or this one."""
+    if workers and isinstance(policy, str):
+        return Crew(Assignment(policy, step_timeout, films), workers)
+    return Alone(policy, step_timeout, films)
 
 
 def _result(

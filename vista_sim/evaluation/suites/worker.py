@@ -41,11 +41,18 @@ class Spent:
 
     Args:
         total: all of it.
-        staging: making its world.
+        staging: making its world, and its first view.
+        filming: making its video.
     """
 
     total: float
-    staging: float
+    staging: float = 0.0
+    filming: float = 0.0
+
+    @classmethod
+    def since(cls, started: float, before: tuple[float, float], now: tuple[float, float]) -> Spent:
+        """From a moment on, with what a `CaseDriver` had spent then and has spent now."""
+        return cls(perf_counter() - started, now[0] - before[0], now[1] - before[1])
 
 
 class Stream:
@@ -114,8 +121,7 @@ def _work(
         job: Any = connection.recv()
         if job is None:
             return
-        started, staged = perf_counter(), driver.staging_s
+        started, before = perf_counter(), driver.spent
         stream = Stream(connection)
         driver.drive(job, stream, stream.begun)
-        spent = Spent(perf_counter() - started, driver.staging_s - staged)
-        connection.send((DONE, spent))
+        connection.send((DONE, Spent.since(started, before, driver.spent)))
