@@ -197,7 +197,8 @@ def _evaluate_suite(
     from vista_sim.evaluation.evaluate import evaluate as judge
     from vista_sim.evaluation.suites.junit import write_junit
     from vista_sim.evaluation.suites.report import print_suite, write_markdown
-    from vista_sim.evaluation.suites.run import MOST_WORKERS, Score
+    from vista_sim.evaluation.suites.result import Score
+    from vista_sim.evaluation.suites.run import MOST_WORKERS
     from vista_sim.scenarios.suite import load_suite
 
     require_within("--workers", 1 if workers is None else workers, 0, MOST_WORKERS)

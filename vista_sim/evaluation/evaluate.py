@@ -19,7 +19,7 @@ from vista_sim.tasks.lane_following import Endings
 from vista_sim.world import TracePaths
 
 if TYPE_CHECKING:
-    from vista_sim.evaluation.suites.run import Score, SuiteResult
+    from vista_sim.evaluation.suites.result import Score, SuiteResult
     from vista_sim.scenarios.suite import Suite
 
 __all__ = ["Progress", "Report", "evaluate"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vista_sim.evaluation.recovery import Recovery
-    from vista_sim.evaluation.suites.run import SuiteResult
+    from vista_sim.evaluation.suites.result import SuiteResult
 
 #: Called with work done and work in all: metres to drive, or simulated seconds of a suite.
 Progress = Callable[[int, int], None]

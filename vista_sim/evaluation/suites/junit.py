@@ -19,7 +19,7 @@ from vista_sim.errors import RunError
 from vista_sim.evaluation.suites.verdicts import BROKE, CLEAN
 
 if TYPE_CHECKING:
-    from vista_sim.evaluation.suites.run import SuiteResult
+    from vista_sim.evaluation.suites.result import SuiteResult
     from vista_sim.evaluation.suites.verdicts import CaseOutcome, Ruling
 
 EXAMPLES = 20  # cases named with a criterion that is not met

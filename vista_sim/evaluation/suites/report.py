@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from vista_sim.evaluation.judging import Verdict
-    from vista_sim.evaluation.suites.run import SuiteResult
+    from vista_sim.evaluation.suites.result import SuiteResult
     from vista_sim.evaluation.suites.verdicts import Ruling
 
 Row = tuple[str, ...]
