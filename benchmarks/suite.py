@@ -2,7 +2,7 @@
 
     python benchmarks/suite.py [--json] [--cases 200] [--workers 2] [--policy POLICY] [--seed 0]
 
-The sweep is on the sample trace: starts along it, each at four lateral offsets, three seconds
+The sweep is on the sample trace: starts along it, each at four lateral offsets, five seconds
 each. The default policy steers like the privileged reference but is shown a view of 66 x 200
 pixels each step, so that what is timed is a judge's own work; give a trained one to see what its
 network adds. The speed-up is the ratio of whole calls, with the start of the processes, the
@@ -30,7 +30,7 @@ from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.policies import CameraSpec
 
 LATERALS = (-0.75, -0.25, 0.25, 0.75)  # m
-SECONDS = 3.0  # of a case
+SECONDS = 5.0  # of a case
 
 
 class Seeing(ReferenceDriver):
@@ -62,7 +62,7 @@ def main() -> None:
         suite = write_sweep(folder, options.cases)
         one = judge(suite, options.policy, folder / "one", 1)
         many = judge(suite, options.policy, folder / "many", options.workers)
-        killed = kill_and_resume(suite, options, folder / "killed", many["wall_s"])
+        killed = kill_and_resume(suite, options, many["cases"], folder / "killed")
         result: dict[str, Any] = {
             "cores": len(os.sched_getaffinity(0)),
             "policy": options.policy,
@@ -103,14 +103,9 @@ def judge(suite: Path, policy: str, out: Path, workers: int, **options: Any) -> 
 
 
 def kill_and_resume(
-    suite: Path, options: argparse.Namespace, out: Path, seconds: float
+    suite: Path, options: argparse.Namespace, cases: int, out: Path
 ) -> dict[str, Any]:
-    """Kill a run at a random moment of its driving, and go on with it.
-
-    Args:
-        out: run folder.
-        seconds: that the whole run takes.
-    """
+    """Kill a run when a random number of its cases are on disk, and go on with it."""
     command = ["evaluate", "--suite", str(suite), "--policy", options.policy, "--out", str(out)]
     command += ["--workers", str(options.workers), "--no-video"]
     program = f"from vista_sim.cli import main; main({command!r})"
@@ -118,13 +113,21 @@ def kill_and_resume(
     process = subprocess.Popen(
         [sys.executable, "-c", program], env=environment, stdout=subprocess.DEVNULL
     )
-    while not list(out.glob("episodes.parquet/*.parquet")) and process.poll() is None:
-        time.sleep(0.05)
-    time.sleep(random.Random(options.seed).uniform(0.0, 0.7 * seconds))
+    enough = random.Random(options.seed).randint(1, max(1, cases // 2))
+    while cases_on_disk(out) < enough and process.poll() is None:
+        time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
     status = process.wait()
     resumed = judge(suite, options.policy, out, options.workers, resume=True)
     return {"killed": status == -signal.SIGKILL, "resumed_cases": resumed["resumed_cases"]}
+
+
+def cases_on_disk(out: Path) -> int:
+    """How many cases a run that is being written has in its tables."""
+    import pyarrow.parquet as pq
+
+    parts = out.glob("episodes.parquet/*.parquet")
+    return sum(pq.ParquetFile(part).metadata.num_rows for part in parts)
 
 
 def identical(a: Path, b: Path) -> bool:
@@ -153,7 +156,8 @@ def as_text(result: Mapping[str, Any]) -> str:
     )
     killed = result["killed"]
     lines.append(
-        f"killed with {killed['resumed_cases']} cases done and resumed; "
+        f"{'killed' if killed['killed'] else 'ended'} with {killed['resumed_cases']} cases done, "
+        "and resumed; "
         f"identical: {killed['identical']}"
     )
     return "\n".join(lines)
