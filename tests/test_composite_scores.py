@@ -49,8 +49,8 @@ def test_the_closed_loop_score_is_a_weighted_average_times_multipliers():
     # 60 of 100 m, comfortable: (5 * 0.6 + 2 * 1) / 7.
     short = drive(("time_limit",), (60.0,))
     assert composite.closed_loop_score(short).value == pytest.approx(5 / 7)
-    # All the way, but braking at 10 m/s² once: (5 * 1 + 2 * 0) / 7.
-    rough = drive(speed=[10.0] * 6 + [9.0] * 5)
+    # All the way, but braking at 10 m/s² for half a second: (5 * 1 + 2 * 0) / 7.
+    rough = drive(speed=[10.0] * 4 + [9.0, 8.0, 7.0, 6.0] + [5.0] * 3)
     assert composite.closed_loop_score(rough).value == pytest.approx(5 / 7)
     assert composite.closed_loop_score(drive(("off_road",), (90.0,))).value == 0.0
     assert composite.closed_loop_score(drive(("time_limit",), (19.0,))).value == 0.0  # no progress

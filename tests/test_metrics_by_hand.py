@@ -15,6 +15,8 @@ from vista_sim.evaluation.metrics.tables import (
     rate,
     root_mean_square,
     series,
+    smoothed,
+    unwrapped,
 )
 
 
@@ -109,7 +111,7 @@ def test_rates_are_differences_within_an_episode():
         3.0,
         3.0,
     ]
-    turn = rate(series(table, np.array([3.1, -3.1, -3.0, 0.0, 0.0])), circular=True)
+    turn = rate(unwrapped(series(table, np.array([3.1, -3.1, -3.0, 0.0, 0.0]))))
     assert turn.values[0] == pytest.approx((2 * math.pi - 6.2) / 0.1)
 
 
@@ -156,6 +158,31 @@ def test_yaw_rate_and_yaw_acceleration_across_the_turn_of_the_circle():
     assert comfort.yaw_acceleration(steps).values == pytest.approx([2.0, 0.0], abs=1e-9)
     assert comfort.comfortable(steps, "yaw_rate") == pytest.approx(1 / 3)
     assert comfort.comfortable(steps, "yaw_acceleration") == pytest.approx(1 / 2)
+
+
+def test_what_is_held_against_bounds_is_smoothed_by_parabolas_over_a_second_and_a_half():
+    rng = np.random.default_rng(0)
+    noisy = 10 + 0.1 * rng.standard_normal(40)
+    episode = np.repeat([4, 2], [32, 8])
+    t = 0.1 * np.concatenate([np.arange(32), np.arange(8)])
+    found = smoothed(series(steps_of(40, episode=episode, t=t), noisy), 1.5).values
+    # A fit to 15 values, by another library's least squares, at its middle; at the ends, where
+    # the episode begins; and in the short one, to 7 of its 8.
+    for at, first, count in ((7, 0, 15), (20, 13, 15), (2, 0, 15), (31, 17, 15), (35, 32, 7)):
+        rows = np.arange(first, first + count)
+        assert found[at] == pytest.approx(np.polyval(np.polyfit(rows, noisy[rows], 2), at))
+    # A drive whose speed falls and rises by a parabola is that drive.
+    braking = 10 - 2 * t[:32] + 0.5 * t[:32] ** 2
+    steps = steps_of(32, speed=braking)
+    middle = 0.05 + t[:31]
+    assert comfort.longitudinal_acceleration(steps).values == pytest.approx(middle - 2)
+
+
+def test_noise_of_the_recorded_speed_is_no_discomfort():
+    speed = 10 + 0.02 * (-1.0) ** np.arange(60)  # by differences 0.4 m/s² and 8 m/s³
+    steps = steps_of(60, speed=speed)
+    assert comfort.comfortable(steps, "longitudinal_jerk") == 1.0
+    assert comfort.comfortable_episodes(steps).tolist() == [1.0]
 
 
 def test_an_episode_is_comfortable_if_all_of_it_is():

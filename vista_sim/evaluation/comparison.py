@@ -26,6 +26,15 @@ from vista_sim.evaluation.cases import DRIVING, RECOVERY, Case
 from vista_sim.evaluation.judging import Settings, case_weights, draw_counts, of_kind
 from vista_sim.evaluation.metrics.measures import Measure
 from vista_sim.evaluation.metrics.tables import Floats
+from vista_sim.evaluation.pairing import (
+    Pair,
+    example,
+    finished_cases,
+    independent,
+    pair_up,
+    setting_warnings,
+)
+from vista_sim.evaluation.regressions import Regression, find_regressions
 from vista_sim.evaluation.resampling import (
     benjamini_hochberg,
     enough,
@@ -38,26 +47,6 @@ from vista_sim.evaluation.runs import Run, columns, read_run
 from vista_sim.evaluation.statistics import Interval
 
 Direction = Literal["better", "worse", "same", "different"]
-Pair = tuple[Case, Case]
-
-#: Settings of a run without which its numbers mean something else, and what they are called.
-SETTINGS = {
-    "dt": "step",
-    "views": "views",
-    "section": "section",
-    "seed": "seed",
-    "cases_sha256": "what the suite's cases fix (SHA-256)",
-}
-#: What says how a case went, the gravest first; see `Regression`.
-GRAVITY = (
-    "policy_failures",
-    "crashes",
-    "recovery_rate",
-    "share_without_intervention",
-    "mean_cross_track_error_m",
-    "mean_recovery_time_s",
-)
-OUTCOMES = GRAVITY[:4]
 
 
 @dataclass(frozen=True)
@@ -107,37 +96,6 @@ class Difference:
         }
         values["change"] = self.change.to_json()
         return values | {"direction": self.direction}
-
-
-@dataclass(frozen=True)
-class Regression:
-    """A case that went worse in the second run.
-
-    Args:
-        scenario, case: which.
-        changes: (metric, a, b) of what got worse, the gravest first: broken policies, crashes,
-            recoveries lost, road not driven by itself, cross-track error, recovery time.
-    """
-
-    scenario: str
-    case: str
-    changes: tuple[tuple[str, float, float], ...]
-
-    @property
-    def grave(self) -> bool:
-        """Whether how the case ended got worse, and not only how closely or fast it was driven."""
-        return any(name in OUTCOMES for name, _, _ in self.changes)
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values; NaN is null."""
-        return {
-            "scenario": self.scenario,
-            "case": self.case,
-            "grave": self.grave,
-            "changes": [
-                {"metric": name, "a": _number(a), "b": _number(b)} for name, a, b in self.changes
-            ],
-        }
 
 
 @dataclass(frozen=True)
@@ -203,12 +161,12 @@ def compare(
     """
     settings = settings or Settings()
     run_a, run_b = (run if isinstance(run, Run) else read_run(run) for run in (a, b))
-    cases_a, cases_b = (_cases(run, partial) for run in (run_a, run_b))
-    pairs, only_a, only_b = _pair(cases_a, cases_b)
+    cases_a, cases_b = (finished_cases(run, partial) for run in (run_a, run_b))
+    pairs, only_a, only_b = pair_up(cases_a, cases_b)
     if not pairs:
         raise RunError(
             f"{run_a.folder} and {run_b.folder} have no case in common (such as "
-            f"{_example(cases_a)!r} and {_example(cases_b)!r}); compare runs of the same suite, "
+            f"{example(cases_a)!r} and {example(cases_b)!r}); compare runs of the same suite, "
             "or of the same traces and seed"
         )
     weighted = bool(_named_suites(run_a, run_b))
@@ -227,76 +185,19 @@ def compare(
         str(run_a.folder),
         str(run_b.folder),
         len(pairs),
-        _units(pairs),
+        independent(pairs),
         only_a,
         only_b,
-        _warnings(run_a, run_b),
+        setting_warnings(run_a, run_b),
         tuple(overall),
         tuple(sorted(scenarios, key=_worst_first)),
-        tuple(_regressions(pairs, settings)),
+        tuple(find_regressions(pairs, settings)),
         settings.level,
     )
 
 
-def _cases(run: Run, partial: bool) -> tuple[Case, ...]:
-    status = run.info.get("status")
-    if status != "complete" and not partial:
-        raise RunError(
-            f"{run.folder}: the run did not end (status {status!r}); finish it, or compare the "
-            "cases that it has with --partial"
-        )
-    if not run.episodes.num_rows:
-        raise RunError(f"{run.folder}: holds no finished episode, so there is nothing to compare")
-    cases = run_cases.split(columns(run.steps), columns(run.episodes))
-    if status == "complete":
-        return cases
-    # The case of the last episode may not have come to its end.
-    last = max(cases, key=lambda case: int(case.tables.episodes["episode"].max()))
-    return tuple(case for case in cases if case is not last)
-
-
-def _pair(
-    cases_a: Sequence[Case], cases_b: Sequence[Case]
-) -> tuple[list[Pair], tuple[str, ...], tuple[str, ...]]:
-    """Pairs in the order of a, and the names that one run alone has."""
-    of_b = {(case.kind, case.scenario, case.name): case for case in cases_b}
-    pairs, only_a = [], []
-    for case in cases_a:
-        other = of_b.pop((case.kind, case.scenario, case.name), None)
-        if other is None:
-            only_a.append(case.name)
-        else:
-            pairs.append((case, other))
-    return pairs, tuple(only_a), tuple(case.name for case in of_b.values())
-
-
-def _units(pairs: Sequence[Pair]) -> int:
-    return max(len({a.unit for a, _ in pairs if a.kind == kind}) for kind in (DRIVING, RECOVERY))
-
-
-def _example(cases: Sequence[Case]) -> str:
-    return cases[0].name if cases else "none"
-
-
 def _named_suites(*runs: Run) -> bool:
     return all(run_cases.of_suite(columns(run.episodes)) for run in runs)
-
-
-def _warnings(a: Run, b: Run) -> tuple[str, ...]:
-    """Settings in which two runs differ, a line each."""
-    found = []
-    for name, label in SETTINGS.items():
-        first, second = a.info.get(name), b.info.get(name)
-        if first != second:
-            found.append(f"the runs differ in {label}: {_shown(first)} and {_shown(second)}")
-    first, second = (run.info.get("versions", {}).get("vista-sim") for run in (a, b))
-    if first != second:
-        found.append(f"the runs differ in vista-sim: {_shown(first)} and {_shown(second)}")
-    return tuple(found)
-
-
-def _shown(value: Any) -> str:
-    return "none" if value is None else str(value)
 
 
 def _differences(
@@ -381,35 +282,5 @@ def _worst_first(found: Difference) -> tuple[bool, bool, float]:
     return not found.significant, found.direction != "worse", p_value
 
 
-def _regressions(pairs: Sequence[Pair], settings: Settings) -> list[Regression]:
-    found = []
-    for a, b in pairs:
-        grave = []
-        changes = []
-        measures = {measure.name: measure for measure in settings.measures(a.kind)}
-        for name in GRAVITY:
-            measure = measures.get(name)
-            if measure is None:
-                grave.append(0.0)
-                continue
-            before, after = measure.of(a.tables), measure.of(b.tables)
-            loss = before - after if measure.better == "higher" else after - before
-            loss = 0.0 if math.isnan(loss) else loss
-            grave.append(loss)
-            if loss > 0:
-                changes.append((name, before, after))
-        # The gravest thing that changed at all says whether the case went worse.
-        first = next((loss for loss in grave if abs(loss) > 1e-9), 0.0)
-        if first > 0:
-            found.append((grave, Regression(a.scenario, a.name, tuple(changes))))
-    found.sort(key=lambda item: [-loss for loss in item[0]])
-    return [regression for _, regression in found]
-
-
 def _finite(value: float) -> float:
     return value if math.isfinite(value) else math.nan
-
-
-def _number(value: float) -> float | None:
-    """NaN is not JSON."""
-    return None if math.isnan(value) else value

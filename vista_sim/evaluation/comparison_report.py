@@ -12,7 +12,8 @@ from vista_sim.evaluation.labels import number, shown
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from vista_sim.evaluation.comparison import Comparison, Difference, Regression
+    from vista_sim.evaluation.comparison import Comparison, Difference
+    from vista_sim.evaluation.regressions import Regression
 
 Row = tuple[str, ...]
 

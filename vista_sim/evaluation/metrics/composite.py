@@ -113,7 +113,7 @@ def closed_loop_score(drive: Tables) -> Score:
     area: 0 with any crash, else 1. Making progress: 1 with at least a fifth of the route, else
     0. Driving direction: 1, or 0.5 with more than 2 m driven backwards within a second, or 0 with
     more than 6 m. Progress: share of the route reached. Comfort: 1 if all of nuPlan's bounds are
-    kept throughout, else 0 (see `comfort`, also for what is not smoothed).
+    kept throughout, else 0 (see `comfort`, also for how it is smoothed).
     """
     progress = route_completion(drive.episodes)
     kept = known(comfortable_episodes(drive.steps))

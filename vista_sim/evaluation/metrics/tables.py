@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,21 +64,20 @@ def series(steps: Table, values: Floats) -> Series:
     return Series(np.asarray(steps["episode"]), floats(steps, "t"), values)
 
 
-def rate(of: Series, circular: bool = False) -> Series:
+def rate(of: Series) -> Series:
     """Change per second from each value to the next of the same episode.
 
-    Plain finite differences, not smoothed; a rate stands at the middle of its two moments.
-
-    Args:
-        of: n values.
-        circular: they are angles (rad): the shorter way around counts.
+    Plain finite differences; a rate stands at the middle of its two moments.
     """
     same = of.episode[1:] == of.episode[:-1]
-    change = np.diff(of.values)[same]
-    if circular:
-        change = (change + math.pi) % (2 * math.pi) - math.pi
     middle = 0.5 * (of.t[1:] + of.t[:-1])[same]
-    return Series(of.episode[1:][same], middle, change / np.diff(of.t)[same])
+    return Series(of.episode[1:][same], middle, np.diff(of.values)[same] / np.diff(of.t)[same])
+
+
+def unwrapped(of: Series) -> Series:
+    """Angles (rad) without jumps of a whole turn within an episode."""
+    change = (np.diff(of.values, prepend=of.values[:1]) + math.pi) % (2 * math.pi) - math.pi
+    return of._replace(values=np.cumsum(change))
 
 
 def between(of: Series) -> Series:
@@ -85,6 +85,33 @@ def between(of: Series) -> Series:
     same = of.episode[1:] == of.episode[:-1]
     middle = 0.5 * (of.t[1:] + of.t[:-1])[same]
     return Series(of.episode[1:][same], middle, 0.5 * (of.values[1:] + of.values[:-1])[same])
+
+
+def smoothed(of: Series, span: float) -> Series:
+    """Each value as a parabola sees it that is fitted to those around it, episode by episode.
+
+    The filter of Savitzky and Golay, "Smoothing and Differentiation of Data by Simplified Least
+    Squares Procedures", 1964, of the second order, with the last parabola kept at both ends.
+    Parabolas stay as they are.
+
+    Args:
+        of: n values at even times.
+        span: what a parabola is fitted to, s; where an episode is shorter, all of it.
+    """
+    from scipy.signal import savgol_filter
+
+    values = np.array(of.values, dtype=np.float64)
+    changes = np.flatnonzero(np.diff(of.episode)) + 1
+    for begin, end in pairwise([0, *changes.tolist(), len(values)]):
+        count = end - begin
+        if count <= 3:  # a parabola goes through all of them
+            continue
+        step = float(of.t[end - 1] - of.t[begin]) / (count - 1)
+        window = min(round(span / step) if step > 0 else 1, count)
+        window -= 1 - window % 2  # odd
+        if window > 3:
+            values[begin:end] = savgol_filter(values[begin:end], window, 2)
+    return of._replace(values=values)
 
 
 def known(values: Floats) -> Floats:
