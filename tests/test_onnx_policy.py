@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from architectures import SMALL, build, with_head
+from architectures import SMALL, build
 from driving_models import MEAN, describe, write_mean, write_passing
 from torch import nn
 from vista_agents.actions import follow_waypoints
@@ -195,18 +195,17 @@ def test_over_a_socket_it_drives_the_very_same_run(foreign, road_trace, tmp_path
     assert all(a.equals(b) for a, b in zip(found, wanted, strict=True))
 
 
-@pytest.mark.parametrize(
-    ("architecture", "outputs"), [("lstm", "curvature+acceleration"), ("cnn", "waypoints")]
-)
-def test_an_exported_policy_drives_as_its_folder(architecture, outputs, road_trace, tmp_path):
-    config = with_head(SMALL[architecture], outputs=outputs)
-    network = build(config)
+def test_an_exported_policy_drives_as_its_folder(road_trace, tmp_path):
+    config = SMALL["lstm"]
     spec = PolicySpec(CameraSpec(config.camera_size, 1.1), config, name="x", training={})
+    network = build(config)
+    with torch.no_grad():
+        network.head.output.weight.mul_(0.1)  # untrained, it would steer into a crash
     save_policy(tmp_path / "folder", spec, network.state_dict())
     path = export_policy(Export(tmp_path / "folder")).path
     wanted = tables(tmp_path / "folder", road_trace, tmp_path / "a")
     found = tables(path, road_trace, tmp_path / "b")
-    assert np.nanstd(columns(found[1])["action_curvature"]) > 1e-5
+    assert np.nanstd(columns(found[1])["action_curvature"]) > 2e-4
     assert_alike(found, wanted, 1e-4)
 
 
