@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from vista_sim.errors import VistaError
 
 MAX_SIDE = 8192  # px
 
-#: Takes what is done and what there is to do.
-Report = Callable[[float, float], None]
+
+class Report(Protocol):
+    """Takes what is done and what there is to do, and a few words on how it goes."""
+
+    def __call__(self, done: float, total: float, note: str = "") -> None: ...
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -59,15 +63,16 @@ def progress_bar(description: str, unit: str = "") -> Iterator[Report]:
         BarColumn(),
         TextColumn(counted),
         TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
         console=console,
         disable=not console.is_terminal,
         transient=True,
     )
-    task = bar.add_task(description, total=1, rate="", start=False)
+    task = bar.add_task(description, total=1, rate="", note="", start=False)
     first: float | None = None
 
-    def report(done: float, total: float) -> None:
+    def report(done: float, total: float, note: str = "") -> None:
         nonlocal first
         if first is None:  # what an earlier run did does not count for the rate
             first = done
@@ -80,6 +85,7 @@ def progress_bar(description: str, unit: str = "") -> Iterator[Report]:
             completed=done,
             total=max(total, 1e-9),
             rate=f"{rate:.1f} {unit}/s" if rate > 0 else "",
+            note=note,
         )
 
     try:

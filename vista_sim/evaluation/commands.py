@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vista_sim.console import parse_section, progress_bar, require_within
+from vista_sim.errors import VistaError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +35,7 @@ SHOWN = (
     "mean_validity",
 )
 MAX_COLUMNS = 4  # traces shown beside each other
+STARTS, HELD = 4, 1.0  # of the recovery test
 
 
 def register(app: typer.Typer) -> None:
@@ -49,33 +51,69 @@ def evaluate(
             "socket:PATH, or 'expert' for the privileged reference."
         ),
     ],
-    traces: Annotated[list[Path], typer.Option(help="Trace folder; further ones may follow it.")],
+    suite: Annotated[
+        str | None,
+        typer.Option(help="Suite or scenario file, or the name of one that is installed."),
+    ] = None,
+    traces: Annotated[
+        list[Path] | None,
+        typer.Option(help="In place of a suite: trace folder; further ones may follow it."),
+    ] = None,
     further: Annotated[
         list[Path] | None,
         typer.Argument(metavar="TRACE", help="Further trace folders.", hidden=True),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder to write.")] = None,
-    section: Annotated[
-        str | None, typer.Option(help="Drive only START:END, in seconds of each trace.")
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that drive a suite's cases side by side.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Draws where recovery is tested.")] = 0,
-    recovery: Annotated[bool, typer.Option(help="Test recovery from beside the path.")] = True,
+    step_timeout: Annotated[
+        float | None,
+        typer.Option(help="Seconds a policy may take for a step of a suite (10)."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run of the suite at OUT, if there is.")
+    ] = False,
+    junit: Annotated[
+        Path | None, typer.Option(help="Also write a suite's result as JUnit XML.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Also write it as GitHub-style Markdown.")
+    ] = None,
+    section: Annotated[
+        str | None, typer.Option(help="Of traces: drive only START:END, in seconds of each.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of traces: draws where recovery is tested.")] = 0,
+    recovery: Annotated[
+        bool, typer.Option(help="Of traces: test recovery from beside the path.")
+    ] = True,
     starts: Annotated[
         int, typer.Option(help="Places of the recovery test on straight, left and right road each.")
-    ] = 4,
+    ] = STARTS,
     held: Annotated[
         float,
         typer.Option(help="Seconds on end near the path that count as recovered; 0: a moment."),
-    ] = 1.0,
-    video: Annotated[bool, typer.Option(help="Film each trace into the run folder.")] = True,
+    ] = HELD,
+    video: Annotated[
+        bool | None,
+        typer.Option(
+            "--video/--no-video",
+            help="Film each trace or case into the run folder; of a suite only if it has few.",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a run at OUT.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Judge a policy in closed loop: whole traces, and recovery from beside the path.
+    """Judge a policy in closed loop: on a suite of scenarios, or on whole traces.
 
-    A crash is leaving the road (2 m from the path, or 18 degrees off it); the car is then set
-    back on the path two seconds further on. The metrics are defined in
-    vista_sim/evaluation/metrics/.
+    On a suite, the exit status is 0 if it is passed, 1 if not, 2 for a mistake in what was given.
+    Its files say what is driven and asked for; see scenarios/README.md. A policy that raises,
+    hangs, dies or answers with NaN costs only the case that it drives, which then has failed.
+
+    On traces, a crash is leaving the road (2 m from the path, or 18 degrees off it); the car is
+    then set back on the path two seconds further on. Then recovery is tested. The metrics are
+    defined in vista_sim/evaluation/metrics/.
     """
     from rich.console import Console
 
@@ -86,11 +124,47 @@ def evaluate(
     require_within("--starts", starts, 1, 10_000)
     span = None if section is None else parse_section(section)
     require_within("--held", held, 0.0, 4.5)
+    folders = [*(traces or ()), *(further or ())]
+    if suite is not None:
+        if folders:
+            raise VistaError(f"--suite and traces ({folders[0]}) are both given; give one of them")
+        changed = {
+            "--section": section is not None,
+            "--seed": seed != 0,
+            "--no-recovery": not recovery,
+            "--starts": starts != STARTS,
+            "--held": held != HELD,
+        }
+        _refuse(changed, "--traces; a suite's files say how it is driven")
+        _evaluate_suite(
+            suite,
+            policy,
+            out,
+            workers,
+            step_timeout,
+            resume,
+            video,
+            overwrite,
+            junit,
+            markdown,
+            as_json,
+        )
+        return
+    if not folders:
+        raise VistaError("nothing to drive is given; give --suite NAME or FILE, or --traces FOLDER")
+    options = {
+        "--workers": workers,
+        "--step-timeout": step_timeout,
+        "--resume": resume or None,
+        "--junit": junit,
+        "--markdown": markdown,
+    }
+    _refuse({name: value is not None for name, value in options.items()}, "--suite")
     test = RecoveryTest(starts_per_kind=starts, held=held) if recovery else False
     with progress_bar("evaluating") as progress:
         report = judge(
             policy,
-            [*traces, *(further or ())],
+            folders,
             out,
             seed,
             test,
@@ -103,6 +177,74 @@ def evaluate(
         typer.echo(json.dumps(report.to_json(), indent=2))
     else:
         print_report(report, Console())
+
+
+def _evaluate_suite(
+    suite: str,
+    policy: str,
+    out: Path | None,
+    workers: int | None,
+    step_timeout: float | None,
+    resume: bool,
+    video: bool | None,
+    overwrite: bool,
+    junit: Path | None,
+    markdown: Path | None,
+    as_json: bool,
+) -> None:
+    from rich.console import Console
+
+    from vista_sim.evaluation.evaluate import evaluate as judge
+    from vista_sim.evaluation.suites.junit import write_junit
+    from vista_sim.evaluation.suites.report import print_suite, write_markdown
+    from vista_sim.evaluation.suites.result import Score
+    from vista_sim.evaluation.suites.run import MOST_WORKERS
+    from vista_sim.scenarios.suite import load_suite
+
+    require_within("--workers", 1 if workers is None else workers, 0, MOST_WORKERS)
+    if step_timeout is not None:
+        require_within("--step-timeout", step_timeout, 0.001, 1e6)
+    if resume and out is None:
+        raise VistaError("--resume goes on with the run at --out, which is not given")
+    for option, path in (("--junit", junit), ("--markdown", markdown)):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise VistaError(f"{option} is {path}; there is no folder {path.absolute().parent}")
+    with progress_bar("judging") as progress:
+
+        def watch(score: Score) -> None:
+            progress(score.done, score.total, str(score))
+
+        report = judge(
+            policy,
+            load_suite(suite),
+            out,
+            video=video,
+            overwrite=overwrite,
+            workers=workers,
+            step_timeout=step_timeout,
+            resume=resume,
+            watch=watch,
+        )
+    result = report.suite
+    assert result is not None
+    if junit is not None:
+        write_junit(result, junit)
+    if markdown is not None:
+        write_markdown(result, markdown)
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=2, allow_nan=False))
+    else:
+        console = Console()
+        print_suite(result, console)
+        if out is not None:
+            console.print(f"run: {out}", soft_wrap=True)
+    raise typer.Exit(0 if result.passed else 1)
+
+
+def _refuse(given: Mapping[str, bool], owner: str) -> None:
+    for option, there in given.items():
+        if there:
+            raise VistaError(f"{option} is given, which goes with {owner}")
 
 
 def print_report(report: Report, console: Console) -> None:

@@ -140,9 +140,9 @@ def judge_tables(steps: Table, episodes: Table, settings: Settings | None = None
     groups: dict[str, list[Case]] = {}
     for case in cases:
         groups.setdefault(case.scenario, []).append(case)
-    scenarios = tuple(_verdict(name, own, weighted, settings) for name, own in groups.items())
+    scenarios = tuple(judge_cases(name, own, weighted, settings) for name, own in groups.items())
     scores = {case.name: composite.scores(case.tables) for case in cases if case.kind == DRIVING}
-    return Judgement(_verdict("all", cases, weighted, settings), scenarios, scores)
+    return Judgement(judge_cases("all", cases, weighted, settings), scenarios, scores)
 
 
 def case_weights(cases: Sequence[Case], weighted: bool) -> Floats:
@@ -173,7 +173,15 @@ def of_kind(cases: Sequence[Case], kind: str) -> list[Case]:
     return [case for case in cases if case.kind == kind]
 
 
-def _verdict(name: str, cases: Sequence[Case], weighted: bool, settings: Settings) -> Verdict:
+def judge_cases(name: str, cases: Sequence[Case], weighted: bool, settings: Settings) -> Verdict:
+    """Judge some cases together.
+
+    Args:
+        name: what they are called together.
+        cases: of a run, as `cases.split` gives them.
+        weighted: whether each counts by `case_weights`, or all alike.
+        settings: of the judging.
+    """
     metrics: dict[str, Interval] = {}
     for kind in (DRIVING, RECOVERY):
         own = of_kind(cases, kind)

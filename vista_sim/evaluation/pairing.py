@@ -18,6 +18,7 @@ SETTINGS = {
     "views": "views",
     "section": "section",
     "seed": "seed",
+    "cases_sha256": "what the suite's cases fix (SHA-256)",
 }
 
 

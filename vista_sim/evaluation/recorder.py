@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vista_sim.errors import PolicyError
-from vista_sim.evaluation.runs import RunWriter
 from vista_sim.policies import Action, Policy
 
 if TYPE_CHECKING:
@@ -18,22 +17,57 @@ if TYPE_CHECKING:
 Watcher = Callable[["Car"], bool | None]
 
 
-class Recorder:
-    """Turns what cars do into the rows of a run."""
+class Rows(Protocol):
+    """Takes rows of a table."""
 
-    def __init__(self, writer: RunWriter) -> None:
+    def append(self, row: dict[str, Any], /) -> None: ...
+
+
+class Sink(Protocol):
+    """Takes the rows of a run, such as a `runs.RunWriter`."""
+
+    @property
+    def steps(self) -> Rows: ...
+
+    @property
+    def timings(self) -> Rows: ...
+
+    @property
+    def episodes(self) -> Rows: ...
+
+    def flush_now_and_then(self) -> None:
+        """More rows may be long in coming: a good moment to pass on those that came."""
+
+
+class Recorder:
+    """Turns what cars do into the rows of a run.
+
+    Attributes:
+        writer: takes the rows.
+        episode: number of the last one that began, counted from 0.
+        start: what of the row of that episode is known from its start on.
+    """
+
+    def __init__(self, writer: Sink) -> None:
         self.writer = writer
         self.episode = -1
+        self.start: dict[str, Any] = {}
         self._distance = self._reward = 0.0
         self._at = (0.0, 0.0)
-        self._start: dict[str, Any] = {}
 
-    def begin(self, car: Car, kind: str, driver: str = "policy", road: str | None = None) -> None:
-        """A car was set on its path."""
+    def begin(
+        self,
+        car: Car,
+        kind: str,
+        driver: str = "policy",
+        road: str | None = None,
+        **more: Any,
+    ) -> None:
+        """A car was set on its path; `more` are columns of the episode, in place of the car's."""
         self.episode += 1
         self._distance = self._reward = 0.0
         self._at = (car.x, car.y)
-        self._start = {
+        self.start = {
             "episode": self.episode,
             "kind": kind,
             "driver": driver,
@@ -45,6 +79,7 @@ class Recorder:
             "start_s": car.s,
             "start_lateral": car.lateral,
             "start_heading": car.heading_error,
+            **more,
         }
         self.writer.steps.append(self._state(car))
 
@@ -75,7 +110,7 @@ class Recorder:
         """The episode is over; `ending` where the car itself was not done."""
         self.writer.episodes.append(
             {
-                **self._start,
+                **self.start,
                 "end_s": car.s,
                 "steps": car.steps,
                 "duration": car.t,

@@ -5,6 +5,7 @@
     steps.parquet     a row each step, and one for each start
     timings.parquet   wall times of the steps, apart because they differ from run to run
     views/*.mp4
+    cases.json        of a suite: what each case fixes (see `suites.book`)
 
 While a run is being written, each Parquet table is a folder of that name with parts in it,
 added every few seconds, each whole when it appears: any Parquet reader takes the folder as
@@ -28,6 +29,7 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -129,6 +131,8 @@ class RunWriter:
         info: for run.json.
         reward_terms: names of the task's terms; a column reward_<term> each.
         overwrite: replace a run that is there already.
+        resumed: the run in that folder to go on with, without the steps of the episodes that it
+            does not hold: those of an episode that was being driven.
 
     Raises:
         RunError: the folder is there already, or cannot be written.
@@ -140,6 +144,7 @@ class RunWriter:
         info: Mapping[str, Any],
         reward_terms: Sequence[str] = (),
         overwrite: bool = False,
+        resumed: Run | None = None,
     ) -> None:
         self.folder = None if folder is None else Path(folder)
         self.info: dict[str, Any] = {
@@ -149,11 +154,20 @@ class RunWriter:
             "status": "running",
         }
         terms = {f"reward_{term}": pa.float64() for term in reward_terms}
-        if self.folder is not None:
+        before: dict[str, pa.Table] = {}
+        if resumed is not None:
+            before = {
+                "episodes": resumed.episodes,
+                "steps": _of_episodes(resumed.steps, resumed.episodes),
+                "timings": _of_episodes(resumed.timings, resumed.episodes),
+            }
+        elif self.folder is not None:
             _make_folder(self.folder, overwrite)
-        self.episodes = _GrowingTable(self.folder, "episodes", EPISODE_FIELDS)
-        self.steps = _GrowingTable(self.folder, "steps", STEP_FIELDS | terms)
-        self.timings = _GrowingTable(self.folder, "timings", TIMING_FIELDS)
+        fields = {"episodes": EPISODE_FIELDS, "steps": STEP_FIELDS | terms}
+        self.episodes, self.steps, self.timings = (
+            _GrowingTable(self.folder, name, fields.get(name, TIMING_FIELDS), before.get(name))
+            for name in TABLES
+        )
         self._flushed = monotonic()
         self._write_info()
 
@@ -209,15 +223,45 @@ class RunWriter:
 
 
 class _GrowingTable:
-    """Rows of one table, written in parts."""
+    """Rows of one table, written in parts.
 
-    def __init__(self, folder: Path | None, name: str, fields: Mapping[str, pa.DataType]) -> None:
+    Args:
+        folder: of the run; None keeps them in memory alone.
+        name, fields: of the table.
+        before: what it holds already, in the folder too; None: it is new.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        name: str,
+        fields: Mapping[str, pa.DataType],
+        before: pa.Table | None = None,
+    ) -> None:
         self.path = None if folder is None else folder / f"{name}.parquet"
         self.schema = pa.schema(list(fields.items()))
         self._rows: list[dict[str, Any]] = []
         self._parts: list[pa.Table] = []
-        if self.path is not None:
+        if before is not None:
+            if before.num_rows:
+                self._parts = [before.select(self.schema.names).cast(self.schema)]
+            self._reopen()
+        elif self.path is not None:
             self.path.mkdir()
+
+    def _reopen(self) -> None:
+        """Make what is there a folder of parts again, with what is kept of it."""
+        if self.path is None:
+            return
+        opened, whole = self.path.with_name(f".{self.path.name}.opened"), _merged(self.path)
+        with _writing(self.path):
+            shutil.rmtree(opened, ignore_errors=True)
+            opened.mkdir()
+            for number, part in enumerate(self._parts):
+                pq.write_table(part, opened / f"{number:06d}.parquet")
+            pq.write_table(self.table(), whole)
+            _swap(opened, self.path)
+            whole.unlink()
 
     def append(self, row: dict[str, Any]) -> None:
         """Add a row; columns it lacks are null."""
@@ -247,8 +291,7 @@ class _GrowingTable:
         with _writing(self.path):
             whole = _merged(self.path)
             pq.write_table(self.table(), whole, compression="zstd")
-            shutil.rmtree(self.path)
-            os.replace(whole, self.path)
+            _swap(whole, self.path)
 
 
 def read_run(folder: str | os.PathLike[str]) -> Run:
@@ -280,6 +323,13 @@ def _with_all_columns(episodes: pa.Table) -> pa.Table:
     return episodes
 
 
+def _of_episodes(table: pa.Table, episodes: pa.Table) -> pa.Table:
+    """The rows of those episodes alone."""
+    if not table.num_rows or not episodes.num_rows:
+        return table.slice(0, 0)
+    return table.filter(pc.is_in(table.column("episode"), episodes.column("episode")))
+
+
 def columns(table: pa.Table) -> dict[str, NDArray[Any]]:
     """A table as arrays by column name; nulls are NaN, "" and False."""
     result: dict[str, NDArray[Any]] = {}
@@ -307,6 +357,20 @@ def versions() -> dict[str, str]:
 
 def _merged(path: Path) -> Path:
     return path.with_name(f".{path.name}.merged")
+
+
+def _swap(new: Path, path: Path) -> None:
+    """Put a file or folder in the place of a table, of which `_merged` holds all meanwhile."""
+    old = path.with_name(f".{path.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    old.unlink(missing_ok=True)
+    if path.exists():
+        os.replace(path, old)
+    os.replace(new, path)
+    if old.is_dir():
+        shutil.rmtree(old)
+    else:
+        old.unlink(missing_ok=True)
 
 
 def _read_table(path: Path) -> pa.Table:

@@ -61,11 +61,7 @@ class GuardedPolicy:
         if step_timeout is not None and not step_timeout > 0:
             raise PolicyError(f"step_timeout is {step_timeout} s; it must be positive")
         self.policy, self.step_timeout, self.clock = policy, step_timeout, clock
-
-    @property
-    def camera(self) -> CameraSpec | None:
-        """That of the policy."""
-        return self.policy.camera
+        self.camera: CameraSpec | None = policy.camera
 
     def reset(self) -> None:
         """Reset the policy. Raises as `act` does."""

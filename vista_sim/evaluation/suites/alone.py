@@ -1,0 +1,51 @@
+"""Drives cases in the process that asks for it, for policies that are objects of it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from types import TracebackType
+from typing import Self
+
+from vista_sim.evaluation.suites.crew import Driven
+from vista_sim.evaluation.suites.driving import CaseDriver, Job
+from vista_sim.evaluation.suites.rows import CaseRows
+from vista_sim.evaluation.suites.worker import Spent
+from vista_sim.policies import Policy, load_policy
+
+
+class Alone:
+    """The same as a `Crew`, without processes: a policy that never comes back stops everything.
+
+    Args:
+        policy: drives, or what `load_policy` takes.
+        step_timeout, films: see `Assignment`.
+    """
+
+    def __init__(
+        self, policy: Policy | str, step_timeout: float | None, films: Path | None
+    ) -> None:
+        started = perf_counter()
+        loaded = load_policy(policy) if isinstance(policy, str) else policy
+        self._driver = CaseDriver(loaded, step_timeout, films=films)
+        self.start_up_s = perf_counter() - started
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        return
+
+    def drive(self, jobs: Sequence[Job]) -> Generator[Driven | Mapping[int, float], None, None]:
+        """Drive cases; see `Crew.drive`."""
+        for job in jobs:
+            started, before = perf_counter(), self._driver.spent
+            rows = CaseRows()
+            self._driver.drive(job, rows, lambda start: None)
+            yield Driven(job, rows, Spent.since(started, before, self._driver.spent))

@@ -1,0 +1,153 @@
+"""A suite's result as text: tables on the console, and GitHub-style Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vista_sim.errors import RunError
+from vista_sim.evaluation.judging_report import BY_SCENARIO, interval, not_applicable
+from vista_sim.evaluation.labels import number, shown
+from vista_sim.evaluation.suites.junit import shown_value
+from vista_sim.evaluation.suites.verdicts import BROKE, FAILED
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from vista_sim.evaluation.judging import Verdict
+    from vista_sim.evaluation.suites.result import SuiteResult
+    from vista_sim.evaluation.suites.verdicts import Ruling
+
+Row = tuple[str, ...]
+Show = Callable[[str, Row, Sequence[Row]], None]
+
+#: Metrics that are shown of all scenarios together; the run holds all of them.
+SHOWN = (
+    "crashes",
+    "distance_m",
+    "crashes_per_km",
+    "share_without_intervention",
+    "route_completion",
+    "mean_cross_track_error_m",
+    "max_cross_track_error_m",
+    "mean_heading_error_rad",
+    "steering_whiteness_rad_s",
+    "comfortable_episodes",
+    "mean_validity",
+    "recovery_starts",
+    "recovery_rate",
+    "recovery_rate_of_expert",
+    "mean_recovery_time_s",
+)
+EXAMPLES = 20  # cases named at most
+LEFT = {"", "scenario", "case", "criterion", "asked of", "verdict", "what happened"}
+
+
+def print_suite(result: SuiteResult, console: Console) -> None:
+    """Print the tables and the verdict."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    def show(title: str, heads: Row, rows: Sequence[Row]) -> None:
+        table = Table(title=escape(title), title_justify="left")
+        for head in heads:
+            table.add_column(
+                escape(head),
+                justify="left" if head in LEFT else "right",
+                overflow="fold",
+                no_wrap=head == "scenario",
+            )
+        for row in rows:
+            table.add_row(*(escape(cell) for cell in row))
+        console.print(table)
+
+    _tables(result, show)
+    for line in (*not_applicable(result.judgement), result.cost_text):
+        console.print(escape(line), soft_wrap=True)
+    colour = "green" if result.passed else "red"
+    console.print(f"[{colour}]{escape(verdict_line(result))}[/]", soft_wrap=True)
+
+
+def write_markdown(result: SuiteResult, path: Path) -> None:
+    """Write the same as GitHub-style Markdown. Raises RunError."""
+    parts = [f"# {'✅' if result.passed else '❌'} {_safe(result.name)}", ""]
+    parts += [_safe(verdict_line(result)), ""]
+
+    def show(title: str, heads: Row, rows: Sequence[Row]) -> None:
+        rule = tuple("---" if head in LEFT else "---:" for head in heads)
+        cells = [heads, *(tuple(_safe(cell) for cell in row) for row in rows)]
+        lines = [cells[0], rule, *cells[1:]]
+        parts.extend([f"## {_safe(title)}", ""])
+        parts.extend("| " + " | ".join(line) + " |" for line in lines)
+        parts.append("")
+
+    _tables(result, show)
+    parts += [f"{_safe(line)}\n" for line in (*not_applicable(result.judgement), result.cost_text)]
+    try:
+        path.write_text("\n".join(parts), encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def verdict_line(result: SuiteResult) -> str:
+    """The verdict with what it is from."""
+    met = sum(ruling.passed for ruling in result.rulings)
+    count, broke = len(result.cases), result.count(BROKE)
+    parts = [f"{met} of {len(result.rulings)} criteria met" if result.rulings else "no criteria"]
+    parts.append(f"{count} case{'' if count == 1 else 's'}, {result.count(FAILED)} failed")
+    if broke:
+        parts.append(f"the policy broke in {broke}")
+    word = "passed" if result.passed else "failed"
+    return f"{result.policy} on {result.name}: {word} ({'; '.join(parts)})"
+
+
+def _tables(result: SuiteResult, show: Show) -> None:
+    overall = result.judgement.overall
+    rows = [
+        (shown(name)[0], number(name, overall.metrics[name].value), interval(name, found))
+        for name in SHOWN
+        if (found := overall.metrics.get(name)) is not None
+    ]
+    show("all scenarios", ("", "value", "95 % interval"), rows)
+    scenarios = result.judgement.scenarios
+    if len(scenarios) > 1:
+        show("by scenario", *_by_scenario(scenarios))
+    if result.rulings:
+        heads = ("criterion", "asked of", "value", "verdict")
+        show("criteria", heads, [_ruling(ruling) for ruling in result.rulings])
+    for outcome, title in ((BROKE, "cases in which the policy broke"), (FAILED, "failed cases")):
+        own = [(c.case, c.reason) for c in result.cases if c.outcome == outcome]
+        if own:
+            more = f", the first {EXAMPLES} of {len(own)}" if len(own) > EXAMPLES else ""
+            show(title + more, ("case", "what happened"), own[:EXAMPLES])
+
+
+def _by_scenario(scenarios: Sequence[Verdict]) -> tuple[Row, list[Row]]:
+    there = [name for name in BY_SCENARIO if any(name in v.metrics for v in scenarios)]
+    heads = ("scenario", "cases", *(BY_SCENARIO[name] for name in there))
+    rows = [
+        (
+            verdict.name,
+            str(verdict.cases),
+            *(
+                number(name, verdict.metrics[name].value) if name in verdict.metrics else ""
+                for name in there
+            ),
+        )
+        for verdict in scenarios
+    ]
+    return heads, rows
+
+
+def _ruling(ruling: Ruling) -> Row:
+    requirement = ruling.requirement
+    verdict = "met" if ruling.passed else "NOT MET"
+    return str(requirement.criterion), requirement.of, shown_value(ruling), verdict
+
+
+def _safe(text: str) -> str:
+    """Without what Markdown would take for a cell's end, a tag or emphasis."""
+    for sign in ("\\", "|", "*", "_", "`", "<", ">", "[", "]", "#"):
+        text = text.replace(sign, "\\" + sign)
+    return " ".join(text.split())

@@ -1,0 +1,91 @@
+"""The rows that a case adds to the tables of a run."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Row = dict[str, Any]
+
+#: Ending of an episode whose policy broke.
+POLICY_FAILED = "policy_failed"
+
+
+@dataclass
+class CaseRows:
+    """Rows of a case as they come; its episodes are counted from 0.
+
+    Args:
+        steps, timings, episodes: rows of the tables of that name.
+        start: of the episode that is being driven, what its row will hold; None between two.
+    """
+
+    steps: list[Row] = field(default_factory=list)
+    timings: list[Row] = field(default_factory=list)
+    episodes: list[Row] = field(default_factory=list)
+    start: Row | None = None
+
+    def flush_now_and_then(self) -> None:
+        """They stay where they are."""
+
+    @property
+    def seconds(self) -> float:
+        """Simulated by the policy's episodes so far, s."""
+        ended = sum(row["duration"] for row in self.episodes if row["driver"] == "policy")
+        if self.start is not None and self.start["driver"] == "policy" and self.steps:
+            return float(ended + self.steps[-1]["t"])
+        return float(ended)
+
+    def take(self, steps: list[Row], timings: list[Row], episodes: list[Row]) -> None:
+        """Add rows that another process recorded."""
+        self.steps += steps
+        self.timings += timings
+        self.episodes += episodes
+        if episodes:
+            self.start = None
+
+    def break_off(self, start: Row, reason: str) -> None:
+        """End what is being driven: its process is gone.
+
+        The row is the one that the process would have written, had it caught the failure itself.
+
+        Args:
+            start: of the episode, where none had begun yet.
+            reason: why the policy broke.
+        """
+        row = dict(self.start or start)
+        if self.start is None:
+            row["episode"] = len(self.episodes)
+        own = [step for step in self.steps if step["episode"] == row["episode"]]
+        distance = 0.0
+        for before, after in itertools.pairwise(own):
+            distance += math.hypot(after["x"] - before["x"], after["y"] - before["y"])
+        last: Mapping[str, Any] = own[-1] if own else {"s": row["start_s"], "step": 0, "t": 0.0}
+        self.episodes.append(
+            row
+            | {
+                "end_s": last["s"],
+                "steps": last["step"],
+                "duration": last["t"],
+                "distance": distance,
+                "reward": float(sum(step["reward"] for step in own[1:])),
+                "ending": POLICY_FAILED,
+                "failure": reason,
+            }
+        )
+        self.start = None
+
+    def numbered(self, first: int) -> CaseRows:
+        """The same with episodes counted from `first`."""
+
+        def renumbered(rows: list[Row]) -> list[Row]:
+            return [row | {"episode": row["episode"] + first} for row in rows]
+
+        return CaseRows(renumbered(self.steps), renumbered(self.timings), renumbered(self.episodes))
+
+    def to_json(self) -> dict[str, list[Row]]:
+        """As plain JSON values, which Python reads back to the last bit."""
+        return {"steps": self.steps, "timings": self.timings, "episodes": self.episodes}

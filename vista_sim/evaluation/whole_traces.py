@@ -1,0 +1,161 @@
+"""Drives whole traces with a policy, with set-backs after crashes, and tests recovery."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from contextlib import nullcontext
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vista_sim.evaluation import closed_loop
+from vista_sim.evaluation.metrics import Table, select, summarize
+from vista_sim.evaluation.recorder import Recorder
+from vista_sim.evaluation.recovery import RecoveryTest, draw_places, try_recovery
+from vista_sim.evaluation.reference import ReferenceDriver
+from vista_sim.evaluation.report import Progress, Report
+from vista_sim.evaluation.runs import RunWriter, columns
+from vista_sim.policies import Policy
+from vista_sim.replay.video import Film, film_view
+from vista_sim.sensors.pool import CameraMaker
+from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
+from vista_sim.world import TracePaths, World
+
+START_COST = 15  # m that a start of the recovery test counts as in progress
+
+
+def evaluate_traces(
+    driver: Policy,
+    name: str,
+    sha256: str | None,
+    traces: TracePaths,
+    out: str | os.PathLike[str] | None,
+    seed: int,
+    recovery: bool | RecoveryTest,
+    video: bool,
+    section: tuple[float, float] | None,
+    progress: Progress | None,
+    dt: float,
+    endings: Endings | None,
+    overwrite: bool,
+    recorded_camera: str | None,
+    video_frames: int,
+    cameras: CameraMaker | None,
+) -> Report:
+    """Judge a policy on plain traces; see `evaluate`.
+
+    Args:
+        driver, name, sha256: the policy, what it is called, and the hash of its files.
+    """
+    started = perf_counter()
+    world = World(
+        traces,
+        dt=dt,
+        task=LaneFollowing(endings or Endings()),
+        section=section,
+        recorded_camera=recorded_camera,
+        cameras=cameras,
+    )
+    car, expert_car = world.spawn_agent(), world.spawn_agent()
+    if driver.camera is not None:
+        spec = driver.camera
+        car.spawn_camera("camera", spec.size, spec.fov, spec.mount, spec.lens)
+    test = recovery if isinstance(recovery, RecoveryTest) else RecoveryTest()
+    places = draw_places(world, test, seed) if recovery else ()
+    starts = len(places) * len(test.laterals) * len(test.headings)
+    meter = _Meter(progress, world, starts)
+
+    if video and out is not None:
+        for index in range(len(world.traces)):
+            world.cameras.recorded_name(index)  # what cannot be filmed leaves no run behind
+
+    writer = RunWriter(
+        out,
+        {
+            "what": "evaluation in closed loop" + (" and recovery test" if recovery else ""),
+            "policy": {"name": name, "sha256": sha256},
+            "traces": [{"path": str(t.root), "name": t.name} for t in world.traces],
+            "seed": seed,
+            "dt": dt,
+            "views": world.cameras.views,
+            "section": None if section is None else list(section),
+        },
+        reward_terms=tuple(vars(Rewards())),
+        overwrite=overwrite,
+    )
+    with writer:
+        recorder = Recorder(writer)
+        for index in range(len(world.traces)):
+            with _film(writer, world, index, dt, video, video_frames) as film:
+                closed_loop.drive_trace(
+                    driver, car, index, recorder, film=film, driven=meter.driven
+                )
+            meter.finished(index)
+        recovered = None
+        if recovery:
+            expert = ReferenceDriver()
+            recovered = try_recovery(
+                driver, car, expert, expert_car, recorder, test, places, meter.tried
+            )
+        episodes, steps = columns(writer.episodes.table()), columns(writer.steps.table())
+        metrics, by_trace = _judge(world, episodes, steps)
+        seconds = perf_counter() - started
+        report = Report(name, metrics, by_trace, recovered, writer.folder, seconds)
+        writer.finish({k: v for k, v in report.to_json().items() if k not in ("out", "seconds")})
+    return report
+
+
+def _film(
+    writer: RunWriter, world: World, trace: int, dt: float, wanted: bool, frames: int
+) -> Film | nullcontext[None]:
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", world.traces[trace].name)
+    path = writer.view_path(f"{trace:02d}-{name}")
+    if path is None or not wanted or not world.sections[trace]:
+        return nullcontext()
+    recorded = world.traces[trace].cameras[world.cameras.recorded_name(trace)]
+    return Film(path, film_view(recorded.calibration.lens.size), 1 / dt, max_frames=frames)
+
+
+def _judge(
+    world: World, episodes: Table, steps: Table
+) -> tuple[dict[str, float], tuple[dict[str, Any], ...]]:
+    """Metrics of closed-loop driving over all traces, and of each."""
+    looped = select(episodes, episodes["kind"] == closed_loop.KIND)
+    traces = []
+    for index, trace in enumerate(world.traces):
+        own = select(looped, looped["trace"] == index)
+        values = summarize(_steps_of(steps, own), own)
+        traces.append({"trace": str(trace.root), "name": trace.name, **values})
+    return summarize(_steps_of(steps, looped), looped), tuple(traces)
+
+
+def _steps_of(steps: Table, episodes: Table) -> dict[str, NDArray[Any]]:
+    return select(steps, np.isin(steps["episode"], episodes["episode"]))
+
+
+class _Meter:
+    """Adds up progress over traces and recovery starts, in metres."""
+
+    def __init__(self, progress: Progress | None, world: World, starts: int) -> None:
+        self._progress = progress
+        self._lengths: Sequence[float] = [sum(s.length for s in x) for x in world.sections]
+        self._road = 0.0
+        self._total = max(1, round(sum(self._lengths)) + starts * START_COST)
+
+    def driven(self, metres: float) -> None:
+        self._report(self._road + metres)
+
+    def finished(self, trace: int) -> None:
+        self._road += self._lengths[trace]
+        self._report(self._road)
+
+    def tried(self, starts: int) -> None:
+        self._report(self._road + starts * START_COST)
+
+    def _report(self, done: float) -> None:
+        if self._progress is not None:
+            self._progress(min(round(done), self._total), self._total)
