@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.signal import savgol_filter
 
 from vista_sim.evaluation import metrics
 from vista_sim.evaluation.metrics import agreement, comfort, recovery, safety, validity
@@ -171,6 +172,7 @@ def test_what_is_held_against_bounds_is_smoothed_by_parabolas_over_a_second_and_
     for at, first, count in ((7, 0, 15), (20, 13, 15), (2, 0, 15), (31, 17, 15), (35, 32, 7)):
         rows = np.arange(first, first + count)
         assert found[at] == pytest.approx(np.polyval(np.polyfit(rows, noisy[rows], 2), at))
+    assert found[:32] == pytest.approx(savgol_filter(noisy[:32], 15, 2))
     # A drive whose speed falls and rises by a parabola is that drive.
     braking = 10 - 2 * t[:32] + 0.5 * t[:32] ** 2
     steps = steps_of(32, speed=braking)

@@ -98,8 +98,6 @@ def smoothed(of: Series, span: float) -> Series:
         of: n values at even times.
         span: what a parabola is fitted to, s; where an episode is shorter, all of it.
     """
-    from scipy.signal import savgol_filter
-
     values = np.array(of.values, dtype=np.float64)
     changes = np.flatnonzero(np.diff(of.episode)) + 1
     for begin, end in pairwise([0, *changes.tolist(), len(values)]):
@@ -110,8 +108,19 @@ def smoothed(of: Series, span: float) -> Series:
         window = min(round(span / step) if step > 0 else 1, count)
         window -= 1 - window % 2  # odd
         if window > 3:
-            values[begin:end] = savgol_filter(values[begin:end], window, 2)
+            values[begin:end] = _fitted(values[begin:end], window)
     return of._replace(values=values)
+
+
+def _fitted(values: Floats, window: int) -> Floats:
+    """Each value as a parabola over an odd window around it, or the first or last one, has it."""
+    powers = np.vander(np.arange(window) - window // 2, 3).astype(np.float64)
+    onto = powers @ np.linalg.pinv(powers)  # a window's values to those of its parabola
+    half = window // 2
+    inside = np.convolve(values, onto[half][::-1], mode="valid")
+    return np.concatenate(
+        [onto[:half] @ values[:window], inside, onto[half + 1 :] @ values[-window:]]
+    )
 
 
 def known(values: Floats) -> Floats:
