@@ -43,10 +43,14 @@ def draw_deployment(summary: Mapping[str, Any], path: Path) -> None:
     for axes in grids.ravel()[count:]:
         axes.set_axis_off()
     for axes, row in zip(grids.ravel(), rows, strict=False):
-        shares = np.array(row["recovered"]) / np.maximum(row["recovered_by_expert"], 1)
+        best = np.array(row["recovered_by_expert"])
+        shares = np.array(row["recovered"]) / np.where(best > 0, best, math.nan)
+        axes.set_facecolor("lightgray")  # from there the expert does not recover either
         axes.imshow(shares, vmin=0, vmax=1, cmap="RdYlGn", aspect="auto", origin="lower")
         for (i, j), share in np.ndenumerate(shares):
-            axes.text(j, i, f"{100 * share:.0f}", ha="center", va="center", fontsize=8)
+            text = "-" if math.isnan(share) else f"{100 * share:.0f}"
+            colour = "white" if share > 0.85 or share < 0.15 else "black"
+            axes.text(j, i, text, ha="center", va="center", fontsize=8, color=colour)
         axes.set_xticks(range(shares.shape[1]), [f"{v:+g}°" for v in summary["headings_deg"]])
         axes.set_yticks(range(shares.shape[0]), [f"{v:+g} m" for v in summary["laterals_m"]])
         axes.set_title(f"{row['training']}: recovers, %", fontsize=9)

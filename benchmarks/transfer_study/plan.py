@@ -156,12 +156,12 @@ TRAININGS = (
 # spreads from nothing to all, and many policies recover in 20 to 90 % of the tests.
 CANDIDATES = (
     *(Candidate(t.name, seed) for t in TRAININGS for seed in t.seeds),
+    Candidate("guided", 0, Degradation(noise=0.01)),
+    Candidate("guided", 0, Degradation(gain=0.4)),
+    Candidate("guided", 0, Degradation(bias=0.008)),
     Candidate("guided", 0, Degradation(noise=0.03)),
     Candidate("guided", 0, Degradation(delay=6)),
-    Candidate("guided", 0, Degradation(gain=0.25)),
-    Candidate("guided", 0, Degradation(bias=0.008)),
-    Candidate("guided", 0, Degradation(yaw=-4.0)),
-    Candidate("guided", 0, Degradation(noise=0.05)),
+    Candidate("bc", 0, Degradation(delay=3)),
 )
 
 FULL = Plan(
