@@ -12,6 +12,7 @@ those are then taken for Poisson processes, and always where none was seen.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Sequence
@@ -80,6 +81,9 @@ class Settings:
         return (*driving_measures(self.valid), *SCORE_MEASURES)
 
 
+ALL = "all"  # what all scenarios are called together
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Metrics of some cases.
@@ -142,7 +146,11 @@ def judge_tables(steps: Table, episodes: Table, settings: Settings | None = None
         groups.setdefault(case.scenario, []).append(case)
     scenarios = tuple(judge_cases(name, own, weighted, settings) for name, own in groups.items())
     scores = {case.name: composite.scores(case.tables) for case in cases if case.kind == DRIVING}
-    return Judgement(judge_cases("all", cases, weighted, settings), scenarios, scores)
+    if len(scenarios) == 1:
+        overall = dataclasses.replace(scenarios[0], name=ALL)
+    else:
+        overall = judge_cases(ALL, cases, weighted, settings)
+    return Judgement(overall, scenarios, scores)
 
 
 def case_weights(cases: Sequence[Case], weighted: bool) -> Floats:

@@ -170,7 +170,7 @@ def _result(
 ) -> SuiteResult:
     judging = perf_counter()
     judgement = judge_tables(*tables)
-    rulings = rule(suite, *tables)
+    rulings = rule(suite, *tables, judgement)
     cost.judging = perf_counter() - judging
     cost.wall = perf_counter() - started
     return SuiteResult(

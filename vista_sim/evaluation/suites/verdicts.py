@@ -13,7 +13,7 @@ from typing import Any, Literal
 from vista_sim.errors import ScenarioError
 from vista_sim.evaluation import cases as run_cases
 from vista_sim.evaluation.cases import DRIVING, RECOVERY
-from vista_sim.evaluation.judging import Settings, judge_cases
+from vista_sim.evaluation.judging import Judgement, Settings, judge_cases
 from vista_sim.evaluation.metrics.recovery import EXPERT
 from vista_sim.evaluation.metrics.tables import Table
 from vista_sim.evaluation.statistics import Interval
@@ -102,12 +102,22 @@ class Ruling:
 
 
 def rule(
-    suite: Suite, steps: Table, episodes: Table, settings: Settings | None = None
+    suite: Suite,
+    steps: Table,
+    episodes: Table,
+    judgement: Judgement,
+    settings: Settings | None = None,
 ) -> tuple[Ruling, ...]:
-    """Hold a run's tables against all requirements of a suite, in the order of its files."""
+    """Hold a run's tables against all requirements of a suite, in the order of its files.
+
+    Args:
+        judgement: of these tables, with these settings.
+    """
     settings = settings or Settings()
     cases = run_cases.split(steps, episodes)
-    judged: dict[tuple[str, ...], dict[str, Interval]] = {}
+    judged: dict[tuple[str, ...], Mapping[str, Interval]] = {
+        (verdict.name,): verdict.metrics for verdict in judgement.scenarios
+    }
     rulings = []
     for requirement in suite.requirements:
         names = requirement.scenarios
