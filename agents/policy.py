@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vista_sim.errors import PolicyError, PolicyNotFiniteError
 from vista_sim.policies import POLICY_FORMAT, Action, CameraSpec, read_policy_json
+from vista_sim.policies.policy import place_of_command
 from vista_sim.tasks.state_vector import STATE_NAMES
 
 from .actions import Scales, to_action
@@ -199,15 +200,7 @@ def command_number(command: Any) -> int:
     Raises:
         PolicyError: there is no such command.
     """
-    if command is None:
-        return 0
-    if isinstance(command, np.ndarray) and command.size == 1:
-        command = command.item()
-    if isinstance(command, str) and command in COMMANDS:
-        return COMMANDS.index(command)
-    if isinstance(command, int | np.integer) and 0 <= command < len(COMMANDS):
-        return int(command)
-    raise PolicyError(f"command {command!r} is unknown; known: {', '.join(COMMANDS)}")
+    return place_of_command(command, COMMANDS, COMMANDS[0])
 
 
 def save_policy(folder: Path | str, spec: PolicySpec, weights: Mapping[str, Tensor]) -> None:

@@ -6,10 +6,10 @@ importing the package registers its Gymnasium environments and little else.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vista_sim.envs.registration import register_environments
+from vista_sim.lazy import names_from
 
 if TYPE_CHECKING:
     from vista_sim.evaluation.evaluate import evaluate
@@ -47,12 +47,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'vista_sim' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = names_from(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer_study.plan import Candidate, Plan, Views, world_name
+from vista_sim.evaluation.plain import or_null
 from vista_sim.evaluation.statistics import (
     Interval,
     crossed_bootstrap,
@@ -97,7 +98,7 @@ def verdict(plan: Plan, results: Results) -> dict[str, Any]:
             found = [results.get((candidate.name, world, views)) for world in worlds]
             if all(found):
                 pooled = np.array([[counts(r) for r in found if r]])
-                judged[views] = {metric: _known(figure(pooled, metric)) for metric in METRICS}
+                judged[views] = {metric: or_null(figure(pooled, metric)) for metric in METRICS}
         if len(judged) == 2:
             policies.append({"policy": candidate.name} | judged)
     low, high = BETWEEN
@@ -136,8 +137,3 @@ def figure(table: Counts, metric: str) -> float:
         "recovery": (BOTH, EXPERT),
     }[metric]
     return float(total[above] / total[below]) if total[below] > 0 else math.nan
-
-
-def _known(value: float) -> float | None:
-    """NaN is not JSON."""
-    return None if math.isnan(value) else value

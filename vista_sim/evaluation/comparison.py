@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import RunError
 from vista_sim.evaluation import cases as run_cases
-from vista_sim.evaluation.cases import DRIVING, RECOVERY, Case
-from vista_sim.evaluation.judging import Settings, case_weights, draw_counts, of_kind
+from vista_sim.evaluation.cases import DRIVING, RECOVERY
+from vista_sim.evaluation.judging import Settings, case_weights, draw_counts
 from vista_sim.evaluation.metrics.measures import Measure
 from vista_sim.evaluation.metrics.tables import Floats
 from vista_sim.evaluation.pairing import (
@@ -34,6 +34,7 @@ from vista_sim.evaluation.pairing import (
     pair_up,
     setting_warnings,
 )
+from vista_sim.evaluation.plain import or_null
 from vista_sim.evaluation.regressions import Regression, find_regressions
 from vista_sim.evaluation.resampling import (
     benjamini_hochberg,
@@ -91,7 +92,7 @@ class Difference:
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values; NaN is null."""
         values: dict[str, Any] = {
-            name: None if isinstance(value, float) and math.isnan(value) else value
+            name: or_null(value) if isinstance(value, float) else value
             for name, value in vars(self).items()
         }
         values["change"] = self.change.to_json()
@@ -209,7 +210,7 @@ def _differences(
         own = [pair for pair in pairs if pair[0].kind == kind]
         if not own:
             continue
-        firsts = of_kind([pair[0] for pair in own], kind)
+        firsts = [pair[0] for pair in own]
         weights = case_weights(firsts, weighted)
         counts = draw_counts(firsts, settings)
         units = numbered([case.unit for case in firsts])
@@ -240,7 +241,7 @@ def _difference(
         low, high = percentile_interval(drawn, settings.level)
     # With so few units that nothing could be found, a test would only burden the others.
     if measure.tested and enough(int(units.max()) + 1, settings.level):
-        both = measure.pool([case.tables for side in (0, 1) for case in _side(pairs, side)])
+        both = measure.pool([pair[side].tables for side in (0, 1) for pair in pairs])
 
         def change(swaps: NDArray[np.bool_]) -> Floats:
             """Of b over a, (k,), with the labels of some pairs (k, n) swapped."""
@@ -262,10 +263,6 @@ def _difference(
         measure.tested,
         p_value,
     )
-
-
-def _side(pairs: Sequence[Pair], side: int) -> list[Case]:
-    return [pair[side] for pair in pairs]
 
 
 def _adjust(found: Sequence[Difference], method: Any, alpha: float) -> list[Difference]:

@@ -19,6 +19,7 @@ from vista_sim.evaluation.metrics.agreement import (
     open_loop_curvature_mae,
     open_loop_tire_angle_mae,
 )
+from vista_sim.evaluation.plain import or_null
 from vista_sim.evaluation.recorder import act
 from vista_sim.policies import Policy
 
@@ -58,7 +59,7 @@ class OpenLoop:
             "steering_mae_open_loop_1_m": self.curvature_mae,
             "steering_mae_open_loop_rad": self.tire_angle_mae,
         }
-        known = {name: None if math.isnan(v) else v for name, v in values.items()}
+        known = {name: or_null(v) for name, v in values.items()}
         return {"moments": len(self.answers["t"]), **known}
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import WorldError
+from vista_sim.evaluation.plain import or_null
 from vista_sim.evaluation.recorder import Recorder, drive
 from vista_sim.policies import Policy
 from vista_sim.tasks.recovery import RecoveryRule, RecoveryWatch
@@ -116,14 +117,14 @@ class Recovery:
         roads = {
             road: {
                 "tried": int(self.tried[i].sum()),
-                "rate": _number(_ratio(int(self.both[i].sum()), int(self.expert[i].sum()))),
+                "rate": or_null(_ratio(int(self.both[i].sum()), int(self.expert[i].sum()))),
             }
             for i, road in enumerate(ROADS)
         }
         return {
-            "rate": _number(self.rate),
-            "policy_rate": _number(self.policy_rate),
-            "expert_rate": _number(self.expert_rate),
+            "rate": or_null(self.rate),
+            "policy_rate": or_null(self.policy_rate),
+            "expert_rate": or_null(self.expert_rate),
             "laterals_m": list(self.test.laterals),
             "headings_deg": [round(math.degrees(h), 6) for h in self.test.headings],
             "tried": self.tried.sum(axis=0).tolist(),
@@ -239,8 +240,3 @@ def _grid(world: Drivable, seconds_ahead: float) -> Iterator[tuple[int, float]]:
 
 def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else float("nan")
-
-
-def _number(value: float) -> float | None:
-    """NaN is not JSON."""
-    return None if math.isnan(value) else value

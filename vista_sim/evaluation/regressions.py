@@ -9,6 +9,7 @@ from typing import Any
 
 from vista_sim.evaluation.judging import Settings
 from vista_sim.evaluation.pairing import Pair
+from vista_sim.evaluation.plain import or_null
 
 #: What says how a case went, the gravest first; see `Regression`.
 GRAVITY = (
@@ -48,7 +49,7 @@ class Regression:
             "case": self.case,
             "grave": self.grave,
             "changes": [
-                {"metric": name, "a": _number(a), "b": _number(b)} for name, a, b in self.changes
+                {"metric": name, "a": or_null(a), "b": or_null(b)} for name, a, b in self.changes
             ],
         }
 
@@ -77,8 +78,3 @@ def find_regressions(pairs: Sequence[Pair], settings: Settings) -> list[Regressi
             found.append((grave, Regression(a.scenario, a.name, tuple(changes))))
     found.sort(key=lambda item: [-loss for loss in item[0]])
     return [regression for _, regression in found]
-
-
-def _number(value: float) -> float | None:
-    """NaN is not JSON."""
-    return None if math.isnan(value) else value

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from vista_sim.evaluation.plain import or_null
 
 if TYPE_CHECKING:
     from vista_sim.evaluation.recovery import Recovery
@@ -64,8 +65,7 @@ class Report:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """NaN is not JSON."""
     return {
-        name: None if isinstance(value, float) and math.isnan(value) else value
+        name: or_null(value) if isinstance(value, float) else value
         for name, value in values.items()
     }

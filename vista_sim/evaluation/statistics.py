@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vista_sim.evaluation.plain import or_null
+
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95
@@ -28,7 +30,7 @@ class Interval:
 
     def to_json(self) -> dict[str, float | None]:
         """As plain JSON values; NaN is null."""
-        return {k: None if math.isnan(v) else v for k, v in vars(self).items()}
+        return {k: or_null(v) for k, v in vars(self).items()}
 
 
 def spearman(a: ArrayLike, b: ArrayLike) -> float:

@@ -20,7 +20,7 @@ from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.evaluation.report import Progress, Report
 from vista_sim.evaluation.runs import RunWriter, columns
 from vista_sim.policies import Policy
-from vista_sim.replay.video import Film, film_view
+from vista_sim.replay.video import Film, film_of
 from vista_sim.sensors.pool import CameraMaker
 from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
 from vista_sim.world import TracePaths, World
@@ -90,7 +90,7 @@ def evaluate_traces(
     with writer:
         recorder = Recorder(writer)
         for index in range(len(world.traces)):
-            with _film(writer, world, index, dt, video, video_frames) as film:
+            with _film(writer, world, index, video, video_frames) as film:
                 closed_loop.drive_trace(
                     driver, car, index, recorder, film=film, driven=meter.driven
                 )
@@ -110,14 +110,13 @@ def evaluate_traces(
 
 
 def _film(
-    writer: RunWriter, world: World, trace: int, dt: float, wanted: bool, frames: int
+    writer: RunWriter, world: World, trace: int, wanted: bool, frames: int
 ) -> Film | nullcontext[None]:
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", world.traces[trace].name)
     path = writer.view_path(f"{trace:02d}-{name}")
     if path is None or not wanted or not world.sections[trace]:
         return nullcontext()
-    recorded = world.traces[trace].cameras[world.cameras.recorded_name(trace)]
-    return Film(path, film_view(recorded.calibration.lens.size), 1 / dt, max_frames=frames)
+    return film_of(world, trace, path, frames)
 
 
 def _judge(

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from vista_sim.lazy import names_from
 from vista_sim.policies.folder import ENTRY_POINT_GROUP, POLICY_FORMAT, read_policy_json
 from vista_sim.policies.loading import EXPERT, load_policy, policy_hash
 from vista_sim.policies.policy import COMMAND, Action, CameraSpec, Policy
@@ -51,9 +51,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'vista_sim.policies' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = names_from(__name__, _HOMES)

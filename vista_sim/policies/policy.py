@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -118,3 +118,24 @@ def check_policy(policy: Any, what: str) -> None:
             f"{what} a policy whose camera is {policy.camera!r}; it must be a "
             "vista_sim.CameraSpec or None"
         )
+
+
+def place_of_command(command: Any, known: Sequence[str], default: str) -> int:
+    """Place of a navigation command among those that a policy knows.
+
+    Args:
+        command: its name or number, as observed; None: `default`.
+        known: their names.
+
+    Raises:
+        PolicyError: there is no such command.
+    """
+    if command is None:
+        command = default
+    if isinstance(command, np.ndarray) and command.size == 1:
+        command = command.item()
+    if isinstance(command, str) and command in known:
+        return known.index(command)
+    if isinstance(command, int | np.integer) and 0 <= command < len(known):
+        return int(command)
+    raise PolicyError(f"command {command!r} is unknown; known: {', '.join(known)}")

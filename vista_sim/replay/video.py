@@ -11,7 +11,7 @@ from vista_sim.replay.compose import Composer
 from vista_sim.traces.video import VideoWriter
 
 if TYPE_CHECKING:
-    from vista_sim.world import Car
+    from vista_sim.world import Car, World
 
 CRF = 26.0  # for watching: half the bytes of 18
 PRESET = "veryfast"
@@ -84,6 +84,13 @@ class Film:
     ) -> None:
         if self._writer is not None:
             self._writer.close()
+
+
+def film_of(world: World, trace: int, path: Path, max_frames: int) -> Film:
+    """A film of a car in a trace (an index) of a world, through the recorded camera."""
+    recorded = world.traces[trace].cameras[world.cameras.recorded_name(trace)]
+    view = film_view(recorded.calibration.lens.size)
+    return Film(path, view, 1 / world.dt, max_frames=max_frames)
 
 
 def film_view(recorded: tuple[int, int], width: int = 640) -> CameraSpec:

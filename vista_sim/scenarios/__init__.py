@@ -6,8 +6,9 @@ everything fixed, and `stage` makes the world of a case (a `Stager` of many, one
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vista_sim.lazy import names_from
 
 if TYPE_CHECKING:
     from vista_sim.scenarios.case import Case
@@ -17,15 +18,15 @@ if TYPE_CHECKING:
     from vista_sim.scenarios.suite import Suite, load_suite
 
 _HOMES = {
-    "Case": "case",
-    "Criterion": "criteria",
-    "Requirement": "criteria",
-    "Scenario": "scenario",
-    "Stage": "staging",
-    "Stager": "staging",
-    "Suite": "suite",
-    "load_suite": "suite",
-    "stage": "staging",
+    "Case": "vista_sim.scenarios.case",
+    "Criterion": "vista_sim.scenarios.criteria",
+    "Requirement": "vista_sim.scenarios.criteria",
+    "Scenario": "vista_sim.scenarios.scenario",
+    "Stage": "vista_sim.scenarios.staging",
+    "Stager": "vista_sim.scenarios.staging",
+    "Suite": "vista_sim.scenarios.suite",
+    "load_suite": "vista_sim.scenarios.suite",
+    "stage": "vista_sim.scenarios.staging",
 }
 
 __all__ = [
@@ -41,9 +42,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = names_from(__name__, _HOMES)

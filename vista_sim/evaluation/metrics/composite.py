@@ -23,6 +23,7 @@ from vista_sim.evaluation.metrics.safety import (
     share_without_intervention,
 )
 from vista_sim.evaluation.metrics.tables import Floats, Table, Tables, floats, known
+from vista_sim.evaluation.plain import or_null
 
 DRIVING_SCORE = "driving-score/1 without other road users"
 CLOSED_LOOP_SCORE = "closed-loop-score/1 without other road users"
@@ -79,7 +80,7 @@ class Score:
         """As plain JSON values; what is not applicable or not known is null."""
         return {
             "name": self.name,
-            "value": None if math.isnan(self.value) else self.value,
+            "value": or_null(self.value),
             "terms": [vars(term) for term in self.terms],
         }
 
@@ -95,7 +96,7 @@ def driving_score(drive: Tables) -> Score:
     count = crashes(drive.episodes)
     completed = share_without_intervention(drive.episodes)
     terms = (
-        Term("route driven", "multiplier", None, _value(completed)),
+        Term("route driven", "multiplier", None, or_null(completed)),
         Term("crashes", "multiplier", LEFT_BY_CRASH, LEFT_BY_CRASH**count),
         *(
             Term(name, "multiplier", left, None, reason)
@@ -133,8 +134,8 @@ def closed_loop_score(drive: Tables) -> Score:
         Term("speed limit", "average", SPEED_LIMIT_WEIGHT, None, NO_SPEED_LIMITS),
     )
     terms = (
-        *(Term(name, "multiplier", None, _value(v)) for name, v in multipliers.items()),
-        *(Term(name, "average", w, _value(v)) for name, (w, v) in averaged.items()),
+        *(Term(name, "multiplier", None, or_null(v)) for name, v in multipliers.items()),
+        *(Term(name, "average", w, or_null(v)) for name, (w, v) in averaged.items()),
         *others,
     )
     return Score(CLOSED_LOOP_SCORE, average * math.prod(multipliers.values()), terms)
@@ -159,10 +160,6 @@ def _longest_fall(t: Floats, s: Floats) -> float:
             break
         longest = max(longest, float((s[:-ahead] - s[ahead:])[near].max()))
     return longest
-
-
-def _value(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def scores(drive: Tables) -> tuple[Score, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from vista_sim.evaluation.metrics.recovery import EXPERT
@@ -55,7 +55,7 @@ class Cost:
     writing: float = 0.0
     start_up: float = 0.0
     judging: float = 0.0
-    wall: float = field(default=0.0)
+    wall: float = 0.0
 
     def add(self, rows: CaseRows, spent: Spent) -> None:
         """A case was driven."""

@@ -114,14 +114,11 @@ class CaseDriver:
     def _film(self, job: Job, stage: Stage) -> Film | nullcontext[None]:
         if self._films is None or not stage.world.traces[0].cameras:
             return nullcontext()
-        from vista_sim.replay.video import Film, film_view
+        from vista_sim.replay.video import film_of
 
         name = re.sub(r"[^A-Za-z0-9._=+-]+", "-", job.case.case)[:120]
-        world = stage.world
-        recorded = world.traces[0].cameras[world.cameras.recorded_name(0)]
-        view = film_view(recorded.calibration.lens.size)
         path = self._films / f"{job.index:05d}-{name}.mp4"
-        return Film(path, view, 1 / world.dt, max_frames=FILM_FRAMES)
+        return film_of(stage.world, 0, path, FILM_FRAMES)
 
 
 def _episodes(

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from vista_sim.errors import ScenarioError
 from vista_sim.evaluation import cases as run_cases
-from vista_sim.evaluation.cases import DRIVING, RECOVERY
+from vista_sim.evaluation.cases import DRIVING, RECOVERY, Case
 from vista_sim.evaluation.judging import Judgement, Settings, judge_cases
 from vista_sim.evaluation.metrics.recovery import EXPERT
 from vista_sim.evaluation.metrics.tables import Table
@@ -114,7 +114,7 @@ def rule(
         judgement: of these tables, with these settings.
     """
     settings = settings or Settings()
-    cases = run_cases.split(steps, episodes)
+    cases: Sequence[Case] | None = None
     judged: dict[tuple[str, ...], Mapping[str, Interval]] = {
         (verdict.name,): verdict.metrics for verdict in judgement.scenarios
     }
@@ -122,6 +122,7 @@ def rule(
     for requirement in suite.requirements:
         names = requirement.scenarios
         if names not in judged:
+            cases = cases or run_cases.split(steps, episodes)
             own = [case for case in cases if case.scenario in names]
             judged[names] = judge_cases(requirement.of, own, True, settings).metrics
         found = judged[names].get(requirement.criterion.metric, _UNKNOWN)

@@ -15,7 +15,7 @@ from vista_sim.policies.onnx.camera import read_normalization
 from vista_sim.policies.onnx.fields import Fields, as_number
 from vista_sim.policies.onnx.history import History, read_history
 from vista_sim.policies.onnx.tensors import TensorInfo
-from vista_sim.policies.policy import COMMAND
+from vista_sim.policies.policy import COMMAND, place_of_command
 from vista_sim.tasks.state_vector import STATE_NAMES, STATE_UNITS
 
 if TYPE_CHECKING:
@@ -110,23 +110,13 @@ class CommandInput(NumbersInput):
 
     def frame(self, observation: Mapping[str, Any], car: Car | None = None) -> NDArray[Any]:
         """(1,), or (V,) one-hot."""
-        place = self._place(observation.get(COMMAND))
+        try:
+            place = place_of_command(observation.get(COMMAND), self.values, self.default)
+        except PolicyError as error:
+            raise PolicyError(f"{self.file}: {error}") from None
         if not self.one_hot:
             return np.array([place], np.int64)
         return (np.arange(len(self.values)) == place).astype(np.float32)
-
-    def _place(self, command: Any) -> int:
-        if command is None:
-            command = self.default
-        if isinstance(command, np.ndarray) and command.size == 1:
-            command = command.item()
-        if isinstance(command, str) and command in self.values:
-            return self.values.index(command)
-        if isinstance(command, int | np.integer) and 0 <= command < len(self.values):
-            return int(command)
-        raise PolicyError(
-            f"{self.file}: command {command!r} is unknown; known: {', '.join(self.values)}"
-        )
 
 
 @dataclass(frozen=True, eq=False)
