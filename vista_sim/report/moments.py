@@ -1,0 +1,140 @@
+"""The worst moments of runs, the gravest first, for a link to each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vista_sim.evaluation.cases import DRIVING
+from vista_sim.evaluation.metrics.comfort import lateral_acceleration
+from vista_sim.evaluation.metrics.tables import Floats, Table, floats, rows, texts
+from vista_sim.evaluation.metrics.tracking import cross_track_error
+from vista_sim.report.sheet import BROKE, CRASHED, LOST, Sheet
+
+EACH = 5  # moments of a kind
+ENDINGS = 10  # crashes, and episodes in which the policy broke
+BEFORE = 2.0  # s before the moment at which the page begins to show it
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A moment worth a look.
+
+    Args:
+        kind: what happened: an outcome, or what is large or small there.
+        value: in words, with unit.
+        run, episode: which.
+        t: s from the start of the episode.
+        s: m along the recorded path; None where not known.
+        where: trace or case.
+    """
+
+    kind: str
+    value: str
+    run: int
+    episode: int
+    t: float
+    s: float | None
+    where: str
+
+    @property
+    def link(self) -> str:
+        """Where on the page it is."""
+        return f"#run={self.run}&episode={self.episode}&t={self.t:.2f}"
+
+
+def hardness(steps: Table) -> Floats:
+    return np.abs(lateral_acceleration(steps))
+
+
+def unseen(steps: Table) -> Floats:
+    return 1.0 - floats(steps, "validity")
+
+
+#: What is largest: its name, its value a row, how it is said, and from what on it is worth it.
+PEAKS: tuple[tuple[str, Callable[[Table], Floats], Callable[[float], str], float], ...] = (
+    ("farthest off the path", cross_track_error, lambda v: f"{v:.2f} m", 0.05),
+    ("hardest lateral acceleration", hardness, lambda v: f"{v:.2f} m/s²", 0.5),
+    ("least really seen", unseen, lambda v: f"{100 * (1 - v):.1f} % of pixels", 0.005),
+)
+
+
+def worst_moments(sheets: list[Sheet]) -> list[Moment]:
+    """Broken policies and crashes, then starts not recovered from, then peaks of driving.
+
+    The peaks are of closed-loop driving alone, one for each episode: starts of a recovery test
+    are set beside the path, so that theirs say nothing.
+    """
+    found = []
+    for outcome, most in ((BROKE, ENDINGS), (CRASHED, ENDINGS), (LOST, EACH)):
+        found += _endings(sheets, outcome, most)
+    for name, values, say, least in PEAKS:
+        peaks = []
+        for sheet in sheets:
+            driving = (texts(sheet.episodes, "kind") == DRIVING) & sheet.by_policy
+            for row in np.flatnonzero(driving | ~sheet.finished):
+                steps = sheet.steps_of(int(row))
+                own = values(steps)
+                if len(own) and np.isfinite(own).any():
+                    at = int(np.nanargmax(own))
+                    peaks.append((float(own[at]), sheet, int(row), at))
+        peaks.sort(key=lambda peak: (-peak[0], peak[1].index, peak[2]))
+        found += [
+            _moment(name, say(value), sheet, row, at)
+            for value, sheet, row, at in peaks[:EACH]
+            if value >= least
+        ]
+    return found
+
+
+def _endings(sheets: list[Sheet], outcome: str, most: int) -> list[Moment]:
+    """Episodes that ended so; of those that crash, the fastest first."""
+    found = []
+    for sheet in sheets:
+        for row, own in enumerate(sheet.outcomes):
+            if own != outcome or not sheet.by_policy[row]:
+                continue
+            steps = sheet.steps_of(row)
+            last = rows(steps) - 1
+            speed = float(floats(steps, "speed")[last]) if last >= 0 else 0.0
+            found.append((-speed if speed == speed else 0.0, sheet, row, last))
+    found.sort(key=lambda item: (item[0], item[1].index, item[2]))
+    return [
+        _moment(outcome, _how(sheet, row, speed), sheet, row, max(last, 0))
+        for speed, sheet, row, last in found[:most]
+    ]
+
+
+def _how(sheet: Sheet, row: int, speed: float) -> str:
+    failure = str(texts(sheet.episodes, "failure")[row])
+    if failure:
+        return failure
+    if sheet.outcomes[row] == LOST:
+        lateral = float(floats(sheet.episodes, "start_lateral")[row])
+        heading = float(np.degrees(floats(sheet.episodes, "start_heading")[row]))
+        return f"from {lateral:+.1f} m, {heading:+.0f}°"
+    ending = str(texts(sheet.episodes, "ending")[row]).replace("_", " ")
+    return f"{ending} at {-speed:.1f} m/s"
+
+
+def _moment(kind: str, value: str, sheet: Sheet, row: int, at: int) -> Moment:
+    steps = sheet.steps_of(row)
+    there = at < rows(steps)
+    s = float(floats(steps, "s")[at]) if there else float("nan")
+    t = float(floats(steps, "t")[at]) if there else 0.0
+    if kind == LOST:
+        t = 0.0
+    elif kind in (BROKE, CRASHED):
+        t = max(0.0, t - BEFORE)
+    where = sheet.case_names[row][1] or str(texts(sheet.episodes, "trace_name")[row])
+    return Moment(
+        kind,
+        value,
+        sheet.index,
+        int(sheet.episodes["episode"][row]),
+        t if t == t else 0.0,
+        s if s == s else None,
+        where,
+    )

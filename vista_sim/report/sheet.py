@@ -1,0 +1,231 @@
+"""A run read and checked for the page: what was driven, episode by episode."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from vista_sim.errors import RunError
+from vista_sim.evaluation import cases as run_cases
+from vista_sim.evaluation.metrics.recovery import EXPERT
+from vista_sim.evaluation.metrics.tables import Table, floats, rows, select, texts
+from vista_sim.evaluation.runs import (
+    EPISODE_FIELDS,
+    FRAME_FIELDS,
+    ROAD_FIELDS,
+    STEP_FIELDS,
+    Run,
+    columns,
+    read_run,
+)
+from vista_sim.tasks.lane_following import CRASHES
+from vista_sim.tasks.recovery import RECOVERED, TIMED_OUT
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+#: How an episode went, the gravest first.
+BROKE, CRASHED, LOST, CUT_OFF, BACK, FINE = (
+    "policy broke",
+    "crashed",
+    "not recovered",
+    "cut off",
+    "recovered",
+    "arrived",
+)
+OUTCOMES = (BROKE, CRASHED, LOST, CUT_OFF, BACK, FINE)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A run as the page shows it.
+
+    Args:
+        index: of the run among those of the page, from 0.
+        run: as read.
+        episodes: table (see `metrics`) of all episodes, in order of their numbers; an episode
+            that was cut off by a kill is there too, with the ending "".
+        steps: table of all steps, episode by episode, in order of time.
+        frames, roads: tables; without rows in older runs.
+        spans: for each row of `episodes` between which rows of `steps` it is.
+        finished: (episodes,) whether each came to its end.
+    """
+
+    index: int
+    run: Run
+    episodes: Table
+    steps: Table
+    frames: Table
+    roads: Table
+    spans: tuple[tuple[int, int], ...]
+    finished: NDArray[np.bool_]
+
+    @property
+    def letter(self) -> str:
+        """What the run is called on the page: A, B, and so on."""
+        return LETTERS[self.index]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run came to its end."""
+        return self.run.info.get("status") == "complete"
+
+    @property
+    def policy(self) -> str:
+        """Name of the policy; "" where the run does not say."""
+        return str(mapping(self.run.info, "policy").get("name") or "")
+
+    def steps_of(self, row: int) -> dict[str, NDArray[Any]]:
+        """The steps of a row of `episodes`."""
+        low, high = self.spans[row]
+        return {name: column[low:high] for name, column in self.steps.items()}
+
+    @cached_property
+    def by_policy(self) -> NDArray[np.bool_]:
+        """(episodes,) whether the policy drove it, not the expert beside it."""
+        return np.asarray(texts(self.episodes, "driver") != EXPERT)
+
+    @cached_property
+    def outcomes(self) -> tuple[str, ...]:
+        """How each episode went, one of `OUTCOMES`."""
+        endings, failures = texts(self.episodes, "ending"), texts(self.episodes, "failure")
+        return tuple(
+            _outcome(ending, failure, bool(finished))
+            for ending, failure, finished in zip(
+                endings.tolist(), failures.tolist(), self.finished, strict=True
+            )
+        )
+
+    @cached_property
+    def case_names(self) -> tuple[tuple[str, str], ...]:
+        """(scenario, case) of each episode; ("", "") where it is not known."""
+        found = [("", "")] * rows(self.episodes)
+        if self.finished.any():
+            where = {int(n): row for row, n in enumerate(self.episodes["episode"])}
+            for case in run_cases.split(self.steps, select(self.episodes, self.finished)):
+                for number in case.tables.episodes["episode"].tolist():
+                    found[where[number]] = (case.scenario, case.name)
+        return tuple(found)
+
+
+def read_sheet(folder: str | os.PathLike[str], index: int = 0) -> Sheet:
+    """Read a run, also one that was interrupted or is old.
+
+    Raises:
+        RunError: it is missing, malformed or of a newer version.
+    """
+    run = read_run(folder)
+    episodes = _checked(run.folder, "episodes", run.episodes, EPISODE_FIELDS, ("episode", "trace"))
+    steps = _checked(run.folder, "steps", run.steps, STEP_FIELDS, ("episode", "step", "t"))
+    frames = _checked(run.folder, "frames", run.frames, FRAME_FIELDS, tuple(FRAME_FIELDS))
+    road_needs = ("trace", "s", "x", "y", "yaw")
+    roads = _checked(run.folder, "roads", run.roads, ROAD_FIELDS, road_needs)
+    steps = select(steps, np.lexsort((steps["step"], steps["episode"])))
+    numbers, first = np.unique(episodes["episode"], return_index=True)
+    if len(numbers) != rows(episodes):
+        raise RunError(f"{run.folder / 'episodes.parquet'}: episode: a number is there twice")
+    episodes = select(episodes, first)
+    begun, start = np.unique(steps["episode"], return_index=True)
+    ends = [*start[1:].tolist(), rows(steps)]
+    bounds = dict(zip(begun.tolist(), zip(start.tolist(), ends, strict=True), strict=True))
+    cut_off = np.setdiff1d(begun, numbers)
+    finished = np.ones(len(numbers), dtype=bool)
+    if len(cut_off):
+        rest = [_unfinished(int(n), steps, bounds[int(n)]) for n in cut_off]
+        episodes = _with_rows(episodes, rest)
+        finished = np.concatenate([finished, np.zeros(len(rest), dtype=bool)])
+        order = np.argsort(episodes["episode"], kind="stable")
+        episodes, finished = select(episodes, order), finished[order]
+    spans = tuple(bounds.get(int(n), (0, 0)) for n in episodes["episode"])
+    return Sheet(index, run, episodes, steps, frames, roads, spans, finished)
+
+
+def mapping(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A mapping in run.json; empty where there is none, or something else."""
+    found = values.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _outcome(ending: str, failure: str, finished: bool) -> str:
+    if failure:
+        return BROKE
+    if ending in CRASHES:
+        return CRASHED
+    if ending == TIMED_OUT:
+        return LOST
+    if not finished:
+        return CUT_OFF
+    return BACK if ending == RECOVERED else FINE
+
+
+def _checked(
+    folder: Path,
+    name: str,
+    table: pa.Table,
+    fields: Mapping[str, pa.DataType],
+    needed: tuple[str, ...],
+) -> Table:
+    """A table with the columns that the page reads, each of its type; infinite is NaN."""
+    path = folder / f"{name}.parquet"
+    found: dict[str, pa.ChunkedArray] = {}
+    for column in table.column_names:
+        kind = fields.get(column)
+        if kind is None:
+            if not column.startswith("reward_"):
+                continue
+            kind = pa.float64()
+        try:
+            found[column] = table.column(column).cast(kind)
+        except (pa.ArrowException, ValueError):
+            raise RunError(
+                f"{path}: {column}: is {table.column(column).type}; it must be {kind}"
+            ) from None
+    for column in needed:
+        if column not in found:
+            raise RunError(f"{path}: {column}: the column is missing")
+        if found[column].null_count:
+            raise RunError(f"{path}: {column}: {found[column].null_count} values are missing")
+    if not found:
+        raise RunError(f"{path}: has no column that is known")
+    arrays = columns(pa.table(found))
+    for column, values in arrays.items():
+        if values.dtype.kind == "f":
+            arrays[column] = np.where(np.isfinite(values), values, np.nan)
+    return arrays
+
+
+def _unfinished(number: int, steps: Table, bounds: tuple[int, int]) -> dict[str, Any]:
+    """A row for an episode of which only steps were written."""
+    low, high = bounds
+    s = floats(steps, "s")[low:high]
+    x, y = floats(steps, "x")[low:high], floats(steps, "y")[low:high]
+    return {
+        "episode": number,
+        "driver": "policy",
+        "start_s": s[0],
+        "end_s": s[-1],
+        "start_lateral": floats(steps, "lateral")[low],
+        "start_heading": floats(steps, "heading_error")[low],
+        "steps": high - low - 1,
+        "duration": floats(steps, "t")[high - 1],
+        "distance": float(np.nansum(np.hypot(np.diff(x), np.diff(y)))),
+    }
+
+
+def _with_rows(episodes: Table, more: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
+    result = {}
+    for name, kind in EPISODE_FIELDS.items():
+        blank: Any = "" if pa.types.is_string(kind) else float("nan")
+        blank = False if pa.types.is_boolean(kind) else blank
+        own = np.array([row.get(name, blank) for row in more])
+        old = episodes.get(name, np.full(rows(episodes), blank))
+        own = own.astype(object) if pa.types.is_string(kind) else own
+        result[name] = np.concatenate([old, own])
+    return result
