@@ -23,6 +23,7 @@ COMMAND_MODULES = (
     "vista_sim.scenarios.commands",
     "vista_sim.evaluation.commands",
     "vista_sim.evaluation.judging_commands",
+    "vista_sim.report.commands",
     "vista_sim.policies.commands",
 )
 

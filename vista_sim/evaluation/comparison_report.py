@@ -43,24 +43,24 @@ def print_comparison(found: Comparison, limit: int, everything: bool, console: C
             table.add_row(*(escape(cell) for cell in row))
         console.print(table)
 
-    for line in (*_heading(found), *(f"warning: {warning}" for warning in found.warnings)):
+    for line in (*heading(found), *(f"warning: {warning}" for warning in found.warnings)):
         console.print(escape(line), soft_wrap=True)
-    show("all scenarios", OVERALL, _overall(found, everything))
+    show("all scenarios", OVERALL, overall_rows(found, everything))
     differing = [(d.scenario, *_row(d)) for d in found.scenarios if d.significant]
     if differing:
         show("scenarios that differ by more than chance", SCENARIOS, differing)
     worst = found.regressions[:limit]
     if worst:
         show(_count(found), REGRESSIONS, [_regression(r) for r in worst])
-    for line in _closing(found):
+    for line in closing(found):
         console.print(escape(line), soft_wrap=True)
 
 
 def to_markdown(found: Comparison, limit: int, everything: bool = False) -> str:
     """The same tables as GitHub-style Markdown."""
-    parts = ["# Comparison of two runs", "", *(f"- {_safe(line)}" for line in _heading(found))]
+    parts = ["# Comparison of two runs", "", *(f"- {_safe(line)}" for line in heading(found))]
     parts += [f"- **warning:** {_safe(warning)}" for warning in found.warnings]
-    parts += ["", "## All scenarios", "", *_table(OVERALL, _overall(found, everything))]
+    parts += ["", "## All scenarios", "", *_table(OVERALL, overall_rows(found, everything))]
     differing = [(d.scenario, *_row(d)) for d in found.scenarios if d.significant]
     if differing:
         title = "## Scenarios that differ by more than chance"
@@ -69,11 +69,11 @@ def to_markdown(found: Comparison, limit: int, everything: bool = False) -> str:
     if worst:
         parts += ["", f"## {_safe(_count(found))}", ""]
         parts += _table(REGRESSIONS, [_regression(r) for r in worst])
-    parts += ["", *_closing(found), ""]
+    parts += ["", *closing(found), ""]
     return "\n".join(parts)
 
 
-def _overall(found: Comparison, everything: bool) -> list[Row]:
+def overall_rows(found: Comparison, everything: bool) -> list[Row]:
     """Rows of what is known of either run."""
     return [
         _row(d)
@@ -83,7 +83,8 @@ def _overall(found: Comparison, everything: bool) -> list[Row]:
     ]
 
 
-def _heading(found: Comparison) -> list[str]:
+def heading(found: Comparison) -> list[str]:
+    """The two runs, a line each, and what of them is compared."""
     pairs = "1 case" if found.pairs == 1 else f"{found.pairs} cases"
     lines = [f"a: {found.a}", f"b: {found.b}", f"both have {pairs}"]
     lines += [
@@ -100,7 +101,7 @@ def _count(found: Comparison) -> str:
     return f"{cases} went worse in b, {grave} of them in their outcome; the worst first"
 
 
-def _closing(found: Comparison) -> list[str]:
+def closing(found: Comparison) -> list[str]:
     """What the tables come to, and how to read the p-values."""
     every = (*found.overall, *found.scenarios)
     tests = [sum(not math.isnan(d.p_value) for d in part) for part in (found.overall, every)]
@@ -142,8 +143,12 @@ def _p_value(p: float) -> str:
 
 
 def _regression(found: Regression) -> Row:
-    changes = "; ".join(_change(*change) for change in found.changes)
-    return found.case, found.scenario, changes
+    return found.case, found.scenario, what_got_worse(found)
+
+
+def what_got_worse(found: Regression) -> str:
+    """All that got worse in a case, in one line."""
+    return "; ".join(_change(*change) for change in found.changes)
 
 
 def _change(name: str, a: float, b: float) -> str:

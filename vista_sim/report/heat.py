@@ -109,9 +109,7 @@ def recovery_heat(sheet: Sheet) -> Heat | None:
             own = select(sheet.episodes, tested & (keys == key))
             possible = recovery.expert_recovered(own) if by_expert else -1
             both = recovery.both_recovered(own) if by_expert else 0
-            cells.append(
-                Cell(key, recovery.tried(own), recovery.recovered(own), possible, both)
-            )
+            cells.append(Cell(key, recovery.tried(own), recovery.recovered(own), possible, both))
         found.append((offset, tuple(cells)))
     return Heat(tuple(columns), tuple(found), by_expert)
 

@@ -1,0 +1,63 @@
+"""The command `vista-sim report`."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from vista_sim.console import progress_bar, require_within
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this part to the program."""
+    app.command("report")(report)
+
+
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...", help="Run folders; the others are compared with the first."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Page to write, such as report.html.")],
+    videos: Annotated[
+        Literal["embed", "link", "none"],
+        typer.Option(help="Embed videos, copy them into a folder beside the page, or neither."),
+    ] = "embed",
+    max_size: Annotated[
+        float, typer.Option(help="MB of a page with embedded videos; the worst episodes go first.")
+    ] = 30.0,
+    valid: Annotated[
+        float,
+        typer.Option(help="Share of recorded pixels below which a view is beyond validity."),
+    ] = 0.9,
+    draws: Annotated[int, typer.Option(help="Draws of the bootstrap.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap and the tests.")] = 0,
+    overwrite: Annotated[bool, typer.Option(help="Replace a page at OUT.")] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Write a report of runs as one HTML page that opens without a network.
+
+    It has the metrics with 95 % intervals, what differs between runs, the worst moments, how the
+    car recovered, and every episode with video, plots and a map. Of runs that did not end, what
+    was driven is shown.
+    """
+    from vista_sim.evaluation.judging import Settings
+    from vista_sim.report.page import write_report
+
+    require_within("--max-size", max_size, 1.0, 2000.0)
+    require_within("--valid", valid, 0.0, 1.0)
+    require_within("--draws", draws, 1, 1_000_000)
+    require_within("--seed", seed, 0, 2**63 - 1)
+    settings = Settings(valid=valid, draws=draws, seed=seed)
+    with progress_bar("report") as progress:
+        notes = write_report(runs, out, videos, max_size, settings, overwrite, progress)
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"report: {out} ({out.stat().st_size / 1e6:.1f} MB)")
+    if show:
+        webbrowser.open(out.absolute().as_uri())

@@ -1,0 +1,323 @@
+"""Puts a report together: reads runs, judges them, chooses videos, and fills the template."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from vista_sim.errors import MissingDependencyError, RunError
+from vista_sim.evaluation.judging import Settings
+from vista_sim.evaluation.metrics.comfort import lateral_acceleration
+from vista_sim.evaluation.metrics.tables import floats, largest, mean, texts
+from vista_sim.evaluation.metrics.tracking import cross_track_error
+from vista_sim.report import tables, videos
+from vista_sim.report.columns import reward_names, step_data, thinning
+from vista_sim.report.encoding import packed, packed_json, safe_json, script_hash
+from vista_sim.report.heat import recovery_heat, start_keys
+from vista_sim.report.moments import worst_moments
+from vista_sim.report.provenance import provenance, versions
+from vista_sim.report.roads import maps, roads_of, trace_of_each
+from vista_sim.report.sheet import LETTERS, OUTCOMES, Sheet, read_sheet
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+VideoChoice = Literal["embed", "link", "none"]
+Told = Callable[[float, float, str], None]
+
+MAX_SIZE = 30.0  # MB
+SCRIPTS = ("unpack", "table", "videos", "plots", "map", "player", "main")
+MARGIN = 100_000  # bytes kept free for what is known last
+
+
+def write_report(
+    runs: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    choice: VideoChoice = "embed",
+    max_size: float = MAX_SIZE,
+    settings: Settings | None = None,
+    overwrite: bool = False,
+    told: Told | None = None,
+) -> list[str]:
+    """Write a report of runs as one HTML page.
+
+    Args:
+        runs: folders; the first is what the others are compared with.
+        out: the page. With linked videos, a folder is written beside it.
+        choice: whether videos are embedded, copied beside the page, or left out.
+        max_size: MB that a page with embedded videos may take; more videos are made smaller or
+            left out.
+        settings: of the judging.
+        overwrite: replace a page that is there.
+        told: called with work done, work in all, and what is being done.
+
+    Returns:
+        What the reader should know: videos missing, made smaller or left out.
+
+    Raises:
+        RunError: a run cannot be used, or the page cannot be written.
+        MissingDependencyError: a package of the extra `report` is missing.
+    """
+    told = told or (lambda done, total, note: None)
+    out = Path(out)
+    beside = out.with_name(f"{out.stem}-videos")
+    _check_destination(out, beside if choice == "link" else None, overwrite)
+    if not 1 <= len(runs) <= len(LETTERS):
+        raise RunError(f"{len(runs)} runs are given; a report takes 1 to {len(LETTERS)}")
+    environment, plotly = _environment(), _plotly()
+    sheets = []
+    for index, run in enumerate(runs):
+        told(index, len(runs) + 5, "reading")
+        sheets.append(read_sheet(run, index))
+    work = float(len(runs))
+    told(work, work + 5, "judging")
+    page = _contents(sheets, settings or Settings(), plotly)
+    told(work + 2, work + 5, "videos")
+    clips = [clip for sheet in sheets for clip in videos.clips_of(sheet)]
+    for sheet, data in zip(sheets, page["step_data"], strict=True):
+        data["frames"] = videos.frame_data(clips, sheet)
+    page["steps"] = [packed_json(data) for data in page.pop("step_data")]
+    template = environment.get_template("report.html.j2")
+    temporary: Path | None = None
+    try:
+        if choice == "embed":
+            empty = len(template.render(page, **_of_clips(page, [], plotly)).encode())
+            room = int(max_size * 1e6) - empty - MARGIN - 200 * len(clips)
+            videos.embed(
+                clips, max(room, 0), lambda d, t: told(work + 2 + 2 * d / t, work + 5, "videos")
+            )
+        elif choice == "link" and clips:
+            temporary = Path(tempfile.mkdtemp(prefix=f".{beside.name}.", dir=out.absolute().parent))
+            videos.link(clips, temporary, beside.name)
+        notes = videos.notes(clips) if choice != "none" else []
+        told(work + 4, work + 5, "writing")
+        html = template.render(page, notes=notes, **_of_clips(page, clips, plotly))
+        if temporary is not None:
+            temporary.chmod(0o755)
+            if beside.exists():
+                shutil.rmtree(beside)
+            os.replace(temporary, beside)
+        _write(out, html)
+    except OSError as error:
+        raise RunError(f"{out}: cannot be written ({error.strerror or error})") from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return notes
+
+
+def _contents(sheets: list[Sheet], settings: Settings, plotly: str) -> dict[str, Any]:
+    """What the template shows, and the data of the page's own code."""
+    judgements = [tables.judged(sheet, settings) for sheet in sheets]
+    pairings = tables.pairings(sheets, settings)
+    every = thinning(sheets)
+    runs, steps = [], []
+    for sheet in sheets:
+        roads = roads_of(sheet)
+        traces = trace_of_each(sheet, roads)
+        runs.append(_run_data(sheet, traces) | {"maps": maps(roads)})
+        steps.append(step_data(sheet, roads, traces, every))
+    return {
+        "sheets": sheets,
+        "standings": [tables.standing(sheet) for sheet in sheets],
+        "judgements": judgements,
+        "metric_rows": tables.metric_rows(judgements),
+        "by_scenario": [j and tables.scenario_rows(j) for j in judgements],
+        "left_out": tables.left_out(judgements[0]),
+        "level": round(100 * settings.level),
+        "pairings": pairings,
+        "links": [_case_links(pairing.b) for pairing in pairings],
+        "moments": worst_moments(sheets),
+        "heats": [recovery_heat(sheet) for sheet in sheets],
+        "provenance": provenance(sheets),
+        "versions": versions(sheets),
+        "every": every,
+        "built": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "runs": runs,
+        "step_data": steps,
+        "css": _static("report.css"),
+        "script": _script(),
+        "plotly": packed(plotly.encode("utf-8")),
+        "whisker": tables.WHISKER,
+    }
+
+
+def _run_data(sheet: Sheet, traces: list[int]) -> dict[str, Any]:
+    """The table of episodes of a run, a list for each column."""
+    episodes = sheet.episodes
+    steps = [sheet.steps_of(row) for row in range(len(sheet.spans))]
+    names = sheet.case_names
+    labels, keys = texts(episodes, "trace_name"), _pair_keys(sheet)
+    columns: dict[str, list[Any]] = {
+        "id": [int(n) for n in episodes["episode"]],
+        "driver": texts(episodes, "driver").tolist(),
+        "kind": [k.replace("_", " ") for k in texts(episodes, "kind").tolist()],
+        "scenario": [s or t for (s, _), t in zip(names, labels.tolist(), strict=True)],
+        "case": [case for _, case in names],
+        "trace": traces,
+        "outcome": [OUTCOMES.index(outcome) for outcome in sheet.outcomes],
+        "ending": [e.replace("_", " ") for e in texts(episodes, "ending").tolist()],
+        "failure": texts(episodes, "failure").tolist(),
+        "start_lateral": _numbers(floats(episodes, "start_lateral"), 3),
+        "start_heading": _numbers(np.degrees(floats(episodes, "start_heading")), 2),
+        "start_s": _numbers(floats(episodes, "start_s"), 2),
+        "duration": _numbers(floats(episodes, "duration"), 2),
+        "distance": _numbers(floats(episodes, "distance"), 1),
+        "recovery_time": _numbers(floats(episodes, "recovery_time"), 2),
+        "mean_error": _numbers([mean(cross_track_error(own)) for own in steps], 3),
+        "max_error": _numbers([largest(cross_track_error(own)) for own in steps], 3),
+        "acceleration": _numbers([largest(lateral_acceleration(own)) for own in steps], 2),
+        "seen": _numbers([100 * _least(floats(own, "validity")) for own in steps], 1),
+        "cell": start_keys(sheet),
+        "pair": keys,
+    }
+    return {
+        "letter": sheet.letter,
+        "policy": sheet.policy,
+        "folder": sheet.run.folder.name,
+        "episodes": columns,
+        "rewards": reward_names(sheet),
+    }
+
+
+def _pair_keys(sheet: Sheet) -> list[str]:
+    """What the same episode is called in every run: its case, driver, and the how manieth."""
+    seen: dict[str, int] = {}
+    keys = []
+    for (scenario, case), driver in zip(
+        sheet.case_names, texts(sheet.episodes, "driver").tolist(), strict=True
+    ):
+        key = f"{scenario}\n{case}\n{driver}"
+        seen[key] = seen.get(key, 0) + 1
+        keys.append(f"{key}\n{seen[key]}" if case else "")
+    return keys
+
+
+def _case_links(sheet: Sheet) -> dict[tuple[str, str], str]:
+    """Where on the page the gravest episode of each case of a run is."""
+    best: dict[tuple[str, str], tuple[int, int]] = {}
+    for row, names in enumerate(sheet.case_names):
+        if sheet.by_policy[row]:
+            gravity = (OUTCOMES.index(sheet.outcomes[row]), int(sheet.episodes["episode"][row]))
+            best[names] = min(best.get(names, gravity), gravity)
+    return {names: f"#run={sheet.index}&episode={number}" for names, (_, number) in best.items()}
+
+
+def _of_clips(page: dict[str, Any], clips: list[videos.Clip], plotly: str) -> dict[str, Any]:
+    """What of the page depends on the videos."""
+    shown = [
+        {
+            "view": clip.view,
+            "file": clip.file,
+            "rate": round(clip.rate, 6),
+            "state": clip.state,
+            "href": clip.href,
+        }
+        for clip in clips
+    ]
+    data = {
+        "runs": page["runs"],
+        "clips": shown,
+        "outcomes": OUTCOMES,
+        "plotly": "plotly",
+    }
+    media = "blob: 'self' file:" if any(clip.href for clip in clips) else "blob:"
+    policy = (
+        f"default-src 'none'; script-src {script_hash(page['script'])} {script_hash(plotly)}; "
+        f"style-src 'unsafe-inline'; img-src data: blob:; media-src {media}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return {
+        "data": safe_json(data),
+        "embedded": [
+            (number, base64.b64encode(clip.data).decode("ascii"))
+            for number, clip in enumerate(clips)
+            if clip.data
+        ],
+        "security": policy,
+    }
+
+
+def _least(values: Any) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.min()) if len(known) else float("nan")
+
+
+def _numbers(values: Any, digits: int) -> list[float | None]:
+    return [round(v, digits) if v == v else None for v in map(float, values)]
+
+
+def _environment() -> Environment:
+    try:
+        import jinja2
+    except ImportError:
+        raise MissingDependencyError(
+            "a report needs jinja2; install it: pip install 'vista-sim[report]'"
+        ) from None
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("vista_sim.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _plotly() -> str:
+    """The plotting library's bundle."""
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError:
+        raise MissingDependencyError(
+            "a report needs plotly; install it: pip install 'vista-sim[report]'"
+        ) from None
+    return str(get_plotlyjs())
+
+
+def _static(name: str) -> str:
+    folder = resources.files("vista_sim.report") / "static"
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def _script() -> str:
+    """The page's own code, in a scope of its own."""
+    parts = "\n".join(_static(f"{name}.js") for name in SCRIPTS)
+    return f'(() => {{\n"use strict";\n{parts}\n}})();'
+
+
+def _check_destination(out: Path, beside: Path | None, overwrite: bool) -> None:
+    if not out.absolute().parent.is_dir():
+        raise RunError(f"{out}: there is no folder {out.absolute().parent}")
+    for path in (out, beside):
+        if path is None or not (path.exists() or path.is_symlink()):
+            continue
+        if not overwrite:
+            raise RunError(f"{path}: is there already; choose another name or --overwrite it")
+    if out.is_dir():
+        raise RunError(f"{out}: is a folder; name a file, such as report.html")
+    if beside is not None and beside.exists() and not videos.is_own_folder(beside):
+        raise RunError(f"{beside}: holds more than a report's videos, so it is not overwritten")
+
+
+def _write(out: Path, html: str) -> None:
+    """Write a file that appears whole or not at all."""
+    handle, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.absolute().parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+            file.write(html)
+        os.chmod(name, 0o644)
+        os.replace(name, out)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise

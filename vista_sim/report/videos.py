@@ -1,0 +1,231 @@
+"""The videos of a page: which are embedded, made smaller, linked, or left out."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vista_sim.errors import RunError
+from vista_sim.evaluation.metrics.tables import floats, largest, rows
+from vista_sim.evaluation.metrics.tracking import cross_track_error
+from vista_sim.report.columns import changes
+from vista_sim.report.sheet import OUTCOMES, Sheet
+from vista_sim.report.shrinking import frame_rate, shrunk
+
+#: Views as the page orders them; the film only where there is no scene.
+VIEWS = ("scene", "film", "recorded", "camera", "saliency", "validity")
+EMBEDDED, SMALLER, LINKED = "embedded", "made smaller", "linked"
+MISSING, BROKEN, LEFT_OUT = "missing", "cannot be played", "left out"
+BASE64 = 4 / 3
+OWN_NAME = re.compile(r"\d+-\d+\.mp4")
+THREADS = 2
+
+
+@dataclass
+class Clip:
+    """A video of a run.
+
+    Args:
+        sheet: its run.
+        view, file: what it shows, and its name in the run.
+        path: where it should be.
+        rank: of the episodes it shows, the gravest is first.
+        frames: for each episode (number) the steps that it shows, and their frames.
+        rate: frames per second.
+        size: bytes.
+        state: see the constants above.
+        data: what is embedded.
+        href: what is linked.
+    """
+
+    sheet: Sheet
+    view: str
+    file: str
+    path: Path
+    rank: int
+    frames: dict[int, tuple[Any, Any]] = field(default_factory=dict)
+    rate: float = 0.0
+    size: int = 0
+    state: str = LEFT_OUT
+    data: bytes = b""
+    href: str = ""
+
+    @property
+    def there(self) -> bool:
+        """Whether the page can play it."""
+        return self.state in (EMBEDDED, SMALLER, LINKED)
+
+
+def clips_of(sheet: Sheet) -> list[Clip]:
+    """The videos of a run that a page can use, and which step each frame shows.
+
+    Raises:
+        RunError: a name leads out of the run's folder of views.
+    """
+    if not rows(sheet.frames):
+        return []
+    frames = sheet.frames
+    views = np.array(frames["view"], dtype=str)
+    order = np.lexsort((frames["step"], views, frames["episode"]))
+    episode, view = frames["episode"][order], views[order]
+    step, frame = frames["step"][order], frames["frame"][order]
+    files = np.array(frames["file"], dtype=str)[order]
+    starts = np.flatnonzero(
+        np.r_[True, (episode[1:] != episode[:-1]) | (view[1:] != view[:-1])]
+    ).tolist()
+    filmed = {(int(episode[at]), str(view[at])) for at in starts}
+    ranks = _ranks(sheet)
+    found: dict[str, Clip] = {}
+    for low, high in zip(starts, [*starts[1:], len(step)], strict=True):
+        number, name = int(episode[low]), str(view[low])
+        unwanted = name == "film" and (number, "scene") in filmed
+        if name not in VIEWS or unwanted or number not in ranks:
+            continue
+        own = files[low:high]
+        file = str(own[0])
+        same = own == file
+        clip = found.get(file)
+        if clip is None:
+            path = sheet.run.video(file)
+            clip = found[file] = Clip(sheet, name, file, path, ranks[number])
+        if clip.view == name:
+            clip.rank = min(clip.rank, ranks[number])
+            clip.frames[number] = (step[low:high][same], frame[low:high][same])
+    for clip in found.values():
+        _look_at(clip)
+    return list(found.values())
+
+
+def _ranks(sheet: Sheet) -> dict[int, int]:
+    """For each episode its place among all, the gravest first."""
+    gravity = []
+    for row, outcome in enumerate(sheet.outcomes):
+        off = largest(cross_track_error(sheet.steps_of(row)))
+        grave = OUTCOMES.index(outcome)
+        gravity.append((not sheet.by_policy[row], grave, -off if off == off else 0.0, row))
+    numbers = sheet.episodes["episode"]
+    return {int(numbers[item[-1]]): place for place, item in enumerate(sorted(gravity))}
+
+
+def _look_at(clip: Clip) -> None:
+    try:
+        clip.size = clip.path.stat().st_size
+    except OSError:
+        clip.state = MISSING
+        return
+    try:
+        clip.rate = frame_rate(clip.path)
+    except ValueError:
+        clip.state = BROKEN
+
+
+def embed(
+    clips: Sequence[Clip], room: int, told: Callable[[float, float], None] | None = None
+) -> None:
+    """Embed as many videos as `room` bytes of a page take.
+
+    As they are if all fit; otherwise made smaller. Scenes go first, those of the gravest episodes
+    before the others.
+    """
+    usable = [clip for clip in clips if clip.state == LEFT_OUT]
+    usable.sort(key=lambda c: (c.view not in VIEWS[:2], c.rank, VIEWS.index(c.view)))
+    if sum(clip.size for clip in usable) * BASE64 <= room:
+        for clip in usable:
+            clip.data, clip.state = clip.path.read_bytes(), EMBEDDED
+        return
+    used = 0.0
+    for clip, future in _ahead(usable):
+        if told is not None:
+            told(min(used, room), room)
+        try:
+            data, state = future.result(), SMALLER
+        except ValueError:
+            clip.state = BROKEN
+            continue
+        if len(data) >= clip.size:
+            data, state = clip.path.read_bytes(), EMBEDDED
+        if used + BASE64 * len(data) <= room:
+            clip.data, clip.state = data, state
+            used += BASE64 * len(data)
+        elif used > 0.95 * room:
+            break
+
+
+def _ahead(clips: Sequence[Clip]) -> Iterator[tuple[Clip, Future[bytes]]]:
+    """Make videos smaller, some at the same time, in their order."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        coming = iter(clips)
+        waiting = [(c, pool.submit(shrunk, c.path, c.rate)) for c in islice(coming, THREADS + 1)]
+        try:
+            while waiting:
+                yield waiting.pop(0)
+                waiting += [(c, pool.submit(shrunk, c.path, c.rate)) for c in islice(coming, 1)]
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+def link(clips: Sequence[Clip], folder: Path, name: str) -> None:
+    """Copy all videos into a new folder.
+
+    Args:
+        clips: of all runs.
+        folder: to copy into.
+        name: of the folder as the page will find it beside itself.
+
+    Raises:
+        RunError: a video cannot be copied.
+    """
+    for number, clip in enumerate(clips):
+        if clip.state != LEFT_OUT:
+            continue
+        own = f"{clip.sheet.index}-{number}.mp4"
+        try:
+            shutil.copyfile(clip.path, folder / own)
+        except OSError as error:
+            raise RunError(f"{clip.path}: cannot be copied ({error.strerror})") from error
+        clip.state, clip.href = LINKED, f"{name}/{own}"
+
+
+def is_own_folder(folder: Path) -> bool:
+    """Whether a folder holds nothing but what `link` puts into one."""
+    return folder.is_dir() and all(OWN_NAME.fullmatch(name) for name in os.listdir(folder))
+
+
+def frame_data(clips: Sequence[Clip], sheet: Sheet) -> dict[str, dict[str, Any]]:
+    """For each episode and view of a run its clip, and the steps and frames as changes."""
+    found: dict[str, dict[str, Any]] = {}
+    for number, clip in enumerate(clips):
+        if clip.sheet is not sheet:
+            continue
+        for episode, (steps, frames) in clip.frames.items():
+            found.setdefault(str(episode), {})[clip.view] = [
+                number,
+                changes(steps.astype(np.float64), 1.0),
+                changes(frames.astype(np.float64), 1.0),
+            ]
+    return found
+
+
+def notes(clips: Sequence[Clip]) -> list[str]:
+    """What a reader has to know of the videos, a line each."""
+    lines = []
+    for state, words in (
+        (SMALLER, "made smaller so that the page stays small"),
+        (LEFT_OUT, "left out so that the page stays small; --videos link keeps all of them"),
+        (MISSING, "missing from the run's folder"),
+        (BROKEN, "cannot be played"),
+    ):
+        count = sum(clip.state == state for clip in clips)
+        if count:
+            lines.append(f"{count} of {len(clips)} videos: {words}")
+    return lines
