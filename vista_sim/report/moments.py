@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vista_sim.evaluation.cases import DRIVING
+from vista_sim.evaluation.cases import DRIVING, RECOVERY
 from vista_sim.evaluation.metrics.comfort import lateral_acceleration
 from vista_sim.evaluation.metrics.tables import Floats, Table, floats, rows, texts
 from vista_sim.evaluation.metrics.tracking import cross_track_error
-from vista_sim.report.sheet import BROKE, CRASHED, LOST, Sheet
+from vista_sim.report.sheet import BACK, BROKE, CRASHED, LOST, Sheet
 
 EACH = 5  # moments of a kind
 ENDINGS = 10  # crashes, and episodes in which the policy broke
+ON_PATH = 0.05  # m from the path at which driving may begin; tests of recovery begin farther off
 BEFORE = 2.0  # s before the moment at which the page begins to show it
 
 
@@ -45,27 +46,28 @@ class Moment:
         return f"#run={self.run}&episode={self.episode}&t={self.t:.2f}"
 
 
-def hardness(steps: Table) -> Floats:
+def _hardness(steps: Table) -> Floats:
     return np.abs(lateral_acceleration(steps))
 
 
-def unseen(steps: Table) -> Floats:
+def _unseen(steps: Table) -> Floats:
     return 1.0 - floats(steps, "validity")
 
 
 #: What is largest: its name, its value a row, how it is said, and from what on it is worth it.
 PEAKS: tuple[tuple[str, Callable[[Table], Floats], Callable[[float], str], float], ...] = (
     ("farthest off the path", cross_track_error, lambda v: f"{v:.2f} m", 0.05),
-    ("hardest lateral acceleration", hardness, lambda v: f"{v:.2f} m/s²", 0.5),
-    ("least really seen", unseen, lambda v: f"{100 * (1 - v):.1f} % of pixels", 0.005),
+    ("hardest lateral acceleration", _hardness, lambda v: f"{v:.2f} m/s²", 0.5),
+    ("least really seen", _unseen, lambda v: f"{100 * (1 - v):.1f} % of pixels", 0.005),
 )
 
 
 def worst_moments(sheets: list[Sheet]) -> list[Moment]:
     """Broken policies and crashes, then starts not recovered from, then peaks of driving.
 
-    The peaks are of closed-loop driving alone, one for each episode: starts of a recovery test
-    are set beside the path, so that theirs say nothing.
+    Of a recovery test only starts count from which the expert came back, if it tried them. The
+    peaks are of closed-loop driving alone, one for each episode: starts of a recovery test are
+    set beside the path, so that theirs say nothing.
     """
     found = []
     for outcome, most in ((BROKE, ENDINGS), (CRASHED, ENDINGS), (LOST, EACH)):
@@ -74,7 +76,8 @@ def worst_moments(sheets: list[Sheet]) -> list[Moment]:
         peaks = []
         for sheet in sheets:
             driving = (texts(sheet.episodes, "kind") == DRIVING) & sheet.by_policy
-            for row in np.flatnonzero(driving | ~sheet.finished):
+            on_path = np.abs(floats(sheet.episodes, "start_lateral")) < ON_PATH
+            for row in np.flatnonzero(driving | (~sheet.finished & on_path)):
                 steps = sheet.steps_of(int(row))
                 own = values(steps)
                 if len(own) and np.isfinite(own).any():
@@ -90,21 +93,36 @@ def worst_moments(sheets: list[Sheet]) -> list[Moment]:
 
 
 def _endings(sheets: list[Sheet], outcome: str, most: int) -> list[Moment]:
-    """Episodes that ended so; of those that crash, the fastest first."""
+    """Episodes that ended so: of driving before those of recovery, the fastest first."""
     found = []
     for sheet in sheets:
+        excused = _excused(sheet)
+        tests = texts(sheet.episodes, "kind") == RECOVERY
         for row, own in enumerate(sheet.outcomes):
-            if own != outcome or not sheet.by_policy[row]:
+            if own != outcome or not sheet.by_policy[row] or row in excused:
                 continue
             steps = sheet.steps_of(row)
             last = rows(steps) - 1
             speed = float(floats(steps, "speed")[last]) if last >= 0 else 0.0
-            found.append((-speed if speed == speed else 0.0, sheet, row, last))
-    found.sort(key=lambda item: (item[0], item[1].index, item[2]))
+            speed = speed if speed == speed else 0.0
+            found.append((bool(tests[row]), -speed, sheet.index, row, sheet, last))
+    found.sort(key=lambda item: item[:4])
     return [
-        _moment(outcome, _how(sheet, row, speed), sheet, row, max(last, 0))
-        for speed, sheet, row, last in found[:most]
+        _moment(outcome, _how(sheet, row, -speed), sheet, row, max(last, 0))
+        for _, speed, _, row, sheet, last in found[:most]
     ]
+
+
+def _excused(sheet: Sheet) -> set[int]:
+    """Starts of a recovery test from which the expert did not come back either."""
+    hopeless = {
+        names
+        for names, outcome, own in zip(
+            sheet.case_names, sheet.outcomes, sheet.by_policy, strict=True
+        )
+        if not own and outcome != BACK
+    }
+    return {row for row, names in enumerate(sheet.case_names) if names in hopeless}
 
 
 def _how(sheet: Sheet, row: int, speed: float) -> str:
@@ -116,7 +134,7 @@ def _how(sheet: Sheet, row: int, speed: float) -> str:
         heading = float(np.degrees(floats(sheet.episodes, "start_heading")[row]))
         return f"from {lateral:+.1f} m, {heading:+.0f}°"
     ending = str(texts(sheet.episodes, "ending")[row]).replace("_", " ")
-    return f"{ending} at {-speed:.1f} m/s"
+    return f"{ending} at {speed:.1f} m/s"
 
 
 def _moment(kind: str, value: str, sheet: Sheet, row: int, at: int) -> Moment:
@@ -128,12 +146,13 @@ def _moment(kind: str, value: str, sheet: Sheet, row: int, at: int) -> Moment:
         t = 0.0
     elif kind in (BROKE, CRASHED):
         t = max(0.0, t - BEFORE)
-    where = sheet.case_names[row][1] or str(texts(sheet.episodes, "trace_name")[row])
+    number = int(sheet.episodes["episode"][row])
+    where = sheet.case_names[row][1] or f"episode {number}"
     return Moment(
         kind,
         value,
         sheet.index,
-        int(sheet.episodes["episode"][row]),
+        number,
         t if t == t else 0.0,
         s if s == s else None,
         where,

@@ -79,8 +79,9 @@ class Sheet:
 
     @property
     def policy(self) -> str:
-        """Name of the policy; "" where the run does not say."""
-        return str(mapping(self.run.info, "policy").get("name") or "")
+        """What the policy is called on the page: of a path its last part, of none the run's."""
+        name = str(mapping(self.run.info, "policy").get("name") or self.run.folder.name)
+        return name.rstrip("/").rsplit("/", 1)[-1] or name
 
     def steps_of(self, row: int) -> dict[str, NDArray[Any]]:
         """The steps of a row of `episodes`."""

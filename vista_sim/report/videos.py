@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vista_sim.errors import RunError
-from vista_sim.evaluation.metrics.tables import floats, largest, rows
+from vista_sim.evaluation.metrics.tables import largest, rows
 from vista_sim.evaluation.metrics.tracking import cross_track_error
 from vista_sim.report.columns import changes
 from vista_sim.report.sheet import OUTCOMES, Sheet

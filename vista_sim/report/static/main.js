@@ -135,6 +135,21 @@ addEventListener("hashchange", () => {
   if (place) go(place);
 });
 
+/** Open the worst moment that can be watched; without any video, the worst. */
+async function begin() {
+  const places = [...moments.map(placeOf), ...table.shown.map((row) => ({ run: row.run, episode: row.id }))];
+  if (!places.length) {
+    byId("player").hidden = true;
+    return;
+  }
+  const filmed = await Promise.all(DATA.runs.map(async (_, run) => {
+    const { frames } = await stepsOf(run);
+    const played = ([, views]) => Object.values(views).some(([clip]) => playable(DATA.clips[clip]));
+    return new Set(Object.entries(frames).filter(played).map(([episode]) => Number(episode)));
+  }));
+  go(places.find(({ run, episode }) => filmed[run].has(episode)) || places[0], false);
+}
+
 let remembered = "auto";
 try {
   remembered = localStorage.getItem("vista-sim-report-theme") || "auto";
@@ -147,7 +162,5 @@ table.init();
 setTheme(THEMES.includes(remembered) ? remembered : "auto");
 const asked = placeOf(location.hash);
 if (!(asked && go(asked))) {
-  const first = moments.length ? placeOf(moments[0]) : ROWS.length ? { run: ROWS[0].run, episode: ROWS[0].id } : null;
-  if (first) go(first, false);
-  else byId("player").hidden = true;
+  begin();
 }

@@ -160,6 +160,10 @@ const table = {
         if (row.failure) cell.title = row.failure;
       } else {
         cell.textContent = digits === null ? value : fixed(value, digits);
+        if (digits === null) {
+          cell.classList.add("cut");
+          cell.title = value;
+        }
       }
       line.append(cell);
     }
