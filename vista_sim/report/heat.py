@@ -82,7 +82,7 @@ def start_keys(sheet: Sheet) -> list[str]:
     laterals, headings = _starts(sheet)
     kinds = texts(sheet.episodes, "kind")
     return [
-        f"{_signed(lateral, 2)}|{_signed(heading, 1)}"
+        f"{signed(lateral, 2)}|{signed(heading, 1)}"
         if kind == RECOVERY and not math.isnan(lateral + heading)
         else ""
         for kind, lateral, heading in zip(
@@ -99,8 +99,8 @@ def recovery_heat(sheet: Sheet) -> Heat | None:
         return None
     laterals, headings = _starts(sheet)
     by_expert = bool((tested & ~sheet.by_policy).any())
-    columns = sorted({_signed(h, 1) for h in headings[tested].tolist()}, key=float)
-    offsets = sorted({_signed(v, 2) for v in laterals[tested].tolist()}, key=float, reverse=True)
+    columns = sorted({signed(h, 1) for h in headings[tested].tolist()}, key=float)
+    offsets = sorted({signed(v, 2) for v in laterals[tested].tolist()}, key=float, reverse=True)
     found = []
     for offset in offsets:
         cells = []
@@ -129,6 +129,7 @@ def _starts(sheet: Sheet) -> tuple[Floats, Floats]:
     return found[0], found[1]
 
 
-def _signed(value: float, digits: int) -> str:
+def signed(value: float, digits: int) -> str:
+    """A number with its sign and without useless zeros; never -0."""
     text = f"{value:+.{digits}f}".rstrip("0").rstrip(".")
     return "0" if text in ("+0", "-0") else text

@@ -11,6 +11,7 @@ from vista_sim.evaluation.cases import DRIVING, RECOVERY
 from vista_sim.evaluation.metrics.comfort import lateral_acceleration
 from vista_sim.evaluation.metrics.tables import Floats, Table, floats, rows, texts
 from vista_sim.evaluation.metrics.tracking import cross_track_error
+from vista_sim.report.heat import signed
 from vista_sim.report.sheet import BACK, BROKE, CRASHED, LOST, Sheet
 
 EACH = 5  # moments of a kind
@@ -132,7 +133,7 @@ def _how(sheet: Sheet, row: int, speed: float) -> str:
     if sheet.outcomes[row] == LOST:
         lateral = float(floats(sheet.episodes, "start_lateral")[row])
         heading = float(np.degrees(floats(sheet.episodes, "start_heading")[row]))
-        return f"from {lateral:+.1f} m, {heading:+.0f}°"
+        return f"from {signed(lateral, 2)} m, {signed(heading, 1)}°"
     ending = str(texts(sheet.episodes, "ending")[row]).replace("_", " ")
     return f"{ending} at {speed:.1f} m/s"
 

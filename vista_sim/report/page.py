@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import os
 import shutil
 import tempfile
@@ -254,7 +255,7 @@ def _least(values: Any) -> float:
 
 
 def _numbers(values: Any, digits: int) -> list[float | None]:
-    return [round(v, digits) if v == v else None for v in map(float, values)]
+    return [round(v, digits) if math.isfinite(v) else None for v in map(float, values)]
 
 
 def _environment() -> Environment:

@@ -29,6 +29,7 @@ from vista_sim.evaluation.runs import (
 from vista_sim.tasks.lane_following import CRASHES
 from vista_sim.tasks.recovery import RECOVERED, TIMED_OUT
 
+SENSIBLE = 1e12  # what is larger was not measured
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 #: How an episode went, the gravest first.
@@ -173,7 +174,7 @@ def _checked(
     fields: Mapping[str, pa.DataType],
     needed: tuple[str, ...],
 ) -> Table:
-    """A table with the columns that the page reads, each of its type; infinite is NaN."""
+    """A table with the columns that the page reads, each of its type; what cannot be is NaN."""
     path = folder / f"{name}.parquet"
     found: dict[str, pa.ChunkedArray] = {}
     for column in table.column_names:
@@ -198,7 +199,7 @@ def _checked(
     arrays = columns(pa.table(found))
     for column, values in arrays.items():
         if values.dtype.kind == "f":
-            arrays[column] = np.where(np.isfinite(values), values, np.nan)
+            arrays[column] = np.where(np.abs(values) < SENSIBLE, values, np.nan)
     return arrays
 
 
