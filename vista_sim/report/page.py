@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -265,13 +266,20 @@ def _environment() -> Environment:
         raise MissingDependencyError(
             "a report needs jinja2; install it: pip install 'vista-sim[report]'"
         ) from None
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("vista_sim.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["numeral"] = _numeral
+    return environment
+
+
+def _numeral(text: str) -> str:
+    """Numbers in print: a minus sign in place of a hyphen, a dash where nothing is known."""
+    return "–" if text == "-" else re.sub(r"(?<!\w)-(?=\d)", "−", text)
 
 
 def _plotly() -> str:

@@ -135,7 +135,7 @@ def read_sheet(folder: str | os.PathLike[str], index: int = 0) -> Sheet:
         raise RunError(f"{run.folder / 'episodes.parquet'}: episode: a number is there twice")
     episodes = select(episodes, first)
     begun, start = np.unique(steps["episode"], return_index=True)
-    ends = [*start[1:].tolist(), rows(steps)]
+    ends = [*start[1:].tolist(), rows(steps)][: len(start)]
     bounds = dict(zip(begun.tolist(), zip(start.tolist(), ends, strict=True), strict=True))
     cut_off = np.setdiff1d(begun, numbers)
     finished = np.ones(len(numbers), dtype=bool)
