@@ -180,9 +180,8 @@ def test_what_a_video_shows_is_the_step_of_the_clock(browser, report):
         watched = Watched(browser, report, f"#run=0&episode=0&t={step / RATE}")
         page = watched.page
         watched.until("document.querySelector('.view-scene video').readyState >= 2")
-        watched.until(
-            f"Math.abs(document.querySelector('.view-scene video').currentTime - {step / RATE}) < 0.1"
-        )
+        late = f"document.querySelector('.view-scene video').currentTime - {step / RATE}"
+        watched.until(f"Math.abs({late}) < 0.1")
         watched.until("!document.querySelector('.view-scene video').seeking")
         gray = page.evaluate(
             """() => {

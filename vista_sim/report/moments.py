@@ -13,9 +13,11 @@ from vista_sim.evaluation.metrics.tables import Floats, Table, floats, rows, tex
 from vista_sim.evaluation.metrics.tracking import cross_track_error
 from vista_sim.report.heat import signed
 from vista_sim.report.sheet import BACK, BROKE, CRASHED, LOST, Sheet
+from vista_sim.tasks.lane_following import HEADING, OFF_ROAD
 
 EACH = 5  # moments of a kind
 ENDINGS = 10  # crashes, and episodes in which the policy broke
+CRASH_WORDS = {OFF_ROAD: "off the road", HEADING: "turned off the path"}
 ON_PATH = 0.05  # m from the path at which driving may begin; tests of recovery begin farther off
 BEFORE = 2.0  # s before the moment at which the page begins to show it
 
@@ -108,9 +110,12 @@ def _endings(sheets: list[Sheet], outcome: str, most: int) -> list[Moment]:
             speed = speed if speed == speed else 0.0
             found.append((bool(tests[row]), -speed, sheet.index, row, sheet, last))
     found.sort(key=lambda item: item[:4])
+    tested = [item for item in found if item[0]]
     return [
         _moment(outcome, _how(sheet, row, -speed), sheet, row, max(last, 0))
-        for _, speed, _, row, sheet, last in found[:most]
+        for _, speed, _, row, sheet, last in [*found[: len(found) - len(tested)], *tested[:EACH]][
+            :most
+        ]
     ]
 
 
@@ -134,8 +139,8 @@ def _how(sheet: Sheet, row: int, speed: float) -> str:
         lateral = float(floats(sheet.episodes, "start_lateral")[row])
         heading = float(np.degrees(floats(sheet.episodes, "start_heading")[row]))
         return f"from {signed(lateral, 2)} m, {signed(heading, 1)}°"
-    ending = str(texts(sheet.episodes, "ending")[row]).replace("_", " ")
-    return f"{ending} at {speed:.1f} m/s"
+    ending = str(texts(sheet.episodes, "ending")[row])
+    return f"{CRASH_WORDS.get(ending, ending)} at {speed:.1f} m/s"
 
 
 def _moment(kind: str, value: str, sheet: Sheet, row: int, at: int) -> Moment:
