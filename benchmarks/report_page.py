@@ -83,6 +83,7 @@ def build(run: Path, out: Path, *more: str) -> dict[str, Any]:
         raise SystemExit(f"the report of {run} failed with status {process.returncode}")
     return {
         "seconds": round(seconds, 1),
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
         "peak_memory_mib": round(used.ru_maxrss / 1024),
         "page_mb": round(out.stat().st_size / 1e6, 1),
     }
