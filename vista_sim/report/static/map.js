@@ -24,7 +24,6 @@ const map = {
   switch() {
     this.follow = !this.follow;
     byId("map-mode").setAttribute("aria-pressed", String(this.follow));
-    byId("map-mode").textContent = this.follow ? "follow the car" : "whole road";
     this.draw();
   },
 

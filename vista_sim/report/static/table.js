@@ -10,9 +10,6 @@ const COLUMNS = [
   ["outcomeText", "outcome", null, "How it went", true],
   ["scenario", "scenario", null, "Scenario, or trace", true],
   ["case", "case", null, "Case", false],
-  ["kind", "kind", null, "Kind of test", false],
-  ["driver", "driver", null, "Policy, or the expert beside it", false],
-  ["ending", "ending", null, "Ending", false],
   ["duration", "time, s", 1, "Simulated seconds", false],
   ["distance", "driven, m", 1, "Distance driven", false],
   ["mean_error", "error, m", 3, "Cross-track error, mean", false],
@@ -20,6 +17,9 @@ const COLUMNS = [
   ["acceleration", "lat. acc., m/s²", 2, "Lateral acceleration, peak", false],
   ["seen", "seen, %", 1, "Pixels really seen, least", false],
   ["recovery_time", "back after, s", 1, "Recovery time", false],
+  ["ending", "ending", null, "Ending", false],
+  ["kind", "kind", null, "Kind of test", false],
+  ["driver", "driver", null, "Policy, or the expert beside it", false],
 ];
 
 const ROWS = DATA.runs.flatMap((run, index) =>
@@ -32,6 +32,12 @@ const ROWS = DATA.runs.flatMap((run, index) =>
     return row;
   }),
 );
+
+/** A case without the name of its scenario, which stands beside it. */
+function shortCase({ scenario, case: name }) {
+  const rest = name.startsWith(scenario) ? name.slice(scenario.length).replace(/^[\s,/]+/, "") : name;
+  return rest || name;
+}
 
 const table = {
   sort: "id", down: false, cell: null, everything: false, shown: [], selected: null,
@@ -159,7 +165,7 @@ const table = {
         cell.append(element("span", `verdict o${row.outcome}`, value));
         if (row.failure) cell.title = row.failure;
       } else {
-        cell.textContent = digits === null ? value : fixed(value, digits);
+        cell.textContent = digits !== null ? fixed(value, digits) : name === "case" ? shortCase(row) : value;
         if (digits === null) {
           cell.classList.add("cut");
           cell.title = value;
