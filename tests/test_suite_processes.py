@@ -1,6 +1,7 @@
 """Suites in several processes: identical tables, broken policies, runs that are resumed."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ from vista_sim.evaluation.evaluate import evaluate
 from vista_sim.evaluation.runs import read_run
 from vista_sim.evaluation.suites.driving import CaseDriver
 from vista_sim.evaluation.suites.rows import CaseRows
+from vista_sim.evaluation.suites.worker import ROWS, Stream
 from vista_sim.policies import PolicyServer, load_policy
 
 STARTS = ["lateral = { from = -1.5, to = 1.5, steps = 4 }"]
@@ -307,3 +309,14 @@ def test_an_onnx_model_and_a_policy_behind_a_socket_are_judged(road_trace, tmp_p
         assert max(abs(v) for v in a.steps.column("action_curvature").to_pylist()[1:]) > 1e-4
     assert (tmp_path / "socket" / "views").is_dir()
     assert len(read_run(tmp_path / "onnx").info["policy"]["sha256"]) == 64
+
+
+def test_rows_are_sent_on_also_to_who_holds_on_to_a_table():
+    ours, theirs = multiprocessing.Pipe()
+    stream = Stream(theirs)
+    frames = stream.frames  # as a film does for all of a case
+    for number in range(3):
+        frames.append({"frame": number})
+        stream.steps.append({"step": number})
+        stream.flush_now_and_then()
+        assert ours.recv() == (ROWS, [{"step": number}], [], [], [{"frame": number}])

@@ -72,8 +72,10 @@ class Stream:
 
     def flush_now_and_then(self) -> None:
         """Send what has come."""
-        self._connection.send((ROWS, self.steps, self.timings, self.episodes, self.frames))
-        self.steps, self.timings, self.episodes, self.frames = [], [], [], []
+        tables = (self.steps, self.timings, self.episodes, self.frames)
+        self._connection.send((ROWS, *tables))
+        for rows in tables:  # who fills one may hold on to it
+            rows.clear()
 
 
 def work(
