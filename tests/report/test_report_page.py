@@ -71,8 +71,8 @@ def test_all_episodes_are_in_the_table_with_how_they_went(tmp_path):
     outcomes = [data["outcomes"][i] for i in episodes["outcome"]]
     assert outcomes == [
         "crashed",
-        "arrived",
-        "arrived",
+        "clean",
+        "clean",
         "recovered",
         "recovered",
         "recovered",

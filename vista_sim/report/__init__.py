@@ -5,9 +5,12 @@
     tables      summary, criteria, comparison, as rows of text
     moments     the worst moments, first the gravest
     heat        recovery by lateral offset and heading
-    columns     steps and frames, small enough to be part of a page
+    episodes    the table of episodes
+    columns     steps in whole numbers, small enough to be part of a page
     roads       the map: edges of the road, and the recorded drive beside each step
-    videos      which videos are embedded, made smaller, linked or left out
+    videos      which videos are embedded, linked or left out
+    shrinking   videos made smaller
+    encoding    data inside HTML that nothing can break out of
     provenance  what was run, with which versions
     page        puts all of it into the template
 

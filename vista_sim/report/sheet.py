@@ -39,7 +39,7 @@ BROKE, CRASHED, LOST, CUT_OFF, BACK, FINE = (
     "not recovered",
     "cut off",
     "recovered",
-    "arrived",
+    "clean",
 )
 OUTCOMES = (BROKE, CRASHED, LOST, CUT_OFF, BACK, FINE)
 
