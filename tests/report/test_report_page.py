@@ -246,6 +246,14 @@ def test_a_run_that_was_cut_off_is_shown_as_far_as_it_came(tmp_path):
         ),
         (lambda folder: _drop(folder / "steps.parquet", "t"), "t: the column is missing"),
         (lambda folder: _drop(folder / "frames.parquet", "frame"), "frame: the column is missing"),
+        (
+            lambda folder: _spoil(folder / "steps.parquet", "t"),
+            "t: holds values that are no finite",
+        ),
+        (
+            lambda folder: _spoil(folder / "roads.parquet", "x"),
+            "x: holds values that are no finite",
+        ),
     ],
 )
 def test_a_run_that_cannot_be_used_is_one_line_and_no_page(tmp_path, capsys, spoil, said):
@@ -256,6 +264,12 @@ def test_a_run_that_cannot_be_used_is_one_line_and_no_page(tmp_path, capsys, spo
     assert said in error
     assert str(folder) in error
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def _spoil(path, column):
+    table = pq.read_table(path).to_pydict()
+    table[column][1] = float("nan")
+    pq.write_table(pa.table(table), path)
 
 
 def _drop(path, column):

@@ -200,6 +200,8 @@ def _checked(
     for column, values in arrays.items():
         if values.dtype.kind == "f":
             arrays[column] = np.where(np.abs(values) < SENSIBLE, values, np.nan)
+            if column in needed and np.isnan(arrays[column]).any():
+                raise RunError(f"{path}: {column}: holds values that are no finite numbers")
     return arrays
 
 
