@@ -13,10 +13,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from time import monotonic, sleep
 from types import ModuleType, TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from vista_sim.errors import PolicyDiedError, PolicyError
 from vista_sim.evaluation.suites import worker
@@ -24,6 +23,9 @@ from vista_sim.evaluation.suites.driving import Job, unstarted
 from vista_sim.evaluation.suites.rows import CaseRows
 from vista_sim.evaluation.suites.worker import Spent
 from vista_sim.policies import StepClock, Watchdog
+
+if TYPE_CHECKING:
+    from vista_sim.replay.views import Films
 
 LOADING_LIMIT = 600.0  # s that a policy may take to load
 LOOK_EVERY = 0.5  # s between looks at how far the cases are
@@ -79,7 +81,7 @@ class _Hand:
             self.began = monotonic()
         self.tell(job)
 
-    def tell(self, what: Job | Path | None) -> None:
+    def tell(self, what: Job | Films | None) -> None:
         with suppress(ConnectionError):  # it has died: that is seen when its connection is read
             self.connection.send(what)
 
@@ -113,7 +115,7 @@ class Crew:
         self._watchdog = Watchdog()
         self._hands: list[_Hand] = []
         self._leaving: list[BaseProcess] = []
-        self._films: Path | None = None
+        self._films: Films | None = None
         self.start_up_s = 0.0
 
     def __enter__(self) -> Self:
@@ -126,12 +128,12 @@ class Crew:
             raise
         return self
 
-    def get_ready(self, cases: int, films: Path | None) -> None:
+    def get_ready(self, cases: int, films: Films | None) -> None:
         """Start the others; one of them has loaded the policy when this returns.
 
         Args:
             cases: that are to be driven; there are no more processes than that.
-            films: folder for videos; None: none.
+            films: videos to make; None: none.
 
         Raises:
             PolicyError: it cannot be loaded.

@@ -3,7 +3,7 @@
 Each step's rows are sent before the policy is asked for the next one, so that nothing is lost
 when the process is killed because the policy does not come back.
 
-To the worker: the folder for videos or None, then each `Job`; the end of the connection ends it.
+To the worker: the videos to make or None, then each `Job`; the end of the connection ends it.
 From it, tuples that begin with one of the names below.
 """
 
@@ -16,7 +16,6 @@ import sys
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -26,10 +25,11 @@ if TYPE_CHECKING:
     from vista_sim.evaluation.suites.driving import Job
     from vista_sim.evaluation.suites.rows import Row
     from vista_sim.policies import StepClock
+    from vista_sim.replay.views import Films
 
 READY = "ready"  # the policy is loaded
 BEGUN = "begun"  # start: an episode has begun
-ROWS = "rows"  # steps, timings, episodes
+ROWS = "rows"  # steps, timings, episodes, frames
 DONE = "done"  # Spent: the case is over
 USER = "user"  # VistaError: something the user gave cannot be used
 BUG = "bug"  # text: a traceback
@@ -65,6 +65,7 @@ class Stream:
         self.steps: list[Row] = []
         self.timings: list[Row] = []
         self.episodes: list[Row] = []
+        self.frames: list[Row] = []
 
     def begun(self, start: Row) -> None:
         """An episode has begun."""
@@ -73,8 +74,8 @@ class Stream:
 
     def flush_now_and_then(self) -> None:
         """Send what has come."""
-        self._connection.send((ROWS, self.steps, self.timings, self.episodes))
-        self.steps, self.timings, self.episodes = [], [], []
+        self._connection.send((ROWS, self.steps, self.timings, self.episodes, self.frames))
+        self.steps, self.timings, self.episodes, self.frames = [], [], [], []
 
 
 def work(
@@ -117,7 +118,7 @@ def _work(
     cv2.setNumThreads(1)
     loaded = load_policy(policy)
     connection.send((READY,))
-    films: Path | None = connection.recv()
+    films: Films | None = connection.recv()
     driver = CaseDriver(loaded, step_timeout, clock, films)
     while True:
         job: Job = connection.recv()
