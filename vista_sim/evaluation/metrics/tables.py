@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -15,7 +16,8 @@ Table = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float64]
 
 
-class Tables(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Tables:
     """What was driven: the rows of its steps, and of its episodes."""
 
     steps: Table
