@@ -153,8 +153,8 @@ def test_lateral_acceleration_and_the_jerk_of_both_directions():
     steps = steps_of(4, speed=np.full(4, 10.0), curvature=np.array([0.0, 0.03, 0.06, 0.06]))
     assert comfort.comfortable(steps, "lateral_acceleration") == pytest.approx(2 / 3)
     assert comfort.acceleration_jerk(steps).values == pytest.approx([37.5, 22.5, 7.5])
-    # Along 3 m/s² all the time, across 0 and then 4: sizes 3, 5, 5, which change by 10 in the middle
-    # m/s³, and by 3 - 2 * 5 + 5 over 0.1 s in each 0.1 s.
+    # Along 3 m/s² all the time, across 0 and then 4: sizes 3, 5, 5, which change by 10 m/s³ in
+    # the middle, and by 3 - 2 * 5 + 5 over 0.1 s in each 0.1 s.
     speed = 10 + 0.3 * np.arange(4)
     across = np.array([0.0, 0.0, 8.0, 0.0])
     steps = steps_of(4, speed=speed, curvature=across / speed**2)

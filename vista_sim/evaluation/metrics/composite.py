@@ -46,7 +46,8 @@ LEFT_BY_OTHERS = {
 #: nuplan/planning/script/config/simulation/metric_aggregator/
 #: closed_loop_nonreactive_agents_weighted_average.yaml (and for reactive ones the same).
 PROGRESS_WEIGHT, COLLISION_TIME_WEIGHT, SPEED_LIMIT_WEIGHT, COMFORT_WEIGHT = 5.0, 5.0, 4.0, 2.0
-#: Of its terms, in nuplan/planning/script/config/common/simulation_metric, high_level and low_level.
+#: Of its terms, in high_level and low_level of nuplan/planning/script/config/common/
+#: simulation_metric.
 LEAST_PROGRESS = 0.2  # share of the route; with less the score is 0
 LEAST_WAY = 2.0  # m; a shorter way, driven or to be driven, counts as this long
 WRONG_WAY = (2.0, 6.0)  # m driven backwards within WRONG_WAY_TIME: from the first on half, from
