@@ -118,6 +118,7 @@ def evaluate(
     from rich.console import Console
 
     from vista_sim.evaluation.evaluate import evaluate as judge
+    from vista_sim.evaluation.evaluate import refuse
     from vista_sim.evaluation.recovery import RecoveryTest
 
     require_within("--seed", seed, 0, 2**63 - 1)
@@ -135,7 +136,7 @@ def evaluate(
             "--starts": starts != STARTS,
             "--held": held != HELD,
         }
-        _refuse(changed, "--traces; a suite's files say how it is driven")
+        refuse(changed, "--traces; a suite's files say how it is driven")
         _evaluate_suite(
             suite,
             policy,
@@ -159,7 +160,7 @@ def evaluate(
         "--junit": junit,
         "--markdown": markdown,
     }
-    _refuse({name: value is not None for name, value in options.items()}, "--suite")
+    refuse({name: value is not None for name, value in options.items()}, "--suite")
     test = RecoveryTest(starts_per_kind=starts, held=held) if recovery else False
     with progress_bar("evaluating") as progress:
         report = judge(
@@ -209,6 +210,8 @@ def _evaluate_suite(
     for option, path in (("--junit", junit), ("--markdown", markdown)):
         if path is not None and not path.absolute().parent.is_dir():
             raise VistaError(f"{option} is {path}; there is no folder {path.absolute().parent}")
+        if path is not None and path.is_dir():
+            raise VistaError(f"{option} is {path}, which is a folder; name a file")
     with progress_bar("judging") as progress:
 
         def watch(score: Score) -> None:
@@ -239,12 +242,6 @@ def _evaluate_suite(
         if out is not None:
             console.print(f"run: {out}", soft_wrap=True)
     raise typer.Exit(0 if result.passed else 1)
-
-
-def _refuse(given: Mapping[str, bool], owner: str) -> None:
-    for option, there in given.items():
-        if there:
-            raise VistaError(f"{option} is given, which goes with {owner}")
 
 
 def print_report(report: Report, console: Console) -> None:

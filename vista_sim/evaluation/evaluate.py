@@ -104,7 +104,7 @@ def evaluate(
     if isinstance(suite, str | os.PathLike) and not Path(suite).is_dir():
         suite = load_suite(suite)
     if isinstance(suite, Suite):
-        _refuse(of_traces, "plain traces; a suite's files say how it is driven")
+        refuse(of_traces, "plain traces; a suite's files say how it is driven")
         folder = None if out is None else Path(out)
         result = _on_suite(
             policy, suite, folder, video, progress, overwrite, workers, step_timeout, resume, watch
@@ -112,7 +112,7 @@ def evaluate(
         metrics = {name: found.value for name, found in result.judgement.overall.metrics.items()}
         seconds = perf_counter() - started
         return Report(result.policy, metrics, (), None, folder, seconds, result)
-    _refuse(of_suites, "a suite")
+    refuse(of_suites, "a suite")
     return evaluate_traces(
         _load(policy),
         _name(policy),
@@ -133,7 +133,13 @@ def evaluate(
     )
 
 
-def _refuse(given: Mapping[str, bool], owner: str) -> None:
+def refuse(given: Mapping[str, bool], owner: str) -> None:
+    """Raise RunError for the first option that is given though it goes with something else.
+
+    Args:
+        given: whether each option is, by name.
+        owner: what they go with.
+    """
     for name, there in given.items():
         if there:
             raise RunError(f"{name} is given, which goes with {owner}")
