@@ -204,6 +204,13 @@ def test_other_settings_are_warned_of(tmp_path):
     assert compare(a, a, FAST).warnings == ()
 
 
+def test_what_no_shown_digit_tells_is_no_regression(tmp_path):
+    base = np.full(8, 0.2)
+    a = write(tmp_path / "a", drives(base))
+    assert not compare(a, write(tmp_path / "b", drives(base + 0.0005)), FAST).regressions
+    assert len(compare(a, write(tmp_path / "c", drives(base + 0.002)), FAST).regressions) == 8
+
+
 def test_on_a_terminal_of_80_columns_every_number_is_whole(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     base = np.random.default_rng(0).uniform(0.1, 0.3, 16)
