@@ -294,6 +294,7 @@ def test_runs_are_compared_case_by_case(tmp_path):
     folders = [run(tmp_path / "good", good), run(tmp_path / "bad", bad)]
     page, _ = page_of(tmp_path, folders)
     assert "both have 8 cases" in page.words
+    assert "crashes 0 8 +8" in page.words
     assert "8 cases went worse in B" in page.words
     assert ("a", "href", "#run=1&episode=0") in page.attributes
     keys = [r["episodes"]["pair"] for r in page.data["runs"]]
