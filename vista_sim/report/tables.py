@@ -92,7 +92,15 @@ class Pairing:
 
     @property
     def overall(self) -> list[tuple[str, ...]]:
-        """Rows of all scenarios together."""
+        """Rows of all scenarios together: name, a, b, b less a, its interval, p, verdict."""
+        found = []
+        for name, a, b, change, p, verdict in self._rows:
+            value, _, interval_ = change.partition(" (")
+            found.append((name, a, b, value, interval_.removesuffix(")"), p, verdict))
+        return found
+
+    @property
+    def _rows(self) -> list[tuple[str, ...]]:
         return [] if self.found is None else overall_rows(self.found, False)
 
     @property
