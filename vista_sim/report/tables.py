@@ -93,7 +93,7 @@ class Pairing:
     @property
     def overall(self) -> list[tuple[str, ...]]:
         """Rows of all scenarios together: name, a, b, b less a, its interval, p, verdict."""
-        found = []
+        found: list[tuple[str, ...]] = []
         for name, a, b, change, p, verdict in self._rows:
             value, _, interval_ = change.partition(" (")
             found.append((name, a, b, value, interval_.removesuffix(")"), p, verdict))
