@@ -53,7 +53,7 @@ def shrunk(path: Path, rate: float) -> bytes:
             av.open(target, "w", format="mp4") as container,
         ):
             video = source.streams.video[0]
-            video.thread_type = "AUTO"
+            video.codec_context.thread_count = 1  # several videos are made at a time
             scale = min(1.0, WIDTH / video.width)
             stream: Any = container.add_stream("libx264", rate=per_second)
             stream.width, stream.height = (
@@ -62,9 +62,16 @@ def shrunk(path: Path, rate: float) -> bytes:
             stream.pix_fmt = "yuv420p"
             stream.gop_size = KEY_EVERY
             stream.codec_context.max_b_frames = 0
+            stream.codec_context.thread_count = 1
             stream.codec_context.options = {"crf": f"{CRF:g}", "preset": "veryfast"}
             for count, frame in enumerate(source.decode(video)):
-                small = frame.reformat(stream.width, stream.height, "yuv420p")
+                small = frame.reformat(
+                    stream.width,
+                    stream.height,
+                    "yuv420p",
+                    interpolation="FAST_BILINEAR",
+                    threads=1,
+                )
                 small.pts, small.time_base = count, 1 / per_second
                 container.mux(stream.encode(small))
             container.mux(stream.encode(None))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -142,8 +142,14 @@ def embed(
         for clip in usable:
             clip.data, clip.state = clip.path.read_bytes(), EMBEDDED
         return
-    used = 0.0
-    for clip, future in _ahead(usable):
+    used, before, after = 0.0, 0, 0
+
+    def fits(clip: Clip) -> bool:
+        """Whether there may be room, going by how much smaller those before it became."""
+        share = after / before if before else 0.0
+        return used + BASE64 * share * clip.size <= room
+
+    for clip, future in _ahead(usable, fits):
         if told is not None:
             told(min(used, room), room)
         try:
@@ -153,25 +159,28 @@ def embed(
             continue
         if len(data) >= clip.size:
             data, state = clip.path.read_bytes(), EMBEDDED
+        before, after = before + clip.size, after + len(data)
         if used + BASE64 * len(data) <= room:
             clip.data, clip.state = data, state
             used += BASE64 * len(data)
-        elif used > 0.95 * room:
-            break
 
 
-def _ahead(clips: Sequence[Clip]) -> Iterator[tuple[Clip, Future[bytes]]]:
-    """Make videos smaller, some at the same time, in their order."""
+def _ahead(
+    clips: Sequence[Clip], fits: Callable[[Clip], bool]
+) -> Iterator[tuple[Clip, Future[bytes]]]:
+    """Make the videos smaller that fit, some at the same time, in their order."""
     with ThreadPoolExecutor(THREADS) as pool:
         coming = iter(clips)
-        waiting = [(c, pool.submit(shrunk, c.path, c.rate)) for c in islice(coming, THREADS + 1)]
-        try:
-            while waiting:
-                yield waiting.pop(0)
-                waiting += [(c, pool.submit(shrunk, c.path, c.rate)) for c in islice(coming, 1)]
-        finally:
-            for _, future in waiting:
-                future.cancel()
+        waiting: deque[tuple[Clip, Future[bytes]]] = deque()
+        while True:
+            for clip in coming:
+                if fits(clip):
+                    waiting.append((clip, pool.submit(shrunk, clip.path, clip.rate)))
+                if len(waiting) > THREADS:
+                    break
+            if not waiting:
+                return
+            yield waiting.popleft()
 
 
 def link(clips: Sequence[Clip], folder: Path, name: str) -> None:
