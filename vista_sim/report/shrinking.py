@@ -9,8 +9,8 @@ from typing import Any
 
 import av
 
-WIDTH = 400  # px
-CRF = 31.0
+WIDTH = 384  # px
+CRF = 32.0
 KEY_EVERY = 20  # frames
 
 
@@ -63,7 +63,7 @@ def shrunk(path: Path, rate: float) -> bytes:
             stream.gop_size = KEY_EVERY
             stream.codec_context.max_b_frames = 0
             stream.codec_context.thread_count = 1
-            stream.codec_context.options = {"crf": f"{CRF:g}", "preset": "veryfast"}
+            stream.codec_context.options = {"crf": f"{CRF:g}", "preset": "superfast"}
             for count, frame in enumerate(source.decode(video)):
                 small = frame.reformat(
                     stream.width,
