@@ -1,0 +1,170 @@
+"""How everything is arranged on the screen: blueprints of Rerun."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vista_sim.replay.viewer.drives import ShownRun
+from vista_sim.replay.viewer.plots import (
+    CROSS_TRACK,
+    EPISODES,
+    LOG,
+    PLOTS,
+    REWARD,
+    SEEN,
+    SPEED,
+    STEERING,
+)
+from vista_sim.replay.viewer.recording import TIME, Recording
+from vista_sim.replay.viewer.scene import WORLD, car_path, chase_path
+from vista_sim.replay.viewer.views import view_path
+from vista_sim.replay.views import CAMERA, RECORDED, SALIENCY, SCENE, VALIDITY
+
+ABOVE = 60.0  # m above the car, of the view from above
+TITLES = {
+    STEERING: "steering: curvature, 1/m, left is positive",
+    SPEED: "speed, m/s",
+    CROSS_TRACK: "cross-track error, m, left is positive",
+    REWARD: "reward terms",
+    SEEN: "share of pixels really seen",
+}
+
+
+def run_layout(
+    recording: Recording,
+    runs: list[ShownRun],
+    plots: set[str],
+    sizes: dict[int, dict[str, tuple[int, int]]],
+    overlays: dict[int, dict[str, str]],
+) -> Any:
+    """The arrangement of runs: 3D scene on the left, views on the right, plots and log below.
+
+    Args:
+        plots: that show something.
+        sizes: of the views that show something, by run.
+        overlays: the view each lies over, by run.
+    """
+    rrb = recording.rr.blueprint
+    seen = [_views(recording, run, sizes[run.index], overlays[run.index]) for run in runs]
+    seen = [view for view in seen if view is not None]
+    top = [scene_views(recording, car_path(recording, runs[0]), chase_path(recording, runs[0]))]
+    if len(seen) == 1:
+        top.append(seen[0])
+    elif seen:
+        top.append(rrb.Vertical(*seen[:3]) if len(seen) <= 3 else rrb.Tabs(*seen))
+    lines = [
+        rrb.TimeSeriesView(origin=recording.path(PLOTS, name), name=TITLES[name])
+        for name in (STEERING, SPEED, CROSS_TRACK)
+        if name in plots
+    ]
+    rest = [
+        rrb.TimeSeriesView(origin=recording.path(PLOTS, name), name=TITLES[name])
+        for name in (REWARD, SEEN)
+        if name in plots
+    ]
+    if rest:
+        lines.append(rrb.Tabs(*rest) if len(rest) > 1 else rest[0])
+    story = rrb.Tabs(
+        rrb.StateTimelineView(origin=recording.path(EPISODES), name="episodes and endings"),
+        rrb.TextLogView(origin=recording.path(LOG), name="log"),
+        rrb.TextDocumentView(origin=recording.path("about"), name="about"),
+    )
+    parts = [rrb.Horizontal(*top, column_shares=[1.0, 1.0][: len(top)])]
+    if lines:
+        parts.append(rrb.Horizontal(*lines))
+    parts.append(story)
+    shares = [5.0, 2.4, 1.5] if lines else [5.0, 1.5]
+    return _blueprint(recording, rrb.Vertical(*parts, row_shares=shares))
+
+
+def trace_layout(
+    recording: Recording, car: str, chase: str, pictures: list[Any], plots: list[Any]
+) -> Any:
+    """The arrangement of a trace: 3D scene, pictures of the camera, plots below."""
+    rrb = recording.rr.blueprint
+    top = [scene_views(recording, car, chase)]
+    if pictures:
+        top.append(rrb.Vertical(*pictures) if len(pictures) <= 3 else rrb.Grid(*pictures))
+    parts = [rrb.Horizontal(*top, column_shares=[1.5, 1.0][: len(top)])]
+    parts.append(rrb.Horizontal(*plots))
+    return _blueprint(recording, rrb.Vertical(*parts, row_shares=[4.0, 1.5]))
+
+
+def scene_views(recording: Recording, car: str, chase: str) -> Any:
+    """The 3D scene from behind the car, and from above."""
+    rrb = recording.rr.blueprint
+    origin = recording.path(WORLD)
+    hidden = [f"- {origin}/**/{chase.rsplit('/', 1)[-1]}/**"]
+    background = rrb.Background(color=(18, 20, 25))
+    behind = rrb.Spatial3DView(
+        origin=origin,
+        name="scene, behind the car",
+        contents=["+ $origin/**"],
+        background=background,
+        line_grid=rrb.LineGrid3D(visible=False),
+        eye_controls=rrb.EyeControls3D(tracking_entity=chase),
+    )
+    above = rrb.Spatial3DView(
+        origin=origin,
+        name="from above",
+        contents=["+ $origin/**", *hidden],
+        background=background,
+        line_grid=rrb.LineGrid3D(visible=False),
+        eye_controls=rrb.EyeControls3D(
+            position=(-0.35 * ABOVE, 0.0, ABOVE),
+            look_target=(0.0, 0.0, 0.0),
+            tracking_entity=car,
+        ),
+    )
+    return rrb.Tabs(behind, above)
+
+
+def _views(
+    recording: Recording,
+    run: ShownRun,
+    sizes: dict[str, tuple[int, int]],
+    overlays: dict[str, str],
+) -> Any:
+    """The views of a run: the synthesized one beside the recorded frame, and the policy's."""
+    rrb = recording.rr.blueprint
+
+    def view(name: str, title: str, *over: str) -> Any:
+        origin = view_path(recording, run, name)
+        contents = ["+ $origin", *(f"+ $origin/{o}" for o in over)]
+        return rrb.Spatial2DView(origin=origin, name=title, contents=contents)
+
+    def layered(name: str, title: str) -> Any:
+        own = [o for o in (SALIENCY, VALIDITY) if overlays.get(o) == name]
+        if not own:
+            return view(name, title)
+        titles = {SALIENCY: "what it looked at", VALIDITY: "never recorded (red)"}
+        tabs = [view(name, f"{title}: {titles[o]}", o) for o in own]
+        if len(own) > 1:
+            tabs.append(view(name, "both", *own))
+        return rrb.Tabs(*tabs, view(name, "plain"))
+
+    rows = []
+    pair = []
+    if SCENE in sizes:
+        pair.append(layered(SCENE, f"synthesized: {run.label}"))
+    if RECORDED in sizes:
+        pair.append(view(RECORDED, "recorded"))
+    if pair:
+        rows.append(rrb.Horizontal(*pair) if len(pair) > 1 else pair[0])
+    if CAMERA in sizes:
+        rows.append(layered(CAMERA, f"input of {run.label}"))
+    if not rows:
+        return None
+    return rrb.Vertical(*rows) if len(rows) > 1 else rows[0]
+
+
+def _blueprint(recording: Recording, root: Any) -> Any:
+    rrb = recording.rr.blueprint
+    return rrb.Blueprint(
+        root,
+        rrb.BlueprintPanel(state="collapsed"),
+        rrb.SelectionPanel(state="collapsed"),
+        rrb.TimePanel(state="collapsed", timeline=TIME, play_state="playing", loop_mode="all"),
+        auto_views=False,
+        auto_layout=False,
+    )
