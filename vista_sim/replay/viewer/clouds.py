@@ -19,9 +19,9 @@ Floats = NDArray[np.float64]
 
 SPACING = 6.0  # m along the path between views
 MAX_VIEWS = 150  # of a run, in all
-WIDTH = 240  # px
+WIDTH = 180  # px
 NEAREST, FARTHEST = 3.0, 28.0  # m along the optical axis; farther out depth is too rough
-RADIUS = 0.045  # m
+RADIUS = 0.05  # m
 
 
 def cloud_path(recording: Recording) -> str:

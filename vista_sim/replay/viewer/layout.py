@@ -26,7 +26,7 @@ TITLES = {
     SPEED: "speed, m/s",
     CROSS_TRACK: "cross-track error, m, left is positive",
     REWARD: "reward terms",
-    SEEN: "share of pixels really seen",
+    SEEN: "pixels really seen",
 }
 
 
@@ -52,15 +52,14 @@ def run_layout(
         top.append(seen[0])
     elif seen:
         top.append(rrb.Vertical(*seen[:3]) if len(seen) <= 3 else rrb.Tabs(*seen))
+    names = len(runs) > 1
     lines = [
-        rrb.TimeSeriesView(origin=recording.path(PLOTS, name), name=TITLES[name])
+        _plot(recording, name, legend=names or name == STEERING)
         for name in (STEERING, SPEED, CROSS_TRACK)
         if name in plots
     ]
     rest = [
-        rrb.TimeSeriesView(origin=recording.path(PLOTS, name), name=TITLES[name])
-        for name in (REWARD, SEEN)
-        if name in plots
+        _plot(recording, name, legend=name == REWARD) for name in (REWARD, SEEN) if name in plots
     ]
     if rest:
         lines.append(rrb.Tabs(*rest) if len(rest) > 1 else rest[0])
@@ -117,6 +116,15 @@ def scene_views(recording: Recording, car: str, chase: str) -> Any:
         ),
     )
     return rrb.Tabs(behind, above)
+
+
+def _plot(recording: Recording, name: str, legend: bool) -> Any:
+    rrb = recording.rr.blueprint
+    return rrb.TimeSeriesView(
+        origin=recording.path(PLOTS, name),
+        name=TITLES[name],
+        plot_legend=rrb.PlotLegend(visible=legend),
+    )
 
 
 def _views(

@@ -15,13 +15,17 @@ PLOTS, EPISODES, LOG = "plots", "episodes", "log"
 STEERING, SPEED, CROSS_TRACK, REWARD, SEEN = (
     "steering",
     "speed",
-    "cross-track error",
+    "cross_track_error",
     "reward",
-    "pixels seen",
+    "pixels_seen",
 )
 HUMAN: Color = (150, 155, 165)
 REWARD_PREFIX = "reward_"
 MAX_TERMS = 24
+CALM_ENDINGS = ("end_of_trace", "recovered", "time_limit")
+CALM: Color = (60, 140, 80)
+ALARM: Color = (200, 50, 50)
+LANES: tuple[Color, ...] = ((70, 74, 82), (92, 97, 107))  # of episodes, by turns
 
 
 class _Series:
@@ -76,7 +80,7 @@ def log_plots(
         for place, drive in enumerate(slot.drives):
             run = runs[drive.run]
             at = moments(run, slot, drive)
-            label, color, key = run.label, run.color, f"run {run.index}"
+            label, color, key = run.label, run.color, f"run_{run.index}"
             road = roads.road(run, drive.trace)
             if road is not None and place == 0:
                 s = run.numbers("s", drive)
@@ -100,30 +104,34 @@ def log_plots(
 def log_episodes(recording: Recording, runs: list[ShownRun], slots: list[Slot]) -> None:
     """Log when episodes begin and how they end, as coloured stretches and as lines of text."""
     rr = recording.rr
-    for slot in slots:
+    log = recording.path(LOG)
+    colors: dict[str, dict[str, Color]] = {}
+
+    def mark(moment: tuple[float, int], lane: str, state: str, color: Color) -> None:
+        path = recording.path(EPISODES, lane)
+        recording.log_at(moment, path, rr.StateChange(state=state))
+        colors.setdefault(path, {})[state] = color
+
+    for number, slot in enumerate(slots):
         moment = (slot.start, slot.first_step)
-        recording.log_at(moment, recording.path(EPISODES, "episode"), rr.StateChange(state=slot.title))
-        recording.log_at(
-            moment, recording.path(LOG), rr.TextLog(f"{slot.title} begins", level="INFO")
-        )
+        mark(moment, "episode", slot.title, LANES[number % len(LANES)])
+        recording.log_at(moment, log, rr.TextLog(f"{slot.title} begins", level="INFO"))
         driving = {drive.run: drive for drive in slot.drives}
         for run in runs:
-            drive = driving.get(run.index)
-            path = recording.path(EPISODES, f"run {run.index}")
-            state = f"{run.label}: not driven" if drive is None else f"{run.label}: driving"
-            recording.log_at(moment, path, rr.StateChange(state=state))
+            drive, lane = driving.get(run.index), f"run_{run.index}"
             if drive is None:
+                mark(moment, lane, f"{run.label}: not driven", LANES[0])
                 continue
+            mark(moment, lane, f"{run.label}: driving", run.color)
             times, steps = moments(run, slot, drive)
             end, text = (float(times[-1]), int(steps[-1])), ending_of(drive)
-            recording.log_at(end, path, rr.StateChange(state=f"{run.label}: {text}"))
-            level = "INFO" if drive.about.get("ending") in CALM_ENDINGS else "WARN"
+            calm = drive.about.get("ending") in CALM_ENDINGS
+            mark(end, lane, f"{run.label}: {text}", CALM if calm else ALARM)
             s = run.numbers("s", drive)[-1]
             line = f"{run.label}: {text} after {times[-1] - slot.start:.1f} s at {s:.1f} m"
-            recording.log_at(end, recording.path(LOG), rr.TextLog(line, level=level))
-
-
-CALM_ENDINGS = ("end_of_trace", "recovered", "time_limit")
+            recording.log_at(end, log, rr.TextLog(line, level="INFO" if calm else "WARN"))
+    for path, own in colors.items():
+        recording.log(path, rr.StateConfiguration(values=list(own), colors=list(own.values())))
 
 
 def log_about(recording: Recording, runs: list[ShownRun], slots: list[Slot]) -> None:

@@ -28,7 +28,7 @@ CHASE_LENS = Lens.from_fov((720, 960), 1.2)
 
 def car_path(recording: Recording, run: ShownRun) -> str:
     """Entity path of the car of a run."""
-    return recording.path(WORLD, f"car {run.index}")
+    return recording.path(WORLD, f"car_{run.index}")
 
 
 def chase_path(recording: Recording, run: ShownRun) -> str:
@@ -176,8 +176,8 @@ def _log_drive(recording: Recording, run: ShownRun, slot: Slot, drive: Drive, ro
 def _traces_of(recording: Recording, run: ShownRun) -> tuple[str, str]:
     """Entity paths of what a run leaves behind: its driven path, and its ending."""
     return (
-        recording.path(WORLD, f"driven {run.index}"),
-        recording.path(WORLD, f"ending {run.index}"),
+        recording.path(WORLD, f"driven_{run.index}"),
+        recording.path(WORLD, f"ending_{run.index}"),
     )
 
 

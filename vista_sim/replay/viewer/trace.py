@@ -159,7 +159,7 @@ class TraceReplay:
         found = [rrb.Tabs(*cameras) if len(cameras) > 1 else cameras[0]]
         for name in list(stores)[:1]:
             for kind, title in (
-                ("inverse depth", "inverse depth (red: 2.5 m and nearer)"),
+                ("inverse_depth", "inverse depth (red: 2.5 m and nearer)"),
                 ("confidence", "confidence (white: sure)"),
             ):
                 origin = self._path("geometry", name, kind)
@@ -177,7 +177,7 @@ class TraceReplay:
             confidences.append(_jpeg(np.asarray(store.confidence[int(i)])))
             report(done + 1, len(chosen))
         t, steps = camera.t[chosen], self._steps(camera.t[chosen])
-        for kind, blobs in (("inverse depth", depths), ("confidence", confidences)):
+        for kind, blobs in (("inverse_depth", depths), ("confidence", confidences)):
             columns = rr.EncodedImage.columns(blob=blobs, media_type=["image/jpeg"] * len(blobs))
             self.recording.send(self._path("geometry", name, kind), t, steps, columns)
 
@@ -244,7 +244,7 @@ class TraceReplay:
                 colors=[COLORS[0]],
             )
             step = int(self._steps(np.array([t]))[0])
-            self.recording.log_at((float(t), step), self._path(WORLD, "road users"), boxes)
+            self.recording.log_at((float(t), step), self._path(WORLD, "road_users"), boxes)
 
     def _log_plots(self) -> list[Any]:
         rr, trace = self.recording.rr, self.trace
@@ -257,7 +257,7 @@ class TraceReplay:
                 "steering: curvature of the path, 1/m, left is positive",
                 np.interp(s, arrays.knots, arrays.bends),
             ),
-            "yaw rate": ("yaw rate, rad/s", ego.yaw_rate),
+            "yaw_rate": ("yaw rate, rad/s", ego.yaw_rate),
         }
         views = []
         for name, (title, values) in series.items():

@@ -35,7 +35,7 @@ class Shots:
 
 def view_path(recording: Recording, run: ShownRun, view: str) -> str:
     """Entity path of a view of a run; overlays lie below the view they belong to."""
-    return recording.path("views", f"run {run.index}", view)
+    return recording.path("views", f"run_{run.index}", view)
 
 
 def shots_of(run: ShownRun, slots: list[Slot]) -> dict[str, list[Shots]]:
@@ -123,7 +123,7 @@ def _log_video(recording: Recording, run: ShownRun, view: str, one: Shots, path:
     there = one.frames < len(stamps)
     if not there.any():
         raise RunError("it ends before the first frame")
-    place = recording.path("videos", f"run {run.index}", one.file)
+    place = recording.path("videos", f"run_{run.index}", one.file)
     recording.log(place, video)
     references = rr.VideoFrameReference.columns(
         timestamp=stamps[one.frames[there]], video_reference=[place] * int(there.sum())

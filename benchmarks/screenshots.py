@@ -1,0 +1,98 @@
+"""Make the README's picture of the viewer, in headless Chromium.
+
+    python benchmarks/screenshots.py runs/demo/runs/guided-on-proving-ground-unseen
+
+Opens `vista-sim replay ... --web`, goes to a moment, and writes viewer.png. Prints JSON: the
+picture, and the hosts that the page asked for something, which is this machine alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import sync_playwright
+
+PICTURES = Path(__file__).resolve().parent.parent / "assets" / "pictures"
+CHROMIUM = "/usr/bin/chromium"
+#: WebGL without a graphics card, and nothing that the browser does by itself.
+ARGUMENTS = (
+    "--no-sandbox",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("shown", type=Path, nargs="+", help="runs, or a trace")
+    parser.add_argument("--out", type=Path, default=PICTURES / "viewer.png")
+    parser.add_argument("--seconds", type=float, default=12.0, help="of playing before the picture")
+    parser.add_argument("--size", default="1600x1000", help="of the window, px")
+    parser.add_argument("--load", type=float, default=60.0, help="s the page may take to start")
+    options = parser.parse_args()
+    width, height = (int(part) for part in options.size.split("x"))
+    with serving([str(path) for path in options.shown]) as url:
+        result = shoot(url, options.out, (width, height), options.seconds, options.load)
+    print(json.dumps(result, indent=2))
+
+
+@contextmanager
+def serving(arguments: list[str]) -> Iterator[str]:
+    """Address of the viewer's page, while it is served."""
+    command = [sys.executable, "-c", "from vista_sim.cli import main; main()", "replay", "--web"]
+    child = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout is not None
+        line = child.stdout.readline()
+        if not line.startswith("open "):
+            raise SystemExit(f"the viewer did not start: {line.strip()}")
+        yield line.split()[1]
+    finally:
+        child.send_signal(signal.SIGTERM)
+        child.wait(timeout=20)
+
+
+def shoot(
+    url: str, out: Path, size: tuple[int, int], seconds: float, patience: float
+) -> dict[str, Any]:
+    """Load the page, let it play, pause, and write a picture of it."""
+    hosts: set[str] = set()
+    refused: set[str] = set()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+        page.on("response", lambda answer: hosts.add(urlsplit(answer.url).netloc))
+        page.on("requestfailed", lambda request: refused.add(urlsplit(request.url).netloc))
+        started = []
+        page.on(
+            "console", lambda message: started.append(1) if "App started" in message.text else None
+        )
+        page.goto(f"{url}&renderer=webgl", timeout=1000 * patience)
+        end = time.monotonic() + patience
+        while not started and time.monotonic() < end:
+            page.wait_for_timeout(200)
+        page.wait_for_timeout(1000 * seconds)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=str(out), timeout=1000 * patience)
+        browser.close()
+    return {"picture": str(out), "answered": sorted(hosts), "refused": sorted(refused - hosts)}
+
+
+if __name__ == "__main__":
+    main()
