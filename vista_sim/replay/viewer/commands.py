@@ -70,21 +70,24 @@ def replay(
     stream = shown.recording.stream
     if save is not None:
         with saving(stream, save, overwrite), progress_bar("writing the recording") as report:
-            shown.log(report)
+            shown.log_first()
+            shown.log_rest(report)
         _tell_notes(shown)
         typer.echo(str(save))
         return
     with Viewer(web, port) as viewer:
         stream.connect_grpc(viewer.data_url)
         if web:
-            typer.echo(f"open {viewer.url}")
-            typer.echo("Ctrl-C ends it")
-            sys.stdout.flush()
-        with progress_bar("sending the recording") as report:
-            shown.log(report)
+            _say(f"open {viewer.url}")
+            if _has_screen():
+                webbrowser.open(viewer.url)
+        shown.log_first()
+        if web:
+            _say("shown: scene, plots and videos; points and overlays follow")
+        with progress_bar("sending the rest") as report:
+            shown.log_rest(report)
         _tell_notes(shown)
-        if web and _has_screen():
-            webbrowser.open(viewer.url)
+        _say("Ctrl-C ends it" if web else "closing the window ends it")
         viewer.wait()
 
 
@@ -106,6 +109,12 @@ def _open(folders: list[Path], episode: str, points: bool) -> RunReplay | TraceR
     if episode:
         raise VistaError("--episode is of runs; a trace has none")
     return TraceReplay(traces[0], points)
+
+
+def _say(line: str) -> None:
+    """Print a line at once, also into a pipe."""
+    typer.echo(line)
+    sys.stdout.flush()
 
 
 def _tell_notes(shown: RunReplay | TraceReplay) -> None:

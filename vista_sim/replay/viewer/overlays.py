@@ -26,46 +26,42 @@ UNSEEN = (255, 40, 40, 150)  # RGBA
 OPACITY = 0.98  # Rerun lets what is below shine through where this is below 1
 
 
+def overlays_of(shots: dict[str, list[Shots]], sizes: dict[str, tuple[int, int]]) -> dict[str, str]:
+    """The view that each overlay lies over, by overlay.
+
+    Args:
+        shots: of `views.shots_of`.
+        sizes: of the views that are shown.
+    """
+    base = CAMERA if CAMERA in sizes else SCENE
+    return {view: base for view in OVERLAYS if shots.get(view) and base in sizes}
+
+
 def log_overlays(
     recording: Recording,
     run: ShownRun,
     shots: dict[str, list[Shots]],
     sizes: dict[str, tuple[int, int]],
     report: Report,
-) -> dict[str, str]:
-    """Log the overlays of a run.
-
-    Args:
-        shots: of `views.shots_of`.
-        sizes: of the views that are shown.
-        report: is told how far it is.
-
-    Returns:
-        The view that each overlay lies over, by overlay.
-    """
-    found: dict[str, str] = {}
+) -> None:
+    """Log the overlays of a run; `report` is told how far it is. See `overlays_of`."""
     painters: dict[str, Callable[[Image], Image]] = {VALIDITY: unseen, SALIENCY: looked_at}
-    wanted = {view: shots.get(view, []) for view in OVERLAYS}
-    total = sum(min(MOST, sum(len(s.frames) for s in own)) for own in wanted.values())
+    bases = overlays_of(shots, sizes)
+    total = sum(min(MOST, sum(len(s.frames) for s in shots[view])) for view in bases)
     done = 0
-    for view, own in wanted.items():
-        base = CAMERA if CAMERA in sizes else SCENE
-        if not own or base not in sizes:
-            continue
-        every = max(1, -(-sum(len(s.frames) for s in own) // MOST))
-        for one in own:
+    for view, base in bases.items():
+        every = max(1, -(-sum(len(s.frames) for s in shots[view]) // MOST))
+        for one in shots[view]:
             try:
                 path = run.run.video(one.file)
                 done += _log_overlay(
                     recording, run, (base, view), one, every, path, sizes[base], painters[view]
                 )
-                found[view] = base
             except (RunError, OSError, av.FFmpegError, ValueError) as error:
                 note_lost(recording, run, view, one.file, error)
-            report(done, total)
-        if every > 1 and view in found:
-            recording.note(f"{run.label}: of {view!r} every {every}th picture is shown")
-    return found
+            report(min(done, total), total)
+        if every > 1:
+            recording.note(f"{run.label}: one of {every} pictures of {view!r} is shown")
 
 
 def unseen(levels: Image) -> Image:

@@ -9,13 +9,12 @@ from vista_sim.console import Report
 from vista_sim.replay.viewer.clouds import log_clouds
 from vista_sim.replay.viewer.drives import ShownRun, arrange, open_runs
 from vista_sim.replay.viewer.layout import run_layout
-from vista_sim.replay.viewer.overlays import log_overlays
+from vista_sim.replay.viewer.overlays import log_overlays, overlays_of
 from vista_sim.replay.viewer.plots import log_about, log_episodes, log_plots
 from vista_sim.replay.viewer.recording import Recording
 from vista_sim.replay.viewer.roads import Roads
 from vista_sim.replay.viewer.scene import log_scene
-from vista_sim.replay.viewer.views import OVERLAYS, log_views, shots_of
-from vista_sim.replay.views import CAMERA, SCENE
+from vista_sim.replay.viewer.views import Shots, log_views, shots_of
 
 
 class RunReplay:
@@ -36,34 +35,34 @@ class RunReplay:
         self.points = points
         self.recording = Recording(", ".join(run.label for run in self.runs))
         self.slots = arrange(self.runs, episodes, self.recording.notes)
+        self.roads = Roads(self.recording.notes)
+        self.shots: dict[int, dict[str, list[Shots]]] = {}
+        self.sizes: dict[int, dict[str, tuple[int, int]]] = {}
 
-    def log(self, report: Report) -> None:
-        """Log everything: first what makes the picture, then what takes longer."""
+    def log_first(self) -> None:
+        """Log what makes the picture: scene, plots, videos and the layout."""
         recording, runs, slots = self.recording, self.runs, self.slots
-        roads = Roads(recording.notes)
-        shots = {run.index: shots_of(run, slots) for run in runs}
-        plots = log_plots(recording, runs, slots, roads)
-        log_scene(recording, runs, slots, roads)
+        plots = log_plots(recording, runs, slots, self.roads)
+        log_scene(recording, runs, slots, self.roads)
         log_episodes(recording, runs, slots)
-        sizes = {
-            run.index: log_views(recording, run, slots, shots[run.index], roads) for run in runs
-        }
         for run in runs:
-            if not sizes[run.index]:
-                recording.note(f"{run.label}: holds no video of these episodes")
-        expected = {run.index: _overlays(shots[run.index], sizes[run.index]) for run in runs}
-        blueprint = run_layout(recording, runs, plots, sizes, expected)
+            shots = self.shots[run.index] = shots_of(run, slots)
+            sizes = self.sizes[run.index] = log_views(recording, run, slots, shots, self.roads)
+            if not sizes:
+                recording.note(f"{run.label}: no video of these episodes can be shown")
+        overlays = {
+            run.index: overlays_of(self.shots[run.index], self.sizes[run.index]) for run in runs
+        }
+        blueprint = run_layout(recording, runs, plots, self.sizes, overlays)
         recording.stream.send_blueprint(blueprint, make_active=True, make_default=True)
         recording.stream.flush()
+
+    def log_rest(self, report: Report) -> None:
+        """Log what takes longer: points and overlays."""
+        recording, runs = self.recording, self.runs
         if self.points:
-            log_clouds(recording, runs, slots, roads, report)
+            log_clouds(recording, runs, self.slots, self.roads, report)
         for run in runs:
-            log_overlays(recording, run, shots[run.index], sizes[run.index], report)
-        log_about(recording, runs, slots)
+            log_overlays(recording, run, self.shots[run.index], self.sizes[run.index], report)
+        log_about(recording, runs, self.slots)
         recording.stream.flush()
-
-
-def _overlays(shots: dict[str, object], sizes: dict[str, tuple[int, int]]) -> dict[str, str]:
-    """The view that each overlay will lie over."""
-    base = CAMERA if CAMERA in sizes else SCENE
-    return {view: base for view in OVERLAYS if view in shots and base in sizes}

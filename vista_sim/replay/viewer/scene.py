@@ -59,7 +59,7 @@ def log_scene(recording: Recording, runs: list[ShownRun], slots: list[Slot], roa
                 for path in (car_path(recording, run), *_traces_of(recording, run)):
                     recording.log_at(moment, path, rr.Clear(recursive=True))
             else:
-                _log_drive(recording, run, slot, drive, roads)
+                _log_drive(recording, run, slot, drive, roads, named=len(runs) > 1)
 
 
 def log_road(recording: Recording, moment: tuple[float, int] | None, road: Road | None) -> None:
@@ -102,17 +102,17 @@ def log_car(
     moment: tuple[float, int] | None,
     vehicle: Vehicle,
     color: tuple[int, int, int],
-    label: str,
+    label: str = "",
 ) -> None:
-    """Log a car's body, in the frame of its entity, and who follows it."""
+    """Log a car's body in the frame of its entity, from a moment on or (None) at all times."""
     rr = recording.rr
     middle = 0.5 * vehicle.length - vehicle.rear_overhang
     body = rr.Boxes3D(
         centers=[(middle, 0.0, 0.5 * vehicle.height + 0.1)],
         half_sizes=[(0.5 * vehicle.length, 0.5 * vehicle.width, 0.5 * vehicle.height)],
         colors=[(*color, 110)],
-        labels=[label],
-        show_labels=True,
+        labels=[label] if label else None,
+        show_labels=bool(label),
         fill_mode="solid",
     )
     if moment is None:
@@ -139,7 +139,9 @@ def poses(x: Floats, y: Floats, z: Floats, yaw: Floats) -> tuple[Floats, Floats]
     )
 
 
-def _log_drive(recording: Recording, run: ShownRun, slot: Slot, drive: Drive, roads: Roads) -> None:
+def _log_drive(
+    recording: Recording, run: ShownRun, slot: Slot, drive: Drive, roads: Roads, named: bool
+) -> None:
     rr = recording.rr
     road = roads.road(run, drive.trace)
     x, y = run.numbers("x", drive), run.numbers("y", drive)
@@ -159,7 +161,7 @@ def _log_drive(recording: Recording, run: ShownRun, slot: Slot, drive: Drive, ro
     )
     trace = roads.trace(run, drive.trace)
     vehicle = Vehicle() if trace is None else trace.vehicle
-    log_car(recording, path, moment, vehicle, run.color, run.label)
+    log_car(recording, path, moment, vehicle, run.color, run.label if named else "")
     log_chase(recording, chase_path(recording, run))
     if drive.about.get("ending") or drive.about.get("failure"):
         crashed = drive.about.get("ending") in CRASHES or drive.about.get("failure")

@@ -54,21 +54,23 @@ class TraceReplay:
         self.trace = Trace.open(folder)
         self.points = points
         self.recording = Recording(self.trace.name)
+        self.stores: dict[str, GeometryStore] = {}
+        self._car = self.recording.path(WORLD, "car")
 
-    def log(self, report: Report) -> None:
-        """Log everything: first what makes the picture, then what takes longer."""
+    def log_first(self) -> None:
+        """Log what makes the picture: scene, plots, videos and the layout."""
         recording, trace = self.recording, self.trace
-        car = recording.path(WORLD, "car")
+        car = self._car
         chase = f"{car}/{recording.path('seen from behind')[1:]}"
         recording.log(recording.path(WORLD), recording.rr.ViewCoordinates.RIGHT_HAND_Z_UP)
         log_road(recording, None, road_of(trace))
         self._log_ego(car)
-        log_car(recording, car, None, trace.vehicle, COLORS[1], shown(trace.name))
+        log_car(recording, car, None, trace.vehicle, COLORS[1])
         log_chase(recording, chase)
         for name, camera in trace.cameras.items():
             self._log_camera(name, camera, car)
-        stores = {name: store for name in trace.cameras if (store := self._store(name))}
-        pictures = self._pictures(stores)
+        self.stores = {name: store for name in trace.cameras if (store := self._store(name))}
+        pictures = self._pictures(self.stores)
         plots = self._log_plots()
         self._log_labels()
         recording.stream.send_blueprint(
@@ -77,13 +79,17 @@ class TraceReplay:
             make_default=True,
         )
         recording.stream.flush()
-        for name, store in stores.items():
+
+    def log_rest(self, report: Report) -> None:
+        """Log what takes longer: geometry, points, lidar sweeps and tracks."""
+        recording = self.recording
+        for name, store in list(self.stores.items())[:1]:
             self._log_geometry(name, store, report)
-        if self.points:
-            for name, store in list(stores.items())[:1]:
+            if self.points:
                 self._log_points(name, store, report)
-            for lidar in trace.lidars.values():
-                self._log_lidar(lidar, car, report)
+        if self.points:
+            for lidar in self.trace.lidars.values():
+                self._log_lidar(lidar, self._car, report)
         self._log_tracks()
         self._log_about()
         recording.stream.flush()

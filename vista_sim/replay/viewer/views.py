@@ -15,10 +15,9 @@ from vista_sim.replay.viewer.drives import ShownRun, Slot
 from vista_sim.replay.viewer.recording import Recording, shown
 from vista_sim.replay.viewer.roads import Roads
 from vista_sim.replay.viewer.scene import frustum_path, log_frustum
-from vista_sim.replay.views import CAMERA, RECORDED, SALIENCY, SCENE, VALIDITY
+from vista_sim.replay.views import CAMERA, RECORDED, SCENE, VIEWS
 
 PICTURES = (SCENE, CAMERA, RECORDED)
-OVERLAYS = (VALIDITY, SALIENCY)
 MAX_BYTES = 400 * 2**20  # of videos, in all
 STALE = 1.0  # s that a frame is shown without another one; then nothing is
 
@@ -53,7 +52,7 @@ def shots_of(run: ShownRun, slots: list[Slot]) -> dict[str, list[Shots]]:
         if not (np.isfinite(episode) and np.isfinite(step) and np.isfinite(frame)) or frame < 0:
             continue
         slot, t = starts.get(int(episode)), times.get((int(episode), int(step)))
-        if slot is None or t is None or view not in PICTURES + OVERLAYS:
+        if slot is None or t is None or view not in VIEWS:
             continue
         row = (slot.start + t, slot.first_step + int(step), int(frame))
         gathered.setdefault((view, file), []).append(row)
