@@ -208,7 +208,7 @@ def _drives(run: ShownRun) -> list[Drive]:
     episodes = run.steps["episode"]
     bounds = np.flatnonzero(np.diff(episodes, prepend=episodes[:1] - 1))
     drives: list[Drive] = []
-    for first, last in zip(bounds, [*bounds[1:], len(episodes)], strict=True):
+    for first, last in zip(bounds, np.append(bounds, len(episodes))[1:], strict=True):
         episode = int(episodes[first])
         # The episode that a kill cut off has no row; it went on where the last one was.
         about = known.get(episode) or {"trace": drives[-1].trace if drives else 0}
@@ -255,7 +255,7 @@ def _kind_of(run: ShownRun, drive: Drive) -> tuple[Any, ...]:
     """What drives of different runs must share to be shown at the same time."""
     about = drive.about
     kind = about.get("kind") or "closed_loop"
-    start = ()
+    start: tuple[Any, ...] = ()
     if kind == "recovery":
         start = tuple(about.get(k) for k in ("start_s", "start_lateral", "start_heading"))
     return (
@@ -274,6 +274,8 @@ def _title(runs: Sequence[ShownRun], drive: Drive) -> str:
     if about.get("case") or about.get("scenario"):
         words.append(shown(about.get("case") or about.get("scenario")))
     elif about.get("kind") == "recovery":
-        words.append(f"recovery from {about.get('start_lateral') or 0.0:+.1f} m")
+        lateral = about.get("start_lateral")
+        known = isinstance(lateral, float)
+        words.append(f"recovery from {lateral:+.1f} m" if known else "recovery")
     words.append(f"on {runs[drive.run].trace_name(drive.trace)}")
     return " ".join(words)

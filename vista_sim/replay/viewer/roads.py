@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import VistaError
+from vista_sim.evaluation.roads import road_table
 from vista_sim.evaluation.runs import columns
 from vista_sim.replay.viewer.drives import ShownRun
 from vista_sim.replay.viewer.recording import FAR
@@ -58,7 +59,7 @@ class Road:
                 self.z + up,
             ]
         )
-        known = np.isfinite(points).all(axis=1)
+        known = np.isfinite(points.sum(axis=1))
         cuts = np.flatnonzero((np.diff(self.section) != 0) | (np.diff(known) != 0)) + 1
         parts = np.split(np.arange(len(known)), cuts)
         return [points[part] for part in parts if len(part) > 1 and known[part[0]]]
@@ -79,28 +80,9 @@ def road_from(table: Mapping[str, NDArray[Any]]) -> Road | None:
     return Road(section.astype(np.int64), **{n: v[order] for n, v in values.items()})
 
 
-def road_of(trace: Trace, spacing: float = 0.5) -> Road:
-    """The road of an open trace, in steps of about `spacing` m."""
-    path, arrays = trace.path, trace.path.arrays
-    count = max(2, round(path.length / spacing) + 1)
-    s = np.linspace(0.0, path.length, count)
-    poses = np.array([path.pose(float(v)) for v in s])
-    left = right = np.full(count, np.nan)
-    if trace.road:
-        left = np.interp(s, trace.road["s"], trace.road["left"])
-        right = np.interp(s, trace.road["s"], trace.road["right"])
-    return Road(
-        np.zeros(count, dtype=np.int64),
-        s,
-        poses[:, 0, 3],
-        poses[:, 1, 3],
-        poses[:, 2, 3],
-        np.unwrap(np.arctan2(poses[:, 1, 0], poses[:, 0, 0])),
-        np.interp(s, arrays.knots, arrays.bends),
-        np.interp(s, arrays.row_s, arrays.speeds),
-        left,
-        right,
-    )
+def road_of(trace: Trace) -> Road | None:
+    """The road of an open trace."""
+    return road_from(columns(road_table([trace])))
 
 
 class Roads:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -30,6 +31,7 @@ LOOPBACK = "127.0.0.1"
 PATIENCE = 20.0  # s for the viewer to start
 MEMORY = "512MB"  # that the server of the data may take
 FILES = ("/", "/index.html", "/re_viewer.js", "/re_viewer_bg.wasm", "/favicon.ico", "/favicon.svg")
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")  # colours of a terminal
 HEADERS = ("content-type", "content-encoding", "rerun-final-length")
 
 
@@ -163,7 +165,7 @@ class Viewer:
     def _last_words(self) -> str:
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()
-        return f" ({one_line(lines[-1])})" if lines else ""
+        return f" ({_ANSI.sub('', lines[-1])})" if lines else ""
 
 
 class _Page(BaseHTTPRequestHandler):
@@ -213,26 +215,24 @@ class _Page(BaseHTTPRequestHandler):
 
 
 def _page_server(port: int, assets_port: int, data_port: int) -> ThreadingHTTPServer:
-    data = f"http://{LOOPBACK}:{data_port}"
-    handler = type(
-        "_Page",
-        (_Page,),
-        {
-            "assets_port": assets_port,
-            "policy": "default-src 'none'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'; "
-            "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; worker-src 'self' blob:;"
-            f" connect-src 'self' {data}; base-uri 'none'; form-action 'none'; "
-            "frame-ancestors 'none'",
-        },
+    policy = (
+        "default-src 'none'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'; "
+        "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; worker-src 'self' blob:; "
+        f"connect-src 'self' http://{LOOPBACK}:{data_port}; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
     )
+
+    class Page(_Page):
+        pass
+
+    Page.assets_port, Page.policy = assets_port, policy
     try:
-        server = ThreadingHTTPServer((LOOPBACK, port), handler)
+        server = ThreadingHTTPServer((LOOPBACK, port), Page)
     except OSError as error:
         raise VistaError(
             f"port {port} cannot be used ({one_line(error)}); give another --port"
         ) from None
-    own = server.server_address[1]
-    handler.hosts = tuple(f"{host}:{own}" for host in (LOOPBACK, "localhost"))
+    Page.hosts = tuple(f"{host}:{server.server_address[1]}" for host in (LOOPBACK, "localhost"))
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -38,8 +39,10 @@ def view_path(recording: Recording, run: ShownRun, view: str) -> str:
 
 
 def shots_of(run: ShownRun, slots: list[Slot]) -> dict[str, list[Shots]]:
-    """When frames are shown, by view and file."""
+    """When frames are shown, by view and file. Raises RunError."""
     table = columns(run.run.frames)
+    if not _is_sound(table):
+        raise RunError(f"{run.run.folder / 'frames.parquet'}: lacks a column, or has a wrong kind")
     starts = {d.episode: s for s in slots for d in s.drives if d.run == run.index}
     times = {
         (int(e), int(k)): float(t)
@@ -59,9 +62,14 @@ def shots_of(run: ShownRun, slots: list[Slot]) -> dict[str, list[Shots]]:
     found: dict[str, list[Shots]] = {}
     for (view, file), rows_of in gathered.items():
         rows_of.sort()
-        t, step, frame = (np.array(column) for column in zip(*rows_of, strict=True))
-        found.setdefault(view, []).append(Shots(file, t, step, frame))
+        columns_of = (np.array(column) for column in zip(*rows_of, strict=True))
+        found.setdefault(view, []).append(Shots(file, *columns_of))
     return found
+
+
+def _is_sound(frames: dict[str, NDArray[Any]]) -> bool:
+    kinds = {"episode": "fiu", "step": "fiu", "frame": "fiu", "view": "O", "file": "O"}
+    return all(name in frames and frames[name].dtype.kind in k for name, k in kinds.items())
 
 
 def log_views(
