@@ -9,6 +9,7 @@ picture, and the hosts that the page asked for something, which is this machine 
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import signal
 import subprocess
@@ -42,13 +43,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("shown", type=Path, nargs="+", help="runs, or a trace")
     parser.add_argument("--out", type=Path, default=PICTURES / "viewer.png")
-    parser.add_argument("--seconds", type=float, default=12.0, help="of playing before the picture")
-    parser.add_argument("--size", default="1600x1000", help="of the window, px")
+    parser.add_argument("--at", type=float, default=0.5, help="moment, as a share of the time line")
+    parser.add_argument(
+        "--settle", type=float, default=30.0, help="s that data and videos may take"
+    )
+    parser.add_argument("--size", default="1400x875", help="of the window, px")
     parser.add_argument("--load", type=float, default=60.0, help="s the page may take to start")
     options = parser.parse_args()
     width, height = (int(part) for part in options.size.split("x"))
     with serving([str(path) for path in options.shown]) as url:
-        result = shoot(url, options.out, (width, height), options.seconds, options.load)
+        result = shoot(url, options.out, (width, height), options)
     print(json.dumps(result, indent=2))
 
 
@@ -69,27 +73,34 @@ def serving(arguments: list[str]) -> Iterator[str]:
 
 
 def shoot(
-    url: str, out: Path, size: tuple[int, int], seconds: float, patience: float
+    url: str, out: Path, size: tuple[int, int], options: argparse.Namespace
 ) -> dict[str, Any]:
-    """Load the page, let it play, pause, and write a picture of it."""
+    """Load the page, pause it, go to a moment, and write a picture of it."""
+    width, height = size
     hosts: set[str] = set()
     refused: set[str] = set()
+    told: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+        page = browser.new_page(viewport={"width": width, "height": height})
         page.on("response", lambda answer: hosts.add(urlsplit(answer.url).netloc))
         page.on("requestfailed", lambda request: refused.add(urlsplit(request.url).netloc))
-        started = []
-        page.on(
-            "console", lambda message: started.append(1) if "App started" in message.text else None
-        )
-        page.goto(f"{url}&renderer=webgl", timeout=1000 * patience)
-        end = time.monotonic() + patience
-        while not started and time.monotonic() < end:
+        page.on("console", lambda message: told.append(message.text))
+        page.goto(f"{url}&renderer=webgl", timeout=1000 * options.load)
+        end = time.monotonic() + options.load
+        while not any("App started" in text for text in told) and time.monotonic() < end:
             page.wait_for_timeout(200)
-        page.wait_for_timeout(1000 * seconds)
+        page.wait_for_timeout(500 * options.settle)
+        page.keyboard.press("Space")
+        # Where Rerun's collapsed time panel has its line.
+        start, stop = 268, width - 208
+        page.mouse.click(start + options.at * (stop - start), height - 14)
+        page.mouse.move(0.3 * width, height - 150)
+        page.wait_for_timeout(500 * options.settle)
         out.parent.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=str(out), timeout=1000 * patience)
+        session = page.context.new_cdp_session(page)
+        answer = session.send("Page.captureScreenshot", {"format": "png"})
+        out.write_bytes(base64.b64decode(answer["data"]))
         browser.close()
     return {"picture": str(out), "answered": sorted(hosts), "refused": sorted(refused - hosts)}
 

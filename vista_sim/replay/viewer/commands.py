@@ -77,15 +77,18 @@ def replay(
         return
     with Viewer(web, port) as viewer:
         stream.connect_grpc(viewer.data_url)
-        if web:
-            _say(f"open {viewer.url}")
-            if _has_screen():
-                webbrowser.open(viewer.url)
-        shown.log_first()
-        if web:
-            _say("shown: scene, plots and videos; points and overlays follow")
-        with progress_bar("sending the rest") as report:
-            shown.log_rest(report)
+        try:
+            if web:
+                _say(f"open {viewer.url}")
+                if _has_screen():
+                    webbrowser.open(viewer.url)
+            shown.log_first()
+            if web:
+                _say("shown: scene, plots and videos; points and overlays follow")
+            with progress_bar("sending the rest") as report:
+                shown.log_rest(report)
+        finally:
+            stream.disconnect()  # before the viewer goes, which would be told as an error
         _tell_notes(shown)
         _say("Ctrl-C ends it" if web else "closing the window ends it")
         viewer.wait()

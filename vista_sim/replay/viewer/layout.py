@@ -21,6 +21,8 @@ from vista_sim.replay.viewer.views import view_path
 from vista_sim.replay.views import CAMERA, RECORDED, SALIENCY, SCENE, VALIDITY
 
 ABOVE = 60.0  # m above the car, of the view from above
+MOST_BESIDE = 3  # runs whose views are all on the screen; more are in tabs
+ALONE = {SALIENCY: "where it looked", VALIDITY: "unseen (red)"}
 TITLES = {
     STEERING: "steering: curvature, 1/m, left is positive",
     SPEED: "speed, m/s",
@@ -45,21 +47,24 @@ def run_layout(
         overlays: the view each lies over, by run.
     """
     rrb = recording.rr.blueprint
-    seen = [_views(recording, run, sizes[run.index], overlays[run.index]) for run in runs]
+    several = len(runs) > 1
+    place = _views_beside if several else _views
+    seen = [place(recording, run, sizes[run.index], overlays[run.index]) for run in runs]
     seen = [view for view in seen if view is not None]
     top = [scene_views(recording, car_path(recording, runs[0]), chase_path(recording, runs[0]))]
     if len(seen) == 1:
         top.append(seen[0])
     elif seen:
-        top.append(rrb.Vertical(*seen[:3]) if len(seen) <= 3 else rrb.Tabs(*seen))
-    names = len(runs) > 1
+        top.append(rrb.Vertical(*seen) if len(seen) <= MOST_BESIDE else rrb.Tabs(*seen))
     lines = [
-        _plot(recording, name, legend=names or name == STEERING)
+        _plot(recording, name, legend=several or name == STEERING)
         for name in (STEERING, SPEED, CROSS_TRACK)
         if name in plots
     ]
     rest = [
-        _plot(recording, name, legend=name == REWARD) for name in (REWARD, SEEN) if name in plots
+        _plot(recording, name, legend=name == REWARD and not several)
+        for name in (REWARD, SEEN)
+        if name in plots
     ]
     if rest:
         lines.append(rrb.Tabs(*rest) if len(rest) > 1 else rest[0])
@@ -72,7 +77,8 @@ def run_layout(
     if lines:
         parts.append(rrb.Horizontal(*lines))
     parts.append(story)
-    shares = [5.0, 2.4, 1.5] if lines else [5.0, 1.5]
+    story_share = 1.4 + 0.45 * min(len(runs) - 1, 4)
+    shares = [5.0, 2.4, story_share] if lines else [5.0, story_share]
     return _blueprint(recording, rrb.Vertical(*parts, row_shares=shares))
 
 
@@ -135,35 +141,54 @@ def _views(
 ) -> Any:
     """The views of a run: the synthesized one beside the recorded frame, and the policy's."""
     rrb = recording.rr.blueprint
-
-    def view(name: str, title: str, *over: str) -> Any:
-        origin = view_path(recording, run, name)
-        contents = ["+ $origin", *(f"+ $origin/{o}" for o in over)]
-        return rrb.Spatial2DView(origin=origin, name=title, contents=contents)
-
-    def layered(name: str, title: str) -> Any:
-        own = [o for o in (SALIENCY, VALIDITY) if overlays.get(o) == name]
-        if not own:
-            return view(name, title)
-        titles = {SALIENCY: "what it looked at", VALIDITY: "never recorded (red)"}
-        tabs = [view(name, f"{title}: {titles[o]}", o) for o in own]
-        if len(own) > 1:
-            tabs.append(view(name, "both", *own))
-        return rrb.Tabs(*tabs, view(name, "plain"))
-
-    rows = []
     pair = []
     if SCENE in sizes:
-        pair.append(layered(SCENE, f"synthesized: {run.label}"))
+        pair.append(_layered(recording, run, SCENE, "synthesized", overlays))
     if RECORDED in sizes:
-        pair.append(view(RECORDED, "recorded"))
-    if pair:
-        rows.append(rrb.Horizontal(*pair) if len(pair) > 1 else pair[0])
+        pair.append(_view(recording, run, RECORDED, "recorded"))
+    rows = [rrb.Horizontal(*pair)] if len(pair) > 1 else pair
     if CAMERA in sizes:
-        rows.append(layered(CAMERA, f"input of {run.label}"))
+        rows.append(_layered(recording, run, CAMERA, f"what {run.label} saw", overlays))
     if not rows:
         return None
     return rrb.Vertical(*rows) if len(rows) > 1 else rows[0]
+
+
+def _views_beside(
+    recording: Recording,
+    run: ShownRun,
+    sizes: dict[str, tuple[int, int]],
+    overlays: dict[str, str],
+) -> Any:
+    """The views of one run of several, in a row."""
+    rrb = recording.rr.blueprint
+    row = []
+    if SCENE in sizes:
+        row.append(_layered(recording, run, SCENE, run.label, overlays))
+    if CAMERA in sizes:
+        row.append(_layered(recording, run, CAMERA, f"what {run.label} saw", overlays))
+    if RECORDED in sizes and len(row) < 2:
+        row.append(_view(recording, run, RECORDED, "recorded"))
+    return rrb.Horizontal(*row, name=run.label) if row else None
+
+
+def _layered(
+    recording: Recording, run: ShownRun, name: str, title: str, overlays: dict[str, str]
+) -> Any:
+    """A view with its overlays, in tabs that switch them."""
+    own = [o for o in (SALIENCY, VALIDITY) if overlays.get(o) == name]
+    if not own:
+        return _view(recording, run, name, title)
+    tabs = [_view(recording, run, name, title, *own)]
+    if len(own) > 1:
+        tabs += [_view(recording, run, name, ALONE[o], o) for o in own]
+    return recording.rr.blueprint.Tabs(*tabs, _view(recording, run, name, "plain"))
+
+
+def _view(recording: Recording, run: ShownRun, name: str, title: str, *over: str) -> Any:
+    origin = view_path(recording, run, name)
+    contents = ["+ $origin", *(f"+ $origin/{o}" for o in over)]
+    return recording.rr.blueprint.Spatial2DView(origin=origin, name=title, contents=contents)
 
 
 def _blueprint(recording: Recording, root: Any) -> Any:

@@ -22,7 +22,7 @@ ALARM = (255, 70, 70)
 CALM = (120, 220, 140)
 PATH_UP, DRIVEN_UP = 0.03, 0.08  # m above the ground, so that lines do not flicker
 PICTURE_AT = 4.0  # m ahead of the camera, where its frustum ends
-CHASE = camera_mount(-9.0, 0.0, 4.5, pitch=0.28)  # T_vehicle_camera of who looks over its roof
+CHASE = camera_mount(-8.5, 0.0, 5.2, pitch=0.32)  # T_vehicle_camera of who looks over its roof
 CHASE_LENS = Lens.from_fov((720, 960), 1.2)
 
 
@@ -229,4 +229,5 @@ def _camera(
             image_plane_distance=plane,
             color=color,
         ),
+        rr.TransformAxes3D(0.0),
     )

@@ -104,6 +104,7 @@ class Viewer:
             stdout=subprocess.DEVNULL,
             stderr=self._log,
             env=os.environ | {"CI": "1"},
+            start_new_session=True,  # Ctrl-C is for this process, which then ends the viewer
         )
         try:
             self._await(data_port)
