@@ -276,3 +276,13 @@ def test_wrong_uses_are_one_line(tiny_trace, tmp_path, capsys, monkeypatch):
     assert there.read_text() == "mine"
     assert run("replay", folder, "--save", there, "--overwrite") == 0
     assert there.read_bytes()[:3] == b"RRF"
+
+
+def test_where_the_policy_looked_glows():
+    from vista_sim.replay.viewer.overlays import looked_at
+
+    glow = looked_at(np.array([[0, 128, 255]], np.uint8))
+    assert glow.shape == (1, 3, 4)
+    assert glow[0, 0, 3] == 0  # the picture below is as it was
+    assert glow[0, 0, 3] < glow[0, 1, 3] < glow[0, 2, 3]
+    assert glow[0, 2, :3].astype(int).sum() > glow[0, 1, :3].astype(int).sum()

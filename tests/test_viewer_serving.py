@@ -165,3 +165,17 @@ def test_a_browser_shows_the_run(page):
     assert any("App started" in text for text in told)
     assert any(part.path.endswith("ReadMessages") for part in answered)
     assert {part.hostname for part in answered} == {"127.0.0.1"}
+
+
+def test_a_window_that_cannot_open_is_one_line(tmp_path):
+    folder = write_run(tmp_path / "run", views=())
+    command = [part for part in COMMAND if part != "--web"]
+    environment = os.environ | {"DISPLAY": ":4711", "WAYLAND_DISPLAY": ""}
+    ended = subprocess.run(
+        [*command, str(folder)], capture_output=True, text=True, env=environment, timeout=60
+    )
+    errors = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+    assert ended.returncode == 2
+    assert len(errors) == 1
+    assert "--web" in errors[0]
+    assert "Traceback" not in ended.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,9 +18,12 @@ from vista_sim.traces.trace import Trace
 from vista_sim.transforms import Matrix, planar_pose
 
 Floats = NDArray[np.float64]
+#: Points (n, 3) in the world, m, and their colours (n, 3), RGB.
+Cloud = tuple[NDArray[np.float32], NDArray[np.uint8]]
 
 SPACING = 6.0  # m along the path between views
 MAX_VIEWS = 150  # of a run, in all
+MOST_POINTS = 500_000  # of a trace
 WIDTH = 180  # px
 NEAREST, FARTHEST = 3.0, 28.0  # m along the optical axis; farther out depth is too rough
 RADIUS = 0.05  # m
@@ -35,7 +40,7 @@ def points_of(
     inverse_depth: NDArray[np.float32],
     keep: NDArray[np.bool_],
     T_world_camera: Matrix,
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+) -> Cloud:
     """Points (n, 3) in the world and their colours (n, 3) of what a view sees nearby.
 
     Args:
@@ -55,6 +60,14 @@ def points_of(
     return world.astype(np.float32), image[near][ahead]
 
 
+def joined(clouds: Sequence[Cloud]) -> Cloud:
+    """Clouds as one, evenly thinned to MOST_POINTS."""
+    points = np.concatenate([cloud[0] for cloud in clouds])
+    colors = np.concatenate([cloud[1] for cloud in clouds])
+    every = max(1, -(-len(points) // MOST_POINTS))
+    return points[::every], colors[::every]
+
+
 def log_clouds(
     recording: Recording, runs: list[ShownRun], slots: list[Slot], roads: Roads, report: Report
 ) -> None:
@@ -65,7 +78,7 @@ def log_clouds(
     views = _views(runs, slots)
     total = sum(len(places) for places in views.values())
     every = max(1, -(-total // MAX_VIEWS))
-    clouds: dict[tuple[int, int], tuple[Floats, Floats] | None] = {}
+    clouds: dict[tuple[int, int], Cloud | None] = {}
     done = 0
     for key, places in views.items():
         run = runs[key[0]]
@@ -116,7 +129,7 @@ def _views(runs: list[ShownRun], slots: list[Slot]) -> dict[tuple[int, int], lis
     return found
 
 
-def _cloud(trace: Trace, places: list[Floats]) -> tuple[Floats, Floats] | None:
+def _cloud(trace: Trace, places: list[Floats]) -> Cloud | None:
     from vista_sim.geometry.store import GeometryStore
     from vista_sim.sensors.camera import Camera
 
@@ -138,7 +151,7 @@ def _cloud(trace: Trace, places: list[Floats]) -> tuple[Floats, Floats] | None:
                 camera.lens, view.image, view.inverse_depth, view.valid, recorded @ level @ mount
             )
         )
-    return np.concatenate([c[0] for c in clouds]), np.concatenate([c[1] for c in clouds])
+    return joined(clouds)
 
 
 def _beside(recorded: Matrix, x: float, y: float, yaw: float) -> Matrix:

@@ -76,8 +76,7 @@ def replay(
         typer.echo(str(save))
         return
     with Viewer(web, port) as viewer:
-        stream.connect_grpc(viewer.data_url)
-        try:
+        with viewer.receiving(stream):
             if web:
                 _say(f"open {viewer.url}")
                 if _has_screen():
@@ -87,8 +86,6 @@ def replay(
                 _say("shown: scene, plots and videos; points and overlays follow")
             with progress_bar("sending the rest") as report:
                 shown.log_rest(report)
-        finally:
-            stream.disconnect()  # before the viewer goes, which would be told as an error
         _tell_notes(shown)
         _say("Ctrl-C ends it" if web else "closing the window ends it")
         viewer.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
@@ -19,6 +20,8 @@ FAR = 1e6  # m; what lies farther out is no place
 
 def load_rerun() -> ModuleType:
     """The package Rerun, strict about how it is called. Raises MissingDependencyError."""
+    # What goes wrong is raised; its own log would tell it once more.
+    os.environ.setdefault("RUST_LOG", "off")
     try:
         import rerun
     except ImportError:

@@ -103,7 +103,7 @@ class Viewer:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._log,
-            env=os.environ | {"CI": "1"},
+            env={k: v for k, v in os.environ.items() if k != "RUST_LOG"} | {"CI": "1"},
             start_new_session=True,  # Ctrl-C is for this process, which then ends the viewer
         )
         try:
@@ -129,11 +129,31 @@ class Viewer:
         query = f"url={quote(self.data_url, safe='')}&hide_welcome_screen&persist=0&theme=dark"
         return f"{address}?{query}"
 
+    @contextmanager
+    def receiving(self, stream: Any) -> Iterator[None]:
+        """Send what is logged in the block to the viewer; less where it is closed meanwhile.
+
+        Raises:
+            VistaError: the viewer broke.
+        """
+        stream.connect_grpc(self.data_url)
+        try:
+            yield
+        except RuntimeError:
+            with suppress(subprocess.TimeoutExpired):
+                self._child.wait(timeout=2.0)
+            if self._child.poll() is None:
+                raise
+        finally:
+            stream.disconnect()  # before the viewer goes, which would be told as an error
+        if self._child.poll() is not None:
+            self.wait()
+
     def wait(self) -> None:
         """Wait until the viewer is closed. Raises VistaError if it broke."""
-        status = self._child.wait()
-        if status != 0:
-            raise VistaError(f"Rerun's viewer ended with status {status}{self._last_words()}")
+        if self._child.wait() != 0:
+            other = "" if self.url else "; use --web for a page in the browser or --save FILE.rrd"
+            raise VistaError(f"Rerun's viewer cannot go on{self._last_words()}{other}")
 
     def close(self) -> None:
         """End the viewer and the page."""
@@ -166,7 +186,8 @@ class Viewer:
     def _last_words(self) -> str:
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()
-        return f" ({_ANSI.sub('', lines[-1])})" if lines else ""
+        told = [line for line in lines if "rror" in line or "ERROR" in line] or lines
+        return f" ({_ANSI.sub('', told[-1])[:200]})" if told else ""
 
 
 class _Page(BaseHTTPRequestHandler):

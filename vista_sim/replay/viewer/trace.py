@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vista_sim.console import Report
 from vista_sim.errors import VistaError
 from vista_sim.geometry.store import GeometryStore
-from vista_sim.replay.viewer.clouds import SPACING, cloud_path, points_of
+from vista_sim.replay.viewer.clouds import RADIUS, SPACING, cloud_path, joined, points_of
 from vista_sim.replay.viewer.drives import COLORS
 from vista_sim.replay.viewer.layout import trace_layout
 from vista_sim.replay.viewer.recording import Recording, shown
@@ -193,21 +193,19 @@ class TraceReplay:
         s = np.array([trace.path.arc_length(float(t)) for t in camera.t])
         _, frames = np.unique(s // SPACING, return_index=True)
         frames = frames[:: max(1, -(-len(frames) // MAX_CLOUDS))]
-        points, colors = [], []
+        clouds = []
         for done, i in enumerate(frames):
             small = cv2.resize(camera.frame(int(i)), store.size[::-1], interpolation=cv2.INTER_AREA)
             sure = np.asarray(store.confidence[int(i)]) >= CONFIDENT
             pose = trace.pose(float(camera.t[i])) @ camera.calibration.T_vehicle_camera
-            found = points_of(
-                store.lens, np.asarray(small, np.uint8), store.metric(int(i)), sure, pose
+            clouds.append(
+                points_of(store.lens, np.asarray(small, np.uint8), store.metric(int(i)), sure, pose)
             )
-            points.append(found[0])
-            colors.append(found[1])
             report(done + 1, len(frames))
-        rr = self.recording.rr
+        points, colors = joined(clouds)
         self.recording.log(
             cloud_path(self.recording),
-            rr.Points3D(np.concatenate(points), colors=np.concatenate(colors), radii=[0.04]),
+            self.recording.rr.Points3D(points, colors=colors, radii=[RADIUS]),
         )
 
     def _log_lidar(self, lidar: RecordedLidar, car: str, report: Report) -> None:
