@@ -67,7 +67,7 @@ def web(run: Path) -> dict[str, Any]:
     child = subprocess.Popen([*COMMAND, "--web", str(run)], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     times: dict[str, float] = {}
-    names = {"open": "address_s", "shown": "first_part_s", ALL_SENT.split()[0]: "all_s"}
+    names = {"open": "address_s", "shown:": "first_part_s", ALL_SENT.split()[0]: "all_s"}
     for line in child.stdout:
         if name := names.get(line.split()[0]):
             times[name] = round(time.perf_counter() - started, 2)

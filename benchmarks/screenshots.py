@@ -95,7 +95,7 @@ def shoot(
         # Where Rerun's collapsed time panel has its line.
         start, stop = 268, width - 208
         page.mouse.click(start + options.at * (stop - start), height - 14)
-        page.mouse.move(0.3 * width, height - 150)
+        page.mouse.move(0.3 * width, 12)
         page.wait_for_timeout(500 * options.settle)
         out.parent.mkdir(parents=True, exist_ok=True)
         session = page.context.new_cdp_session(page)

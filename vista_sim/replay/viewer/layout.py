@@ -51,7 +51,8 @@ def run_layout(
     place = _views_beside if several else _views
     seen = [place(recording, run, sizes[run.index], overlays[run.index]) for run in runs]
     seen = [view for view in seen if view is not None]
-    top = [scene_views(recording, car_path(recording, runs[0]), chase_path(recording, runs[0]))]
+    chases = [chase_path(recording, run) for run in runs]
+    top = [scene_views(recording, car_path(recording, runs[0]), chases)]
     if len(seen) == 1:
         top.append(seen[0])
     elif seen:
@@ -87,7 +88,7 @@ def trace_layout(
 ) -> Any:
     """The arrangement of a trace: 3D scene, pictures of the camera, plots below."""
     rrb = recording.rr.blueprint
-    top = [scene_views(recording, car, chase)]
+    top = [scene_views(recording, car, [chase])]
     if pictures:
         top.append(rrb.Vertical(*pictures) if len(pictures) <= 3 else rrb.Grid(*pictures))
     parts = [rrb.Horizontal(*top, column_shares=[1.5, 1.0][: len(top)])]
@@ -95,24 +96,28 @@ def trace_layout(
     return _blueprint(recording, rrb.Vertical(*parts, row_shares=[4.0, 1.5]))
 
 
-def scene_views(recording: Recording, car: str, chase: str) -> Any:
-    """The 3D scene from behind the car, and from above."""
+def scene_views(recording: Recording, car: str, chases: list[str]) -> Any:
+    """The 3D scene from behind the car, and from above.
+
+    Args:
+        car: entity path.
+        chases: of the cameras that follow cars; the first is looked through, none is shown.
+    """
     rrb = recording.rr.blueprint
     origin = recording.path(WORLD)
-    hidden = [f"- {origin}/**/{chase.rsplit('/', 1)[-1]}/**"]
     background = rrb.Background(color=(18, 20, 25))
     behind = rrb.Spatial3DView(
         origin=origin,
         name="scene, behind the car",
-        contents=["+ $origin/**"],
+        contents=["+ $origin/**", *(f"- {chase}" for chase in chases[1:])],
         background=background,
         line_grid=rrb.LineGrid3D(visible=False),
-        eye_controls=rrb.EyeControls3D(tracking_entity=chase),
+        eye_controls=rrb.EyeControls3D(tracking_entity=chases[0]),
     )
     above = rrb.Spatial3DView(
         origin=origin,
         name="from above",
-        contents=["+ $origin/**", *hidden],
+        contents=["+ $origin/**", *(f"- {chase}" for chase in chases)],
         background=background,
         line_grid=rrb.LineGrid3D(visible=False),
         eye_controls=rrb.EyeControls3D(

@@ -123,12 +123,12 @@ def log_car(
 
 def log_chase(recording: Recording, path: str) -> None:
     """Log the camera that follows a car."""
-    recording.log(path, *_camera(recording, CHASE_LENS, CHASE, 0.01, (0, 0, 0, 0)))
+    recording.log(path, *_camera(recording, CHASE_LENS, CHASE, 0.01, (0, 0, 0, 0), 0.0))
 
 
 def log_frustum(recording: Recording, path: str, lens: Lens, mount: Matrix) -> None:
     """Log a camera on a car: an ideal one, also where the real one has distortion."""
-    recording.log(path, *_camera(recording, lens, mount, PICTURE_AT, EDGE))
+    recording.log(path, *_camera(recording, lens, mount, PICTURE_AT, EDGE, None))
 
 
 def poses(x: Floats, y: Floats, z: Floats, yaw: Floats) -> tuple[Floats, Floats]:
@@ -215,7 +215,12 @@ def _surface(road: Road) -> tuple[Floats, NDArray[np.uint32]]:
 
 
 def _camera(
-    recording: Recording, lens: Lens, mount: Matrix, plane: float, color: tuple[int, ...]
+    recording: Recording,
+    lens: Lens,
+    mount: Matrix,
+    plane: float,
+    color: tuple[int, ...],
+    line: float | None,
 ) -> tuple[object, ...]:
     rr = recording.rr
     height, width = lens.size
@@ -228,6 +233,7 @@ def _camera(
             height=height,
             image_plane_distance=plane,
             color=color,
+            line_width=line,
         ),
         rr.TransformAxes3D(0.0),
     )

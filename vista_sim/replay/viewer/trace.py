@@ -15,6 +15,7 @@ from vista_sim.geometry.store import GeometryStore
 from vista_sim.replay.viewer.clouds import RADIUS, SPACING, cloud_path, joined, points_of
 from vista_sim.replay.viewer.drives import COLORS
 from vista_sim.replay.viewer.layout import trace_layout
+from vista_sim.replay.viewer.plots import ALARM, CALM, LANES
 from vista_sim.replay.viewer.recording import Recording, shown
 from vista_sim.replay.viewer.roads import road_of
 from vista_sim.replay.viewer.scene import WORLD, log_car, log_chase, log_frustum, log_road
@@ -258,7 +259,7 @@ class TraceReplay:
         series = {
             "speed": ("speed, m/s", ego.speed),
             "steering": (
-                "steering: curvature of the path, 1/m, left is positive",
+                "steering: curvature, 1/m, left is positive",
                 np.interp(s, arrays.knots, arrays.bends),
             ),
             "yaw_rate": ("yaw rate, rad/s", ego.yaw_rate),
@@ -269,7 +270,8 @@ class TraceReplay:
             self.recording.log(path, rr.SeriesLines(names=name, colors=[COLORS[1]], widths=[1.6]))
             columns = rr.Scalars.columns(scalars=values)
             self.recording.send(path, ego.t, self._steps(ego.t), columns)
-            views.append(rr.blueprint.TimeSeriesView(origin=path, name=title))
+            legend = rr.blueprint.PlotLegend(visible=False)
+            views.append(rr.blueprint.TimeSeriesView(origin=path, name=title, plot_legend=legend))
         marks = [
             rr.blueprint.StateTimelineView(origin=self._path("marks"), name="sections and labels"),
             rr.blueprint.TextDocumentView(origin=self._path("about"), name="about"),
@@ -278,9 +280,14 @@ class TraceReplay:
 
     def _log_labels(self) -> None:
         """Sections that can be driven, and labels, as coloured stretches of time."""
+        style = self.recording.rr.StateConfiguration(
+            values=["can be driven", "-", "gap"], colors=[CALM, LANES[0], ALARM]
+        )
         rows = [("sections", s.start, s.end, "can be driven") for s in self.trace.sections]
         rows += [("gaps", a, b, "gap") for a, b in self.trace.gaps]
         rows += [(shown(x.key), x.start, x.end, shown(x.value)) for x in self.trace.labels]
+        for kind in ("sections", "gaps"):
+            self.recording.log(self._path("marks", kind), style)
         for kind, start, end, text in rows:
             for t, state in ((start, text), (end, "-")):
                 t = min(max(t, 0.0), self.trace.duration)
