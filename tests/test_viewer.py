@@ -4,10 +4,14 @@ import json
 import shutil
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from filmed_runs import LENGTH, SPEED, write_run
 from test_trace_commands import one_line, run
+
+from vista_sim import Action, CameraSpec
+from vista_sim.evaluation.evaluate import evaluate
 
 rerun_chunk = pytest.importorskip("rerun.chunk")
 
@@ -160,8 +164,6 @@ def test_hostile_names_stay_names(tmp_path):
         "../../run.json" if v == "camera" else f
         for v, f in zip(frames["view"], frames["file"], strict=True)
     ]
-    import pyarrow as pa
-
     pq.write_table(pa.table(frames), folder / "frames.parquet")
     entities = replay(tmp_path, folder)
     assert not any(path.startswith("/videos/run_0/..") for path in entities)
@@ -286,3 +288,47 @@ def test_where_the_policy_looked_glows():
     assert glow[0, 0, 3] == 0  # the picture below is as it was
     assert glow[0, 0, 3] < glow[0, 1, 3] < glow[0, 2, 3]
     assert glow[0, 2, :3].astype(int).sum() > glow[0, 1, :3].astype(int).sum()
+
+
+def test_what_the_policy_looked_at_lies_over_what_it_saw(tmp_path):
+    folder = write_run(tmp_path / "run", views=("scene", "camera", "saliency"))
+    entities = replay(tmp_path, folder)
+    assert len(column(entities["/views/run_0/camera/saliency"], "blob")) == 12
+    assert not any(path.startswith("/views/run_0/scene/") for path in entities)
+
+
+def test_an_older_run_without_roads_and_frames_is_shown(tmp_path, capsys):
+    folder = write_run(tmp_path / "run", views=())
+    (folder / "frames.parquet").unlink()
+    (folder / "roads.parquet").unlink()
+    entities = replay(tmp_path, folder)
+    assert "/world/driven_0" in entities
+    assert not any(path.startswith("/world/road/") for path in entities)
+    assert "no video" in capsys.readouterr().err
+
+
+class Straight:
+    camera = CameraSpec((24, 48))
+
+    def reset(self):
+        pass
+
+    def act(self, observation, car=None):
+        return Action(0.0)
+
+
+def test_a_real_run_has_points_on_the_ground_it_drove_over(road_trace, tmp_path):
+    folder = shutil.copytree(road_trace, tmp_path / "road")
+    assert run("bake", folder, "--geometry", "ground") == 0
+    out = tmp_path / "run"
+    evaluate(Straight(), folder, out, recovery=False, section=(0, 3), video=False)
+    entities = replay(tmp_path, out)
+    points = np.array(column(entities["/world/points"], "positions")[0])
+    assert len(points) > 1000
+    assert np.abs(points[:, 2]).max() < 0.05  # the ground is flat, and all there is
+    assert points[:, 0].min() > 0.0  # the road begins straight ahead
+    assert 30.0 < points[:, 0].max() < 60.0
+    size = column(entities["/world/car_0/sensor"], "resolution")[0][0]
+    assert size == [96, 48]  # width and height of the recorded camera
+    entities = replay(tmp_path, out, "--no-points", "--overwrite")
+    assert "/world/points" not in entities
