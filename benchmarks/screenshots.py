@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import io
 import json
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 PICTURES = Path(__file__).resolve().parent.parent / "assets" / "pictures"
@@ -100,8 +102,9 @@ def shoot(
         out.parent.mkdir(parents=True, exist_ok=True)
         session = page.context.new_cdp_session(page)
         answer = session.send("Page.captureScreenshot", {"format": "png"})
-        out.write_bytes(base64.b64decode(answer["data"]))
         browser.close()
+    picture = Image.open(io.BytesIO(base64.b64decode(answer["data"]))).convert("RGB")
+    picture.quantize(256, dither=Image.Dither.NONE).save(out, optimize=True)
     return {"picture": str(out), "answered": sorted(hosts), "refused": sorted(refused - hosts)}
 
 

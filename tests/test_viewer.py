@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from filmed_runs import LENGTH, SPEED, write_run
 from test_trace_commands import one_line, run
+from tiny import write_tiny_trace
 
 from vista_sim import Action, CameraSpec
 from vista_sim.evaluation.evaluate import evaluate
@@ -332,3 +333,12 @@ def test_a_real_run_has_points_on_the_ground_it_drove_over(road_trace, tmp_path)
     assert size == [96, 48]  # width and height of the recorded camera
     entities = replay(tmp_path, out, "--no-points", "--overwrite")
     assert "/world/points" not in entities
+
+
+def test_hostile_names_in_a_trace_stay_names(tmp_path):
+    nasty = "<script>alert(1)</script>/../..\n"
+    labels = [(0.2, 1.0, nasty, nasty)]
+    folder = write_tiny_trace(tmp_path / "t", name=nasty, source=nasty, labels=labels)
+    entities = replay(tmp_path, folder)
+    assert "/marks/\\<script\\>alert\\(1\\)\\<\\/script\\>\\/..\\/.." in entities
+    assert nasty.strip() in texts(entities, "/about").splitlines()

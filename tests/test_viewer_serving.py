@@ -179,3 +179,13 @@ def test_a_window_that_cannot_open_is_one_line(tmp_path):
     assert len(errors) == 1
     assert "--web" in errors[0]
     assert "Traceback" not in ended.stderr
+
+
+def test_the_port_is_the_one_that_was_asked_for(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with served("--port", port, write_run(tmp_path / "run", views=())) as (_, url):
+        parts = urlsplit(url)
+        assert parts.port == port
+        assert urlsplit(parse_qs(parts.query)["url"][0]).port == port + 1

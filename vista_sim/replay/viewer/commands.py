@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vista_sim.replay.viewer.runs import RunReplay
     from vista_sim.replay.viewer.trace import TraceReplay
 
-MAX_PORT = 65535
+MAX_PORT = 65534  # the next one is taken too
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +33,9 @@ def replay(
     web: Annotated[
         bool, typer.Option("--web", help="Serve a page for the browser, on this machine alone.")
     ] = False,
-    port: Annotated[int, typer.Option(help="Port of the page; 0: any that is free.")] = 0,
+    port: Annotated[
+        int, typer.Option(help="Port of the page, and the next one of its data; 0: any.")
+    ] = 0,
     save: Annotated[
         Path | None, typer.Option(help="Write a file for Rerun (.rrd) and open nothing.")
     ] = None,

@@ -58,7 +58,7 @@ def run_layout(
     elif seen:
         top.append(rrb.Vertical(*seen) if len(seen) <= MOST_BESIDE else rrb.Tabs(*seen))
     lines = [
-        _plot(recording, name, legend=several or name == STEERING)
+        _plot(recording, name, legend=name == STEERING)
         for name in (STEERING, SPEED, CROSS_TRACK)
         if name in plots
     ]

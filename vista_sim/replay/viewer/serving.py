@@ -77,7 +77,7 @@ class Viewer:
 
     Args:
         web: serve a page in place of opening a window.
-        port: of the page; 0: any that is free.
+        port: of the page, and the next one of the data; 0: any that are free.
 
     Raises:
         VistaError: it does not start, or the port is taken.
@@ -87,7 +87,7 @@ class Viewer:
     def __init__(self, web: bool, port: int = 0) -> None:
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._page: ThreadingHTTPServer | None = None
-        data_port = _free_port()
+        data_port = port + 1 if port else _free_port()
         arguments = ["--bind", LOOPBACK, "--port", str(data_port)]
         if web:
             assets_port = _free_port()
