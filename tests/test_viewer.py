@@ -75,9 +75,9 @@ def test_a_run_is_shown_with_its_road_path_plots_and_views(tmp_path):
         bytes(column(entities[place], "blob")[0][0])
         == (folder / "views" / "drive.scene.mp4").read_bytes()
     )
-    assert "off road after 1.1 s at 8.8 m" in texts(entities, "/log")
+    assert "crash: off road after 1.1 s at 8.8 m" in texts(entities, "/log")
     states = [state for (state,) in column(entities["/episodes/run_0"], "state")]
-    ends = ["policy: off road", "policy: end of trace"]
+    ends = ["policy: crash: off road", "policy: end of trace"]
     assert states == ["policy: driving", ends[0], "policy: driving", ends[1]]
 
 

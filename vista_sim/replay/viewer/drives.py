@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vista_sim.errors import RunError
 from vista_sim.evaluation.runs import Run, columns, read_run
 from vista_sim.replay.viewer.recording import FAR, shown
+from vista_sim.tasks.lane_following import CRASHES
 
 Floats = NDArray[np.float64]
 Color = tuple[int, int, int]
@@ -169,7 +170,8 @@ def ending_of(drive: Drive) -> str:
     failure, ending = drive.about.get("failure"), drive.about.get("ending")
     if failure:
         return shown(f"policy failed: {failure}")
-    return shown(ending).replace("_", " ") if ending else "cut off"
+    crash = "crash: " if ending in CRASHES else ""
+    return crash + shown(ending).replace("_", " ") if ending else "cut off"
 
 
 def _times(run: ShownRun, drive: Drive) -> Floats:

@@ -16,13 +16,13 @@ from vista_sim.replay.viewer.plots import (
     STEERING,
 )
 from vista_sim.replay.viewer.recording import TIME, Recording
-from vista_sim.replay.viewer.scene import WORLD, car_path, chase_path
+from vista_sim.replay.viewer.scene import WORLD, car_path, followers
 from vista_sim.replay.viewer.views import view_path
 from vista_sim.replay.views import CAMERA, RECORDED, SALIENCY, SCENE, VALIDITY
 
-ABOVE = 60.0  # m above the car, of the view from above
 MOST_BESIDE = 3  # runs whose views are all on the screen; more are in tabs
 ALONE = {SALIENCY: "where it looked", VALIDITY: "unseen (red)"}
+BACKGROUND = (18, 20, 25)
 TITLES = {
     STEERING: "steering: curvature, 1/m, left is positive",
     SPEED: "speed, m/s",
@@ -51,8 +51,7 @@ def run_layout(
     place = _views_beside if several else _views
     seen = [place(recording, run, sizes[run.index], overlays[run.index]) for run in runs]
     seen = [view for view in seen if view is not None]
-    chases = [chase_path(recording, run) for run in runs]
-    top = [scene_views(recording, car_path(recording, runs[0]), chases)]
+    top = [scene_views(recording, [car_path(recording, run) for run in runs])]
     if len(seen) == 1:
         top.append(seen[0])
     elif seen:
@@ -78,17 +77,15 @@ def run_layout(
     if lines:
         parts.append(rrb.Horizontal(*lines))
     parts.append(story)
-    story_share = 1.4 + 0.45 * min(len(runs) - 1, 4)
+    story_share = 1.5 + 0.55 * min(len(runs) - 1, 4)
     shares = [5.0, 2.4, story_share] if lines else [5.0, story_share]
     return _blueprint(recording, rrb.Vertical(*parts, row_shares=shares))
 
 
-def trace_layout(
-    recording: Recording, car: str, chase: str, pictures: list[Any], plots: list[Any]
-) -> Any:
+def trace_layout(recording: Recording, car: str, pictures: list[Any], plots: list[Any]) -> Any:
     """The arrangement of a trace: 3D scene, pictures of the camera, plots below."""
     rrb = recording.rr.blueprint
-    top = [scene_views(recording, car, [chase])]
+    top = [scene_views(recording, [car])]
     if pictures:
         top.append(rrb.Vertical(*pictures) if len(pictures) <= 3 else rrb.Grid(*pictures))
     parts = [rrb.Horizontal(*top, column_shares=[1.5, 1.0][: len(top)])]
@@ -96,37 +93,24 @@ def trace_layout(
     return _blueprint(recording, rrb.Vertical(*parts, row_shares=[4.0, 1.5]))
 
 
-def scene_views(recording: Recording, car: str, chases: list[str]) -> Any:
-    """The 3D scene from behind the car, and from above.
-
-    Args:
-        car: entity path.
-        chases: of the cameras that follow cars; the first is looked through, none is shown.
-    """
+def scene_views(recording: Recording, cars: list[str]) -> Any:
+    """The 3D scene from behind the first of the cars (entity paths), and from above it."""
     rrb = recording.rr.blueprint
-    origin = recording.path(WORLD)
-    background = rrb.Background(color=(18, 20, 25))
-    behind = rrb.Spatial3DView(
-        origin=origin,
-        name="scene, behind the car",
-        contents=["+ $origin/**", *(f"- {chase}" for chase in chases[1:])],
-        background=background,
-        line_grid=rrb.LineGrid3D(visible=False),
-        eye_controls=rrb.EyeControls3D(tracking_entity=chases[0]),
-    )
-    above = rrb.Spatial3DView(
-        origin=origin,
-        name="from above",
-        contents=["+ $origin/**", *(f"- {chase}" for chase in chases)],
-        background=background,
-        line_grid=rrb.LineGrid3D(visible=False),
-        eye_controls=rrb.EyeControls3D(
-            position=(-0.35 * ABOVE, 0.0, ABOVE),
-            look_target=(0.0, 0.0, 0.0),
-            tracking_entity=car,
-        ),
-    )
-    return rrb.Tabs(behind, above)
+    hidden = [path for car in cars for path in followers(car)]
+    views = [
+        rrb.Spatial3DView(
+            origin=recording.path(WORLD),
+            name=name,
+            contents=["+ $origin/**", *(f"- {path}" for path in hidden if path != eye)],
+            background=rrb.Background(color=BACKGROUND),
+            line_grid=rrb.LineGrid3D(visible=False),
+            eye_controls=rrb.EyeControls3D(tracking_entity=eye),
+        )
+        for name, eye in zip(
+            ("scene, behind the car", "from above"), followers(cars[0]), strict=True
+        )
+    ]
+    return rrb.Tabs(*views)
 
 
 def _plot(recording: Recording, name: str, legend: bool) -> Any:

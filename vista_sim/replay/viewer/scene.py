@@ -22,8 +22,10 @@ ALARM = (255, 70, 70)
 CALM = (120, 220, 140)
 PATH_UP, DRIVEN_UP = 0.03, 0.08  # m above the ground, so that lines do not flicker
 PICTURE_AT = 4.0  # m ahead of the camera, where its frustum ends
-CHASE = camera_mount(-8.5, 0.0, 5.2, pitch=0.32)  # T_vehicle_camera of who looks over its roof
-CHASE_LENS = Lens.from_fov((720, 960), 1.2)
+#: T_vehicle_camera of who looks over the car's roof, and down on it from ahead of it.
+BEHIND = camera_mount(-8.5, 0.0, 5.2, pitch=0.32)
+ABOVE = camera_mount(8.0, 0.0, 45.0, pitch=1.55)
+FOLLOWING = Lens.from_fov((720, 960), 1.2)
 
 
 def car_path(recording: Recording, run: ShownRun) -> str:
@@ -31,9 +33,9 @@ def car_path(recording: Recording, run: ShownRun) -> str:
     return recording.path(WORLD, f"car_{run.index}")
 
 
-def chase_path(recording: Recording, run: ShownRun) -> str:
-    """Entity path of the camera that follows that car."""
-    return f"{car_path(recording, run)}/{recording.path('seen from behind')[1:]}"
+def followers(car: str) -> tuple[str, str]:
+    """Entity paths of the cameras that follow a car: from behind, and from above."""
+    return f"{car}/seen_from_behind", f"{car}/seen_from_above"
 
 
 def frustum_path(recording: Recording, run: ShownRun) -> str:
@@ -121,9 +123,10 @@ def log_car(
         recording.log_at(moment, f"{path}/body", body)
 
 
-def log_chase(recording: Recording, path: str) -> None:
-    """Log the camera that follows a car."""
-    recording.log(path, *_camera(recording, CHASE_LENS, CHASE, 0.01, (0, 0, 0, 0), 0.0))
+def log_followers(recording: Recording, car: str) -> None:
+    """Log the cameras that follow a car."""
+    for path, mount in zip(followers(car), (BEHIND, ABOVE), strict=True):
+        recording.log(path, *_camera(recording, FOLLOWING, mount, 0.01, (0, 0, 0, 0), 0.0))
 
 
 def log_frustum(recording: Recording, path: str, lens: Lens, mount: Matrix) -> None:
@@ -162,7 +165,7 @@ def _log_drive(
     trace = roads.trace(run, drive.trace)
     vehicle = Vehicle() if trace is None else trace.vehicle
     log_car(recording, path, moment, vehicle, run.color, run.label if named else "")
-    log_chase(recording, chase_path(recording, run))
+    log_followers(recording, path)
     if drive.about.get("ending") or drive.about.get("failure"):
         crashed = drive.about.get("ending") in CRASHES or drive.about.get("failure")
         point = rr.Points3D(

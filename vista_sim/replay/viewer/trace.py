@@ -18,7 +18,7 @@ from vista_sim.replay.viewer.layout import trace_layout
 from vista_sim.replay.viewer.plots import ALARM, CALM, LANES
 from vista_sim.replay.viewer.recording import Recording, shown
 from vista_sim.replay.viewer.roads import road_of
-from vista_sim.replay.viewer.scene import WORLD, log_car, log_chase, log_frustum, log_road
+from vista_sim.replay.viewer.scene import WORLD, log_car, log_followers, log_frustum, log_road
 from vista_sim.traces.lidar import RecordedLidar
 from vista_sim.traces.tables import read_table
 from vista_sim.traces.trace import Trace
@@ -62,12 +62,11 @@ class TraceReplay:
         """Log what makes the picture: scene, plots, videos and the layout."""
         recording, trace = self.recording, self.trace
         car = self._car
-        chase = f"{car}/{recording.path('seen from behind')[1:]}"
         recording.log(recording.path(WORLD), recording.rr.ViewCoordinates.RIGHT_HAND_Z_UP)
         log_road(recording, None, road_of(trace))
         self._log_ego(car)
         log_car(recording, car, None, trace.vehicle, COLORS[1])
-        log_chase(recording, chase)
+        log_followers(recording, car)
         for name, camera in trace.cameras.items():
             self._log_camera(name, camera, car)
         self.stores = {name: store for name in trace.cameras if (store := self._store(name))}
@@ -75,7 +74,7 @@ class TraceReplay:
         plots = self._log_plots()
         self._log_labels()
         recording.stream.send_blueprint(
-            trace_layout(recording, car, chase, pictures, plots),
+            trace_layout(recording, car, pictures, plots),
             make_active=True,
             make_default=True,
         )
