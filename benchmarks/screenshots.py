@@ -1,6 +1,8 @@
 """Make the README's picture of the viewer, in headless Chromium.
 
-    python benchmarks/screenshots.py runs/demo/runs/guided-on-proving-ground-unseen
+    vista-sim evaluate --policy runs/guided --traces assets/proving-ground-unseen --out runs/a
+    vista-sim evaluate --policy expert --traces assets/proving-ground-unseen --out runs/b
+    python benchmarks/screenshots.py runs/a runs/b --at 0.53
 
 Opens `vista-sim replay ... --web`, goes to a moment, and writes viewer.png. Prints JSON: the
 picture, and the hosts that the page asked for something, which is this machine alone.
@@ -47,7 +49,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=PICTURES / "viewer.png")
     parser.add_argument("--at", type=float, default=0.5, help="moment, as a share of the time line")
     parser.add_argument(
-        "--settle", type=float, default=30.0, help="s that data and videos may take"
+        "--settle", type=float, default=60.0, help="s that data and videos may take"
     )
     parser.add_argument("--size", default="1400x875", help="of the window, px")
     parser.add_argument("--load", type=float, default=60.0, help="s the page may take to start")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import webbrowser
 from pathlib import Path
@@ -69,6 +70,10 @@ def replay(
     if save is None and not web:
         check_screen()
     shown = _open(folders, episode, points)
+    if save is None and not web and shutil.which("ffmpeg") is None:
+        shown.recording.note(
+            "videos: Rerun's window needs the program ffmpeg for them, --web does not"
+        )
     stream = shown.recording.stream
     if save is not None:
         with saving(stream, save, overwrite), progress_bar("writing the recording") as report:
