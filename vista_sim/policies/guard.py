@@ -16,12 +16,16 @@ when it has ended.
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Callable, Mapping
 from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vista_sim.errors import (
     PolicyError,
@@ -30,11 +34,19 @@ from vista_sim.errors import (
     PolicyRaisedError,
     PolicyTimeoutError,
 )
-from vista_sim.policies.policy import Action, CameraSpec, Policy
+from vista_sim.policies.policy import (
+    Action,
+    CameraSpec,
+    Policy,
+    SalientPolicy,
+    checked_saliency,
+)
 
 if TYPE_CHECKING:
     from vista_sim.policies.watchdog import StepClock
     from vista_sim.world import Car
+
+_log = logging.getLogger(__name__)
 
 REPEAT = 0.5  # s after which the alarm rings again, where the policy swallowed it
 T = TypeVar("T")
@@ -62,6 +74,7 @@ class GuardedPolicy:
             raise PolicyError(f"step_timeout is {step_timeout} s; it must be positive")
         self.policy, self.step_timeout, self.clock = policy, step_timeout, clock
         self.camera: CameraSpec | None = policy.camera
+        self._mute = False  # whether it gives no more saliency maps
 
     def reset(self) -> None:
         """Reset the policy. Raises as `act` does."""
@@ -80,6 +93,24 @@ class GuardedPolicy:
         if not isinstance(action, Action):
             raise PolicyNotFiniteError(f"act returned {action!r}; it must return an Action")
         return action
+
+    def saliency(self) -> NDArray[np.float32] | None:
+        """What the policy says of its last `act`; None where it says nothing.
+
+        A map is no part of driving: where making it fails, takes longer than `step_timeout`, or
+        gives anything but (height, width) numbers from 0 to 1, a warning is logged once, and the
+        policy is not asked again.
+        """
+        camera = self.camera
+        if camera is None or self._mute or not isinstance(self.policy, SalientPolicy):
+            return None
+        try:
+            found = self._call("saliency", self.policy.saliency)
+            return None if found is None else checked_saliency(found, camera.size)
+        except PolicyError as error:
+            self._mute = True
+            _log.warning("no saliency map from here on: %s", error)
+            return None
 
     def _call(self, name: str, call: Callable[[], T]) -> T:
         limit = self.step_timeout
