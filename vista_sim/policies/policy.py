@@ -108,12 +108,13 @@ class Policy(Protocol):
 
 @runtime_checkable
 class SalientPolicy(Policy, Protocol):
-    """A policy that can say what in the view it looked at."""
+    """A policy that can say what it looked at."""
 
     def saliency(self) -> NDArray[np.float32] | None:
-        """What the last `act` depended on: (height, width) of its camera, from 0 to 1.
+        """Where the answer of the last `act` came from; it changes none of those that follow.
 
-        None where it cannot say. It changes nothing of what the policy answers later.
+        Returns:
+            (height, width) of its camera, from 0 to 1; None where there is nothing to say.
         """
 
 
