@@ -16,7 +16,6 @@ when it has ended.
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 from collections.abc import Callable, Mapping
@@ -34,19 +33,12 @@ from vista_sim.errors import (
     PolicyRaisedError,
     PolicyTimeoutError,
 )
-from vista_sim.policies.policy import (
-    Action,
-    CameraSpec,
-    Policy,
-    SalientPolicy,
-    checked_saliency,
-)
+from vista_sim.policies.policy import Action, CameraSpec, Policy, SalientPolicy
+from vista_sim.policies.saliency import SaliencySource
 
 if TYPE_CHECKING:
     from vista_sim.policies.watchdog import StepClock
     from vista_sim.world import Car
-
-_log = logging.getLogger(__name__)
 
 REPEAT = 0.5  # s after which the alarm rings again, where the policy swallowed it
 T = TypeVar("T")
@@ -74,7 +66,10 @@ class GuardedPolicy:
             raise PolicyError(f"step_timeout is {step_timeout} s; it must be positive")
         self.policy, self.step_timeout, self.clock = policy, step_timeout, clock
         self.camera: CameraSpec | None = policy.camera
-        self._mute = False  # whether it gives no more saliency maps
+        self._salient: SaliencySource | None = None
+        if isinstance(policy, SalientPolicy):
+            asked = policy.saliency
+            self._salient = SaliencySource(lambda: self._call("saliency", asked))
 
     def reset(self) -> None:
         """Reset the policy. Raises as `act` does."""
@@ -101,16 +96,9 @@ class GuardedPolicy:
         gives anything but (height, width) numbers from 0 to 1, a warning is logged once, and the
         policy is not asked again.
         """
-        camera = self.camera
-        if camera is None or self._mute or not isinstance(self.policy, SalientPolicy):
+        if self._salient is None or self.camera is None:
             return None
-        try:
-            found = self._call("saliency", self.policy.saliency)
-            return None if found is None else checked_saliency(found, camera.size)
-        except PolicyError as error:
-            self._mute = True
-            _log.warning("no saliency map from here on: %s", error)
-            return None
+        return self._salient.map(self.camera.size)
 
     def _call(self, name: str, call: Callable[[], T]) -> T:
         limit = self.step_timeout

@@ -118,30 +118,6 @@ class SalientPolicy(Policy, Protocol):
         """
 
 
-def checked_saliency(found: Any, size: tuple[int, int]) -> NDArray[np.float32]:
-    """What a policy's `saliency` returned, as float32 (height, width).
-
-    Args:
-        found: as returned, not None.
-        size: (height, width) of the policy's camera.
-
-    Raises:
-        PolicyError: it is of another shape, or not of numbers from 0 to 1.
-    """
-    array = np.asarray(found)
-    if array.shape != tuple(size) or array.dtype.kind not in "fiub":
-        raise PolicyError(
-            f"saliency is {array.dtype} {array.shape}; it must be float32 {tuple(size)}, the size "
-            "of the policy's camera"
-        )
-    values = array.astype(np.float32)
-    if not (values.min() >= 0 and values.max() <= 1):  # NaN is not
-        raise PolicyError(
-            f"saliency goes from {values.min():g} to {values.max():g}; it must be from 0 to 1"
-        )
-    return values
-
-
 def check_policy(policy: Any, what: str) -> None:
     """Refuse what is no policy, in words that begin with `what`. Raises PolicyError."""
     if isinstance(policy, type) or not isinstance(policy, Policy):
