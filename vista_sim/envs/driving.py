@@ -71,6 +71,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         check_observe(observe)
         height, width = check_size(size)
         self.observe = observe
+        self.dt = dt
         self.curvature_limit = float(curvature_limit)
         self.control_speed = bool(control_speed)
         self.render_mode = render_mode
@@ -92,6 +93,11 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def ending(self) -> str | None:
         """Why the episode is over; None while it goes on."""
         return self.car.ending
+
+    @property
+    def reward_terms(self) -> tuple[str, ...]:
+        """Names of the task's reward terms."""
+        return self._terms
 
     @property
     def truncations(self) -> frozenset[str]:
