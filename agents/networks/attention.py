@@ -81,9 +81,7 @@ class Block(nn.Module):
 
 
 @contextmanager
-def attention_maps(
-    network: nn.Module, differentiable: bool = False
-) -> Iterator[dict[str, Tensor]]:
+def attention_maps(network: nn.Module, differentiable: bool = False) -> Iterator[dict[str, Tensor]]:
     """Read out attention weights: what forward passes inside the `with` attend to.
 
     Gives a dictionary that is filled when the block ends: name of the attention layer to the
