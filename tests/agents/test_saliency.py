@@ -6,8 +6,7 @@ import pytest
 import torch
 from architectures import SMALL, build, with_head
 from small_networks import VIEW
-from vista_agents.networks.attention import attention_maps
-from vista_agents.networks.cnn import PilotNetConfig
+from vista_agents.networks.cnn import PilotNetConfig, ResNetConfig
 from vista_agents.networks.network import NetworkConfig
 from vista_agents.networks.spatial import SpatialAttention, SpatialAttentionConfig
 from vista_agents.policy import NetworkPolicy, PolicySpec
@@ -108,18 +107,70 @@ def masks_of(found, share, rng):
     return masks.reshape(3, *found.shape)
 
 
-@pytest.mark.parametrize("name", SEEING)
-def test_covering_what_is_salient_changes_the_answer_more_than_covering_other_things(name):
-    rng = np.random.default_rng(0)
-    changes = np.zeros(3)
-    for seed in range(16):
-        policy, image = policy_of(SMALL[name], seed), view(seed)
-        policy.act(seen(image))
-        masks = masks_of(policy.saliency(), 0.15, rng)
-        one = np.array([change_of(policy, image, mask) for mask in masks])
-        changes += one / one.max()
-    most, least, random = changes / 16
-    assert most > 1.25 * random > 1.25 * least
+POSTS = (32, 64)
+LEARNING = {
+    "cnn": PilotNetConfig(POSTS, (8, 8), (5, 3), (2, 2), features=16),
+    "resnet": ResNetConfig(POSTS, (8,), features=16),
+    "patches": SpatialAttentionConfig(
+        POSTS, "patches", (8, 8), width=16, heads=2, layers=1, features=16
+    ),
+}
+
+
+def posts(count, seed):
+    """Views of soft noise with a bright post somewhere, and the columns that it begins at."""
+    rng = np.random.default_rng(seed)
+    columns = rng.integers(3, POSTS[1] - 6, count)
+    images = []
+    for column in columns:
+        noise = cv2.GaussianBlur(rng.normal(size=(*POSTS, 3)), (0, 0), 1.5)
+        image = 110 + 25 * noise / noise.std()
+        image[8:20, column : column + 3] = (250, 240, 60)
+        images.append(np.clip(image, 0, 255).astype(np.uint8))
+    return np.stack(images), columns
+
+
+def steering_by_the_post(encoder):
+    """A policy that learned to steer by where the post is, and by nothing else."""
+    policy = policy_of(NetworkConfig(encoder, head=SMALL["cnn"].head))
+    network = policy.network.train()
+    images, columns = posts(256, 0)
+    seen_before = torch.from_numpy(images)[:, None]
+    wanted = torch.from_numpy(columns / 32 - 1).float()
+    optimizer = torch.optim.Adam(network.parameters(), 4e-3)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(200):
+        rows = torch.randint(0, len(images), (32,), generator=generator)
+        inputs = {"camera": seen_before[rows], "speed": torch.full((32, 1), 8.0)}
+        loss = (network(inputs)[0][:, 0, 0] - wanted[rows]).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    network.eval()
+    return policy
+
+
+@pytest.mark.usefixtures("_own_threads")
+@pytest.mark.parametrize("name", LEARNING)
+def test_what_a_trained_policy_steers_by_is_salient(name):
+    torch.set_num_threads(1)
+    policy = steering_by_the_post(LEARNING[name])
+    rng = np.random.default_rng(2)
+    changes, on_post = np.zeros(3), []
+    images, columns = posts(24, 1)
+    for image, column in zip(images, columns, strict=True):
+        answer = policy.act(seen(image)).curvature / policy.spec.scales.curvature_scale
+        assert answer == pytest.approx(column / 32 - 1, abs=0.4)  # it has learned that
+        found = policy.saliency()
+        changes += [change_of(policy, image, mask) for mask in masks_of(found, 0.05, rng)]
+        v, u = np.unravel_index(found.argmax(), POSTS)
+        on_post.append(4 <= v < 24 and column - 4 <= u < column + 7)
+    most, least, random = changes
+    assert most > 4 * random
+    assert most > 4 * least
+    # Maps of attention are coarse: their brightest spot is on the post more often than by chance
+    # (a tenth of the view is near it), those of gradients nearly always.
+    assert np.mean(on_post) > (0.2 if name == "patches" else 0.9)
 
 
 def looking_at(columns):
@@ -175,38 +226,6 @@ def test_nothing_is_salient_in_an_even_view_nor_to_a_network_that_ignores_it():
         torch.nn.init.zeros_(blind.network.head.output.weight)
         blind.act(seen(view(0)))
         assert blind.saliency().max() == 0.0, name
-
-
-@pytest.mark.parametrize("name", ["patches", "cells"])
-@pytest.mark.parametrize("token", [0, 5, -1])
-def test_attention_to_one_token_alone_is_drawn_where_that_token_is(name, token):
-    """Without shortcuts around attention, all that is read is read from one token."""
-    policy = policy_of(SMALL[name])
-    encoder = policy.network.encoder
-    config = policy.network.config.encoder
-    count = config.grid[0] * config.grid[1]
-    token %= count
-    attention = encoder.blocks[0].attention
-    attend = attention.attend
-
-    def forced(queries, keys, values, bias=None):
-        only = torch.full((count,), float("-inf"))
-        only[token] = 0.0
-        return attend(queries, keys, values, only)
-
-    attention.attend = forced
-    image = view(7)
-    policy.act(seen(image))
-    with attention_maps(encoder) as maps, torch.no_grad():
-        encoder(torch.from_numpy(image)[None])
-    assert maps["blocks.0.attention"][..., token].min() == 1.0
-    found = policy.saliency()
-    # Every token is also read by itself, so that the map is not zero elsewhere; beyond that:
-    row, column = divmod(token, config.grid[1])
-    v, u = np.unravel_index(found.argmax(), found.shape)
-    (down, top), (across, left) = config.token_places
-    assert abs(v - (top + row * down)) <= down / 2
-    assert abs(u - (left + column * across)) <= across / 2
 
 
 @pytest.mark.parametrize("tokens", ["patches", "cells"])
