@@ -45,7 +45,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     Attributes:
         world, car: that are driven; the class that derives from this one sets them.
-        terms: as given.
+        dt, terms: as given.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012  # as Gymnasium declares it
@@ -99,11 +99,6 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def ending(self) -> str | None:
         """Why the episode is over; None while it goes on."""
         return self.car.ending
-
-    @property
-    def reward_terms(self) -> tuple[str, ...]:
-        """Names of the task's reward terms."""
-        return self._terms
 
     @property
     def truncations(self) -> frozenset[str]:

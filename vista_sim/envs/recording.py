@@ -114,7 +114,7 @@ class RecordRun(gymnasium.Wrapper[Any, Any, Any, Any]):
                 "views": "synthesized",
                 "every": self._every,
             },
-            reward_terms=driving.reward_terms,
+            reward_terms=driving.terms,
             overwrite=overwrite,
             roads=road_table(traces),
         )
