@@ -185,6 +185,7 @@ def _train(demo: Demo, name: str, trace: Path, stage: Stage) -> Path:
 def _judge(demo: Demo, folders: dict[str, Path], trace: Path, stage: Stage) -> Iterator[Row]:
     from vista_sim.evaluation.evaluate import evaluate
     from vista_sim.evaluation.recovery import RecoveryTest
+    from vista_sim.replay.views import Filming
 
     test = RecoveryTest()
     if demo.quick:
@@ -200,7 +201,7 @@ def _judge(demo: Demo, folders: dict[str, Path], trace: Path, stage: Stage) -> I
             recovery=test,
             progress=update,
             overwrite=True,
-            video_frames=20 if demo.quick else 1200,
+            video=Filming(max_frames=20) if demo.quick else Filming(),
         )
         update(1, 1)
         yield _row(name, trace, report)
@@ -208,7 +209,7 @@ def _judge(demo: Demo, folders: dict[str, Path], trace: Path, stage: Stage) -> I
 
 def _row(name: str, trace: Path, report: Report) -> Row:
     metrics, recovery = report.metrics, report.recovery
-    videos = sorted((report.out / "views").glob("*.mp4")) if report.out else []
+    videos = sorted((report.out / "views").glob("*.film.mp4")) if report.out else []
     return Row(
         policy=name,
         trace=trace.name,

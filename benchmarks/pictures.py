@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--t", type=float, default=30.0, help="moment of the offsets picture, s")
     options = parser.parse_args()
     PICTURES.mkdir(parents=True, exist_ok=True)
-    (video,) = options.demo.glob("**/guided-on-*unseen*/views/*.mp4")
+    (video,) = options.demo.glob("**/guided-on-*unseen*/views/*.film.mp4")
     make_gif(video, options)
     make_offsets(options.t)
 

@@ -191,7 +191,7 @@ def test_the_same_seed_gives_the_same_tables(road_trace, tmp_path):
 
 def test_the_drive_is_filmed(road_trace, tmp_path):
     report = evaluate("expert", road_trace, tmp_path / "run", recovery=False, section=(0, 3))
-    (film,) = (report.out / "views").glob("*.mp4")
+    (film,) = (report.out / "views").glob("*.film.mp4")
     with av.open(str(film)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     steps = columns(read_run(report.out).steps)

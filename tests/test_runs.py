@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from vista_sim.errors import RunError
-from vista_sim.evaluation import runs
-from vista_sim.evaluation.runs import RunWriter, columns, read_run
+from vista_sim.evaluation import run_writer
+from vista_sim.evaluation.run_writer import RunWriter
+from vista_sim.evaluation.runs import columns, read_run
 
 
 def write(folder, count=5, **options):
@@ -34,7 +35,8 @@ def test_what_is_written_is_read_back(tmp_path):
     assert run.steps.column("reward_survive").to_pylist() == [1.0] * 5
     assert columns(run.episodes)["ending"].tolist() == ["end_of_trace"]
     names = {path.name for path in (tmp_path / "run").iterdir()}
-    assert names == {"run.json", "episodes.parquet", "steps.parquet", "timings.parquet"}
+    tables = ("episodes", "steps", "timings", "frames")
+    assert names == {"run.json", *(f"{table}.parquet" for table in tables)}
     assert (tmp_path / "run" / "steps.parquet").is_file()
     assert pq.read_table(tmp_path / "run" / "steps.parquet").num_rows == 5
 
@@ -42,7 +44,7 @@ def test_what_is_written_is_read_back(tmp_path):
 def test_a_killed_run_is_readable_with_any_parquet_reader(tmp_path):
     program = f"""
 import os, signal
-from vista_sim.evaluation.runs import RunWriter
+from vista_sim.evaluation.run_writer import RunWriter
 writer = RunWriter({str(tmp_path / "run")!r}, {{"what": "a test"}})
 for i in range(10):
     writer.steps.append({{"episode": 0, "step": i}})
@@ -60,14 +62,14 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_kill_while_tables_are_merged_loses_nothing(tmp_path, monkeypatch):
-    replace = runs.os.replace
+    replace = run_writer.os.replace
 
     def stop_at_the_last_step(source, destination):
         if str(destination).endswith("steps.parquet"):
             raise KeyboardInterrupt
         replace(source, destination)
 
-    monkeypatch.setattr(runs.os, "replace", stop_at_the_last_step)
+    monkeypatch.setattr(run_writer.os, "replace", stop_at_the_last_step)
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path / "run")
     assert read_run(tmp_path / "run").steps.num_rows == 5
@@ -115,7 +117,7 @@ def test_without_a_folder_the_tables_stay_in_memory():
         writer.flush()
         writer.steps.append({"episode": 0, "step": 2})
         assert writer.steps.table().column("step").to_pylist() == [1, 2]
-        assert writer.view_path("film") is None
+        assert writer.views is None
         writer.finish({})
 
 

@@ -11,7 +11,7 @@ import pytest
 from vista_sim.evaluation.recorder import Recorder
 from vista_sim.evaluation.recovery import Place, RecoveryTest, try_recovery
 from vista_sim.evaluation.reference import ReferenceDriver
-from vista_sim.evaluation.runs import RunWriter
+from vista_sim.evaluation.run_writer import RunWriter
 from vista_sim.policies import Action, CameraSpec
 from vista_sim.scenarios import Stager, load_suite, stage
 from vista_sim.scenarios.images import night

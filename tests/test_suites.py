@@ -163,7 +163,9 @@ def test_cases_are_filmed_where_that_is_asked(road_trace, tmp_path):
     assert not (tmp_path / "many" / "views").exists()
     few = suite_files.scenario(tmp_path, road_trace, "few", top=["time_limit = 0.5"])
     evaluate("expert", few, tmp_path / "few", workers=0)
-    assert [p.name for p in (tmp_path / "few" / "views").iterdir()] == ["00000-few-road-seed=0.mp4"]
+    names = {path.name for path in (tmp_path / "few" / "views").iterdir()}
+    stem = "00000-few-road-seed=0"
+    assert names == {f"{stem}.{view}.mp4" for view in ("film", "scene", "recorded", "validity")}
 
 
 def test_what_goes_with_traces_alone_is_refused_for_a_suite(road_trace, tmp_path):

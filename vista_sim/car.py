@@ -67,6 +67,7 @@ class Car:
             float32 (K,).
         observes_state: whether `observe` adds the state vector; False unless set.
         validity: share of the first camera's pixels that a recorded frame saw; NaN without one.
+        valid: bool (height, width), which pixels these are; None without one.
         controls: how it follows its actions; from the next start on.
         delivery: how its images get to `observations`; None: each at once.
         view_seconds: wall time that the last step's views took, s.
@@ -103,11 +104,12 @@ class Car:
         self.dt = world.dt
         self.observes_state = False
         self.controls = Controls()
-        self.delivery: FrameDelivery | None = None
+        self.delivery: FrameDelivery[NDArray[np.bool_] | None] | None = None
         self._delay: ActuationDelay | None = None
         self._specs: dict[str, CameraSpec] = {}
         self._randomized: dict[str, RandomizedCamera] = {}
         self.observations: dict[str, Any] = {}
+        self.valid: NDArray[np.bool_] | None = None
         self.ending: str | None = "not_reset"
 
     def use(self, state: Table) -> None:
@@ -253,20 +255,23 @@ class Car:
         state[0, c.TARGET_ACCELERATION] = math.nan if acceleration is None else acceleration
 
     def observe(self) -> None:
-        """Renew `observations`, `validity` and `view_seconds`."""
+        """Renew `observations`, `valid`, `validity` and `view_seconds`."""
         images: dict[str, NDArray[np.uint8]] = {}
-        validity = math.nan
+        self.valid = None
         started = perf_counter()
         for name, spec in self._specs.items():
             camera = self.world.cameras.camera(self.trace_index, spec)
             image, valid = camera.render(self.scene_time, self.offset_of(name))
             images[name] = self.developed(name, image)
             if name == "camera":
-                validity = np.count_nonzero(valid) / valid.size
+                self.valid = valid
         seen: Mapping[str, Any] = images
         if self.delivery is not None and images:
-            seen, validity = self.delivery.deliver(self.t, images, validity)
-        self.state[0, c.VALIDITY] = validity
+            seen, self.valid = self.delivery.deliver(self.t, images, self.valid)
+        seen_share = math.nan
+        if self.valid is not None:
+            seen_share = np.count_nonzero(self.valid) / self.valid.size
+        self.state[0, c.VALIDITY] = seen_share
         self.state[0, c.VIEW_SECONDS] = perf_counter() - started
         observations = dict(seen)
         observations["speed"] = np.array([self.speed], dtype=np.float32)

@@ -12,7 +12,7 @@ from vista_sim.policies import Policy
 from vista_sim.tasks.lane_following import CRASHES
 
 if TYPE_CHECKING:
-    from vista_sim.replay.video import Film
+    from vista_sim.replay.views import ViewRecorder
     from vista_sim.traces.sections import Section
     from vista_sim.world import Car
 
@@ -41,7 +41,7 @@ def drive_trace(
     trace: int,
     recorder: Recorder,
     settings: ClosedLoop | None = None,
-    film: Film | None = None,
+    film: ViewRecorder | None = None,
     driven: Callable[[float], None] | None = None,
 ) -> None:
     """Drive all sections of a trace from their start to their end.
@@ -61,7 +61,7 @@ def drive_trace(
 
         def watch(car: Car, section: Section = section, before: float = before) -> None:
             if film is not None:
-                film.shoot(car)
+                film.shoot(car, recorder.episode)
             if driven is not None and car.steps % 10 == 0:
                 driven(before + car.s - section.start_s)
 

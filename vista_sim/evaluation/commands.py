@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from vista_sim.evaluation.evaluate import Report
     from vista_sim.evaluation.recovery import Recovery
+    from vista_sim.replay.views import Filming
 
 #: Metrics that the table shows.
 SHOWN = (
@@ -102,6 +103,20 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    views: Annotated[
+        str | None,
+        typer.Option(
+            help="What is filmed, separated by commas: film, scene, camera, recorded, validity, "
+            "saliency (all of them).",
+            show_default=False,
+        ),
+    ] = None,
+    view_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Frames that are filmed per second of driving, at most (10).", show_default=False
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a run at OUT.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -123,6 +138,7 @@ def evaluate(
     require_within("--seed", seed, 0, 2**63 - 1)
     require_within("--starts", starts, 1, 10_000)
     span = None if section is None else parse_section(section)
+    filming = _filming(video, views, view_rate)
     require_within("--held", held, 0.0, 4.5)
     folders = [*(traces or ()), *(further or ())]
     if suite is not None:
@@ -143,7 +159,7 @@ def evaluate(
             workers,
             step_timeout,
             resume,
-            video,
+            filming,
             overwrite,
             junit,
             markdown,
@@ -168,7 +184,7 @@ def evaluate(
             out,
             seed,
             test,
-            video,
+            filming,
             span,
             progress,
             overwrite=overwrite,
@@ -186,7 +202,7 @@ def _evaluate_suite(
     workers: int | None,
     step_timeout: float | None,
     resume: bool,
-    video: bool | None,
+    filming: Filming | bool | None,
     overwrite: bool,
     junit: Path | None,
     markdown: Path | None,
@@ -218,7 +234,7 @@ def _evaluate_suite(
             policy,
             load_suite(suite),
             out,
-            video=video,
+            video=filming,
             overwrite=overwrite,
             workers=workers,
             step_timeout=step_timeout,
@@ -239,6 +255,19 @@ def _evaluate_suite(
         if out is not None:
             console.print(f"run: {out}", soft_wrap=True)
     raise typer.Exit(0 if result.passed else 1)
+
+
+def _filming(video: bool | None, views: str | None, rate: float | None) -> Filming | bool | None:
+    """What is filmed, from the options."""
+    if views is None and rate is None:
+        return video
+    if video is False:
+        option = "--view-rate" if views is None else "--views"
+        raise VistaError(f"{option} is given with --no-video")
+    from vista_sim.replay.views import VIEWS, Filming
+
+    names = VIEWS if views is None else tuple(dict.fromkeys(views.split(",")))
+    return Filming(names, 10.0 if rate is None else rate)
 
 
 def _refuse(given: Mapping[str, bool], owner: str) -> None:

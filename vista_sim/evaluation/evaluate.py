@@ -14,6 +14,7 @@ from vista_sim.evaluation.report import Progress, Report
 from vista_sim.evaluation.whole_traces import evaluate_traces
 from vista_sim.policies import Policy, load_policy, policy_hash
 from vista_sim.policies.policy import check_policy
+from vista_sim.replay.views import Filming
 from vista_sim.sensors.pool import CameraMaker
 from vista_sim.tasks.lane_following import Endings
 from vista_sim.world import TracePaths
@@ -31,7 +32,7 @@ def evaluate(
     out: str | os.PathLike[str] | None = None,
     seed: int = 0,
     recovery: bool | RecoveryTest = True,
-    video: bool | None = None,
+    video: bool | Filming | None = None,
     section: tuple[float, float] | None = None,
     progress: Progress | None = None,
     *,
@@ -39,7 +40,6 @@ def evaluate(
     endings: Endings | None = None,
     overwrite: bool = False,
     recorded_camera: str | None = None,
-    video_frames: int = 1200,
     cameras: CameraMaker | None = None,
     workers: int | None = None,
     step_timeout: float | None = None,
@@ -60,8 +60,8 @@ def evaluate(
         out: run folder to write; None writes nothing.
         seed: draws where recovery is tested (traces alone).
         recovery: whether to test recovery, or how (traces alone).
-        video: whether to film each trace or case (into `out`); None: traces, and the cases of a
-            suite of few.
+        video: whether to film each trace or case (into `out`), or what is filmed of it; None:
+            traces, and the cases of a suite of few.
         section: (start, end) in s of each trace that is driven (traces alone).
         progress: called with (done, total) as it goes.
         dt: step, s (traces alone).
@@ -69,7 +69,6 @@ def evaluate(
             alone).
         overwrite: replace a run at `out`.
         recorded_camera: see `World` (traces alone).
-        video_frames: at most so many frames a trace are filmed (traces alone).
         cameras: see `World`; None: views are synthesized (traces alone).
         workers: processes that drive (a suite alone); 0: this one, in which a policy that does not
             come back to the interpreter cannot be stopped; None: 1, or 0 if the policy is given
@@ -92,7 +91,6 @@ def evaluate(
         "dt": dt != 0.1,
         "endings": endings is not None,
         "recorded_camera": recorded_camera is not None,
-        "video_frames": video_frames != 1200,
         "cameras": cameras is not None,
     }
     of_suites = {
@@ -121,14 +119,13 @@ def evaluate(
         out,
         seed,
         recovery,
-        video is not False,
+        None if video is False else video if isinstance(video, Filming) else Filming(),
         section,
         progress,
         dt,
         endings,
         overwrite,
         recorded_camera,
-        video_frames,
         cameras,
     )
 
@@ -143,7 +140,7 @@ def _on_suite(
     policy: Policy | str | os.PathLike[str],
     suite: Suite,
     out: Path | None,
-    video: bool | None,
+    video: bool | Filming | None,
     progress: Progress | None,
     overwrite: bool,
     workers: int | None,
@@ -167,7 +164,7 @@ def _on_suite(
         workers=workers,
         step_timeout=STEP_TIMEOUT if step_timeout is None else step_timeout,
         resume=resume,
-        video=video,
+        filming=video,
         overwrite=overwrite,
         watch=tell,
     )

@@ -24,7 +24,7 @@ class Rows(Protocol):
 
 
 class Sink(Protocol):
-    """Takes the rows of a run, such as a `runs.RunWriter`."""
+    """Takes the rows of a run, such as a `run_writer.RunWriter`."""
 
     @property
     def steps(self) -> Rows: ...
@@ -34,6 +34,9 @@ class Sink(Protocol):
 
     @property
     def episodes(self) -> Rows: ...
+
+    @property
+    def frames(self) -> Rows: ...
 
     def flush_now_and_then(self) -> None:
         """More rows may be long in coming: a good moment to pass on those that came."""

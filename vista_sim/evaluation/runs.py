@@ -4,8 +4,12 @@
     episodes.parquet  a row each time a car was set on a path
     steps.parquet     a row each step, and one for each start
     timings.parquet   wall times of the steps, apart because they differ from run to run
-    views/*.mp4
+    roads.parquet     the recorded roads that were driven (see `roads`)
+    frames.parquet    which frame of which video shows a step
+    views/*.mp4       videos of the views that were filmed (see `replay.views`)
     cases.json        of a suite: what each case fixes (see `suites.book`)
+
+roads and frames are missing in older runs.
 
 While a run is being written, each Parquet table is a folder of that name with parts in it,
 added every few seconds, each whole when it appears: any Parquet reader takes the folder as
@@ -17,19 +21,14 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from time import monotonic
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -38,7 +37,7 @@ from vista_sim.traces.tables import one_line
 
 FORMAT = "vista-run"
 VERSION = 1
-TABLES = ("episodes", "steps", "timings")
+ROADS, VIEWS = "roads.parquet", "views"
 FLUSH_EVERY = 2.0  # s of wall time that a kill can lose
 PACKAGES = (
     "vista-sim",
@@ -110,6 +109,40 @@ TIMING_FIELDS: dict[str, pa.DataType] = {
     "dynamics_s": pa.float64(),
     "view_s": pa.float64(),
 }
+FRAME_FIELDS: dict[str, pa.DataType] = {
+    "episode": pa.int32(),
+    "step": pa.int32(),
+    "view": pa.string(),  # one of `replay.views.VIEWS`
+    "file": pa.string(),  # in views/
+    "frame": pa.int32(),  # counted from 0 in the file
+}
+ROAD_FIELDS: dict[str, pa.DataType] = {
+    "trace": pa.int32(),  # index into the traces of run.json
+    "section": pa.int32(),  # drivable section of the trace; null outside of them
+    **dict.fromkeys(
+        (
+            "s",
+            "t",
+            "x",
+            "y",
+            "z",
+            "yaw",
+            "curvature",  # as the human drove, 1/m
+            "speed",  # as recorded, m/s
+            "left",  # m from the path to the road's edge; null where it is not known
+            "right",
+        ),
+        pa.float64(),
+    ),
+}
+#: Tables that grow while a run is driven.
+TABLES: dict[str, dict[str, pa.DataType]] = {
+    "episodes": EPISODE_FIELDS,
+    "steps": STEP_FIELDS,
+    "timings": TIMING_FIELDS,
+    "frames": FRAME_FIELDS,
+}
+_SINCE_LATER = ("frames",)  # tables that older runs lack
 
 
 @dataclass(frozen=True)
@@ -121,177 +154,21 @@ class Run:
     episodes: pa.Table
     steps: pa.Table
     timings: pa.Table
+    frames: pa.Table
+    roads: pa.Table
 
+    def video(self, file: str) -> Path:
+        """Path of a video that `frames` names; it may be missing.
 
-class RunWriter:
-    """Writes a run as it goes; a context manager.
-
-    Args:
-        folder: to make; None keeps the tables in memory alone.
-        info: for run.json.
-        reward_terms: names of the task's terms; a column reward_<term> each.
-        overwrite: replace a run that is there already.
-        resumed: the run in that folder to go on with, without the steps of the episodes that it
-            does not hold: those of an episode that was being driven.
-
-    Raises:
-        RunError: the folder is there already, or cannot be written.
-    """
-
-    def __init__(
-        self,
-        folder: str | os.PathLike[str] | None,
-        info: Mapping[str, Any],
-        reward_terms: Sequence[str] = (),
-        overwrite: bool = False,
-        resumed: Run | None = None,
-    ) -> None:
-        self.folder = None if folder is None else Path(folder)
-        self.info: dict[str, Any] = {
-            "format": f"{FORMAT}/{VERSION}",
-            **info,
-            "versions": versions(),
-            "status": "running",
-        }
-        terms = {f"reward_{term}": pa.float64() for term in reward_terms}
-        before: dict[str, pa.Table] = {}
-        if resumed is not None:
-            before = {
-                "episodes": resumed.episodes,
-                "steps": _of_episodes(resumed.steps, resumed.episodes),
-                "timings": _of_episodes(resumed.timings, resumed.episodes),
-            }
-        elif self.folder is not None:
-            _make_folder(self.folder, overwrite)
-        fields = {"episodes": EPISODE_FIELDS, "steps": STEP_FIELDS | terms}
-        self.episodes, self.steps, self.timings = (
-            _GrowingTable(self.folder, name, fields.get(name, TIMING_FIELDS), before.get(name))
-            for name in TABLES
-        )
-        self._flushed = monotonic()
-        self._write_info()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            return
-        # What was driven so far stays readable; the error goes on to the user.
-        self.info["status"] = "failed" if issubclass(kind, Exception) else "interrupted"
-        try:
-            self.flush()
-            self._write_info()
-        except RunError:
-            return
-
-    def flush_now_and_then(self) -> None:
-        """Write what has come up if the last time was some seconds ago."""
-        if monotonic() - self._flushed >= FLUSH_EVERY:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what has come up."""
-        for table in (self.steps, self.timings, self.episodes):
-            table.flush()
-        self._flushed = monotonic()
-
-    def finish(self, results: Mapping[str, Any]) -> None:
-        """Merge the tables' parts, and write the results into run.json."""
-        self.flush()
-        for table in (self.steps, self.timings, self.episodes):
-            table.merge()
-        self.info |= {"status": "complete", "results": dict(results)}
-        self._write_info()
-
-    def view_path(self, name: str) -> Path | None:
-        """Where a video of the run goes."""
-        return None if self.folder is None else self.folder / "views" / f"{name}.mp4"
-
-    def _write_info(self) -> None:
-        if self.folder is not None:
-            text = json.dumps(self.info, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-            with _writing(self.folder):
-                temporary = self.folder / ".run.json.part"
-                temporary.write_text(text, encoding="utf-8")
-                os.replace(temporary, self.folder / "run.json")
-
-
-class _GrowingTable:
-    """Rows of one table, written in parts.
-
-    Args:
-        folder: of the run; None keeps them in memory alone.
-        name, fields: of the table.
-        before: what it holds already, in the folder too; None: it is new.
-    """
-
-    def __init__(
-        self,
-        folder: Path | None,
-        name: str,
-        fields: Mapping[str, pa.DataType],
-        before: pa.Table | None = None,
-    ) -> None:
-        self.path = None if folder is None else folder / f"{name}.parquet"
-        self.schema = pa.schema(list(fields.items()))
-        self._rows: list[dict[str, Any]] = []
-        self._parts: list[pa.Table] = []
-        if before is not None:
-            if before.num_rows:
-                self._parts = [before.select(self.schema.names).cast(self.schema)]
-            self._reopen()
-        elif self.path is not None:
-            self.path.mkdir()
-
-    def _reopen(self) -> None:
-        """Make what is there a folder of parts again, with what is kept of it."""
-        if self.path is None:
-            return
-        opened, whole = self.path.with_name(f".{self.path.name}.opened"), _merged(self.path)
-        with _writing(self.path):
-            shutil.rmtree(opened, ignore_errors=True)
-            opened.mkdir()
-            for number, part in enumerate(self._parts):
-                pq.write_table(part, opened / f"{number:06d}.parquet")
-            pq.write_table(self.table(), whole)
-            _swap(opened, self.path)
-            whole.unlink()
-
-    def append(self, row: dict[str, Any]) -> None:
-        """Add a row; columns it lacks are null."""
-        self._rows.append(row)
-
-    def flush(self) -> None:
-        if not self._rows:
-            return
-        part = pa.Table.from_pylist(self._rows, schema=self.schema)
-        if self.path is not None:
-            with _writing(self.path):
-                temporary = self.path / ".part"
-                pq.write_table(part, temporary)
-                os.replace(temporary, self.path / f"{len(self._parts):06d}.parquet")
-        self._parts.append(part)
-        self._rows = []
-
-    def table(self) -> pa.Table:
-        """All rows so far."""
-        rows = pa.Table.from_pylist(self._rows, schema=self.schema)
-        return pa.concat_tables([*self._parts, rows]).combine_chunks()
-
-    def merge(self) -> None:
-        """Turn the folder of parts into one file."""
-        if self.path is None:
-            return
-        with _writing(self.path):
-            whole = _merged(self.path)
-            pq.write_table(self.table(), whole, compression="zstd")
-            _swap(whole, self.path)
+        Raises:
+            RunError: the name leads elsewhere than into the run's folder of views.
+        """
+        if not _is_plain(file):
+            raise RunError(f"{self.folder / 'frames.parquet'}: file {file!r} is no plain file name")
+        path = self.folder / VIEWS / file
+        if path.is_symlink():
+            raise RunError(f"{path}: is a link; a run's videos are files of it")
+        return path
 
 
 def read_run(folder: str | os.PathLike[str]) -> Run:
@@ -311,8 +188,41 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     found = str(info.get("format")) if isinstance(info, dict) else None
     if found is None or found.split(".")[0] != f"{FORMAT}/{VERSION}":
         raise RunError(f"{path}: format is {found!r}; this version reads '{FORMAT}/{VERSION}'")
-    episodes, steps, timings = (_read_table(folder / f"{name}.parquet") for name in TABLES)
-    return Run(folder, info, _with_all_columns(episodes), steps, timings)
+    tables = {name: _read_grown(folder, name) for name in TABLES}
+    tables["episodes"] = _with_all_columns(tables["episodes"])
+    roads = folder / ROADS
+    road = _read_table(roads) if roads.exists() else _empty(ROAD_FIELDS)
+    return Run(folder, info, **tables, roads=road)
+
+
+def merged_path(path: Path) -> Path:
+    """Where a table is whole before it takes the place of its parts."""
+    return path.with_name(f".{path.name}.merged")
+
+
+def _read_grown(folder: Path, name: str) -> pa.Table:
+    """A table that grew."""
+    path = folder / f"{name}.parquet"
+    merged = merged_path(path)
+    # A kill between the last two steps of a merge leaves the whole file under its first name.
+    where = merged if merged.exists() and not path.exists() else path
+    if name in _SINCE_LATER and not where.exists():
+        return _empty(TABLES[name])
+    table = _read_table(where)
+    # A folder without any part yet has no columns.
+    return table if table.num_columns else _empty(TABLES[name])
+
+
+def _empty(fields: Mapping[str, pa.DataType]) -> pa.Table:
+    return pa.schema(list(fields.items())).empty_table()
+
+
+def _is_plain(name: object) -> bool:
+    return (
+        isinstance(name, str)
+        and name not in ("", ".", "..")
+        and not any(c in name for c in "/\\\0")
+    )
 
 
 def _with_all_columns(episodes: pa.Table) -> pa.Table:
@@ -321,13 +231,6 @@ def _with_all_columns(episodes: pa.Table) -> pa.Table:
         if name not in episodes.column_names:
             episodes = episodes.append_column(name, pa.nulls(episodes.num_rows, kind))
     return episodes
-
-
-def _of_episodes(table: pa.Table, episodes: pa.Table) -> pa.Table:
-    """The rows of those episodes alone."""
-    if not table.num_rows or not episodes.num_rows:
-        return table.slice(0, 0)
-    return table.filter(pc.is_in(table.column("episode"), episodes.column("episode")))
 
 
 def columns(table: pa.Table) -> dict[str, NDArray[Any]]:
@@ -355,52 +258,10 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _merged(path: Path) -> Path:
-    return path.with_name(f".{path.name}.merged")
-
-
-def _swap(new: Path, path: Path) -> None:
-    """Put a file or folder in the place of a table, of which `_merged` holds all meanwhile."""
-    old = path.with_name(f".{path.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    old.unlink(missing_ok=True)
-    if path.exists():
-        os.replace(path, old)
-    os.replace(new, path)
-    if old.is_dir():
-        shutil.rmtree(old)
-    else:
-        old.unlink(missing_ok=True)
-
-
 def _read_table(path: Path) -> pa.Table:
-    merged = _merged(path)
-    # A kill between the last two steps of a merge leaves the whole file under its first name.
-    where = merged if merged.exists() and not path.exists() else path
     try:
-        return pq.read_table(where)
+        return pq.read_table(path)
     except FileNotFoundError:
         raise RunError(f"{path}: not found") from None
     except (pa.ArrowException, OSError, ValueError) as error:
         raise RunError(f"{path}: cannot be read as Parquet ({one_line(error)})") from None
-
-
-def _make_folder(folder: Path, overwrite: bool) -> None:
-    with _writing(folder):
-        if folder.exists() and not folder.is_dir():
-            raise RunError(f"{folder}: is there already and is no folder")
-        if folder.exists() and any(folder.iterdir()):
-            if not overwrite:
-                raise RunError(f"{folder}: is there already; choose another name or overwrite it")
-            if not (folder / "run.json").is_file():
-                raise RunError(f"{folder}: holds no run (no run.json), so it is not overwritten")
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written ({one_line(error)})") from error

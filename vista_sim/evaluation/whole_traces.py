@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
 from typing import Any
 
@@ -18,9 +17,11 @@ from vista_sim.evaluation.recorder import Recorder
 from vista_sim.evaluation.recovery import RecoveryTest, draw_places, try_recovery
 from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.evaluation.report import Progress, Report
-from vista_sim.evaluation.runs import RunWriter, columns
+from vista_sim.evaluation.roads import road_table
+from vista_sim.evaluation.run_writer import RunWriter
+from vista_sim.evaluation.runs import columns
 from vista_sim.policies import Policy
-from vista_sim.replay.video import Film, film_of
+from vista_sim.replay.views import Filming, Films, ViewRecorder
 from vista_sim.sensors.pool import CameraMaker
 from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
 from vista_sim.world import TracePaths, World
@@ -36,20 +37,20 @@ def evaluate_traces(
     out: str | os.PathLike[str] | None,
     seed: int,
     recovery: bool | RecoveryTest,
-    video: bool,
+    filming: Filming | None,
     section: tuple[float, float] | None,
     progress: Progress | None,
     dt: float,
     endings: Endings | None,
     overwrite: bool,
     recorded_camera: str | None,
-    video_frames: int,
     cameras: CameraMaker | None,
 ) -> Report:
     """Judge a policy on plain traces; see `evaluate`.
 
     Args:
         driver, name, sha256: the policy, what it is called, and the hash of its files.
+        filming: what is filmed; None: nothing.
     """
     started = perf_counter()
     world = World(
@@ -69,7 +70,7 @@ def evaluate_traces(
     starts = len(places) * len(test.laterals) * len(test.headings)
     meter = _Meter(progress, world, starts)
 
-    if video and out is not None:
+    if filming is not None and out is not None:
         for index in range(len(world.traces)):
             world.cameras.recorded_name(index)  # what cannot be filmed leaves no run behind
 
@@ -86,11 +87,12 @@ def evaluate_traces(
         },
         reward_terms=tuple(vars(Rewards())),
         overwrite=overwrite,
+        roads=road_table(world.traces),
     )
     with writer:
         recorder = Recorder(writer)
         for index in range(len(world.traces)):
-            with _film(writer, world, index, video, video_frames) as film:
+            with _film(writer, world, index, filming, driver) as film:
                 closed_loop.drive_trace(
                     driver, car, index, recorder, film=film, driven=meter.driven
                 )
@@ -110,13 +112,12 @@ def evaluate_traces(
 
 
 def _film(
-    writer: RunWriter, world: World, trace: int, wanted: bool, frames: int
-) -> Film | nullcontext[None]:
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", world.traces[trace].name)
-    path = writer.view_path(f"{trace:02d}-{name}")
-    if path is None or not wanted or not world.sections[trace]:
+    writer: RunWriter, world: World, trace: int, filming: Filming | None, driver: Policy
+) -> AbstractContextManager[ViewRecorder | None]:
+    if writer.views is None or filming is None or not world.sections[trace]:
         return nullcontext()
-    return film_of(world, trace, path, frames)
+    name = f"{trace:02d}-{world.traces[trace].name}"
+    return Films(writer.views, filming).of(world, trace, name, writer.frames, driver)
 
 
 def _judge(

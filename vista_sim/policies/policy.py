@@ -106,6 +106,18 @@ class Policy(Protocol):
         """
 
 
+@runtime_checkable
+class SalientPolicy(Policy, Protocol):
+    """A policy that can say what it looked at."""
+
+    def saliency(self) -> NDArray[np.float32] | None:
+        """Where the answer of the last `act` came from.
+
+        Returns:
+            (height, width) of its camera, from 0 to 1; None where there is nothing to say.
+        """
+
+
 def check_policy(policy: Any, what: str) -> None:
     """Refuse what is no policy, in words that begin with `what`. Raises PolicyError."""
     if isinstance(policy, type) or not isinstance(policy, Policy):

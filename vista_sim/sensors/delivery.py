@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 from vista_sim.errors import WorldError
 
 Images = Mapping[str, NDArray[np.uint8]]
+T = TypeVar("T")
 
 _ROUNDING = 1e-9  # s
 
 
-class FrameDelivery:
+class FrameDelivery(Generic[T]):
     """Hands a policy the newest images that have arrived.
 
     Args:
@@ -34,27 +36,27 @@ class FrameDelivery:
         if not 0 <= late < float("inf"):
             raise WorldError(f"late is {late} s; it must be finite and not negative")
         self._dropped, self._late, self._rng = dropped, late, rng
-        self._under_way: deque[tuple[float, Images, float]] = deque()
+        self._under_way: deque[tuple[float, Images, T]] = deque()
 
     def reset(self) -> None:
         """Forget all images: an episode begins."""
         self._under_way.clear()
 
-    def deliver(self, t: float, images: Images, validity: float) -> tuple[Images, float]:
+    def deliver(self, t: float, images: Images, beside: T) -> tuple[Images, T]:
         """Send images on their way.
 
         Args:
             t: now, when they are taken, s.
             images: by the name of their camera, taken at the same moment.
-            validity: of the first camera's.
+            beside: what goes with them.
 
         Returns:
-            What a policy sees now, and its validity.
+            What a policy sees now, and what goes with it.
         """
         lost = self._dropped > 0 and self._rng.random() < self._dropped
         if not (lost and self._under_way):
-            self._under_way.append((t, images, validity))
+            self._under_way.append((t, images, beside))
         while len(self._under_way) > 1 and self._under_way[1][0] + self._late <= t + _ROUNDING:
             self._under_way.popleft()
-        _, seen, share = self._under_way[0]
-        return seen, share
+        _, seen, with_it = self._under_way[0]
+        return seen, with_it

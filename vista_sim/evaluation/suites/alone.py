@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from pathlib import Path
 from time import perf_counter
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from vista_sim.evaluation.suites.crew import Driven
 from vista_sim.evaluation.suites.driving import CaseDriver, Job
 from vista_sim.evaluation.suites.rows import CaseRows
 from vista_sim.evaluation.suites.worker import Spent
 from vista_sim.policies import Policy, load_policy
+
+if TYPE_CHECKING:
+    from vista_sim.replay.views import Films
 
 
 class Alone:
@@ -24,7 +26,7 @@ class Alone:
     """
 
     def __init__(
-        self, policy: Policy | str, step_timeout: float | None, films: Path | None
+        self, policy: Policy | str, step_timeout: float | None, films: Films | None
     ) -> None:
         started = perf_counter()
         loaded = load_policy(policy) if isinstance(policy, str) else policy

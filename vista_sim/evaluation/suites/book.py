@@ -21,8 +21,11 @@ from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
+import pyarrow as pa
+
 from vista_sim.errors import RunError
-from vista_sim.evaluation.runs import FLUSH_EVERY, Run, RunWriter, read_run, versions
+from vista_sim.evaluation.run_writer import RunWriter
+from vista_sim.evaluation.runs import FLUSH_EVERY, Run, read_run, versions
 from vista_sim.evaluation.suites.rows import CaseRows, Row
 from vista_sim.scenarios.case import Case
 from vista_sim.tasks.lane_following import Rewards
@@ -112,6 +115,7 @@ class Book:
                 (self.writer.steps, rows.steps),
                 (self.writer.timings, rows.timings),
                 (self.writer.episodes, rows.episodes),
+                (self.writer.frames, rows.frames),
             ):
                 for row in new:
                     table.append(row)
@@ -141,6 +145,7 @@ def opened(
     cases: Sequence[Case],
     before: Run | None,
     overwrite: bool,
+    roads: pa.Table,
 ) -> Iterator[Book]:
     """The book of a run, while nobody else may write it.
 
@@ -150,13 +155,14 @@ def opened(
         cases: of the suite.
         before: the run to go on with; None: a new one.
         overwrite: replace one that is there.
+        roads: that are driven.
 
     Raises:
         RunError: the folder is in use, or cannot be written.
     """
     terms = tuple(vars(Rewards()))
     if before is None:
-        with RunWriter(out, info, terms, overwrite) as writer, locked(out):
+        with RunWriter(out, info, terms, overwrite, roads) as writer, locked(out):
             if out is not None:
                 write_cases(out, cases)
             yield Book(writer)

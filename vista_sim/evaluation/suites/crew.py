@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from time import monotonic
 from types import ModuleType, TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from vista_sim.errors import PolicyDiedError, PolicyError
 from vista_sim.evaluation.suites import worker
@@ -23,6 +22,9 @@ from vista_sim.evaluation.suites.driving import Job, unstarted
 from vista_sim.evaluation.suites.rows import CaseRows
 from vista_sim.evaluation.suites.worker import Spent
 from vista_sim.policies import StepClock, Watchdog
+
+if TYPE_CHECKING:
+    from vista_sim.replay.views import Films
 
 LOADING_LIMIT = 600.0  # s that a policy may take to load
 LOOK_EVERY = 0.5  # s between looks at how far the cases are
@@ -40,12 +42,12 @@ class Assignment:
     Args:
         policy: what `load_policy` takes.
         step_timeout: s that it may take for a step.
-        films: folder for videos; None: none.
+        films: videos to make; None: none.
     """
 
     policy: str
     step_timeout: float | None
-    films: Path | None = None
+    films: Films | None = None
 
 
 @dataclass(frozen=True)

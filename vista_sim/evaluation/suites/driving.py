@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import random
-import re
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +27,10 @@ from vista_sim.scenarios.staging import Stage, Stager
 if TYPE_CHECKING:
     from vista_sim.car import Car
     from vista_sim.policies import StepClock
-    from vista_sim.replay.video import Film
+    from vista_sim.replay.views import Films, ViewRecorder
 
 #: Called with what is known of an episode when it begins.
 Begun = Callable[[dict[str, Any]], None]
-FILM_FRAMES = 1200  # of a case at most
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class CaseDriver:
         policy: drives; guarded here.
         step_timeout: s that it may take for a step.
         clock: see `GuardedPolicy`.
-        films: folder for a video of each case; None: none.
+        films: videos to make of each case; None: none.
     """
 
     def __init__(
@@ -71,7 +68,7 @@ class CaseDriver:
         policy: Policy,
         step_timeout: float | None,
         clock: StepClock | None = None,
-        films: Path | None = None,
+        films: Films | None = None,
     ) -> None:
         self._policy = GuardedPolicy(policy, step_timeout, clock)
         self._stager, self._expert_stager = Stager(policy.camera), Stager(None)
@@ -91,12 +88,12 @@ class CaseDriver:
             stage = self._stage(self._expert_stager, job.case)
             _episodes(ReferenceDriver(), EXPERT, stage, job, recorder, begun, stage.watch)
         stage = self._stage(self._stager, job.case)
-        with self._film(job, stage) as film:
+        with self._film(job, stage, sink) as film:
 
             def watch(car: Car) -> bool:
                 if film is not None:
                     started = perf_counter()
-                    film.shoot(car)
+                    film.shoot(car, recorder.episode)
                     self._spend(filming=perf_counter() - started)
                 return stage.watch(car)
 
@@ -111,14 +108,13 @@ class CaseDriver:
     def _spend(self, staging: float = 0.0, filming: float = 0.0) -> None:
         self.spent = (self.spent[0] + staging, self.spent[1] + filming)
 
-    def _film(self, job: Job, stage: Stage) -> Film | nullcontext[None]:
-        if self._films is None or not stage.world.traces[0].cameras:
+    def _film(
+        self, job: Job, stage: Stage, sink: Sink
+    ) -> AbstractContextManager[ViewRecorder | None]:
+        if self._films is None:
             return nullcontext()
-        from vista_sim.replay.video import film_of
-
-        name = re.sub(r"[^A-Za-z0-9._=+-]+", "-", job.case.case)[:120]
-        path = self._films / f"{job.index:05d}-{name}.mp4"
-        return film_of(stage.world, 0, path, FILM_FRAMES)
+        name = f"{job.index:05d}-{job.case.case}"
+        return self._films.of(stage.world, 0, name, sink.frames, self._policy)
 
 
 def _episodes(

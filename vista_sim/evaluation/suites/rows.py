@@ -19,13 +19,14 @@ class CaseRows:
     """Rows of a case as they come; its episodes are counted from 0.
 
     Args:
-        steps, timings, episodes: rows of the tables of that name.
+        steps, timings, episodes, frames: rows of the tables of that name.
         start: of the episode that is being driven, what its row will hold; None between two.
     """
 
     steps: list[Row] = field(default_factory=list)
     timings: list[Row] = field(default_factory=list)
     episodes: list[Row] = field(default_factory=list)
+    frames: list[Row] = field(default_factory=list)
     start: Row | None = None
 
     def flush_now_and_then(self) -> None:
@@ -39,9 +40,12 @@ class CaseRows:
             return float(ended + self.steps[-1]["t"])
         return float(ended)
 
-    def take(self, steps: list[Row], timings: list[Row], episodes: list[Row]) -> None:
+    def take(
+        self, steps: list[Row], timings: list[Row], episodes: list[Row], frames: list[Row]
+    ) -> None:
         """Add rows that another process recorded."""
         self.steps += steps
+        self.frames += frames
         self.timings += timings
         self.episodes += episodes
         if episodes:
@@ -84,8 +88,18 @@ class CaseRows:
         def renumbered(rows: list[Row]) -> list[Row]:
             return [row | {"episode": row["episode"] + first} for row in rows]
 
-        return CaseRows(renumbered(self.steps), renumbered(self.timings), renumbered(self.episodes))
+        return CaseRows(
+            steps=renumbered(self.steps),
+            timings=renumbered(self.timings),
+            episodes=renumbered(self.episodes),
+            frames=renumbered(self.frames),
+        )
 
     def to_json(self) -> dict[str, list[Row]]:
         """As plain JSON values, which Python reads back to the last bit."""
-        return {"steps": self.steps, "timings": self.timings, "episodes": self.episodes}
+        return {
+            "steps": self.steps,
+            "timings": self.timings,
+            "episodes": self.episodes,
+            "frames": self.frames,
+        }

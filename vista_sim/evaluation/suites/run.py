@@ -10,7 +10,8 @@ from typing import Any
 
 from vista_sim.errors import RunError
 from vista_sim.evaluation.judging import judge_tables
-from vista_sim.evaluation.runs import columns
+from vista_sim.evaluation.roads import road_table
+from vista_sim.evaluation.runs import VIEWS, columns
 from vista_sim.evaluation.suites.alone import Alone
 from vista_sim.evaluation.suites.book import cases_hash, episodes_by_case, opened, resumable
 from vista_sim.evaluation.suites.cost import Cost
@@ -27,6 +28,7 @@ from vista_sim.evaluation.suites.verdicts import (
     rule,
 )
 from vista_sim.policies import Policy, policy_hash
+from vista_sim.replay.views import Filming, Films
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.suite import Suite
 from vista_sim.traces.trace import Trace
@@ -45,7 +47,7 @@ def evaluate_suite(
     workers: int | None = None,
     step_timeout: float | None = STEP_TIMEOUT,
     resume: bool = False,
-    video: bool | None = None,
+    filming: Filming | bool | None = None,
     overwrite: bool = False,
     watch: Callable[[Score], None] | None = None,
 ) -> SuiteResult:
@@ -54,6 +56,7 @@ def evaluate_suite(
     Args:
         name: of the policy.
         suite: read from its file.
+        filming: what is filmed, or whether anything is; None: suites of few cases.
         workers: processes; 0: none but this one; None: 1, or 0 for a policy that is an object.
 
     Raises:
@@ -70,6 +73,7 @@ def evaluate_suite(
     check_requirements(suite)
     cases = suite.cases()
     jobs, traces = _jobs(cases)
+    roads = road_table(traces)
     info = {
         "what": f"suite {suite.name}",
         "suite": {
@@ -82,12 +86,11 @@ def evaluate_suite(
         "cases_sha256": cases_hash(cases),
         "policy": {"name": name, "sha256": policy_hash(policy)},
         "step_timeout": step_timeout,
-        "traces": traces,
+        "traces": [{"path": str(trace.root), "name": trace.name} for trace in traces],
         "views": "synthesized",
     }
     before = resumable(out, info, cases) if resume and out is not None else None
-    filmed = out is not None and (len(cases) <= FILMED if video is None else video)
-    films = out / "views" if out is not None and filmed else None
+    films = _films(out, len(cases) <= FILMED if filming is None else filming)
     cost = Cost(workers)
     if before is not None and before.info.get("status") == "complete":
         found = {i: case_outcome(rows) for i, rows in episodes_by_case(before).items()}
@@ -96,7 +99,7 @@ def evaluate_suite(
     # The policy is loaded before the folder is made: what cannot be loaded leaves no run behind.
     with (
         _drivers(policy, min(workers, len(cases)), step_timeout, films) as drivers,
-        opened(out, info, cases, before, overwrite) as book,
+        opened(out, info, cases, before, overwrite, roads) as book,
     ):
         found = {index: case_outcome(rows) for index, rows in book.found.items()}
         resumed = len(found)
@@ -133,11 +136,17 @@ def _workers(policy: Policy | str, workers: int | None) -> int:
     return workers
 
 
-def _jobs(cases: Sequence[Case]) -> tuple[list[Job], list[dict[str, str]]]:
-    """The cases as jobs, and the traces that they are of, for run.json."""
+def _films(out: Path | None, wanted: Filming | bool) -> Films | None:
+    if out is None or wanted is False:
+        return None
+    return Films(out / VIEWS, Filming() if wanted is True else wanted)
+
+
+def _jobs(cases: Sequence[Case]) -> tuple[list[Job], list[Trace]]:
+    """The cases as jobs, and the traces that they are of."""
     roots: dict[Path, int] = {}
     jobs = [Job(i, roots.setdefault(c.trace, len(roots)), c) for i, c in enumerate(cases)]
-    return jobs, [{"path": str(root), "name": Trace.open(root).name} for root in roots]
+    return jobs, [Trace.open(root) for root in roots]
 
 
 def _scenarios(suite: Suite, cases: Sequence[Case]) -> list[dict[str, Any]]:
@@ -151,7 +160,7 @@ def _scenarios(suite: Suite, cases: Sequence[Case]) -> list[dict[str, Any]]:
 
 
 def _drivers(
-    policy: Policy | str, workers: int, step_timeout: float | None, films: Path | None
+    policy: Policy | str, workers: int, step_timeout: float | None, films: Films | None
 ) -> Crew | Alone:
     """What drives the cases: other processes, or this one."""
     if workers and isinstance(policy, str):

@@ -15,7 +15,6 @@ import sys
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +23,11 @@ from vista_sim.errors import VistaError
 if TYPE_CHECKING:
     from vista_sim.evaluation.suites.rows import Row
     from vista_sim.policies import StepClock
+    from vista_sim.replay.views import Films
 
 READY = "ready"  # the policy is loaded
 BEGUN = "begun"  # start: an episode has begun
-ROWS = "rows"  # steps, timings, episodes
+ROWS = "rows"  # steps, timings, episodes, frames
 DONE = "done"  # Spent: the case is over
 USER = "user"  # VistaError: something the user gave cannot be used
 BUG = "bug"  # text: a traceback
@@ -63,6 +63,7 @@ class Stream:
         self.steps: list[Row] = []
         self.timings: list[Row] = []
         self.episodes: list[Row] = []
+        self.frames: list[Row] = []
 
     def begun(self, start: Row) -> None:
         """An episode has begun."""
@@ -71,8 +72,8 @@ class Stream:
 
     def flush_now_and_then(self) -> None:
         """Send what has come."""
-        self._connection.send((ROWS, self.steps, self.timings, self.episodes))
-        self.steps, self.timings, self.episodes = [], [], []
+        self._connection.send((ROWS, self.steps, self.timings, self.episodes, self.frames))
+        self.steps, self.timings, self.episodes, self.frames = [], [], [], []
 
 
 def work(
@@ -80,7 +81,7 @@ def work(
     clock: StepClock,
     policy: str,
     step_timeout: float | None,
-    films: Path | None,
+    films: Films | None,
 ) -> None:
     """Load a policy, and drive cases until told to end or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
@@ -107,7 +108,7 @@ def _work(
     clock: StepClock,
     policy: str,
     step_timeout: float | None,
-    films: Path | None,
+    films: Films | None,
 ) -> None:
     import cv2
 

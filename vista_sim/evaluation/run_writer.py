@@ -1,0 +1,262 @@
+"""Writes a run to disk as it is driven; `runs` says what is in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from vista_sim.errors import RunError
+from vista_sim.evaluation.runs import (
+    FLUSH_EVERY,
+    FORMAT,
+    ROADS,
+    TABLES,
+    VERSION,
+    VIEWS,
+    Run,
+    merged_path,
+    versions,
+)
+from vista_sim.traces.tables import one_line
+
+
+class RunWriter:
+    """Writes a run as it goes; a context manager.
+
+    Args:
+        folder: to make; None keeps the tables in memory alone.
+        info: for run.json.
+        reward_terms: names of the task's terms; a column reward_<term> each.
+        roads: that are driven, see `roads.road_table`.
+        overwrite: replace a run that is there already.
+        resumed: the run in that folder to go on with, without the steps of the episodes that it
+            does not hold: those of an episode that was being driven.
+
+    Raises:
+        RunError: the folder is there already, or cannot be written.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str] | None,
+        info: Mapping[str, Any],
+        reward_terms: Sequence[str] = (),
+        overwrite: bool = False,
+        roads: pa.Table | None = None,
+        resumed: Run | None = None,
+    ) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self.info: dict[str, Any] = {
+            "format": f"{FORMAT}/{VERSION}",
+            **info,
+            "versions": versions(),
+            "status": "running",
+        }
+        terms = {f"reward_{term}": pa.float64() for term in reward_terms}
+        before: dict[str, pa.Table] = {}
+        if resumed is not None:
+            before = {"episodes": resumed.episodes} | {
+                name: _of_episodes(table, resumed.episodes)
+                for name, table in (
+                    ("steps", resumed.steps),
+                    ("timings", resumed.timings),
+                    ("frames", resumed.frames),
+                )
+            }
+        elif self.folder is not None:
+            _make_folder(self.folder, overwrite)
+        fields = TABLES | {"steps": TABLES["steps"] | terms}
+        self.episodes, self.steps, self.timings, self.frames = (
+            _GrowingTable(self.folder, name, fields[name], before.get(name)) for name in TABLES
+        )
+        if roads is not None and self.folder is not None:
+            _write_table(roads, self.folder / ROADS)
+        self._flushed = monotonic()
+        self._write_info()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            return
+        # What was driven so far stays readable; the error goes on to the user.
+        self.info["status"] = "failed" if issubclass(kind, Exception) else "interrupted"
+        try:
+            self.flush()
+            self._write_info()
+        except RunError:
+            return
+
+    def flush_now_and_then(self) -> None:
+        """Write what has come up if the last time was some seconds ago."""
+        if monotonic() - self._flushed >= FLUSH_EVERY:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has come up."""
+        for table in self._tables:
+            table.flush()
+        self._flushed = monotonic()
+
+    def finish(self, results: Mapping[str, Any]) -> None:
+        """Merge the tables' parts, and write the results into run.json."""
+        self.flush()
+        for table in self._tables:
+            table.merge()
+        self.info |= {"status": "complete", "results": dict(results)}
+        self._write_info()
+
+    @property
+    def views(self) -> Path | None:
+        """The folder that videos of the run go into."""
+        return None if self.folder is None else self.folder / VIEWS
+
+    @property
+    def _tables(self) -> tuple[_GrowingTable, ...]:
+        return self.steps, self.timings, self.frames, self.episodes
+
+    def _write_info(self) -> None:
+        if self.folder is not None:
+            text = json.dumps(self.info, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+            with _writing(self.folder):
+                temporary = self.folder / ".run.json.part"
+                temporary.write_text(text, encoding="utf-8")
+                os.replace(temporary, self.folder / "run.json")
+
+
+class _GrowingTable:
+    """Rows of one table, written in parts.
+
+    Args:
+        folder: of the run; None keeps them in memory alone.
+        name, fields: of the table.
+        before: what it holds already, in the folder too; None: it is new.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        name: str,
+        fields: Mapping[str, pa.DataType],
+        before: pa.Table | None = None,
+    ) -> None:
+        self.path = None if folder is None else folder / f"{name}.parquet"
+        self.schema = pa.schema(list(fields.items()))
+        self._rows: list[dict[str, Any]] = []
+        self._parts: list[pa.Table] = []
+        if before is not None:
+            if before.num_rows:
+                self._parts = [before.select(self.schema.names).cast(self.schema)]
+            self._reopen()
+        elif self.path is not None:
+            self.path.mkdir()
+
+    def _reopen(self) -> None:
+        """Make what is there a folder of parts again, with what is kept of it."""
+        if self.path is None:
+            return
+        opened, whole = self.path.with_name(f".{self.path.name}.opened"), merged_path(self.path)
+        with _writing(self.path):
+            shutil.rmtree(opened, ignore_errors=True)
+            opened.mkdir()
+            for number, part in enumerate(self._parts):
+                pq.write_table(part, opened / f"{number:06d}.parquet")
+            pq.write_table(self.table(), whole)
+            _swap(opened, self.path)
+            whole.unlink()
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add a row; columns it lacks are null."""
+        self._rows.append(row)
+
+    def flush(self) -> None:
+        if not self._rows:
+            return
+        part = pa.Table.from_pylist(self._rows, schema=self.schema)
+        if self.path is not None:
+            with _writing(self.path):
+                temporary = self.path / ".part"
+                pq.write_table(part, temporary)
+                os.replace(temporary, self.path / f"{len(self._parts):06d}.parquet")
+        self._parts.append(part)
+        self._rows = []
+
+    def table(self) -> pa.Table:
+        """All rows so far."""
+        rows = pa.Table.from_pylist(self._rows, schema=self.schema)
+        return pa.concat_tables([*self._parts, rows]).combine_chunks()
+
+    def merge(self) -> None:
+        """Turn the folder of parts into one file."""
+        if self.path is None:
+            return
+        with _writing(self.path):
+            whole = merged_path(self.path)
+            pq.write_table(self.table(), whole, compression="zstd")
+            _swap(whole, self.path)
+
+
+def _of_episodes(table: pa.Table, episodes: pa.Table) -> pa.Table:
+    """The rows of those episodes alone."""
+    if not table.num_rows or not episodes.num_rows:
+        return table.slice(0, 0)
+    return table.filter(pc.is_in(table.column("episode"), episodes.column("episode")))
+
+
+def _write_table(table: pa.Table, path: Path) -> None:
+    with _writing(path):
+        temporary = path.with_name(f".{path.name}.part")
+        pq.write_table(table, temporary, compression="zstd")
+        os.replace(temporary, path)
+
+
+def _swap(new: Path, path: Path) -> None:
+    """Put a file or folder in the place of a table, of which `_merged` holds all meanwhile."""
+    old = path.with_name(f".{path.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    old.unlink(missing_ok=True)
+    if path.exists():
+        os.replace(path, old)
+    os.replace(new, path)
+    if old.is_dir():
+        shutil.rmtree(old)
+    else:
+        old.unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path, overwrite: bool) -> None:
+    with _writing(folder):
+        if folder.exists() and not folder.is_dir():
+            raise RunError(f"{folder}: is there already and is no folder")
+        if folder.exists() and any(folder.iterdir()):
+            if not overwrite:
+                raise RunError(f"{folder}: is there already; choose another name or overwrite it")
+            if not (folder / "run.json").is_file():
+                raise RunError(f"{folder}: holds no run (no run.json), so it is not overwritten")
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({one_line(error)})") from error
