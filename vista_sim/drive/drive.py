@@ -25,6 +25,7 @@ from vista_sim.drive.access import Access
 from vista_sim.drive.commands import describe
 from vista_sim.drive.course import Course, Target, read_target
 from vista_sim.drive.demonstrations import Demonstration, write_demonstrations
+from vista_sim.drive.filming import Filmer
 from vista_sim.drive.link import Link
 from vista_sim.drive.log import HUMAN, POLICY, DriveLog
 from vista_sim.drive.server import DriveServer
@@ -32,8 +33,11 @@ from vista_sim.drive.session import Session
 from vista_sim.errors import VistaError
 from vista_sim.evaluation.metrics import select, summarize
 from vista_sim.evaluation.plain import or_null
-from vista_sim.evaluation.runs import RunWriter, columns, read_run
+from vista_sim.evaluation.roads import road_table
+from vista_sim.evaluation.run_writer import RunWriter
+from vista_sim.evaluation.runs import VIEWS, columns, read_run
 from vista_sim.policies import GuardedPolicy, load_policy, policy_hash
+from vista_sim.traces.trace import Trace
 
 STEP_TIMEOUT = 5.0  # s that a policy may take; its first step may load a lot
 LARGEST = 2_000_000  # pixels of a view
@@ -86,20 +90,24 @@ def drive(options: DriveOptions) -> None:
     hello = {
         "target": target.name,
         "size": list(size),
-        "policy": options.policy,
+        "policy": None if options.policy is None else Path(options.policy).name or options.policy,
         "rate": options.rate,
     }
     with DriveServer(link, hello, access, options.port) as server:
         terms = course.car.world.task.reward_terms(course.car)
-        writer = RunWriter(out, _info(options, target), tuple(terms), options.overwrite)
-        log = DriveLog(writer)
+        roads = road_table([Trace.open(path) for path in target.traces])
+        writer = RunWriter(
+            out, _info(options, target), tuple(terms), options.overwrite, roads=roads
+        )
+        filmer = Filmer(out / VIEWS)
+        log = DriveLog(writer, filmer)
         with _removed_if_empty(out, log), writer:
-            session = Session(
-                course, link, log, guarded, options.policy, options.seed, options.quality
-            )
-            _invite(server, access, options)
-            with _ended_by_signals(session.stopping):
-                session.run()
+            with filmer:
+                session = Session(course, link, log, guarded, options.seed, options.quality)
+                _invite(server, access, options)
+                with _ended_by_signals(session.stopping):
+                    session.run()
+            filmer.deliver(writer.frames)
             if log.steps:
                 writer.finish(_results(writer))
         if not log.steps:
@@ -118,8 +126,6 @@ def drive(options: DriveOptions) -> None:
 
 def _info(options: DriveOptions, target: Target) -> dict[str, Any]:
     """What run.json says of the drive."""
-    from vista_sim.traces.trace import Trace
-
     traces = [Trace.open(path) for path in target.traces]
     first = target.cases[0].settings
     return {

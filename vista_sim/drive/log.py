@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from vista_sim.evaluation import closed_loop
 from vista_sim.evaluation.recorder import Recorder
 
 if TYPE_CHECKING:
-    from vista_sim.car import Car
-    from vista_sim.evaluation.runs import RunWriter
+    from vista_sim.drive.course import Course
+    from vista_sim.drive.filming import Filmer
+    from vista_sim.evaluation.run_writer import RunWriter
 
 HUMAN, POLICY = "human", "policy"
 
@@ -24,49 +24,47 @@ class DriveLog:
 
     Args:
         writer: of the run.
-        shoot: called with the car after each start and step that is recorded; None: nothing is.
+        filmer: films it; None: nobody does.
 
     Attributes:
-        steps, episodes, distance: that were recorded, and m.
+        going: whether an episode has begun and not ended.
+        steps, episodes: that were recorded.
+        distance, seconds: that were driven, m and s.
     """
 
-    def __init__(self, writer: RunWriter, shoot: Callable[[Car, int], None] | None = None) -> None:
-        self._writer = writer
+    def __init__(self, writer: RunWriter, filmer: Filmer | None = None) -> None:
+        self._writer, self._filmer = writer, filmer
         self._recorder = Recorder(writer)
-        self._shoot = shoot
-        self._going = False
+        self.going = False
         self.steps = self.episodes = 0
         self.distance = self.seconds = 0.0
 
-    @property
-    def going(self) -> bool:
-        """Whether an episode has begun and not ended."""
-        return self._going
-
-    def begin(self, car: Car, driver: str, labels: dict[str, Any]) -> None:
-        """The car is about to be driven; call it before the step, at each."""
-        if self._going:
+    def begin(self, course: Course, driver: str) -> None:
+        """The car is about to be driven; to be called before each step."""
+        if self.going:
             return
-        self._recorder.begin(car, closed_loop.KIND, driver, None, **labels)
-        self._going = True
+        self._recorder.begin(course.car, closed_loop.KIND, driver, None, **course.labels())
+        self.going = True
         self.episodes += 1
-        self._shot(car)
+        self._shoot(course)
 
-    def step(self, car: Car, decided: float, moved: float) -> None:
+    def step(self, course: Course, decided: float, moved: float) -> None:
         """The car made a step; the decision and the move took so many seconds."""
+        car = course.car
+        self._shoot(course)
         self._recorder.step(car, decided, moved)
         self.steps += 1
         self.distance += car.speed * car.dt
         self.seconds += car.dt
-        self._shot(car)
 
-    def end(self, car: Car, ending: str | None = None, **more: Any) -> None:
+    def end(self, course: Course, ending: str | None = None, **more: Any) -> None:
         """The episode is over, if one is going on."""
-        if self._going:
-            self._recorder.end(car, ending, **more)
-            self._going = False
+        if self.going:
+            self._recorder.end(course.car, ending, **more)
+            self.going = False
             self._writer.flush()
 
-    def _shot(self, car: Car) -> None:
-        if self._shoot is not None:
-            self._shoot(car, self._recorder.episode)
+    def _shoot(self, course: Course) -> None:
+        if self._filmer is not None:
+            self._filmer.shoot(course.car, course.case, self._recorder.episode)
+            self._filmer.deliver(self._writer.frames)

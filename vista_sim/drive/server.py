@@ -159,7 +159,7 @@ class DriveServer:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         await web.SockSite(runner, self._socket).start()
-        self._link.on_news(lambda: self._loop.call_soon_threadsafe(self._wake))
+        self._link.on_news(self._wake_soon)
         self._started.set()
         await self._closing.wait()
         self._link.on_news(lambda: None)
@@ -167,6 +167,9 @@ class DriveServer:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._driver.finish(), LAST_WORDS)
         await runner.cleanup()
+
+    def _wake_soon(self) -> None:
+        self._loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
         if self._driver is not None:

@@ -37,7 +37,7 @@ SET_BACK = "set_back"  # after a crash, for a moment, before it goes on
 FINISHED = "finished"  # at the end of all that can be driven
 ENDED = "ended"
 
-HOLD = 2.0  # s that the car stands after it was set back
+HOLD = 2.0  # s that the car stands after it was set back, and that a line is shown
 IDLE = 0.1  # s between looks while it stands
 POLICY_PERIOD = 0.1  # s between decisions of a policy, as in an evaluation
 PERTURBED_BY = (1.0, 0.1)  # m and rad at most, and at most half of what is a crash
@@ -54,7 +54,6 @@ class Session:
         link: to the driver.
         log: records it.
         policy: that may be handed over to; None: there is none.
-        policy_name: what it is called.
         seed: of perturbations.
         quality: of the JPEG pictures, 1 to 100.
     """
@@ -65,12 +64,11 @@ class Session:
         link: Link,
         log: DriveLog,
         policy: GuardedPolicy | None = None,
-        policy_name: str | None = None,
         seed: int = 0,
         quality: int = 80,
     ) -> None:
         self.course, self.link, self.log = course, link, log
-        self.policy, self.policy_name = policy, policy_name
+        self.policy = policy
         self.phase, self.driver = READY, HUMAN
         self.note = ""  # a line for the driver
         self.stopping = threading.Event()  # set it from anywhere to end the drive
@@ -80,7 +78,7 @@ class Session:
         self._decided: Action | None = None
         self._since = 0  # steps since the policy decided
         self._seq = 0
-        self._held_until = 0.0
+        self._until = 0.0
         self._pace = 1.0  # simulated seconds per second
         self._frames = self._pictures = 0
         self._seen: NDArray[np.uint8] | None = None
@@ -98,8 +96,10 @@ class Session:
             now = monotonic()
             if self.phase == DRIVING and not link.connected:
                 self.phase, self.note = PAUSED, ""
-            elif self.phase == SET_BACK and now >= self._held_until:
+            elif self.phase == SET_BACK and now >= self._until:
                 self.phase, self.note = DRIVING, ""
+            elif self.phase == DRIVING and now >= self._until:
+                self.note = ""
             if self.phase != DRIVING:
                 self._show()
                 link.wait(now + IDLE)
@@ -112,7 +112,7 @@ class Session:
             now = monotonic()
             self._pace += 0.1 * (min(1.0, dt / max(now - last, 1e-6)) - self._pace)
             last = now
-        self.log.end(self.course.car, STOPPED)
+        self.log.end(self.course, STOPPED)
         self.phase = ENDED
 
     def _obey(self, name: str) -> None:
@@ -131,12 +131,12 @@ class Session:
             elif self.phase == FINISHED:
                 self._again()
         elif name == "restart":
-            self.log.end(self.course.car, RESTARTED)
+            self.log.end(self.course, RESTARTED)
             self._again()
         elif name == "perturb":
             self._perturb()
         elif name == "next":
-            self.log.end(self.course.car, SKIPPED)
+            self.log.end(self.course, SKIPPED)
             self._go_on()
         elif name == "hand_over":
             self._hand_over()
@@ -161,18 +161,18 @@ class Session:
             for most, limit in zip(PERTURBED_BY, self.course.limits(), strict=True)
         )
         lateral, heading = (float(self._rng.uniform(-most, most)) for most in limits)
-        self.log.end(car, PERTURBED)
+        self.log.end(self.course, PERTURBED)
         try:
             self.course.stage.restart(car.s, lateral, heading)
         except WorldError:  # at the very end of the section
             self.course.stage.restart()
         self._stand()
-        self.note = f"put {abs(lateral):.1f} m to the {'left' if lateral > 0 else 'right'}"
+        self._say(f"put {abs(lateral):.1f} m to the {'left' if lateral > 0 else 'right'}")
 
     def _hand_over(self) -> None:
         """To the policy, or back to the human."""
         if self.policy is None:
-            self.note = "there is no policy to hand over to: start with --policy"
+            self._say("there is no policy to hand over to: start with --policy")
             return
         self._change_driver(HUMAN if self.driver == POLICY else POLICY)
         if self.phase in (READY, PAUSED) and self.driver == POLICY:
@@ -181,7 +181,7 @@ class Session:
     def _change_driver(self, driver: str) -> None:
         car = self.course.car
         if self.log.going:
-            self.log.end(car, HANDED_OVER)
+            self.log.end(self.course, HANDED_OVER)
             car.carry_on()
         self.driver, self.note = driver, ""
         self._wheel.reset(car.curvature, car.speed)
@@ -200,7 +200,7 @@ class Session:
         """The human drives on, when they are ready to."""
         car = self.course.car
         if self.log.going:
-            self.log.end(car, POLICY_FAILED, failure=error.reason)
+            self.log.end(self.course, POLICY_FAILED, failure=error.reason)
             car.carry_on()
         self.driver, self.phase = HUMAN, PAUSED
         self._wheel.reset(car.curvature, car.speed)
@@ -224,12 +224,12 @@ class Session:
         if wanted is None:
             return
         decided = perf_counter()
-        self.log.begin(car, self.driver, self.course.labels())
+        self.log.begin(self.course, self.driver)
         car.move(wanted)
         moved = perf_counter()
         car.observe()
         self._seq = given.seq
-        self.log.step(car, decided - started, moved - decided)
+        self.log.step(self.course, decided - started, moved - decided)
         if stage.watch(car) or car.done:
             self._over()
 
@@ -256,19 +256,23 @@ class Session:
 
     def _over(self) -> None:
         """An episode ended by itself: set the car back, or go on to what comes next."""
-        stage, car = self.course.stage, self.course.car
+        stage = self.course.stage
         ending = stage.ending or ""
         recovered = {}
         if self.course.case.settings.mode == RECOVERY:
             recovered = {"recovered": stage.recovered, "recovery_time": stage.recovery_time}
-        self.log.end(car, ending, **recovered)
+        self.log.end(self.course, ending, **recovered)
         crashed = ending in CRASHES
         if stage.set_back():
             self._stand()
             self.phase, self.note = SET_BACK, "off the road: set back further on"
-            self._held_until = monotonic() + HOLD
+            self._until = monotonic() + HOLD
         else:
             self._go_on("off the road" if crashed else ending.replace("_", " "))
+
+    def _say(self, note: str) -> None:
+        """Show a line for a moment."""
+        self.note, self._until = note, monotonic() + HOLD
 
     def _go_on(self, note: str = "") -> None:
         """To the next case, or to the end of all."""

@@ -22,7 +22,7 @@ let lastSent = "";
 let lastSentAt = 0;
 const drawnAt = [];
 // For measuring: when each input was made, and when a frame that shows its effect was drawn.
-const watch = { made: new Map(), shown: [], frames: 0 };
+const watch = { made: new Map(), shown: [], frames: 0, state: null };
 window.driveWatch = watch;
 
 function send(message) {
@@ -34,7 +34,7 @@ function sendControls() {
   const text = JSON.stringify(now);
   const time = performance.now();
   if (text === lastSent && time - lastSentAt < RESEND) return;
-  if (text !== lastSent) {
+  if (text !== lastSent && state?.phase === "driving") {
     watch.made.set(seq + 1, time);
     if (watch.made.size > 500) watch.made.delete(watch.made.keys().next().value);
   }
@@ -67,6 +67,7 @@ function showHelp(shown) {
 
 function showEnd(title, text, commands, again) {
   over = true;
+  document.querySelector("main").classList.add("over");
   $("help").hidden = true;
   $("end").hidden = false;
   $("stage").classList.add("covered");
@@ -140,7 +141,7 @@ async function frame(data) {
     }
   }
   send({ type: "ack", frame: header.n });
-  state = header;
+  state = watch.state = header;
   show(header);
 }
 
@@ -180,6 +181,7 @@ function show(header) {
 
 function connect() {
   over = false;
+  document.querySelector("main").classList.remove("over");
   $("end").hidden = true;
   const query = new URLSearchParams(location.search);
   const token = query.has("token") ? `?token=${encodeURIComponent(query.get("token"))}` : "";
