@@ -1,4 +1,4 @@
-"""How fast `vista-sim drive` is: frames a second, and time from an input to the frame that shows it.
+"""How fast `vista-sim drive` is: frames a second, and time from an input to the frame with it.
 
 python benchmarks/drive.py                    # prints JSON
 python benchmarks/drive.py --seconds 60 --size 320x640 --browser
@@ -70,9 +70,11 @@ class Drive:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
+        try:  # its driver has ended it
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGINT)
-        self.process.wait(60)
+            self.process.wait(30)
 
 
 def steering(header: dict[str, Any]) -> float:

@@ -14,6 +14,7 @@ let socket = null;
 let seq = 0;
 let place = null;
 let state = null;
+let mapped = null; // the state that the map shows
 let policy = null;
 let over = false;
 let pings = new Map();
@@ -205,7 +206,8 @@ function connect() {
 
 function everyFrame() {
   controls.poll();
-  if (state) map.draw(state);
+  if (state && state !== mapped) map.draw(state);
+  mapped = state;
   requestAnimationFrame(everyFrame);
 }
 
