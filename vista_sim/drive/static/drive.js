@@ -187,7 +187,8 @@ function connect() {
   const query = new URLSearchParams(location.search);
   const token = query.has("token") ? `?token=${encodeURIComponent(query.get("token"))}` : "";
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  socket = new WebSocket(`${scheme}//${location.host}/socket${token}`);
+  const own = new WebSocket(`${scheme}//${location.host}/socket${token}`);
+  socket = own;
   socket.binaryType = "arraybuffer";
   let drawing = Promise.resolve();
   socket.onmessage = (event) => {
@@ -200,7 +201,7 @@ function connect() {
   };
   socket.onopen = () => { lastSent = ""; pings.clear(); showHelp(true); };
   socket.onclose = () => {
-    if (!over) showEnd("The connection is gone", "The drive is paused, or its program has ended.", [], true);
+    if (own === socket && !over) showEnd("The connection is gone", "The drive is paused, or its program has ended.", [], true);
   };
 }
 
