@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import typer
+from rich.console import Console
 
 from vista_sim.console import parse_size, progress_bar, require_within
 from vista_sim.drive.access import Access
@@ -37,6 +38,7 @@ from vista_sim.evaluation.roads import road_table
 from vista_sim.evaluation.run_writer import RunWriter
 from vista_sim.evaluation.runs import VIEWS, columns, read_run
 from vista_sim.policies import GuardedPolicy, load_policy, policy_hash
+from vista_sim.tasks.lane_following import Rewards
 from vista_sim.traces.trace import Trace
 
 STEP_TIMEOUT = 5.0  # s that a policy may take; its first step may load a lot
@@ -86,7 +88,6 @@ def drive(options: DriveOptions) -> None:
     target = read_target(options.target, 1.0 / options.rate, options.speed, options.seed)
     out = options.out or Path("runs") / datetime.now().strftime("drive-%Y%m%d-%H%M%S")
     link = Link()
-    course = Course(target, size, None if policy is None else policy.camera)
     hello = {
         "target": target.name,
         "size": list(size),
@@ -94,15 +95,13 @@ def drive(options: DriveOptions) -> None:
         "rate": options.rate,
     }
     with DriveServer(link, hello, access, options.port) as server:
-        terms = course.car.world.task.reward_terms(course.car)
-        roads = road_table([Trace.open(path) for path in target.traces])
-        writer = RunWriter(
-            out, _info(options, target), tuple(terms), options.overwrite, roads=roads
-        )
+        writer = _writer(options, target, out)
         filmer = Filmer(out / VIEWS)
         log = DriveLog(writer, filmer)
         with _removed_if_empty(out, log), writer:
             with filmer:
+                with Console(stderr=True).status("getting the first view ready"):
+                    course = Course(target, size, None if policy is None else policy.camera)
                 session = Session(course, link, log, guarded, options.seed, options.quality)
                 _invite(server, access, options)
                 with _ended_by_signals(session.stopping):
@@ -122,6 +121,13 @@ def drive(options: DriveOptions) -> None:
     typer.echo(f"{out}: {log.seconds:.1f} s, {log.distance:.0f} m, {log.episodes} episodes")
     for one in written:
         typer.echo(describe(one.folder, one.seconds, one.metres, one.frames, one.left_out))
+
+
+def _writer(options: DriveOptions, target: Target, out: Path) -> RunWriter:
+    """Writes the run."""
+    roads = road_table([Trace.open(path) for path in target.traces])
+    terms = tuple(vars(Rewards()))
+    return RunWriter(out, _info(options, target), terms, options.overwrite, roads=roads)
 
 
 def _info(options: DriveOptions, target: Target) -> dict[str, Any]:
