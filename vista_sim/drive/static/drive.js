@@ -89,6 +89,7 @@ const told = {
     for (const one of document.querySelectorAll(".policy-name")) one.textContent = policy ?? "";
     view.width = message.size[1];
     view.height = message.size[0];
+    $("stage").style.setProperty("--ratio", message.size[1] / message.size[0]);
     $("recording").hidden = false;
   },
   place(message) {
