@@ -182,3 +182,22 @@ def test_fingers_steer_on_a_phone(road_trace, tmp_path, chromium):
         page.tap("text=End drive")
         until(lambda: page.is_visible("text=The drive is over"))
     context.close()
+
+
+def test_a_gamepads_stick_steers(road_trace, tmp_path, page):
+    page.add_init_script("""
+        const idle = { value: 0, pressed: false };
+        window.stick = 0;
+        navigator.getGamepads = () => [{
+            connected: true, mapping: "standard", axes: [window.stick, 0, 0, 0],
+            buttons: Array(17).fill(idle),
+        }];
+    """)
+    with started(road_trace, "--out", tmp_path / "run") as (_, url):
+        opened(page, url)
+        page.keyboard.press("Space")
+        page.evaluate("window.stick = -0.64")  # to the left, where curvature is positive
+        until(lambda: state(page)["wheel"] == pytest.approx((0.64 - 0.1) / 0.9, abs=0.01))
+        until(lambda: state(page)["lateral"] > 0.1)
+        page.evaluate("window.stick = 0.05")  # a stick that does not quite come back
+        until(lambda: state(page)["wheel"] == 0)

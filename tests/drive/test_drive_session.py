@@ -210,7 +210,7 @@ def test_scenarios_are_driven_case_by_case(road_trace, tmp_path):
 
 def test_what_was_seen_is_filmed_with_its_steps(road_trace, tmp_path):
     filmer = Filmer(tmp_path / "run" / "views")
-    filmer._thread.start()
+    filmer.__enter__()
     with driving(road_trace, tmp_path / "run", filmer=filmer) as hands:
         hands.command("go")
         hands.drive(1.0)

@@ -8,16 +8,15 @@ import json
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from vista_sim.drive.access import Access
+from vista_sim.drive.driver import Driver
 from vista_sim.drive.link import Link
 from vista_sim.drive.protocol import (
     CLOSE_BUSY,
-    CLOSE_ENDED,
     CLOSE_MALFORMED,
     CLOSE_SILENT,
     MAX_MESSAGE,
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 SILENCE = 10.0  # s after which a driver who says nothing is dropped
-WINDOW = 2  # frames under way that the page has not yet said it drew
 WRONG_TOKEN_DELAY = 0.5  # s
 LAST_WORDS = 3.0  # s that the end may take to reach the page
 
@@ -102,7 +100,7 @@ class DriveServer:
         self._socket = _listen(access.host, port)
         self.port = int(self._socket.getsockname()[1])
         self._loop = asyncio.new_event_loop()
-        self._driver: _Driver | None = None
+        self._driver: Driver | None = None
         self._started = threading.Event()
         self._closing = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="drive-server", daemon=True)
@@ -206,7 +204,7 @@ class DriveServer:
             await connection.send_json({"type": "refused", "reason": reason})
             await connection.close(code=CLOSE_BUSY, message=reason.encode())
             return connection
-        driver = self._driver = _Driver(connection, self._link)
+        driver = self._driver = Driver(connection, self._link)
         self._link.connect()
         sending = asyncio.create_task(driver.send(self._hello))
         try:
@@ -219,7 +217,7 @@ class DriveServer:
                 await sending
         return connection
 
-    async def _listen_to(self, driver: _Driver) -> None:
+    async def _listen_to(self, driver: Driver) -> None:
         """Take in what a driver says until it ends, or has nothing more to say."""
         from aiohttp import WSMsgType
 
@@ -240,7 +238,7 @@ class DriveServer:
                 await driver.part(CLOSE_MALFORMED, str(error))
                 return
 
-    async def _take(self, driver: _Driver, text: str) -> None:
+    async def _take(self, driver: Driver, text: str) -> None:
         message = parse_message(text)
         if isinstance(message, Input):
             self._link.give(message)
@@ -252,67 +250,6 @@ class DriveServer:
         elif isinstance(message, Ping):
             driver.pong = message.id
             driver.news.set()
-
-
-@dataclass
-class _Sent:
-    """What of a link a driver has got."""
-
-    texts: dict[str, str]
-    frame: int = 0
-    picture: int = 0
-
-
-class _Driver:
-    """The connection of a driver: what was sent, and what is to be."""
-
-    def __init__(self, connection: web.WebSocketResponse, link: Link) -> None:
-        self.connection, self._link = connection, link
-        self.news = asyncio.Event()
-        self.acked = 0
-        self.pong: int | None = None
-        self._under_way: list[int] = []
-        self._sent = _Sent({})
-
-    async def send(self, hello: str) -> None:
-        """Send the newest of everything whenever there is something new, to the end."""
-        with contextlib.suppress(ConnectionError, RuntimeError):
-            await self.connection.send_str(hello)
-            self.news.set()
-            while not self.connection.closed:
-                await self.news.wait()
-                self.news.clear()
-                await self._send_news()
-
-    async def _send_news(self) -> None:
-        if self.pong is not None:
-            number, self.pong = self.pong, None
-            await self.connection.send_str(json.dumps({"type": "pong", "id": number}))
-        for kind, text in self._link.told().items():
-            if self._sent.texts.get(kind) is not text:
-                self._sent.texts[kind] = text
-                await self.connection.send_str(text)
-        frame = self._link.frame
-        self._under_way = [n for n in self._under_way if n > self.acked]
-        if frame is None or frame.number <= self._sent.frame or len(self._under_way) >= WINDOW:
-            return
-        self._sent.frame = frame.number
-        self._under_way.append(frame.number)
-        new_picture = frame.picture != self._sent.picture
-        self._sent.picture = frame.picture
-        await self.connection.send_bytes(frame.pack(new_picture))
-
-    async def part(self, code: int, reason: str) -> None:
-        """Say why, and close."""
-        with contextlib.suppress(ConnectionError, RuntimeError):
-            await self.connection.send_json({"type": "refused", "reason": reason})
-            await self.connection.close(code=code, message=reason.encode()[:120])
-
-    async def finish(self) -> None:
-        """Send what was told last, and close."""
-        with contextlib.suppress(ConnectionError, RuntimeError):
-            await self._send_news()
-            await self.connection.close(code=CLOSE_ENDED, message=b"the drive is over")
 
 
 def _listen(host: str, port: int) -> socket.socket:
