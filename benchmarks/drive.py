@@ -43,7 +43,6 @@ CHROMIUM_ARGUMENTS = (
 )
 WARM_UP = 2.0  # s
 LOOK_AHEAD = 8.0  # m, of the steering
-KEY_EVERY = 0.3  # s
 
 
 class Drive:
@@ -158,28 +157,43 @@ def browser(url: str, seconds: float) -> dict[str, Any] | None:
             sleep(0.1)
         page.keyboard.press("Space")
         sleep(WARM_UP)
-        page.evaluate("driveWatch.shown.length = 0")
-        first, began = page.evaluate("driveWatch.frames"), monotonic()
+        page.evaluate("driveWatch.shown.length = driveWatch.gaps.length = 0")
+        began, held = monotonic(), None
         while monotonic() - began < seconds:
             state = page.evaluate("driveWatch.state")
             if state["phase"] in ("ready", "paused"):
                 page.keyboard.press("Space")
-            wanted = steering(state)
-            key = "ArrowLeft" if wanted > 0 else "ArrowRight"
-            page.keyboard.down(key)
-            sleep(min(0.2, 0.25 * abs(wanted)))
-            page.keyboard.up(key)
-            sleep(KEY_EVERY * random.uniform(0.5, 1.0))
-        elapsed = monotonic() - began
-        frames = page.evaluate("driveWatch.frames") - first
+            held = hold(page, held, key_for(state))
+            sleep(0.02)
+        hold(page, held, None)
+        gaps = np.array(page.evaluate("driveWatch.gaps")) / 1000
         waits = np.array(page.evaluate("driveWatch.shown")) / 1000
         page.keyboard.press("q")
-        sleep(1.0)
+        page.get_by_text("The drive is over").wait_for(timeout=20_000)
         chromium.close()
     return {
-        "frames_per_second": round(frames / elapsed, 2),
+        "frames_per_second": round(len(gaps) / float(gaps.sum()), 2),
+        "frame_interval_ms": spread(gaps),
         "keydown_to_drawn_ms": spread(waits),
     }
+
+
+def key_for(state: dict[str, Any]) -> str | None:
+    """The key that turns the wheel to where it should be."""
+    missing = steering(state) - state["wheel"]
+    if abs(missing) < 0.1:
+        return None
+    return "ArrowLeft" if missing > 0 else "ArrowRight"
+
+
+def hold(page: Any, held: str | None, key: str | None) -> str | None:
+    """Hold one key in place of another; None: none."""
+    if key != held:
+        if held is not None:
+            page.keyboard.up(held)
+        if key is not None:
+            page.keyboard.down(key)
+    return key
 
 
 def spread(seconds: np.ndarray[Any, Any]) -> dict[str, float]:

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from time import monotonic, sleep
 
-from drive import CHROMIUM, CHROMIUM_ARGUMENTS, Drive, steering
+from drive import CHROMIUM, CHROMIUM_ARGUMENTS, Drive, hold, key_for
 
 AT = 12.0  # s of the drive
 
@@ -35,18 +35,14 @@ def shoot(picture: Path, trace: str, policy: str | None, viewport: tuple[int, in
         while not page.evaluate("window.driveWatch?.frames > 0"):
             sleep(0.1)
         page.keyboard.press("Space")
-        began = monotonic()
+        began, held = monotonic(), None
         while True:
             state = page.evaluate("driveWatch.state")
             good = state["phase"] == "driving" and abs(state["lateral"]) > 0.2
             if (state["t"] > AT and good) or monotonic() - began > 60:
                 break
-            wanted = steering(state)
-            key = "ArrowLeft" if wanted > 0 else "ArrowRight"
-            page.keyboard.down(key)
-            sleep(min(0.2, 0.25 * abs(wanted)))
-            page.keyboard.up(key)
-            sleep(0.1)
+            held = hold(page, held, key_for(state))
+            sleep(0.02)
         page.screenshot(path=str(picture))
         page.keyboard.press("q")
         page.get_by_text("The drive is over").wait_for(timeout=20_000)

@@ -22,8 +22,9 @@ let pingId = 0;
 let lastSent = "";
 let lastSentAt = 0;
 const drawnAt = [];
-// For measuring: when each input was made, and when a frame that shows its effect was drawn.
-const watch = { made: new Map(), shown: [], frames: 0, state: null };
+// For measuring: when inputs were made, how long it took until a frame that shows their effect was
+// drawn, and the times from frame to frame while the car drives, all in ms.
+const watch = { made: new Map(), shown: [], frames: 0, drawn: 0, gaps: [], state: null };
 window.driveWatch = watch;
 
 function send(message) {
@@ -135,7 +136,11 @@ async function frame(data) {
     watch.frames += 1;
     const now = performance.now();
     drawnAt.push(now);
+    if (watch.gaps.length > 20000) watch.gaps.length = watch.shown.length = 0;
     while (drawnAt.length && now - drawnAt[0] > 2000) drawnAt.shift();
+    if (header.phase !== "driving") watch.made.clear();
+    else if (state?.phase === "driving") watch.gaps.push(now - watch.drawn);
+    watch.drawn = now;
     for (const [number, made] of watch.made) {
       if (number > header.seq) break;
       watch.shown.push(now - made);
