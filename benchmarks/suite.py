@@ -1,14 +1,17 @@
 """What a sweep of many cases costs by one process and by two, and whether both say the same.
 
     python benchmarks/suite.py [--json] [--cases 200] [--workers 2] [--policy POLICY] [--seed 0]
+                               [--rounds 3]
 
 The sweep is on the sample trace: starts along it, each at four lateral offsets, five seconds
 each. The default policy steers like the privileged reference but is shown a view of 66 x 200
 pixels each step, so that what is timed is a judge's own work; give a trained one to see what its
 network adds. The speed-up is the ratio of whole calls, with the start of the processes, the
-writing of the run and the judging of its tables. Then the run by several processes is killed at
-a random moment and resumed. `identical` says whether steps and episodes are the same to the last
-bit, as tables and as files. Measure on idle cores.
+writing of the run and the judging of its tables; rounds of one process and of several take turns,
+and it is the median of theirs, because the machine's speed drifts. `cpu_s` is the processor time
+of this process and of those that drive, which other programs disturb less. Then the run by
+several processes is killed at a random moment and resumed. `identical` says whether steps and
+episodes are the same to the last bit, as tables and as files. Measure on idle cores.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ import argparse
 import json
 import os
 import random
+import resource
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -50,6 +55,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=200, help="rounded up to a multiple of four")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--policy", default="suite:seeing", help="as vista-sim evaluate takes it")
+    parser.add_argument("--rounds", type=int, default=1, help="how often both are timed")
     parser.add_argument("--seed", type=int, default=0, help="draws when the run is killed")
     options = parser.parse_args()
 
@@ -60,8 +66,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         suite = write_sweep(folder, options.cases)
-        one = judge(suite, options.policy, folder / "one", 1)
-        many = judge(suite, options.policy, folder / "many", options.workers)
+        rounds = []
+        for number in range(max(1, options.rounds)):
+            pair = [("one", 1), ("many", options.workers)]
+            rounds.append(
+                {
+                    name: judge(suite, options.policy, folder / name, count, overwrite=True)
+                    for name, count in (pair if number % 2 == 0 else pair[::-1])
+                }
+            )
+        one, many = rounds[-1]["one"], rounds[-1]["many"]
+        speed_ups = [pair["one"]["call_s"] / pair["many"]["call_s"] for pair in rounds]
         killed = kill_and_resume(suite, options, many["cases"], folder / "killed")
         result: dict[str, Any] = {
             "cores": len(os.sched_getaffinity(0)),
@@ -69,7 +84,9 @@ def main() -> None:
             "cases": many["cases"],
             "one": one,
             "many": many,
-            "speed_up": one["wall_s"] / many["wall_s"],
+            "speed_up": statistics.median(speed_ups),
+            "speed_ups": speed_ups,
+            "load": os.getloadavg()[0],
             "identical": identical(folder / "one", folder / "many"),
             "killed": killed | {"identical": identical(folder / "one", folder / "killed")},
         }
@@ -94,12 +111,22 @@ def write_sweep(folder: Path, cases: int) -> Path:
 
 
 def judge(suite: Path, policy: str, out: Path, workers: int, **options: Any) -> dict[str, Any]:
-    """Judge by so many processes; what it cost."""
+    """Judge by so many processes; what it cost, and `call_s`, the wall time of the whole call."""
     import vista_sim
 
+    began, own, theirs = time.perf_counter(), time.process_time(), _children()
     report = vista_sim.evaluate(policy, suite, out, video=False, workers=workers, **options)
+    call = round(time.perf_counter() - began, 3)
     assert report.suite is not None
-    return dict(report.suite.cost) | {"resumed_cases": report.suite.resumed}
+    cpu = {"parent": time.process_time() - own, "workers": _children() - theirs}
+    measured = {"call_s": call, "cpu_s": cpu, "resumed_cases": report.suite.resumed}
+    return dict(report.suite.cost) | measured
+
+
+def _children() -> float:
+    """Processor time of the processes that this one had, s."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def kill_and_resume(
@@ -147,11 +174,14 @@ def as_text(result: Mapping[str, Any]) -> str:
         cost = result[name]
         parts = ", ".join(f"{part} {spent:.1f} s" for part, spent in cost["seconds"].items())
         lines.append(
-            f"{cost['workers']} process(es): {cost['wall_s']:.1f} s, "
-            f"{cost['simulated_s_per_wall_s']:.1f} simulated seconds a second ({parts})"
+            f"{cost['workers']} process(es): {cost['call_s']:.1f} s, "
+            f"{cost['simulated_s_per_wall_s']:.1f} simulated seconds a second ({parts}); "
+            f"processor time {cost['cpu_s']['parent']:.1f} s and {cost['cpu_s']['workers']:.1f} s"
         )
     lines.append(
-        f"speed-up {result['speed_up']:.2f} on {result['cores']} cores; "
+        f"speed-up {result['speed_up']:.2f} ("
+        + ", ".join(f"{each:.2f}" for each in result["speed_ups"])
+        + f") on {result['cores']} cores at load {result['load']:.1f}; "
         f"identical: {result['identical']}"
     )
     killed = result["killed"]

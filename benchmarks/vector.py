@@ -1,6 +1,7 @@
 """Steps per second of one environment and of many cars in one process, in the same run.
 
     python benchmarks/vector.py [--json] [--trace FOLDER] [--seconds 4]
+    python benchmarks/vector.py --scenario recovery [--json] [--seconds 4]
 
 Warm: every frame that is needed has been decoded before. Actions and starts are random, up to
 1.5 m beside the recorded path. A reset counts as a step, for one as for many: both make a view.
@@ -8,6 +9,9 @@ Rounds of the single environment and of the vector environments take turns, and 
 the median of its rounds, because the machine's speed drifts; `ratio` compares their wall time,
 `cpu_us` is the processor time of a step, which other programs disturb less. `overhead_us` is
 the wall time of a single step outside of the rendering of its view (median).
+
+With --scenario, many cars that drive cases of a scenario or suite are beside Gymnasium's own loop
+over as many single environments (`SyncVectorEnv`), which resets in the same way.
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ from typing import Any
 import numpy as np
 
 ID = "VistaSim/LaneFollowing-v0"
+SCENARIO_ID = "VistaSim/Scenario-v0"
+SCENARIO_COUNTS = (8, 32)
 SIZES = ((66, 200), (200, 320))
 COUNTS = (1, 8, 32, 64)
 WORKERS = (1, 2)
@@ -34,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--trace", type=Path, help="a baked trace; default: the sample trace")
+    parser.add_argument("--scenario", help="a scenario or suite: a file, or an installed one")
     parser.add_argument("--seconds", type=float, default=4.0, help="timed for each figure")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -45,6 +52,10 @@ def main() -> None:
     from vista_sim.traces.trace import Trace
 
     cv2.setNumThreads(1)
+    if options.scenario:
+        found = measure_scenario(options.scenario, options.seconds, options.seed)
+        print(json.dumps(found, indent=2) if options.json else text_of_scenario(found))
+        return
     trace = Trace.open(options.trace or vista_sim.sample_trace("proving-ground"))
     bake(trace.root)
     result: dict[str, Any] = {"cores": len(os.sched_getaffinity(0)), "sizes": {}}
@@ -117,6 +128,53 @@ def measure(trace: Any, size: tuple[int, int], seconds: float, seed: int) -> dic
         "overhead_us": overhead,
         "vector": vector,
     }
+
+
+def measure_scenario(scenario: str, seconds: float, seed: int) -> dict[str, Any]:
+    """Steps per second of many cars and of Gymnasium's loop, in rounds that take turns."""
+    import gymnasium
+
+    import vista_sim  # noqa: F401  # registers the environments
+
+    rows = []
+    for count in SCENARIO_COUNTS:
+        for workers in WORKERS:
+            given: dict[str, Any] = {"num_envs": count, "scenario": scenario}
+            loop = gymnasium.make_vec(SCENARIO_ID, vectorization_mode="sync", **given)
+            given |= {"workers": workers, "vectorization_mode": "vector_entry_point"}
+            ours = gymnasium.make_vec(SCENARIO_ID, **given)
+            for envs in (loop, ours):
+                envs.reset(seed=seed)
+                envs.action_space.seed(seed)
+                for _ in range(100):  # so that most frames are decoded
+                    envs.step(envs.action_space.sample())
+            each, together = race(
+                stepper_of_many(loop), stepper_of_many(ours), seconds / (2 * ROUNDS)
+            )
+            rows.append(
+                {
+                    "num_envs": count,
+                    "workers": workers,
+                    "loop_steps_per_s": median([speed for speed, _ in each]),
+                    "loop_cpu_us": median([cpu for _, cpu in each]),
+                    "steps_per_s": median([speed for speed, _ in together]),
+                    "cpu_us": median([cpu for _, cpu in together]),
+                    "ratio": median([b[0] / a[0] for a, b in zip(each, together, strict=True)]),
+                }
+            )
+            loop.close()
+            ours.close()
+    return {"cores": len(os.sched_getaffinity(0)), "scenario": scenario, "vector": rows}
+
+
+def text_of_scenario(found: dict[str, Any]) -> str:
+    return "\n".join(
+        f"{found['scenario']}: {row['num_envs']:>3} cars, {row['workers']} workers: "
+        f"{row['steps_per_s']:.0f} steps/s ({row['cpu_us']:.0f} µs of processor time), "
+        f"{row['ratio']:.2f} times Gymnasium's loop of {row['loop_steps_per_s']:.0f} "
+        f"({row['loop_cpu_us']:.0f} µs)"
+        for row in found["vector"]
+    )
 
 
 def race(

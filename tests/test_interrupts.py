@@ -11,6 +11,7 @@ import pytest
 
 from vista_sim.interrupts import SIGNALS, interruptible, uninterrupted
 
+ROOT = Path(__file__).resolve().parent.parent
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}  # 128 + number, as POSIX shells tell it
 
 #: A command that gets a signal when it begins to import a module.
@@ -74,6 +75,35 @@ def test_a_command_that_is_still_importing_ends_in_one_line(
     assert process.returncode == STATUS[number], said
     assert said.splitlines()[0].endswith("interrupted")
     assert len(said.splitlines()) == 1
+
+
+#: What the installed `vista-sim` runs, with a signal when the import of a module begins.
+FIRST_IMPORTS = """
+import os, sys
+sys.path.insert(0, {root!r})
+
+class Bell:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), {number})
+
+sys.meta_path.insert(0, Bell())
+from vista_command import main
+main()
+"""
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(
+    "module", ["vista_sim", "gymnasium", "numpy", "vista_sim.cli", "typer", "vista_sim.interrupts"]
+)
+def test_the_command_ends_in_one_line_from_its_first_import_on(module, number):
+    program = FIRST_IMPORTS.format(root=str(ROOT), module=module, number=int(number))
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "info"], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (STATUS[number], "interrupted\n")
+    assert ended.stdout == ""
 
 
 SMALL = [

@@ -79,7 +79,8 @@ def test_every_folder_of_code_is_packaged():
 @pytest.mark.slow
 def test_the_built_wheel_works_alone(tmp_path):
     source = tmp_path / "source"
-    keep = ("pyproject.toml", "README.md", "LICENSE", "vista_sim", "agents", "scenarios", "assets")
+    keep = ("pyproject.toml", "README.md", "LICENSE", "vista_command.py")
+    keep += ("vista_sim", "agents", "scenarios", "assets")
     for name in keep:
         path = ROOT / name
         ignored = shutil.ignore_patterns("__pycache__", "geometry" if name == "assets" else "-")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from conftest import write_road
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from same_bytes import assert_same
 
 from vista_sim.envs.lane_following import LaneFollowingEnv
 from vista_sim.errors import VistaError, WorldError
@@ -52,28 +53,6 @@ def loop(traces, num_envs=5, autoreset_mode="NextStep", **options):
     """Gymnasium's own: a world for each environment, one after the other."""
     make = lambda: LaneFollowingEnv(traces, **(SHORT | options))  # noqa: E731
     return SyncVectorEnv([make] * num_envs, autoreset_mode=autoreset_mode)
-
-
-def assert_same(ours, theirs, path="infos"):
-    """Same structure, types, shapes and bytes."""
-    assert type(ours) is type(theirs), path
-    if isinstance(ours, dict):
-        assert set(ours) == set(theirs), path
-        for key in ours:
-            assert_same(ours[key], theirs[key], f"{path}[{key}]")
-    elif isinstance(ours, tuple):
-        for i, pair in enumerate(zip(ours, theirs, strict=True)):
-            assert_same(*pair, f"{path}[{i}]")
-    elif ours.dtype == object:
-        assert theirs.dtype == object, path
-        for a, b in zip(ours, theirs, strict=True):
-            if isinstance(a, dict):
-                assert_same(a, b, path)
-            else:
-                assert a == b, path
-    else:
-        assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape), path
-        assert ours.tobytes() == theirs.tobytes(), path
 
 
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep", "Disabled"])

@@ -257,23 +257,34 @@ class Car:
     def observe(self) -> None:
         """Renew `observations`, `valid`, `validity` and `view_seconds`."""
         images: dict[str, NDArray[np.uint8]] = {}
-        self.valid = None
+        seen: NDArray[np.bool_] | None = None
         started = perf_counter()
         for name, spec in self._specs.items():
             camera = self.world.cameras.camera(self.trace_index, spec)
-            image, valid = camera.render(self.scene_time, self.offset_of(name))
-            images[name] = self.developed(name, image)
+            images[name], valid = camera.render(self.scene_time, self.offset_of(name))
             if name == "camera":
-                self.valid = valid
-        seen: Mapping[str, Any] = images
+                seen = valid
+        self.take(images, seen)
+        self.state[0, c.VIEW_SECONDS] = perf_counter() - started
+
+    def take(
+        self, images: Mapping[str, NDArray[np.uint8]], valid: NDArray[np.bool_] | None
+    ) -> None:
+        """Observe what was rendered of its cameras, from `offset_of` at `scene_time`.
+
+        Args:
+            images: by camera, uint8 (height, width, 3); nobody else may change them later on.
+            valid: bool (height, width) of the camera "camera", None without one.
+        """
+        seen: Mapping[str, Any] = {n: self.developed(n, image) for n, image in images.items()}
+        self.valid = valid
         if self.delivery is not None and images:
-            seen, self.valid = self.delivery.deliver(self.t, images, self.valid)
+            seen, self.valid = self.delivery.deliver(self.t, seen, valid)
         seen_share = math.nan
         if self.valid is not None:
             seen_share = np.count_nonzero(self.valid) / self.valid.size
         self.state[0, c.VALIDITY] = seen_share
-        self.state[0, c.VIEW_SECONDS] = perf_counter() - started
-        observations = dict(seen)
+        observations: dict[str, Any] = dict(seen)
         observations["speed"] = np.array([self.speed], dtype=np.float32)
         if self.observes_state:
             observations["state"] = self.state_vector()

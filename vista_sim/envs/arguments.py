@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import WorldError
 
+MOST_WORKERS = 8  # beyond, threads wait for each other's Python more than they gain
 START_OPTIONS = ("trace", "s", "lateral", "heading")
 
 
@@ -39,6 +41,26 @@ def check_count(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise WorldError(f"{name} is {value!r}; it must be a whole number of at least 1")
     return int(value)
+
+
+def check_workers(workers: Any) -> int:
+    """How many threads make views; None: as many as there are cores, at most MOST_WORKERS."""
+    return available_workers() if workers is None else check_count("workers", workers)
+
+
+def available_workers() -> int:
+    """How many threads are used where none are asked for: a core each, at most MOST_WORKERS."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        cores = os.cpu_count() or 1
+    return min(cores, MOST_WORKERS)
+
+
+def check_pictures(render_mode: Any) -> None:
+    """A render_mode of many environments."""
+    if render_mode not in (None, "rgb_array"):
+        raise WorldError(f"render_mode is {render_mode!r}; many environments know rgb_array")
 
 
 def start_options(options: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import gymnasium
@@ -44,6 +45,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     Attributes:
         world, car: that are driven; the class that derives from this one sets them.
+        terms: as given.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012  # as Gymnasium declares it
@@ -53,6 +55,10 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     world: World
     car: Car
+
+    @abstractmethod
+    def start(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> None:
+        """Start an episode as `reset` does, without observing."""
 
     def __init__(
         self,
@@ -84,7 +90,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.action_space = spaces.Box(-1.0, 1.0, (2 if control_speed else 1,), np.float32)
         speed = spaces.Box(0.0, MAX_SPEED, (1,), np.float32)
         self.observation_space = spaces.Dict({observe: seen, "speed": speed})
-        self._terms = tuple(terms)
+        self.terms = tuple(terms)
         self._display: Any = None
         self._composer: Any = None
 
@@ -113,7 +119,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.follow()
         if self.render_mode == "human":
             self.render()
-        return self._observation(), reward, terminated, truncated, self.info(terms)
+        return self.observation(), reward, terminated, truncated, self.info(terms)
 
     def _drive(self, action: Action) -> None:
         """Drive one step and observe."""
@@ -123,7 +129,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """What `reset` returns, once the car is at its start and has observed."""
         if self.render_mode == "human":
             self.render()
-        return self._observation(), self.info(dict.fromkeys(self._terms, 0.0))
+        return self.observation(), self.info(dict.fromkeys(self.terms, 0.0))
 
     def _check_start(self) -> None:
         """Refuse a start that is over at once; begin a new picture."""
@@ -192,7 +198,8 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if self._composer is not None:
             self._composer.follow(self.car)
 
-    def _observation(self) -> Observation:
+    def observation(self) -> Observation:
+        """What the car has observed, as the observation space has it."""
         seen = self.car.observations
         return {
             self.observe: seen[self.observe],

@@ -2,13 +2,16 @@
 
 import gymnasium
 
-#: Of one environment, and of many in one process (None: Gymnasium puts single ones together).
-ENVIRONMENTS: dict[str, tuple[str, str | None]] = {
+#: Of one environment, and of many in one process.
+ENVIRONMENTS: dict[str, tuple[str, str]] = {
     "VistaSim/LaneFollowing-v0": (
         "vista_sim.envs.lane_following:LaneFollowingEnv",
         "vista_sim.envs.vector:LaneFollowingVectorEnv",
     ),
-    "VistaSim/Scenario-v0": ("vista_sim.envs.scenario:ScenarioEnv", None),
+    "VistaSim/Scenario-v0": (
+        "vista_sim.envs.scenario:ScenarioEnv",
+        "vista_sim.envs.scenario_vector:ScenarioVectorEnv",
+    ),
 }
 
 

@@ -16,8 +16,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from vista_sim.envs.lane_following import LaneFollowingEnv, Observation
-from vista_sim.envs.vector import LaneFollowingVectorEnv
+from vista_sim.envs.driving import DrivingEnv, Observation
+from vista_sim.envs.vector_driving import DrivingVectorEnv
 from vista_sim.errors import MissingDependencyError, WorldError
 
 try:
@@ -43,10 +43,10 @@ class SB3VecEnv(VecEnv):  # type: ignore[misc]
         envs: a vector environment; from now on it resets in the same step.
     """
 
-    def __init__(self, envs: LaneFollowingVectorEnv) -> None:
-        if not isinstance(envs, LaneFollowingVectorEnv):
+    def __init__(self, envs: DrivingVectorEnv) -> None:
+        if not isinstance(envs, DrivingVectorEnv):
             raise WorldError(
-                f"envs is {type(envs).__name__}; the adapter takes a LaneFollowingVectorEnv "
+                f"envs is {type(envs).__name__}; the adapter takes one of vista_sim's own, "
                 "as gymnasium.make_vec(..., vectorization_mode='vector_entry_point') makes it"
             )
         envs.autoreset_mode = AutoresetMode.SAME_STEP
@@ -116,7 +116,7 @@ class SB3VecEnv(VecEnv):  # type: ignore[misc]
     ) -> list[bool]:
         return [is_wrapped(env, wrapper_class) for env in self._chosen(indices)]
 
-    def _chosen(self, indices: Indices) -> list[LaneFollowingEnv]:
+    def _chosen(self, indices: Indices) -> list[DrivingEnv]:
         return [self.envs.envs[i] for i in self._get_indices(indices)]
 
     def _own(self, observations: Observation) -> Observation:
@@ -126,7 +126,7 @@ class SB3VecEnv(VecEnv):  # type: ignore[misc]
         return {name: array.copy() for name, array in observations.items()}
 
 
-def as_vec_env(envs: LaneFollowingVectorEnv) -> SB3VecEnv:
+def as_vec_env(envs: DrivingVectorEnv) -> SB3VecEnv:
     """A vector environment as a Stable-Baselines3 `VecEnv`; see `SB3VecEnv`."""
     return SB3VecEnv(envs)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.envs.arguments import check_observe, check_size
 from vista_sim.envs.driving import DrivingEnv, Observation, Observed
@@ -96,21 +97,54 @@ class ScenarioEnv(DrivingEnv):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Start a case. Raises WorldError on options that cannot be."""
+        self.start(seed, options)
+        self.car.observe()
+        return self._first()
+
+    def start(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> None:
+        """Start a case as `reset` does, without observing."""
         super().reset(seed=seed)
         case = self._chosen(options or {})
-        self._stage = stage = self._stager.stage(case)
+        self._stage = stage = self._stager.stage(case, observe=False)
         self.world, self.car = stage.world, stage.car
         self._check_start()
-        return self._first()
+
+    def beside(self) -> Self:
+        """A further environment of the same cases, frames and traces, with its own randomness."""
+        other = copy(self)
+        other._stage = None
+        other._np_random = other._np_random_seed = None
+        other._composer = other._display = None
+        return other
+
+    def keep(self, environments: int) -> None:
+        """Keep the traces of so many environments beside each other."""
+        ways = {(case.trace, case.settings.sensors.recorded_camera) for case in self.cases}
+        kept = self._stager.traces_kept
+        self._stager.traces_kept = max(kept, min(environments, len(ways)))
+
+    @property
+    def started(self) -> bool:
+        """Whether it was ever reset."""
+        return self._stage is not None
+
+    def move(self, action: NDArray[np.float64]) -> dict[str, float]:
+        """Drive one step as `step` does, without observing: the reward terms."""
+        self._staged().move(self._action(action))
+        self.follow()
+        return self.world.task.reward_terms(self.car)
 
     def info(self, terms: dict[str, float]) -> dict[str, Any]:
         case = self.case
         return super().info(terms) | {"scenario": case.scenario, CASE: case.case}
 
     def _drive(self, action: Action) -> None:
+        self._staged().step(action)
+
+    def _staged(self) -> Stage:
         if self._stage is None:
             raise WorldError("step() needs a case: call reset first")
-        self._stage.step(action)
+        return self._stage
 
     def _chosen(self, options: Mapping[str, Any]) -> Case:
         for name in options:

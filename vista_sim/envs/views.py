@@ -2,33 +2,79 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.dynamics import state as c
 from vista_sim.policies import CameraSpec
+from vista_sim.sensors.pool import WorldCamera
 from vista_sim.world import World
 
 #: Cars (a row each of the world's states) that drive in the same trace.
 Group = tuple[int, NDArray[np.int64]]
 
 CAMERA = "camera"  # the one that is rendered
-MOST_WORKERS = 8  # beyond, threads wait for each other's Python more than they gain
 
 
-def available_workers() -> int:
-    """How many threads are used where none are asked for: a core each, at most MOST_WORKERS."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this system
-        cores = os.cpu_count() or 1
-    return min(cores, MOST_WORKERS)
+class Batch(NamedTuple):
+    """Views through one camera.
+
+    Args:
+        camera: that sees.
+        ts, offsets: n of each, as `Camera.render_batch` takes them.
+        rows: (n,) where in the arrays each view goes.
+    """
+
+    camera: WorldCamera
+    ts: NDArray[np.float64]
+    offsets: NDArray[np.float64]
+    rows: NDArray[np.int64]
+
+
+class Renderers:
+    """Threads that render batches.
+
+    Args:
+        workers: how many threads.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._pool: ThreadPoolExecutor | None = None
+
+    def render(
+        self, batches: Sequence[Batch], images: NDArray[np.uint8], valids: NDArray[np.bool_]
+    ) -> None:
+        """Fill the rows of images and valids, see `BatchViews.render`."""
+        few: list[Batch] = []
+
+        def run(batch: Batch, workers: int = 1) -> None:
+            camera, ts, offsets, rows = batch
+            camera.render_batch(ts, offsets, out=(images, valids), workers=workers, rows=rows)
+
+        for batch in batches:
+            if len(batches) == 1 or len(batch.rows) > self._workers:
+                run(batch, self._workers)
+            else:  # too few to share among threads: a camera goes to a thread
+                few.append(batch)
+        if self._workers == 1 or len(few) < 2:
+            for batch in few:
+                run(batch)
+        else:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="views")
+            list(self._pool.map(run, few))
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
 
 
 class BatchViews:
@@ -43,8 +89,7 @@ class BatchViews:
     def __init__(self, world: World, spec: CameraSpec, workers: int) -> None:
         self._world = world
         self._spec = spec
-        self._workers = workers
-        self._pool: ThreadPoolExecutor | None = None
+        self._renderers = Renderers(workers)
 
     def render(
         self, groups: Sequence[Group], images: NDArray[np.uint8], valids: NDArray[np.bool_]
@@ -58,22 +103,16 @@ class BatchViews:
         """
         started = perf_counter()
         states = self._world.states
-        out = (images, valids)
-        few: list[tuple[Any, ...]] = []
-        for trace, rows in groups:
-            camera = self._world.cameras.camera(trace, self._spec)
-            ts, offsets = states[rows, c.SCENE_TIME], self._offsets(rows)
-            if len(groups) == 1 or len(rows) > self._workers:
-                camera.render_batch(ts, offsets, out=out, workers=self._workers, rows=rows)
-            else:  # too few to share among threads: a trace goes to a thread
-                few.append((camera, ts, offsets, out, 1, rows))
-        if self._workers == 1 or len(few) < 2:
-            for job in few:
-                _render(job)
-        else:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="views")
-            list(self._pool.map(_render, few))
+        batches = [
+            Batch(
+                self._world.cameras.camera(trace, self._spec),
+                states[rows, c.SCENE_TIME],
+                self._offsets(rows),
+                rows,
+            )
+            for trace, rows in groups
+        ]
+        self._renderers.render(batches, images, valids)
         count = 0
         for _, rows in groups:
             count += len(rows)
@@ -94,11 +133,4 @@ class BatchViews:
 
     def close(self) -> None:
         """End the threads."""
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
-
-
-def _render(job: tuple[Any, ...]) -> None:
-    camera, ts, offsets, out, workers, rows = job
-    camera.render_batch(ts, offsets, out=out, workers=workers, rows=rows)
+        self._renderers.close()

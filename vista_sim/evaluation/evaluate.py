@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from vista_sim.errors import RunError
 from vista_sim.evaluation.recovery import RecoveryTest
 from vista_sim.evaluation.report import Progress, Report
-from vista_sim.evaluation.whole_traces import evaluate_traces
+from vista_sim.evaluation.whole_traces import TraceSettings, evaluate_traces
 from vista_sim.policies import Policy, load_policy, policy_hash
 from vista_sim.policies.policy import check_policy
 from vista_sim.replay.views import Filming
@@ -84,29 +85,14 @@ def evaluate(
     from vista_sim.scenarios.suite import Suite, load_suite
 
     started = perf_counter()
-    of_traces = {
-        "seed": seed != 0,
-        "recovery": recovery is not True,
-        "section": section is not None,
-        "dt": dt != 0.1,
-        "endings": endings is not None,
-        "recorded_camera": recorded_camera is not None,
-        "cameras": cameras is not None,
-    }
-    of_suites = {
-        "workers": workers is not None,
-        "step_timeout": step_timeout is not None,
-        "resume": resume,
-        "watch": watch is not None,
-    }
+    of_traces = TraceSettings(seed, recovery, section, dt, endings, recorded_camera, cameras)
+    of_suites = _SuiteSettings(workers, step_timeout, resume, watch)
     if isinstance(suite, str | os.PathLike) and not Path(suite).is_dir():
         suite = load_suite(suite)
     if isinstance(suite, Suite):
         _refuse(of_traces, "plain traces; a suite's files say how it is driven")
         folder = None if out is None else Path(out)
-        result = _on_suite(
-            policy, suite, folder, video, progress, overwrite, workers, step_timeout, resume, watch
-        )
+        result = _on_suite(policy, suite, folder, video, progress, overwrite, of_suites)
         metrics = {name: found.value for name, found in result.judgement.overall.metrics.items()}
         seconds = perf_counter() - started
         return Report(result.policy, metrics, (), None, folder, seconds, result)
@@ -117,23 +103,28 @@ def evaluate(
         policy_hash(policy),
         suite,
         out,
-        seed,
-        recovery,
+        of_traces,
         None if video is False else video if isinstance(video, Filming) else Filming(),
-        section,
         progress,
-        dt,
-        endings,
         overwrite,
-        recorded_camera,
-        cameras,
     )
 
 
-def _refuse(given: Mapping[str, bool], owner: str) -> None:
-    for name, there in given.items():
-        if there:
-            raise RunError(f"{name} is given, which goes with {owner}")
+@dataclass(frozen=True)
+class _SuiteSettings:
+    """What `evaluate` takes that goes with a suite alone; see there."""
+
+    workers: int | None = None
+    step_timeout: float | None = None
+    resume: bool = False
+    watch: Callable[[Score], None] | None = None
+
+
+def _refuse(given: TraceSettings | _SuiteSettings, owner: str) -> None:
+    """Refuse settings that are not left as they are, where they go with something else."""
+    for field in fields(given):
+        if getattr(given, field.name) != field.default:
+            raise RunError(f"{field.name} is given, which goes with {owner}")
 
 
 def _on_suite(
@@ -143,27 +134,24 @@ def _on_suite(
     video: bool | Filming | None,
     progress: Progress | None,
     overwrite: bool,
-    workers: int | None,
-    step_timeout: float | None,
-    resume: bool,
-    watch: Callable[[Score], None] | None,
+    settings: _SuiteSettings,
 ) -> SuiteResult:
     from vista_sim.evaluation.suites.run import STEP_TIMEOUT, evaluate_suite
 
     def tell(score: Score) -> None:
         if progress is not None:
             progress(round(score.done), max(1, round(score.total)))
-        if watch is not None:
-            watch(score)
+        if settings.watch is not None:
+            settings.watch(score)
 
     return evaluate_suite(
         os.fspath(policy) if isinstance(policy, str | os.PathLike) else _load(policy),
         _name(policy),
         suite,
         out,
-        workers=workers,
-        step_timeout=STEP_TIMEOUT if step_timeout is None else step_timeout,
-        resume=resume,
+        workers=settings.workers,
+        step_timeout=STEP_TIMEOUT if settings.step_timeout is None else settings.step_timeout,
+        resume=settings.resume,
         filming=video,
         overwrite=overwrite,
         watch=tell,

@@ -28,6 +28,7 @@ from vista_sim.evaluation.runs import (
     merged_path,
     versions,
 )
+from vista_sim.traces.atomic import whole_file
 from vista_sim.traces.tables import one_line
 
 
@@ -135,10 +136,7 @@ class RunWriter:
     def _write_info(self) -> None:
         if self.folder is not None:
             text = json.dumps(self.info, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-            with _writing(self.folder):
-                temporary = self.folder / ".run.json.part"
-                temporary.write_text(text, encoding="utf-8")
-                os.replace(temporary, self.folder / "run.json")
+            write_text(self.folder / "run.json", text)
 
 
 class _GrowingTable:
@@ -191,10 +189,9 @@ class _GrowingTable:
             return
         part = pa.Table.from_pylist(self._rows, schema=self.schema)
         if self.path is not None:
-            with _writing(self.path):
-                temporary = self.path / ".part"
+            whole = self.path / f"{len(self._parts):06d}.parquet"
+            with _writing(self.path), whole_file(whole) as temporary:
                 pq.write_table(part, temporary)
-                os.replace(temporary, self.path / f"{len(self._parts):06d}.parquet")
         self._parts.append(part)
         self._rows = []
 
@@ -221,10 +218,14 @@ def _of_episodes(table: pa.Table, episodes: pa.Table) -> pa.Table:
 
 
 def _write_table(table: pa.Table, path: Path) -> None:
-    with _writing(path):
-        temporary = path.with_name(f".{path.name}.part")
+    with _writing(path), whole_file(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
-        os.replace(temporary, path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of a run whole or not at all. Raises RunError."""
+    with _writing(path), whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _swap(new: Path, path: Path) -> None:

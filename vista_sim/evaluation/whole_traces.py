@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -29,22 +30,29 @@ from vista_sim.world import TracePaths, World
 START_COST = 15  # m that a start of the recovery test counts as in progress
 
 
+@dataclass(frozen=True)
+class TraceSettings:
+    """What `evaluate` takes that goes with plain traces alone; see there."""
+
+    seed: int = 0
+    recovery: bool | RecoveryTest = True
+    section: tuple[float, float] | None = None
+    dt: float = 0.1
+    endings: Endings | None = None
+    recorded_camera: str | None = None
+    cameras: CameraMaker | None = None
+
+
 def evaluate_traces(
     driver: Policy,
     name: str,
     sha256: str | None,
     traces: TracePaths,
     out: str | os.PathLike[str] | None,
-    seed: int,
-    recovery: bool | RecoveryTest,
+    settings: TraceSettings,
     filming: Filming | None,
-    section: tuple[float, float] | None,
     progress: Progress | None,
-    dt: float,
-    endings: Endings | None,
     overwrite: bool,
-    recorded_camera: str | None,
-    cameras: CameraMaker | None,
 ) -> Report:
     """Judge a policy on plain traces; see `evaluate`.
 
@@ -55,18 +63,19 @@ def evaluate_traces(
     started = perf_counter()
     world = World(
         traces,
-        dt=dt,
-        task=LaneFollowing(endings or Endings()),
-        section=section,
-        recorded_camera=recorded_camera,
-        cameras=cameras,
+        dt=settings.dt,
+        task=LaneFollowing(settings.endings or Endings()),
+        section=settings.section,
+        recorded_camera=settings.recorded_camera,
+        cameras=settings.cameras,
     )
     car, expert_car = world.spawn_agent(), world.spawn_agent()
     if driver.camera is not None:
         spec = driver.camera
         car.spawn_camera("camera", spec.size, spec.fov, spec.mount, spec.lens)
+    recovery, section = settings.recovery, settings.section
     test = recovery if isinstance(recovery, RecoveryTest) else RecoveryTest()
-    places = draw_places(world, test, seed) if recovery else ()
+    places = draw_places(world, test, settings.seed) if recovery else ()
     starts = len(places) * len(test.laterals) * len(test.headings)
     meter = _Meter(progress, world, starts)
 
@@ -80,8 +89,8 @@ def evaluate_traces(
             "what": "evaluation in closed loop" + (" and recovery test" if recovery else ""),
             "policy": {"name": name, "sha256": sha256},
             "traces": [{"path": str(t.root), "name": t.name} for t in world.traces],
-            "seed": seed,
-            "dt": dt,
+            "seed": settings.seed,
+            "dt": settings.dt,
             "views": world.cameras.views,
             "section": None if section is None else list(section),
         },

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from vista_sim.traces.calibration import Vehicle
 
 _DROPS = 1  # beside a case's seed: frames are lost alike whatever else is drawn
-_POOLS_KEPT = 2
 _CACHE_BYTES = 512 * 2**20  # of decoded frames, a trace
 
 
@@ -40,6 +39,10 @@ class Stage:
     same case follows. `car.move` and `car.observe` do the same in two parts; `watch` is then to
     be called after both.
 
+    Args:
+        case, world, car: see below.
+        observe: whether the car observes at its starts; else who drives it has it do so.
+
     Attributes:
         case: what is driven.
         world: of one trace and one section.
@@ -47,8 +50,9 @@ class Stage:
         episodes: how many were begun.
     """
 
-    def __init__(self, case: Case, world: World, car: Car) -> None:
+    def __init__(self, case: Case, world: World, car: Car, observe: bool = True) -> None:
         self.case, self.world, self.car = case, world, car
+        self._observe = observe
         self.episodes = 0
         self._watch: RecoveryWatch | None = None
         self._over = False
@@ -83,9 +87,14 @@ class Stage:
 
     def step(self, action: Action) -> None:
         """Drive one step. Raises WorldError if the episode is over."""
+        self.move(action)
+        self.car.observe()
+
+    def move(self, action: Action) -> None:
+        """Drive one step without observing. Raises WorldError if the episode is over."""
         if self._over:
             raise WorldError(f"the episode is over ({self.ending}); set the car back first")
-        self.car.step(action)
+        self.car.move(action)
         self.watch(self.car)
 
     def watch(self, car: Car) -> bool:
@@ -122,7 +131,9 @@ class Stage:
             self._begin(s, lateral, heading)
 
     def _begin(self, s: float, lateral: float, heading: float) -> None:
-        self.car.reset(trace=0, s=s, lateral=lateral, heading=heading)
+        self.car.start(trace=0, s=s, lateral=lateral, heading=heading)
+        if self._observe:
+            self.car.observe()
         self.episodes += 1
         settings = self.case.settings
         self._watch = RecoveryWatch(settings.recovery_rule()) if settings.mode == RECOVERY else None
@@ -136,12 +147,18 @@ class Stager:
         camera: the policy's; None: it needs none.
         backend: of the cameras.
         observes_state: see `Car`.
+        traces_kept: how many traces (each by its recorded camera) are kept at most.
     """
 
     def __init__(
-        self, camera: CameraSpec | None, backend: str = "numba", observes_state: bool = False
+        self,
+        camera: CameraSpec | None,
+        backend: str = "numba",
+        observes_state: bool = False,
+        traces_kept: int = 2,
     ) -> None:
         self.camera = camera
+        self.traces_kept = traces_kept
         self._observes_state = observes_state
         self._backend = backend
         self._pools: OrderedDict[tuple[Path, str | None], tuple[Trace, WorldCameras]] = (
@@ -168,8 +185,8 @@ class Stager:
         world.rng = np.random.default_rng(case.seed)
         return world
 
-    def stage(self, case: Case) -> Stage:
-        """A case, its car at the start and observing."""
+    def stage(self, case: Case, observe: bool = True) -> Stage:
+        """A case, its car at the start and, with `observe`, observing."""
         world = self.world(case)
         car = world.spawn_agent()
         car.observes_state = self._observes_state
@@ -177,7 +194,7 @@ class Stager:
             spec = self.camera
             car.spawn_camera("camera", spec.size, spec.fov, spec.mount, spec.lens)
         prepare(car, case)
-        return Stage(case, world, car)
+        return Stage(case, world, car, observe)
 
     def _cameras(self, root: Path, recorded: str | None) -> tuple[Trace, WorldCameras]:
         key = (root, recorded)
@@ -187,7 +204,7 @@ class Stager:
             make = partial(CameraPool, backend=self._backend, cache_bytes=_CACHE_BYTES)
             kept = (trace, make((trace,), recorded))
         self._pools[key] = kept
-        while len(self._pools) > _POOLS_KEPT:
+        while len(self._pools) > self.traces_kept:
             self._pools.popitem(last=False)
         return kept
 

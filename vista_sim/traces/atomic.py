@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all, and errors of writing in one line."""
+"""Files and folders that appear whole or not at all, and errors of writing in one line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vista_sim.errors import TraceError
@@ -30,6 +30,22 @@ def check_destination(destination: Path, overwrite: bool) -> None:
         raise TraceError(f"{destination}: is there already; choose another name or overwrite it")
     if not (destination / "trace.json").is_file():
         raise TraceError(f"{destination}: holds no trace (no trace.json), so it is not overwritten")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A hidden name beside `path` to write to, renamed to it where the block ends well.
+
+    Else what was at `path` stays, and nothing of what was written.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def make_sibling(destination: Path) -> Path:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from vista_sim.evaluation.metrics.tables import (
     Floats,
     Series,
     Table,
+    Tables,
     between,
     floats,
     largest,
@@ -145,6 +147,17 @@ BOUNDS: Mapping[str, Bound] = {
 def comfortable(steps: Table, name: str) -> float:
     """Share of the time in which a quantity (a key of `BOUNDS`) is within its bound. Unit: 1."""
     return mean(BOUNDS[name].within(steps).values)
+
+
+_verdicts: WeakKeyDictionary[Tables, Floats] = WeakKeyDictionary()
+
+
+def comfortable_episodes_of(drive: Tables) -> Floats:
+    """`comfortable_episodes` of the steps; found once, for all metrics and scores that ask."""
+    verdict = _verdicts.get(drive)
+    if verdict is None:
+        verdict = _verdicts[drive] = comfortable_episodes(drive.steps)
+    return verdict
 
 
 def comfortable_episodes(steps: Table) -> Floats:

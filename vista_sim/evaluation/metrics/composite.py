@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from vista_sim.evaluation.metrics.comfort import comfortable_episodes
+from vista_sim.evaluation.metrics.comfort import comfortable_episodes_of
 from vista_sim.evaluation.metrics.safety import (
     crashes,
     route_completion,
@@ -117,7 +117,7 @@ def closed_loop_score(drive: Tables) -> Score:
     kept throughout, else 0 (see `comfort`, also for how it is smoothed).
     """
     progress = route_completion(drive.episodes)
-    kept = known(comfortable_episodes(drive.steps))
+    kept = known(comfortable_episodes_of(drive))
     comfort = float(kept.min()) if kept.size else math.nan
     backwards = largest_way_back(drive.steps)
     multipliers = {

@@ -119,10 +119,6 @@ def _asked(tables: Tables) -> float:
     return safety.path_lengths(tables.episodes).asked
 
 
-def _is_comfortable(tables: Tables) -> Floats:
-    return comfort.comfortable_episodes(tables.steps)
-
-
 _crashes, _interventions = _of_episodes(safety.crashes), _of_episodes(safety.interventions)
 _distance = _of_episodes(safety.distance_driven)
 _lateral, _heading = _of_steps(cross_track_error), _of_steps(heading_error)
@@ -165,7 +161,9 @@ def driving_measures(valid: float = VALID) -> tuple[Measure, ...]:
             Measure(f"comfortable_{name}", "higher", _mean(_within(name)))
             for name in comfort.BOUNDS
         ),
-        Measure("comfortable_episodes", "higher", _mean(_is_comfortable), tested=True),
+        Measure(
+            "comfortable_episodes", "higher", _mean(comfort.comfortable_episodes_of), tested=True
+        ),
         Measure("steering_mae_1_m", "lower", _mean(_disagreement), tested=True),
         Measure("mean_validity", "higher", _mean(_seen)),
         Measure(

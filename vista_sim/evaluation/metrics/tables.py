@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -14,7 +16,8 @@ Table = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float64]
 
 
-class Tables(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Tables:
     """What was driven: the rows of its steps, and of its episodes."""
 
     steps: Table
@@ -114,13 +117,20 @@ def smoothed(of: Series, span: float) -> Series:
 
 def _fitted(values: Floats, window: int) -> Floats:
     """Each value as a parabola over an odd window around it, or the first or last one, has it."""
-    powers = np.vander(np.arange(window) - window // 2, 3).astype(np.float64)
-    onto = powers @ np.linalg.pinv(powers)  # a window's values to those of its parabola
-    half = window // 2
+    onto, half = _onto_parabola(window), window // 2
     inside = np.convolve(values, onto[half][::-1], mode="valid")
     return np.concatenate(
         [onto[:half] @ values[:window], inside, onto[half + 1 :] @ values[-window:]]
     )
+
+
+@cache
+def _onto_parabola(window: int) -> Floats:
+    """What takes a window's values to those of the parabola that fits them, (window, window)."""
+    powers = np.vander(np.arange(window) - window // 2, 3).astype(np.float64)
+    onto: Floats = powers @ np.linalg.pinv(powers)
+    onto.setflags(write=False)
+    return onto
 
 
 def known(values: Floats) -> Floats:

@@ -22,16 +22,12 @@ class Alone:
 
     Args:
         policy: drives, or what `load_policy` takes.
-        step_timeout, films: see `Assignment`.
+        step_timeout: see `Assignment`.
     """
 
-    def __init__(
-        self, policy: Policy | str, step_timeout: float | None, films: Films | None
-    ) -> None:
-        started = perf_counter()
-        loaded = load_policy(policy) if isinstance(policy, str) else policy
-        self._driver = CaseDriver(loaded, step_timeout, films=films)
-        self.start_up_s = perf_counter() - started
+    def __init__(self, policy: Policy | str, step_timeout: float | None) -> None:
+        self._policy, self._step_timeout = policy, step_timeout
+        self.start_up_s = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -43,6 +39,14 @@ class Alone:
         traceback: TracebackType | None,
     ) -> None:
         return
+
+    def get_ready(self, cases: int, films: Films | None) -> None:
+        """Load the policy; see `Crew.get_ready`."""
+        started = perf_counter()
+        policy = self._policy
+        loaded = load_policy(policy) if isinstance(policy, str) else policy
+        self._driver = CaseDriver(loaded, self._step_timeout, films=films)
+        self.start_up_s = perf_counter() - started
 
     def drive(self, jobs: Sequence[Job]) -> Generator[Driven | Mapping[int, float], None, None]:
         """Drive cases; see `Crew.drive`."""

@@ -24,7 +24,7 @@ from typing import Any
 import pyarrow as pa
 
 from vista_sim.errors import RunError
-from vista_sim.evaluation.run_writer import RunWriter
+from vista_sim.evaluation.run_writer import RunWriter, write_text
 from vista_sim.evaluation.runs import FLUSH_EVERY, Run, read_run, versions
 from vista_sim.evaluation.suites.rows import CaseRows, Row
 from vista_sim.scenarios.case import Case
@@ -124,12 +124,7 @@ class Book:
 
     def _keep(self, folder: Path, index: int) -> None:
         folder.mkdir(exist_ok=True)
-        temporary = folder / ".part"
-        try:
-            temporary.write_text(json.dumps(self._waiting[index].to_json()), encoding="utf-8")
-            os.replace(temporary, folder / f"{index:06d}.json")
-        except OSError as error:
-            raise RunError(f"{folder}: cannot be written ({error.strerror})") from error
+        write_text(folder / f"{index:06d}.json", json.dumps(self._waiting[index].to_json()))
 
 
 def cases_hash(cases: Sequence[Case]) -> str:
@@ -186,12 +181,7 @@ def episodes_by_case(run: Run) -> dict[int, list[Row]]:
 def write_cases(folder: Path, cases: Sequence[Case]) -> None:
     """Write `cases.json` into a run folder. Raises RunError."""
     text = json.dumps([case.to_json() for case in cases], indent=1, ensure_ascii=False) + "\n"
-    temporary = folder / ".cases.part"
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, folder / CASES)
-    except OSError as error:
-        raise RunError(f"{folder / CASES}: cannot be written ({error.strerror})") from error
+    write_text(folder / CASES, text)
 
 
 def resumable(folder: Path, info: Mapping[str, Any], cases: Sequence[Case]) -> Run | None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import select
 import signal
 import sys
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from time import monotonic
+from time import monotonic, sleep
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 LOADING_LIMIT = 600.0  # s that a policy may take to load
 LOOK_EVERY = 0.5  # s between looks at how far the cases are
+AHEAD = 2  # cases that a process has: one that it drives, one that it goes on with
+GATHER = 0.01  # s in which messages gather: to wake up for each would cost the drivers their cores
 #: One thread each: as many processes as cores are all that a machine can do, and with a fixed
 #: number a network's sums come out the same whatever the number of processes.
 THREADS = dict.fromkeys(
@@ -42,12 +45,10 @@ class Assignment:
     Args:
         policy: what `load_policy` takes.
         step_timeout: s that it may take for a step.
-        films: videos to make; None: none.
     """
 
     policy: str
     step_timeout: float | None
-    films: Films | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Driven:
 
 
 class _Hand:
-    """A process of the crew, and what it is at."""
+    """A process of the crew, and what it is at: the first of its jobs."""
 
     def __init__(
         self, process: BaseProcess, connection: Connection, clock: StepClock, started: float
@@ -68,16 +69,31 @@ class _Hand:
         self.process, self.connection, self.clock = process, connection, clock
         self.started = started
         self.ready = self.gone = False
-        self.job: Job | None = None
-        self.given = 0.0
+        self.jobs: deque[Job] = deque()
+        self.began = 0.0
         self.rows = CaseRows()
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
 
     def give(self, job: Job) -> None:
-        self.job, self.rows, self.given = job, CaseRows(), monotonic()
-        try:
-            self.connection.send(job)
-        except ConnectionError:
-            return  # it has died since; that is seen when its connection is read
+        self.jobs.append(job)
+        if len(self.jobs) == 1:
+            self.began = monotonic()
+        self.tell(job)
+
+    def tell(self, what: Job | Films | None) -> None:
+        with suppress(ConnectionError):  # it has died: that is seen when its connection is read
+            self.connection.send(what)
+
+    def end_case(self) -> tuple[Job, CaseRows]:
+        """Its case is over: that, and its rows."""
+        rows, self.rows, self.began = self.rows, CaseRows(), monotonic()
+        return self.jobs.popleft(), rows
+
+    @property
+    def has_said(self) -> bool:
+        """Whether a message is there, or the end of all."""
+        return bool(self._poll.poll(0))
 
 
 class Crew:
@@ -85,7 +101,7 @@ class Crew:
 
     Args:
         assignment: what they are told.
-        workers: how many processes.
+        workers: how many processes at most.
 
     Attributes:
         start_up_s: wall time from the start of processes until they had loaded the policy, s,
@@ -98,25 +114,37 @@ class Crew:
         self._context = multiprocessing.get_context("spawn")
         self._watchdog = Watchdog()
         self._hands: list[_Hand] = []
+        self._leaving: list[BaseProcess] = []
+        self._films: Films | None = None
         self.start_up_s = 0.0
 
     def __enter__(self) -> Self:
-        """Start the processes; one of them has loaded the policy when this returns.
-
-        Raises:
-            PolicyError: it cannot be loaded.
-        """
+        """Start the first process; it loads the policy while the caller prepares the cases."""
         self._watchdog.__enter__()
         try:
-            for _ in range(self._workers):
-                self._hands.append(self._start())
-            while not any(hand.ready for hand in self._hands):
-                for _ in self._look(deque()):
-                    pass
+            self._hands.append(self._start())
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
         return self
+
+    def get_ready(self, cases: int, films: Films | None) -> None:
+        """Start the others; one of them has loaded the policy when this returns.
+
+        Args:
+            cases: that are to be driven; there are no more processes than that.
+            films: videos to make; None: none.
+
+        Raises:
+            PolicyError: it cannot be loaded.
+        """
+        self._workers, self._films = min(self._workers, cases), films
+        for hand in self._hands:
+            hand.tell(films)
+        self._fill_up()
+        while not any(hand.ready for hand in self._hands):
+            for _ in self._look(deque()):
+                pass
 
     def __exit__(
         self,
@@ -124,19 +152,25 @@ class Crew:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for hand in self._hands:
-            if kind is not None or hand.job is not None or not hand.ready:
-                hand.process.kill()
-            hand.connection.close()  # which also ends the ones that wait for a job
-        for hand in self._hands:
-            hand.process.join(5.0)
-            if hand.process.is_alive():
-                hand.process.kill()
-                hand.process.join()
+        self._dismiss(at_once=kind is not None)
+        for process in self._leaving:
+            process.join(5.0)
+            if process.is_alive():
+                process.kill()
+                process.join()
         self._watchdog.__exit__(kind, error, traceback)
 
+    def _dismiss(self, at_once: bool = False) -> None:
+        """Have the processes end, without waiting until they have."""
+        for hand in self._hands:
+            if at_once or hand.jobs or not hand.ready:
+                hand.process.kill()
+            hand.connection.close()  # which also ends the ones that wait for a job
+            self._leaving.append(hand.process)
+        self._hands.clear()
+
     def drive(self, jobs: Sequence[Job]) -> Generator[Driven | Mapping[int, float], None, None]:
-        """Drive cases, handed out in their order.
+        """Drive cases, handed out in their order; the processes end after the last one.
 
         Returns:
             Each case when it is over, and now and then the simulated seconds (s) by index of those
@@ -156,35 +190,46 @@ class Crew:
                 yield driven
             if monotonic() - told >= LOOK_EVERY:
                 told = monotonic()
-                yield {h.job.index: h.rows.seconds for h in self._hands if h.job is not None}
+                yield {hand.jobs[0].index: hand.rows.seconds for hand in self._hands if hand.jobs}
+            if all(len(hand.jobs) == AHEAD for hand in self._hands):
+                sleep(GATHER)
+        self._dismiss()
 
     def _look(self, waiting: deque[Job]) -> Iterator[Driven]:
         """Wait for messages and hand out cases; the cases that are over."""
         for connection in wait([hand.connection for hand in self._hands], LOOK_EVERY):
             hand = next(hand for hand in self._hands if hand.connection is connection)
             try:
-                while hand.connection.poll():
+                while hand.has_said:
                     driven = self._take(hand, hand.connection.recv())
                     if driven is not None:
                         yield driven
             except (EOFError, ConnectionError):
                 hand.gone = True
         for hand in [hand for hand in self._hands if hand.gone]:
-            broken = self._bury(hand)
+            broken = self._bury(hand, waiting)
             if broken is not None:
                 yield broken
-        if waiting and len(self._hands) < self._workers:
-            self._hands.append(self._start())
+        if waiting:
+            self._fill_up()
         self._hand_out(waiting)
+
+    def _fill_up(self) -> None:
+        while len(self._hands) < self._workers:
+            self._hands.append(self._start())
+            self._hands[-1].tell(self._films)
 
     def _hand_out(self, waiting: deque[Job]) -> None:
         for hand in self._hands:
-            if hand.ready and hand.job is None and waiting:
+            if hand.ready and not hand.jobs and waiting:
                 hand.give(waiting.popleft())
             elif not hand.ready and monotonic() - hand.started > LOADING_LIMIT:
                 raise PolicyError(
                     f"{self._assignment.policy}: did not load within {LOADING_LIMIT:g} s"
                 )
+        for hand in self._hands:  # the last cases go to whoever is free for them first
+            if hand.ready and len(hand.jobs) < AHEAD and len(waiting) > self._workers:
+                hand.give(waiting.popleft())
 
     def _take(self, hand: _Hand, message: tuple[Any, ...]) -> Driven | None:
         """A message of a process; the case if that is over."""
@@ -196,10 +241,8 @@ class Crew:
         elif kind == worker.READY:
             hand.ready = True
             self.start_up_s += monotonic() - hand.started
-        elif kind == worker.DONE and hand.job is not None:
-            driven = Driven(hand.job, hand.rows, content[0])
-            hand.job = None
-            return driven
+        elif kind == worker.DONE:
+            return Driven(*hand.end_case(), content[0])
         elif kind == worker.USER:
             raise content[0]
         elif kind == worker.BUG:
@@ -212,7 +255,7 @@ class Crew:
         told = self._assignment
         process = self._context.Process(
             target=worker.work,
-            args=(there, clock, told.policy, told.step_timeout, told.films),
+            args=(there, clock, told.policy, told.step_timeout),
             daemon=True,
             name="vista-sim-worker",
         )
@@ -223,21 +266,27 @@ class Crew:
         self._watchdog.watch(process, clock)
         return _Hand(process, here, clock, started)
 
-    def _bury(self, hand: _Hand) -> Driven | None:
-        """A process has ended without being told to; its case, if it had one."""
+    def _bury(self, hand: _Hand, waiting: deque[Job]) -> Driven | None:
+        """A process has ended without being told to; its case, if it had one.
+
+        Those that it had not begun go back to the others that wait.
+        """
         hand.connection.close()
         hand.process.join()
         self._hands.remove(hand)
         how = _how_it_ended(hand.process.exitcode)
         reason = self._watchdog.reason(hand.process) or PolicyDiedError(how).reason
-        if hand.job is None:
+        if not hand.jobs:
             if hand.ready:
                 return None
             raise PolicyError(
                 f"{self._assignment.policy}: its process ended while it was being loaded ({how})"
             )
-        hand.rows.break_off(unstarted(hand.job), reason)
-        return Driven(hand.job, hand.rows, Spent(monotonic() - hand.given))
+        spent = Spent(monotonic() - hand.began)
+        job, rows = hand.end_case()
+        waiting.extendleft(reversed(hand.jobs))
+        rows.break_off(unstarted(job), reason)
+        return Driven(job, rows, spent)
 
 
 def _how_it_ended(code: int | None) -> str:

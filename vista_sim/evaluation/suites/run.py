@@ -71,55 +71,54 @@ def evaluate_suite(
         other = "overwrite" if overwrite else "no out"
         raise RunError(f"resume is given with {other}; it goes on with the run in out")
     check_requirements(suite)
-    cases = suite.cases()
-    jobs, traces = _jobs(cases)
-    roads = road_table(traces)
-    info = {
-        "what": f"suite {suite.name}",
-        "suite": {
-            "name": suite.name,
-            "file": str(suite.file),
-            "description": suite.description,
-            "scenarios": _scenarios(suite, cases),
-        },
-        "cases": len(cases),
-        "cases_sha256": cases_hash(cases),
-        "policy": {"name": name, "sha256": policy_hash(policy)},
-        "step_timeout": step_timeout,
-        "traces": [{"path": str(trace.root), "name": trace.name} for trace in traces],
-        "views": "synthesized",
-    }
-    before = resumable(out, info, cases) if resume and out is not None else None
-    films = _films(out, len(cases) <= FILMED if filming is None else filming)
     cost = Cost(workers)
-    if before is not None and before.info.get("status") == "complete":
-        found = {i: case_outcome(rows) for i, rows in episodes_by_case(before).items()}
-        tables = columns(before.steps), columns(before.episodes)
-        return _result(suite, name, found, tables, cost, len(found), started)
-    # The policy is loaded before the folder is made: what cannot be loaded leaves no run behind.
-    with (
-        _drivers(policy, min(workers, len(cases)), step_timeout, films) as drivers,
-        opened(out, info, cases, before, overwrite, roads) as book,
-    ):
-        found = {index: case_outcome(rows) for index, rows in book.found.items()}
-        resumed = len(found)
-        tally = _Tally(cases, found.values(), watch)
-        left = [job for job in jobs if job.index not in found]
-        with book.kept(), closing(drivers.drive(left)) as events:
-            for event in events:
-                if isinstance(event, Driven):
-                    outcome = found[event.job.index] = case_outcome(event.rows.episodes)
-                    cost.add(event.rows, event.spent)
-                    book.add(event.job.index, event.rows)
-                    tally.over(outcome)
-                else:
-                    tally.tell(sum(event.values()))
-        cost.writing = book.writing_s
-        cost.start_up = drivers.start_up_s
-        tables = columns(book.writer.steps.table()), columns(book.writer.episodes.table())
-        result = _result(suite, name, found, tables, cost, resumed, started)
-        book.writer.info |= {"cost": dict(result.cost), "resumed_cases": resumed}
-        book.finish(result.to_json())
+    with _drivers(policy, workers, step_timeout) as drivers:
+        cases = suite.cases()
+        jobs, traces = _jobs(cases)
+        roads = road_table(traces)
+        info = {
+            "what": f"suite {suite.name}",
+            "suite": {
+                "name": suite.name,
+                "file": str(suite.file),
+                "description": suite.description,
+                "scenarios": _scenarios(suite, cases),
+            },
+            "cases": len(cases),
+            "cases_sha256": cases_hash(cases),
+            "policy": {"name": name, "sha256": policy_hash(policy)},
+            "step_timeout": step_timeout,
+            "traces": [{"path": str(trace.root), "name": trace.name} for trace in traces],
+            "views": "synthesized",
+        }
+        before = resumable(out, info, cases) if resume and out is not None else None
+        films = _films(out, len(cases) <= FILMED if filming is None else filming)
+        if before is not None and before.info.get("status") == "complete":
+            found = {i: case_outcome(rows) for i, rows in episodes_by_case(before).items()}
+            tables = columns(before.steps), columns(before.episodes)
+            return _result(suite, name, found, tables, cost, len(found), started)
+        # What cannot be loaded leaves no folder behind.
+        drivers.get_ready(len(cases), films)
+        with opened(out, info, cases, before, overwrite, roads) as book:
+            found = {index: case_outcome(rows) for index, rows in book.found.items()}
+            resumed = len(found)
+            tally = _Tally(cases, found.values(), watch)
+            left = [job for job in jobs if job.index not in found]
+            with book.kept(), closing(drivers.drive(left)) as events:
+                for event in events:
+                    if isinstance(event, Driven):
+                        outcome = found[event.job.index] = case_outcome(event.rows.episodes)
+                        cost.add(event.rows, event.spent)
+                        book.add(event.job.index, event.rows)
+                        tally.over(outcome)
+                    else:
+                        tally.tell(sum(event.values()))
+            cost.writing = book.writing_s
+            cost.start_up = drivers.start_up_s
+            tables = columns(book.writer.steps.table()), columns(book.writer.episodes.table())
+            result = _result(suite, name, found, tables, cost, resumed, started)
+            book.writer.info |= {"cost": dict(result.cost), "resumed_cases": resumed}
+            book.finish(result.to_json())
     return result
 
 
@@ -159,13 +158,11 @@ def _scenarios(suite: Suite, cases: Sequence[Case]) -> list[dict[str, Any]]:
     ]
 
 
-def _drivers(
-    policy: Policy | str, workers: int, step_timeout: float | None, films: Films | None
-) -> Crew | Alone:
+def _drivers(policy: Policy | str, workers: int, step_timeout: float | None) -> Crew | Alone:
     """What drives the cases: other processes, or this one."""
     if workers and isinstance(policy, str):
-        return Crew(Assignment(policy, step_timeout, films), workers)
-    return Alone(policy, step_timeout, films)
+        return Crew(Assignment(policy, step_timeout), workers)
+    return Alone(policy, step_timeout)
 
 
 def _result(

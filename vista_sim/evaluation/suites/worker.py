@@ -3,7 +3,8 @@
 Each step's rows are sent before the policy is asked for the next one, so that nothing is lost
 when the process is killed because the policy does not come back.
 
-To the worker: a `Job`, or None to end. From it, tuples that begin with one of the names below.
+To the worker: the videos to make or None, then each `Job`; the end of the connection ends it.
+From it, tuples that begin with one of the names below.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vista_sim.errors import VistaError
 
 if TYPE_CHECKING:
+    from vista_sim.evaluation.suites.driving import Job
     from vista_sim.evaluation.suites.rows import Row
     from vista_sim.policies import StepClock
     from vista_sim.replay.views import Films
@@ -81,7 +83,6 @@ def work(
     clock: StepClock,
     policy: str,
     step_timeout: float | None,
-    films: Films | None,
 ) -> None:
     """Load a policy, and drive cases until told to end or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
@@ -89,7 +90,7 @@ def work(
     os.dup2(2, 1)  # what a policy prints must not get between what the parent prints
     sys.stdout = sys.stderr
     try:
-        _work(connection, clock, policy, step_timeout, films)
+        _work(connection, clock, policy, step_timeout)
     except (EOFError, ConnectionError):
         return
     except VistaError as error:
@@ -108,7 +109,6 @@ def _work(
     clock: StepClock,
     policy: str,
     step_timeout: float | None,
-    films: Films | None,
 ) -> None:
     import cv2
 
@@ -116,12 +116,12 @@ def _work(
     from vista_sim.policies import load_policy
 
     cv2.setNumThreads(1)
-    driver = CaseDriver(load_policy(policy), step_timeout, clock, films)
+    loaded = load_policy(policy)
     connection.send((READY,))
+    films: Films | None = connection.recv()
+    driver = CaseDriver(loaded, step_timeout, clock, films)
     while True:
-        job: Any = connection.recv()
-        if job is None:
-            return
+        job: Job = connection.recv()
         started, before = perf_counter(), driver.spent
         stream = Stream(connection)
         driver.drive(job, stream, stream.begun)

@@ -1,0 +1,229 @@
+"""What vector environments of cars on recorded paths have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space, create_empty_array
+from numpy.typing import ArrayLike, NDArray
+
+from vista_sim.envs import arguments
+from vista_sim.envs.driving import DrivingEnv, Observation
+from vista_sim.errors import WorldError
+
+Step = tuple[Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
+
+
+class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
+    """Many `DrivingEnv` whose cars are observed together.
+
+    Args:
+        envs: a single one for each car; they share what they can.
+        terms: names of the reward terms.
+        autoreset_mode, copy: see `LaneFollowingVectorEnv`.
+
+    Attributes:
+        envs, copy: as given.
+    """
+
+    def __init__(
+        self,
+        envs: Sequence[DrivingEnv],
+        terms: Sequence[str],
+        autoreset_mode: str | AutoresetMode,
+        copy: bool,
+    ) -> None:
+        first, n = envs[0], len(envs)
+        self.envs, self.num_envs, self.copy = envs, n, bool(copy)
+        self.render_mode = first.render_mode
+        self.metadata = {**first.metadata, "render_modes": ["rgb_array"]}
+        self.autoreset_mode = arguments.autoreset_mode(autoreset_mode)
+        self.single_observation_space = first.observation_space
+        self.single_action_space = first.action_space
+        self.observation_space = batch_space(first.observation_space, n)
+        self.action_space = batch_space(first.action_space, n)
+        arrays: Any = create_empty_array(first.observation_space, n)
+        self._seen: Observation = arrays
+        self._valids: NDArray[np.bool_] | None = None
+        if first.observe == "camera":
+            self._valids = np.zeros(self._seen["camera"].shape[:3], dtype=np.bool_)
+        self._everyone = np.arange(n)
+        self._names = tuple(terms)
+        self._terms = np.zeros((n, len(terms)))
+        self._ended, self._cut = np.zeros((2, n), dtype=np.bool_)
+
+    @abstractmethod
+    def _drive(self, rows: NDArray[np.int64], actions: ArrayLike) -> None:
+        """Move cars by one step; fill their rows of _terms, _ended, _cut."""
+
+    @abstractmethod
+    def _observe(self, rows: NDArray[np.int64]) -> None:
+        """Fill the rows of _seen, from where the cars are."""
+
+    @abstractmethod
+    def _infos(self, told: NDArray[np.bool_]) -> dict[str, Any]:
+        """Infos of the environments in the mask `told`; of others, zeros and None."""
+
+    @abstractmethod
+    def _unset(self) -> NDArray[np.bool_]:
+        """Which environments were never reset."""
+
+    @property
+    def autoreset_mode(self) -> AutoresetMode:
+        """What happens after an episode; also `metadata["autoreset_mode"]`."""
+        mode: AutoresetMode = self.metadata["autoreset_mode"]
+        return mode
+
+    @autoreset_mode.setter
+    def autoreset_mode(self, mode: str | AutoresetMode) -> None:
+        self.metadata["autoreset_mode"] = arguments.autoreset_mode(mode)
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start episodes.
+
+        Args:
+            seed: environment i gets seed + i; or one seed each. None: each goes on with its
+                own randomness.
+            options: as the single environment's `reset` takes them, the same for all; "reset_mask",
+                bool (num_envs,), names the environments to reset, else all are.
+
+        Raises:
+            WorldError: seeds or options that cannot be.
+        """
+        start = dict(options or {})
+        rows = self._everyone
+        if "reset_mask" in start:
+            mask = arguments.check_mask(start.pop("reset_mask"), self.num_envs)
+            if self._unset()[~mask].any():
+                raise WorldError("reset_mask leaves out environments that were never reset")
+            rows = np.flatnonzero(mask)
+        return self.restart(
+            rows.tolist(), arguments.seeds_of(seed, self.num_envs), [start] * self.num_envs
+        )
+
+    def restart(
+        self,
+        rows: Sequence[int],
+        seeds: Sequence[int | None],
+        options: Sequence[Mapping[str, Any] | None],
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start episodes of some environments, each with its own seed and options.
+
+        Args:
+            rows: indices of the environments.
+            seeds, options: (num_envs,) those of others are not used.
+        """
+        chosen = np.asarray(rows, dtype=np.int64)
+        self._begin(chosen, seeds, options)
+        self._fresh(keep=len(chosen) < self.num_envs)
+        self._observe(chosen)
+        told = np.zeros(self.num_envs, dtype=np.bool_)
+        told[chosen] = True
+        return self._observation(), self._infos(told)
+
+    def step(self, actions: ArrayLike) -> Step:
+        """Drive every car by one step; see `autoreset_mode` for what follows an episode.
+
+        Args:
+            actions: (num_envs, 1 or 2) as the single environment's `step` takes them.
+
+        Returns:
+            Observations, rewards (num_envs,), terminations, truncations, infos.
+
+        Raises:
+            WorldError: actions that cannot be, or an environment that must be reset first.
+        """
+        over = self._ended.copy()
+        mode = self.autoreset_mode
+        if self._unset().any():
+            raise WorldError("call reset before the first step")
+        if mode is not AutoresetMode.NEXT_STEP and over.any():
+            i = int(over.argmax())
+            raise WorldError(
+                f"environment {i} is over ({self.envs[i].ending}); "
+                "reset it first: reset(options={'reset_mask': ...})"
+            )
+        driven = np.flatnonzero(~over)
+        self._drive(driven, actions)
+        rewards = np.zeros(self.num_envs)
+        for term in self._terms[driven].T:  # one after the other, as a single one does
+            rewards[driven] += term
+        if over.any():
+            self._begin(np.flatnonzero(over))
+        ended, truncated = self._ended.copy(), self._cut.copy()
+        terminated = ended & ~truncated
+        self._fresh()
+        self._observe(self._everyone)
+        infos: dict[str, Any] = {}
+        if mode is AutoresetMode.SAME_STEP and ended.any():
+            again = np.flatnonzero(ended)
+            for i in again.tolist():
+                last = {name: array[i].copy() for name, array in self._seen.items()}
+                terms = dict(zip(self._names, self._terms[i].tolist(), strict=True))
+                final = {"final_obs": last, "final_info": self.envs[i].info(terms)}
+                infos = self._add_info(infos, final, i)
+            self._begin(again)
+            self._observe(again)
+        infos |= self._infos(np.ones(self.num_envs, dtype=np.bool_))
+        return self._observation(), rewards, terminated, truncated, infos
+
+    def render(self) -> tuple[Any, ...]:
+        """A picture of each environment: uint8 RGB (height, width, 3)."""
+        return tuple(env.render() for env in self.envs)
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Call a method of every environment of `envs`, or read an attribute."""
+        found = [env.get_wrapper_attr(name) for env in self.envs]
+        return tuple(f(*args, **kwargs) if callable(f) else f for f in found)
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """An attribute of every environment of `envs`."""
+        return tuple(env.get_wrapper_attr(name) for env in self.envs)
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """Set an attribute of every environment of `envs`: one value each (list or tuple)."""
+        each = values if isinstance(values, list | tuple) else [values] * self.num_envs
+        if len(each) != self.num_envs:
+            raise WorldError(f"{name}: {len(each)} values for {self.num_envs} environments")
+        for env, value in zip(self.envs, each, strict=True):
+            env.set_wrapper_attr(name, value)
+
+    @property  # type: ignore[misc]
+    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
+        """The generator of every environment."""
+        return self.get_attr("np_random")
+
+    @property
+    def np_random_seed(self) -> tuple[int | None, ...]:  # type: ignore[override]
+        """What each of them was seeded with."""
+        return self.get_attr("np_random_seed")
+
+    def _begin(
+        self,
+        rows: NDArray[np.int64],
+        seeds: Sequence[int | None] | None = None,
+        options: Sequence[Mapping[str, Any] | None] | None = None,
+    ) -> None:
+        """Start episodes without observing."""
+        for i in rows.tolist():
+            self.envs[i].start(seeds[i] if seeds else None, options[i] if options else None)
+        self._terms[rows] = 0.0
+        self._ended[rows] = self._cut[rows] = False
+
+    def _fresh(self, keep: bool = False) -> None:
+        """With `copy`, go on with new arrays; those returned before stay as they are."""
+        if self.copy:
+            new = np.copy if keep else np.empty_like
+            self._seen = {name: new(array) for name, array in self._seen.items()}
+
+    def _observation(self) -> Observation:
+        return dict(self._seen)
