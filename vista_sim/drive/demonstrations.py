@@ -4,7 +4,7 @@
 Each episode that a human drove becomes a trace of its own. Its ego motion is that of the driven
 car; its camera is the recorded one, whose frames are synthesized at the driven poses: what a camera
 on the driven car would have recorded. So it has calibration, mount and size of the recording, and
-both can be learned from together.
+both can be learned from together. What a scenario does to images is not in it.
 
 What would teach wrong things is left out: the last seconds before a crash, and frames of which too
 little was really seen, which leave a gap that is not driven and not learned from.

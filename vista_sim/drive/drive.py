@@ -22,7 +22,7 @@ import typer
 from rich.console import Console
 
 from vista_sim.console import parse_size, progress_bar, require_within
-from vista_sim.drive.access import Access
+from vista_sim.drive.access import Access, is_loopback
 from vista_sim.drive.commands import describe
 from vista_sim.drive.course import Course, Target, read_target
 from vista_sim.drive.demonstrations import Demonstration, write_demonstrations
@@ -103,8 +103,8 @@ def drive(options: DriveOptions) -> None:
                 with Console(stderr=True).status("getting the first view ready"):
                     course = Course(target, size, None if policy is None else policy.camera)
                 session = Session(course, link, log, guarded, options.seed, options.quality)
-                _invite(server, access, options)
                 with _ended_by_signals(session.stopping):
+                    _invite(server, access, options)
                     session.run()
             filmer.deliver(writer.frames)
             if log.steps:
@@ -198,8 +198,10 @@ def _farewell(
 def _invite(server: DriveServer, access: Access, options: DriveOptions) -> None:
     """Say where the page is, and open it."""
     typer.echo(f"drive at {server.url}")
-    tunnel = f"ssh -N -L {server.port}:{access.host}:{server.port} {socket.gethostname()}"
-    typer.echo(f"from another machine: {tunnel}   then open the same address there")
+    if is_loopback(access.host):
+        forward = f"{server.port}:127.0.0.1:{server.port}"
+        typer.echo(f"from another machine: ssh -N -L {forward} {socket.gethostname()}")
+        typer.echo("and then open the same address there")
     typer.echo("Ctrl-C here, or End drive on the page, ends the drive")
     sys.stdout.flush()
     screen = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
