@@ -24,6 +24,7 @@ COMMAND_MODULES = (
     "vista_sim.evaluation.commands",
     "vista_sim.evaluation.judging_commands",
     "vista_sim.policies.commands",
+    "vista_sim.drive.commands",
 )
 
 
