@@ -64,6 +64,8 @@ class Breaking(ReferenceDriver):
                 sum(range(10**15))  # does not come back to the interpreter
             if self._start == 1.0:
                 os._exit(3)
+            if self._start == 1.2:
+                ctypes.string_at(0)
             if self._start == 1.5:
                 return 0.1
         return super().act(observation, car)

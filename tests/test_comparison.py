@@ -204,6 +204,33 @@ def test_other_settings_are_warned_of(tmp_path):
     assert compare(a, a, FAST).warnings == ()
 
 
+def test_what_no_shown_digit_tells_is_no_regression(tmp_path):
+    base = np.full(8, 0.2)
+    a = write(tmp_path / "a", drives(base))
+    assert not compare(a, write(tmp_path / "b", drives(base + 0.0005)), FAST).regressions
+    assert len(compare(a, write(tmp_path / "c", drives(base + 0.002)), FAST).regressions) == 8
+
+
+def test_on_a_terminal_of_80_columns_every_number_is_whole(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    base = np.random.default_rng(0).uniform(0.1, 0.3, 16)
+    a = write(tmp_path / "a", drives(base, "bends-in-rain"), 1)
+    b = write(tmp_path / "b", drives(base + 0.2, "bends-in-rain"), 2)
+    code, out, err = call(capsys, "compare", a, b, "--draws", 200)
+    assert (code, err) == (0, "")
+    overall, of_scenarios = out.split("scenarios that differ by more than chance")
+    assert "…" not in out
+    for text, d in (
+        (overall, found(compare(a, b, FAST), "mean_cross_track_error_m")),
+        (of_scenarios, found(compare(a, b, FAST), "mean_cross_track_error_m", "bends-in-rain")),
+    ):
+        interval = f"({d.change.low:.3f} to {d.change.high:.3f})"
+        wanted = f"{d.a:.3f} {d.b:.3f} +{d.change.value:.3f} {interval} < 0.001 worse"
+        (line,) = (line for line in text.splitlines() if f"{d.a:.3f}" in line)
+        assert wanted in " ".join(line.split())
+        assert len(line) <= 80
+
+
 class Hesitant(ReferenceDriver):
     """Steers two thirds as much as it should."""
 

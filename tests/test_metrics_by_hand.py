@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy.signal import savgol_filter
 
 from vista_sim.evaluation import metrics
 from vista_sim.evaluation.metrics import agreement, comfort, recovery, safety, validity
@@ -15,8 +14,8 @@ from vista_sim.evaluation.metrics.tables import (
     percentile_95,
     rate,
     root_mean_square,
+    savitzky_golay,
     series,
-    smoothed,
     unwrapped,
 )
 
@@ -117,12 +116,13 @@ def test_rates_are_differences_within_an_episode():
 
 
 def test_accelerations_and_jerks_by_hand():
-    # Speeds 10, 10.2, 10.6, 10.6: 2, 4, 0 m/s²; 20 and -40 m/s³.
+    # Speeds 10, 10.2, 10.6, 10.6: 2, 4, 0 m/s², through which a parabola goes; it changes by
+    # -10 m/s³ in its middle, and by 2 - 2 * 4 + 0 over 0.1 s in each 0.1 s.
     steps = steps_of(4, speed=np.array([10.0, 10.2, 10.6, 10.6]))
     assert comfort.longitudinal_acceleration(steps).values == pytest.approx([2, 4, 0])
-    assert comfort.longitudinal_jerk(steps).values == pytest.approx([20, -40])
-    assert comfort.acceleration_jerk(steps).values == pytest.approx([20, -40])
-    # The second of three is above 2.40 m/s²; both jerks are above 4.13 and 8.37 m/s³.
+    assert comfort.longitudinal_jerk(steps).values == pytest.approx([50, -10, -70])
+    assert comfort.acceleration_jerk(steps).values == pytest.approx([50, -10, -70])
+    # The second of three is above 2.40 m/s²; all jerks are beyond 4.13 and 8.37 m/s³.
     assert comfort.comfortable(steps, "longitudinal_acceleration") == pytest.approx(2 / 3)
     assert comfort.comfortable(steps, "longitudinal_jerk") == 0.0
     assert comfort.comfortable(steps, "jerk") == 0.0
@@ -140,44 +140,78 @@ def test_braking_may_be_harder_than_pulling_away():
     assert comfort.comfortable(pulling, "longitudinal_acceleration") == 0.0
 
 
+def test_a_value_on_a_bound_is_beyond_it():
+    values = np.array([-2.0, -1.5, 3.0, 4.0, math.nan])
+    bound = comfort.Bound(-2.0, 4.0, "m", lambda steps: series(steps, values))
+    assert bound.within(steps_of(5)).values[:4].tolist() == [0.0, 1.0, 1.0, 0.0]
+    assert math.isnan(bound.within(steps_of(5)).values[4])
+
+
 def test_lateral_acceleration_and_the_jerk_of_both_directions():
-    # 10 m/s: 0, 3, 6, 6 m/s²; between the rows 1.5, 4.5, 6: rates 30, 15 m/s³.
+    # 10 m/s: 0, 3, 6, 6 m/s²; between the rows 1.5, 4.5, 6: a parabola of 22.5 m/s³ in the
+    # middle and -150 m/s⁴.
     steps = steps_of(4, speed=np.full(4, 10.0), curvature=np.array([0.0, 0.03, 0.06, 0.06]))
-    assert comfort.comfortable(steps, "lateral_acceleration") == 0.5
-    assert comfort.acceleration_jerk(steps).values == pytest.approx([30, 15])
-    # With 8 m/s² forward between the rows of one speed-up: sizes hypot.
-    steps = steps_of(3, speed=np.array([10.0, 10.8, 11.6]), curvature=np.zeros(3))
-    assert comfort.acceleration_jerk(steps).values == pytest.approx([0.0])
+    assert comfort.comfortable(steps, "lateral_acceleration") == pytest.approx(2 / 3)
+    assert comfort.acceleration_jerk(steps).values == pytest.approx([37.5, 22.5, 7.5])
+    # Along 3 m/s² all the time, across 0 and then 4: sizes 3, 5, 5, which change by 10 m/s³ in
+    # the middle, and by 3 - 2 * 5 + 5 over 0.1 s in each 0.1 s.
+    speed = 10 + 0.3 * np.arange(4)
+    across = np.array([0.0, 0.0, 8.0, 0.0])
+    steps = steps_of(4, speed=speed, curvature=across / speed**2)
+    assert comfort.longitudinal_jerk(steps).values == pytest.approx([0, 0, 0], abs=1e-9)
+    assert comfort.acceleration_jerk(steps).values == pytest.approx([30, 10, -10], abs=1e-9)
 
 
 def test_yaw_rate_and_yaw_acceleration_across_the_turn_of_the_circle():
-    # 0.08, 0.10, 0.10 rad a step: 0.8, 1.0, 1.0 rad/s; 2 and 0 rad/s².
-    yaw = 3.1 + np.array([0.0, 0.08, 0.18, 0.28])
-    yaw = (yaw + math.pi) % (2 * math.pi) - math.pi
-    steps = steps_of(4, yaw=yaw)
-    assert comfort.yaw_rate(steps).values == pytest.approx([0.8, 1.0, 1.0])
-    assert comfort.yaw_acceleration(steps).values == pytest.approx([2.0, 0.0], abs=1e-9)
-    assert comfort.comfortable(steps, "yaw_rate") == pytest.approx(1 / 3)
-    assert comfort.comfortable(steps, "yaw_acceleration") == pytest.approx(1 / 2)
+    t = 0.1 * np.arange(5)
+    yaw = (3.1 + 0.8 * t + 0.4 * t**2 + math.pi) % (2 * math.pi) - math.pi
+    steps = steps_of(5, yaw=yaw)
+    assert comfort.yaw_rate(steps).values == pytest.approx([0.8, 0.88, 0.96, 1.04, 1.12])
+    assert comfort.yaw_acceleration(steps).values == pytest.approx([0.8] * 5)
+    assert comfort.comfortable(steps, "yaw_rate") == pytest.approx(2 / 5)
+    assert comfort.comfortable(steps, "yaw_acceleration") == 1.0
+    turning_in = steps_of(5, yaw=t**3)
+    assert comfort.yaw_acceleration(turning_in).values == pytest.approx([0, 0.6, 1.2, 1.8, 2.4])
+    assert comfort.comfortable(turning_in, "yaw_acceleration") == pytest.approx(4 / 5)
 
 
-def test_what_is_held_against_bounds_is_smoothed_by_parabolas_over_a_second_and_a_half():
-    rng = np.random.default_rng(0)
-    noisy = 10 + 0.1 * rng.standard_normal(40)
+def test_smoothed_values_and_derivatives_are_those_of_fitted_polynomials():
+    noisy = 10 + 0.1 * np.random.default_rng(0).standard_normal(40)
     episode = np.repeat([4, 2], [32, 8])
     t = 0.1 * np.concatenate([np.arange(32), np.arange(8)])
-    found = smoothed(series(steps_of(40, episode=episode, t=t), noisy), 1.5).values
-    # A fit to 15 values, by another library's least squares, at its middle; at the ends, where
-    # the episode begins; and in the short one, to 7 of its 8.
-    for at, first, count in ((7, 0, 15), (20, 13, 15), (2, 0, 15), (31, 17, 15), (35, 32, 7)):
+    given = series(steps_of(40, episode=episode, t=t), noisy)
+
+    def fitted(first, count, order):
         rows = np.arange(first, first + count)
-        assert found[at] == pytest.approx(np.polyval(np.polyfit(rows, noisy[rows], 2), at))
-    assert found[:32] == pytest.approx(savgol_filter(noisy[:32], 15, 2))
-    # A drive whose speed falls and rises by a parabola is that drive.
-    braking = 10 - 2 * t[:32] + 0.5 * t[:32] ** 2
-    steps = steps_of(32, speed=braking)
-    middle = 0.05 + t[:31]
-    assert comfort.longitudinal_acceleration(steps).values == pytest.approx(middle - 2)
+        return np.poly1d(np.polyfit(0.1 * rows, noisy[rows], order))
+
+    # 15 values: at their middle; at the ends; and in the short episode all of its 8.
+    found = savitzky_golay(given, 1.5).values
+    slope = savitzky_golay(given, 1.5, derivative=1).values
+    for at, first, count in ((7, 0, 15), (20, 13, 15), (2, 0, 15), (31, 17, 15), (35, 32, 8)):
+        assert found[at] == pytest.approx(fitted(first, count, 2)(0.1 * at))
+        assert slope[at] == pytest.approx(fitted(first, count, 2).deriv()(0.1 * at))
+    # 8 values have their middle between two.
+    assert savitzky_golay(given, 0.8).values[16] == pytest.approx(fitted(13, 8, 2)(1.65))
+    bend = savitzky_golay(given, 0.5, order=3, derivative=2).values
+    assert bend[10] == pytest.approx(fitted(8, 5, 3).deriv(2)(1.0))
+
+
+def test_windows_are_of_the_time_that_those_of_nuplan_have_at_its_rate():
+    noisy = 10 + 0.1 * np.random.default_rng(1).standard_normal(60)
+    # Steps of 0.1 s as with nuPlan, and half and double of it: values over 1.5 s.
+    for dt, count in ((0.1, 15), (0.05, 30), (0.2, 8)):
+        found = savitzky_golay(series(steps_of(60, dt=dt), noisy), 1.5, derivative=1)
+        of_first = np.polyfit(dt * np.arange(count), noisy[:count], 2)
+        assert found.values[0] == pytest.approx(of_first[1])
+
+
+def test_what_is_too_short_or_unknown_says_nothing():
+    short = series(steps_of(2), np.array([1.0, 2.0]))
+    assert savitzky_golay(short, 0.8).values.tolist() == [1.0, 2.0]
+    assert np.isnan(savitzky_golay(short, 0.8, derivative=1).values).all()
+    hole = series(steps_of(5), np.array([1.0, 2.0, math.nan, 4.0, 5.0]))
+    assert np.isnan(savitzky_golay(hole, 0.8).values).all()
 
 
 def test_noise_of_the_recorded_speed_is_no_discomfort():

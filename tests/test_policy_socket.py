@@ -27,7 +27,7 @@ from vista_sim.errors import (
 from vista_sim.evaluation.evaluate import evaluate
 from vista_sim.evaluation.recovery import RecoveryTest
 from vista_sim.evaluation.runs import read_run
-from vista_sim.policies import Action, CameraSpec, Policy, SocketPolicy
+from vista_sim.policies import Action, CameraSpec, Policy, PolicyServer, SocketPolicy
 from vista_sim.policies.remote import wire
 from vista_sim.policies.remote.address import Address
 from vista_sim.tasks.state_vector import STATE_NAMES
@@ -399,6 +399,23 @@ def test_a_socket_that_was_left_behind_is_replaced_and_one_in_use_is_kept(tmp_pa
     with pytest.raises(PolicyError, match="is there already and is no socket"):
         serving(Balance, str(tmp_path / "file"))
     assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_a_socket_of_somebody_who_is_too_busy_to_answer_is_kept(tmp_path):
+    path = tmp_path / "busy.sock"
+    with socket.socket(socket.AF_UNIX) as busy:
+        busy.bind(str(path))
+        busy.listen(0)
+        waiting = [socket.socket(socket.AF_UNIX) for _ in range(2)]
+        for one in waiting:  # as many as the system lets wait; nobody takes them
+            one.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                one.connect(str(path))
+        with pytest.raises(PolicyError, match="another process listens there"):
+            PolicyServer(Balance, str(path))
+        assert path.is_socket()
+        for one in waiting:
+            one.close()
 
 
 def test_the_command_tells_mistakes_in_one_line(capsys):

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROAD_SPEED, write_road
 
+import vista_sim
 from vista_sim.evaluation.recovery import RecoveryTest, draw_places
 from vista_sim.scenarios import Case, library, load_suite
 from vista_sim.scenarios.library import folders, installed
@@ -86,6 +87,15 @@ def test_sections_are_cut_by_curvature(cases):
     ]
     straights = cases("[section]\nbend = [0.0, 0.003]\nmin_length = 30.0\n")
     assert [round(c.section[0] * ROAD_SPEED) for c in straights] == [0]
+
+
+def test_each_piece_starts_where_it_can_be_driven_to_the_last_bit(cases):
+    # A piece is given by its times; from them its start is found anew when it is driven.
+    folder = vista_sim.sample_trace("proving-ground")
+    found = cases("[section]\npieces = 80\n", [folder])
+    assert len(found) == 80
+    path = Trace.open(folder).path
+    assert [case.s for case in found] == [path.arc_length(case.section[0]) for case in found]
 
 
 def test_stretches_are_cut_into_pieces_of_equal_length(cases):

@@ -46,7 +46,28 @@ def test_all_mistakes_of_all_files_are_told_in_a_line_each(write, capsys):
     lines = said.err.splitlines()
     assert [line.split(": ")[1] for line in lines] == [f"{one}:6", f"{one}:5", f"{two}:6"]
     assert all(line.startswith("error: ") for line in lines)
-    assert said.out == f"{good}: good: 1 cases\n"
+    assert said.out == f"{good}: good: 1 case\n"
+
+
+def test_a_metric_that_there_is_not_is_told_before_anything_is_driven(write, capsys):
+    path = write("[pass]\ncrashs = { max = 0 }\n")
+    assert run("scenario", "check", path) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {path}: ")
+    assert line.endswith("there is no metric 'crashs'; did you mean 'crashes'?")
+
+
+def test_a_name_that_no_file_can_have_is_no_file(capsys):
+    assert run("scenario", "check", "x" * 400) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no such file; installed scenarios: " in line
+
+
+def test_a_byte_order_mark_is_no_mistake(write, capsys):
+    path = write("seeds = 2\n")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert run("scenario", "check", path) == 0
+    assert capsys.readouterr().out == f"{path}: one: 2 cases\n"
 
 
 def test_installed_scenarios_are_listed_by_default(capsys):

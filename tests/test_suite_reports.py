@@ -101,6 +101,7 @@ def test_a_broken_policy_is_an_error_and_fails_the_suite(judge, tmp_path):
         (["--resume"], "--resume goes on with the run at --out"),
         (["--step-timeout", "0"], "--step-timeout is 0"),
         (["--junit", "nowhere/j.xml"], "--junit is nowhere/j.xml; there is no folder"),
+        (["--markdown", "."], "--markdown is ., which is a folder; name a file"),
         (["--traces", "somewhere"], "--suite and traces (somewhere) are both given"),
         (["--policy", "nowhere"], "nowhere: no such policy"),
         (["--workers", "1000"], "--workers is 1000"),

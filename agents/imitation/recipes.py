@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -37,6 +37,7 @@ from ..training import (
 from ..training.processes import join
 from .behaviour_cloning import RecordedSource, ShiftConfig
 from .dagger import DaggerConfig, DaggerSource
+from .drives import Drive
 from .frames import Source
 from .guided import GuidedConfig, GuidedSource
 from .road import SplitConfig
@@ -226,11 +227,11 @@ def plan(recipe: Imitation) -> tuple[Setup, PolicySpec]:
         expert=recipe.expert,
         length=recipe.length,
     )
-    description = describe(recipe, setup)
+    description = describe(recipe, setup, setup.open(traces))
     return setup, PolicySpec(camera, recipe.network, scales, recipe.method, description)
 
 
-def describe(recipe: Imitation, setup: Setup) -> dict[str, Any]:
+def describe(recipe: Imitation, setup: Setup, drives: Sequence[Drive]) -> dict[str, Any]:
     """Everything that decides the weights, as JSON."""
     apart = ("traces", "out", "resume", "overwrite", "json", "background", "find_rate", "rates")
     values = {
@@ -240,7 +241,6 @@ def describe(recipe: Imitation, setup: Setup) -> dict[str, Any]:
     }
     for name in apart:
         values.pop(name, None)
-    drives = setup.open()
     values["network"] = network_to_json(recipe.network)
     values["traces"] = [drive.trace.name for drive in drives]
     values["validation_road"] = [[list(i) for i in drive.validation] for drive in drives]

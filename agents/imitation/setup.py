@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +44,12 @@ class Setup:
     expert: ExpertName
     length: int
 
-    def open(self) -> list[Drive]:
-        """The drives. Raises TraceError, WorldError."""
-        traces = [Trace.open(path) for path in self.traces]
+    def open(self, opened: Sequence[Trace] | None = None) -> list[Drive]:
+        """The drives; of traces that are open already, if they are given.
+
+        Raises TraceError, WorldError.
+        """
+        traces = [Trace.open(path) for path in self.traces] if opened is None else opened
         return open_drives(traces, self.camera, self.split, self.seed, self.recorded, self.section)
 
     @property

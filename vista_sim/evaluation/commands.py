@@ -133,6 +133,7 @@ def evaluate(
     from rich.console import Console
 
     from vista_sim.evaluation.evaluate import evaluate as judge
+    from vista_sim.evaluation.evaluate import refuse
     from vista_sim.evaluation.recovery import RecoveryTest
 
     require_within("--seed", seed, 0, 2**63 - 1)
@@ -151,7 +152,7 @@ def evaluate(
             "--starts": starts != STARTS,
             "--held": held != HELD,
         }
-        _refuse(changed, "--traces; a suite's files say how it is driven")
+        refuse(changed, "--traces; a suite's files say how it is driven")
         _evaluate_suite(
             suite,
             policy,
@@ -175,7 +176,7 @@ def evaluate(
         "--junit": junit,
         "--markdown": markdown,
     }
-    _refuse({name: value is not None for name, value in options.items()}, "--suite")
+    refuse({name: value is not None for name, value in options.items()}, "--suite")
     test = RecoveryTest(starts_per_kind=starts, held=held) if recovery else False
     with progress_bar("evaluating") as progress:
         report = judge(
@@ -225,6 +226,8 @@ def _evaluate_suite(
     for option, path in (("--junit", junit), ("--markdown", markdown)):
         if path is not None and not path.absolute().parent.is_dir():
             raise VistaError(f"{option} is {path}; there is no folder {path.absolute().parent}")
+        if path is not None and path.is_dir():
+            raise VistaError(f"{option} is {path}, which is a folder; name a file")
     with progress_bar("judging") as progress:
 
         def watch(score: Score) -> None:
@@ -268,12 +271,6 @@ def _filming(video: bool | None, views: str | None, rate: float | None) -> Filmi
 
     names = VIEWS if views is None else tuple(dict.fromkeys(views.split(",")))
     return Filming(names, 10.0 if rate is None else rate)
-
-
-def _refuse(given: Mapping[str, bool], owner: str) -> None:
-    for option, there in given.items():
-        if there:
-            raise VistaError(f"{option} is given, which goes with {owner}")
 
 
 def print_report(report: Report, console: Console) -> None:

@@ -170,7 +170,7 @@ def compare(
             f"{example(cases_a)!r} and {example(cases_b)!r}); compare runs of the same suite, "
             "or of the same traces and seed"
         )
-    weighted = bool(_named_suites(run_a, run_b))
+    weighted = _named_suites(run_a, run_b)
     groups: dict[str, list[Pair]] = {}
     for pair in pairs:
         groups.setdefault(pair[0].scenario, []).append(pair)
@@ -198,7 +198,8 @@ def compare(
 
 
 def _named_suites(*runs: Run) -> bool:
-    return all(run_cases.of_suite(columns(run.episodes)) for run in runs)
+    tables = (run.episodes.select(["scenario"]) for run in runs)
+    return all(run_cases.of_suite(columns(table)) for table in tables)
 
 
 def _differences(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from vista_sim.evaluation.judging_report import interval
 from vista_sim.evaluation.labels import number, shown
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 Row = tuple[str, ...]
 
-OVERALL = ("", "a", "b", "b - a", "95 % interval", "p, adjusted", "")
+#: The interval is of 95 %, p is adjusted; six columns fit on a terminal of 80.
+OVERALL = ("", "a", "b", "b - a (95 % interval)", "p", "")
 SCENARIOS = ("scenario", *OVERALL)
+NUMBERS = OVERALL[1:5]
 #: Metrics that are shown though they are not tested.
 ALWAYS = ("crashes", "distance_m", "max_cross_track_error_m", "recovery_rate_of_expert")
 REGRESSIONS = ("case", "scenario", "what got worse")
@@ -31,16 +33,22 @@ def print_comparison(found: Comparison, limit: int, everything: bool, console: C
         limit: regressions shown at most.
         everything: show all metrics, and not only those that are tested or say how many crashes.
     """
+    from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
 
     def show(title: str, heads: Row, rows: Sequence[Row]) -> None:
-        table = Table(title=escape(title), title_justify="left")
+        # Without lines between columns, which would take a quarter of a terminal of 80.
+        table = Table(box=SIMPLE_HEAD, padding=0)
+        table.pad_edge = table.show_edge = False
         for head in heads:
-            right = head in ("a", "b", "b - a", "95 % interval", "p, adjusted")
-            table.add_column(head, justify="right" if right else "left", overflow="fold")
+            right = head in NUMBERS
+            justify: Literal["left", "right"] = "right" if right else "left"
+            table.add_column(head, justify=justify, overflow="fold", no_wrap=right)
         for row in rows:
             table.add_row(*(escape(cell) for cell in row))
+        console.print()
+        console.print(escape(title), style="bold", soft_wrap=True)
         console.print(table)
 
     for line in (*_heading(found), *(f"warning: {warning}" for warning in found.warnings)):
@@ -52,6 +60,7 @@ def print_comparison(found: Comparison, limit: int, everything: bool, console: C
     worst = found.regressions[:limit]
     if worst:
         show(_count(found), REGRESSIONS, [_regression(r) for r in worst])
+    console.print()
     for line in _closing(found):
         console.print(escape(line), soft_wrap=True)
 
@@ -124,14 +133,14 @@ def _row(found: Difference) -> Row:
     name = found.metric
     change = number(name, found.change.value)
     sign = "+" if found.change.value > 0 and not change.startswith("+") else ""
+    range_ = interval(name, found.change)
     p = "" if math.isnan(found.adjusted) else _p_value(found.adjusted)
     verdict = found.direction if found.significant else ""
     return (
         shown(name)[0],
         number(name, found.a),
         number(name, found.b),
-        sign + change,
-        interval(name, found.change),
+        sign + change + (f" ({range_})" if range_ != "-" else ""),
         p,
         verdict,
     )
@@ -153,8 +162,7 @@ def _change(name: str, a: float, b: float) -> str:
 
 
 def _table(heads: Row, rows: Sequence[Row]) -> list[str]:
-    right = {"a", "b", "b - a", "95 % interval", "p, adjusted"}
-    rule = ["---:" if head in right else "---" for head in heads]
+    rule = ["---:" if head in NUMBERS else "---" for head in heads]
     lines = [heads, tuple(rule), *(tuple(_safe(cell) for cell in row) for row in rows)]
     return ["| " + " | ".join(line) + " |" for line in lines]
 

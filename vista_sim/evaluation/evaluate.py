@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from time import perf_counter
@@ -90,13 +90,13 @@ def evaluate(
     if isinstance(suite, str | os.PathLike) and not Path(suite).is_dir():
         suite = load_suite(suite)
     if isinstance(suite, Suite):
-        _refuse(of_traces, "plain traces; a suite's files say how it is driven")
+        refuse(_changed(of_traces), "plain traces; a suite's files say how it is driven")
         folder = None if out is None else Path(out)
         result = _on_suite(policy, suite, folder, video, progress, overwrite, of_suites)
         metrics = {name: found.value for name, found in result.judgement.overall.metrics.items()}
         seconds = perf_counter() - started
         return Report(result.policy, metrics, (), None, folder, seconds, result)
-    _refuse(of_suites, "a suite")
+    refuse(_changed(of_suites), "a suite")
     return evaluate_traces(
         _load(policy),
         _name(policy),
@@ -120,11 +120,23 @@ class _SuiteSettings:
     watch: Callable[[Score], None] | None = None
 
 
-def _refuse(given: TraceSettings | _SuiteSettings, owner: str) -> None:
-    """Refuse settings that are not left as they are, where they go with something else."""
-    for field in fields(given):
-        if getattr(given, field.name) != field.default:
-            raise RunError(f"{field.name} is given, which goes with {owner}")
+def _changed(settings: TraceSettings | _SuiteSettings) -> dict[str, bool]:
+    """Whether each setting is other than where nothing is given."""
+    return {
+        field.name: getattr(settings, field.name) != field.default for field in fields(settings)
+    }
+
+
+def refuse(given: Mapping[str, bool], owner: str) -> None:
+    """Raise RunError for the first option that is given though it goes with something else.
+
+    Args:
+        given: whether each option is, by name.
+        owner: what they go with.
+    """
+    for name, there in given.items():
+        if there:
+            raise RunError(f"{name} is given, which goes with {owner}")
 
 
 def _on_suite(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vista_sim.evaluation.judging import Settings
+from vista_sim.evaluation.labels import shown
 from vista_sim.evaluation.pairing import Pair
 from vista_sim.evaluation.plain import or_null
 
@@ -55,7 +56,11 @@ class Regression:
 
 
 def find_regressions(pairs: Sequence[Pair], settings: Settings) -> list[Regression]:
-    """Pairs that went worse by the gravest thing that changed, the worst first."""
+    """Pairs that went worse by the gravest thing that changed, the worst first.
+
+    What changed by less than the last digit that is shown of it did not change: the same network
+    in another format rounds differently.
+    """
     found = []
     for a, b in pairs:
         grave = []
@@ -69,12 +74,19 @@ def find_regressions(pairs: Sequence[Pair], settings: Settings) -> list[Regressi
             before, after = measure.of(a.tables), measure.of(b.tables)
             loss = before - after if measure.better == "higher" else after - before
             loss = 0.0 if math.isnan(loss) else loss
+            loss = loss if abs(loss) >= _last_digit(name) else 0.0
             grave.append(loss)
             if loss > 0:
                 changes.append((name, before, after))
         # The gravest thing that changed at all says whether the case went worse.
-        first = next((loss for loss in grave if abs(loss) > 1e-9), 0.0)
+        first = next((loss for loss in grave if loss), 0.0)
         if first > 0:
             found.append((grave, Regression(a.scenario, a.name, tuple(changes))))
     found.sort(key=lambda item: [-loss for loss in item[0]])
     return [regression for _, regression in found]
+
+
+def _last_digit(name: str) -> float:
+    """One of the last digit that is shown of a metric, in its own unit."""
+    _, factor, digits = shown(name)
+    return 10.0**-digits / factor * (1 - 1e-9)

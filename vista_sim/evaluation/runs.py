@@ -74,7 +74,9 @@ EPISODE_FIELDS: dict[str, pa.DataType] = {
     "case": pa.string(),  # unique in its suite; further episodes of it follow a set-back
     "seed": pa.int64(),
     "weight": pa.float64(),  # of the scenario
-    "failure": pa.string(),  # why the policy broke: "raised: ...", "timed out: ..."
+    # Why the policy broke, null where it did not: "raised: ...", "timed out: ...",
+    # "not finite: ...", or "died: ..." (its process ended).
+    "failure": pa.string(),
 }
 STEP_FIELDS: dict[str, pa.DataType] = {
     "episode": pa.int32(),

@@ -32,19 +32,22 @@ def check(
     ],
 ) -> None:
     """Check scenario and suite files: a line for everything that is wrong, and exit status 2."""
+    from vista_sim.evaluation.suites.verdicts import check_requirements
     from vista_sim.scenarios.suite import load_suite
 
     problems: list[str] = []
     for file in files:
         try:
             suite = load_suite(file)
+            check_requirements(suite)
             cases = suite.cases()
         except ScenarioError as error:
             problems += error.problems
         else:
             scenarios = len(suite.members)
             of = "" if scenarios == 1 else f" of {scenarios} scenarios"
-            typer.echo(f"{suite.file}: {suite.name}: {len(cases)} cases{of}")
+            count = "1 case" if len(cases) == 1 else f"{len(cases)} cases"
+            typer.echo(f"{suite.file}: {suite.name}: {count}{of}")
     _fail(problems)
 
 

@@ -112,7 +112,7 @@ def _parse(file: Path) -> Document:
     if len(content) > LARGEST:
         raise ScenarioError(f"{file}: is larger than {LARGEST} bytes; is it a scenario?")
     try:
-        source = content.decode("utf-8")
+        source = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ScenarioError(

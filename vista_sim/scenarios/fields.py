@@ -9,20 +9,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: Units by the kind they measure, with their size in the unit that the field has.
-UNITS: Mapping[str, Mapping[str, float]] = {
-    "m": {"m": 1.0, "cm": 0.01, "km": 1000.0},
-    "s": {"s": 1.0, "ms": 0.001, "min": 60.0},
-    "rad": {"rad": 1.0, "deg": math.pi / 180},
-    "m/s": {"m/s": 1.0, "km/h": 1 / 3.6},
-    "m/s²": {"m/s²": 1.0, "m/s2": 1.0},
-    "rad/s": {"rad/s": 1.0, "deg/s": math.pi / 180},
-    "1/m": {"1/m": 1.0},
-}
+from vista_sim.units import UNITS
+
 _WITH_UNIT = re.compile(r"\s*([+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*([^\s\d].*?)\s*")
 
 

@@ -116,6 +116,8 @@ class Ground:
                 ends = (trace.path.arc_length(start), trace.path.arc_length(end))
                 at = np.linspace(*ends, wanted.pieces + 1).tolist()
                 times = [start, *map(trace.path.time, at[1:-1]), end]
+                # A piece is driven between its times: its arc lengths are those, to the last bit.
+                at = [trace.path.arc_length(t) for t in times]
                 for (a, b), (c, d) in zip(pairwise(times), pairwise(at), strict=True):
                     found = Section(a, b, c, d)
                     if found.duration >= SHORTEST[0] and found.length >= wanted.min_length:

@@ -40,7 +40,7 @@ def installed() -> tuple[Path, ...]:
 def find_beside(name: str, file: Path) -> Path | None:
     """The file that another one names: relative to it, or installed; None if there is none."""
     near = Path(os.path.normpath(file.parent / name))
-    return near if near.is_file() else _shipped(Path(name))
+    return near if _is_file(near) else _shipped(Path(name))
 
 
 def find(path: str | os.PathLike[str]) -> Path:
@@ -54,15 +54,22 @@ def find(path: str | os.PathLike[str]) -> Path:
         ScenarioError: there is none.
     """
     file = Path(path)
-    if file.is_file():
+    if _is_file(file):
         return file
     shipped = _shipped(file)
     if shipped is not None:
         return shipped
-    if file.is_dir():
+    if os.path.isdir(file):
         raise ScenarioError(f"{file}: is a folder; name a file in it")
     known = ", ".join(one.stem for one in installed()) or "none"
     raise ScenarioError(f"{file}: no such file; installed scenarios: {known}")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long, or a folder that may not be looked into
+        return False
 
 
 def _shipped(name: Path) -> Path | None:
@@ -70,6 +77,6 @@ def _shipped(name: Path) -> Path | None:
         return None
     for folder in folders():
         shipped = folder / f"{name.stem}{SUFFIX}"
-        if shipped.is_file():
+        if _is_file(shipped):
             return shipped
     return None

@@ -1,10 +1,18 @@
 """How smooth the drive is: steering, accelerations, and the comfort bounds of nuPlan.
 
-Accelerations, jerks and yaw rates are finite differences of the steps table within each episode,
-at the table's own rate. Where they are held against nuPlan's bounds, speed, lateral acceleration
-and heading are first smoothed by a Savitzky-Golay filter, a parabola over 1.5 s, as long as the
-widest that nuPlan takes: recorded speeds are noisy, and differences of noise would say more of the
-recording than of the drive. Everything else is not smoothed.
+Steering and the peaks are finite differences of the steps table within each episode, at the
+table's own rate, not smoothed. What is held against nuPlan's bounds is smoothed as nuPlan does it
+(github.com/motional/nuplan-devkit, nuplan/planning/metrics/utils/state_extractors.py), by
+Savitzky-Golay filters: an acceleration by a parabola over 8 values, a jerk as the slope of
+a parabola over 15 accelerations, the yaw rate as that over 5 headings, the yaw acceleration as the
+second derivative of a cubic over 5 headings. nuPlan's steps are 0.1 s; here the windows are of the
+same time, 0.8, 1.5 and 0.5 s, at whatever step. Bounds: the files `ego_*_statistics.yaml` in
+nuplan/planning/script/config/common/simulation_metric/low_level; a value on a bound is beyond it
+(evaluation_metrics/base/within_bound_metric_base.py).
+
+nuPlan takes accelerations from the state of its car, in the centre. A steps table has none: along
+the car they are differences of the speed, across it speed squared times curvature, both of the
+rear axle and between two rows.
 """
 
 from __future__ import annotations
@@ -27,12 +35,13 @@ from vista_sim.evaluation.metrics.tables import (
     mean,
     rate,
     root_mean_square,
+    savitzky_golay,
     series,
-    smoothed,
     unwrapped,
 )
 
-SMOOTHED_OVER = 1.5  # s
+#: What polynomials are fitted to, s: of accelerations, for their slope, of headings.
+ACCELERATION_WINDOW, JERK_WINDOW, YAW_WINDOW = 0.8, 1.5, 0.5
 
 
 def steering_rate(steps: Table) -> Floats:
@@ -70,36 +79,55 @@ def peak_lateral_jerk(steps: Table) -> float:
 
 
 def longitudinal_acceleration(steps: Table) -> Series:
-    """Rate of the smoothed speed, positive forward. Unit: m/s²."""
-    return rate(_smooth(steps, floats(steps, "speed")))
+    """Smoothed rate of the speed, positive forward. Unit: m/s²."""
+    return savitzky_golay(_along(steps), ACCELERATION_WINDOW)
+
+
+def smooth_lateral_acceleration(steps: Table) -> Series:
+    """Smoothed lateral acceleration between the rows, positive to the left. Unit: m/s²."""
+    return savitzky_golay(_across(steps), ACCELERATION_WINDOW)
 
 
 def longitudinal_jerk(steps: Table) -> Series:
-    """Rate of the longitudinal acceleration. Unit: m/s³."""
-    return rate(longitudinal_acceleration(steps))
+    """Rate of the smoothed longitudinal acceleration. Unit: m/s³."""
+    return _slope(longitudinal_acceleration(steps))
 
 
 def acceleration_jerk(steps: Table) -> Series:
-    """Rate of the size of the acceleration in the plane. Unit: m/s³.
+    """Rate of the smoothed size of the acceleration in the plane. Unit: m/s³.
 
     What nuPlan calls the magnitude of jerk: it differs the size of the acceleration, so turning
-    its direction alone is no jerk. The lateral part is taken between the rows, where the
-    longitudinal part is.
+    its direction alone is no jerk.
     """
-    along = longitudinal_acceleration(steps)
-    across = between(_lateral(steps))
-    return rate(along._replace(values=np.hypot(along.values, across.values)))
+    along, across = _along(steps), _across(steps)
+    size = along._replace(values=np.hypot(along.values, across.values))
+    return _slope(savitzky_golay(size, ACCELERATION_WINDOW))
 
 
 def yaw_rate(steps: Table) -> Series:
     """Rate of the heading, positive to the left. Unit: rad/s."""
-    turned = unwrapped(series(steps, floats(steps, "yaw")))
-    return rate(smoothed(turned, SMOOTHED_OVER))
+    return savitzky_golay(_heading(steps), YAW_WINDOW, derivative=1)
 
 
 def yaw_acceleration(steps: Table) -> Series:
     """Rate of the yaw rate. Unit: rad/s²."""
-    return rate(yaw_rate(steps))
+    return savitzky_golay(_heading(steps), YAW_WINDOW, order=3, derivative=2)
+
+
+def _along(steps: Table) -> Series:
+    return rate(series(steps, floats(steps, "speed")))
+
+
+def _across(steps: Table) -> Series:
+    return between(series(steps, lateral_acceleration(steps)))
+
+
+def _slope(accelerations: Series) -> Series:
+    return savitzky_golay(accelerations, JERK_WINDOW, derivative=1)
+
+
+def _heading(steps: Table) -> Series:
+    return unwrapped(series(steps, floats(steps, "yaw")))
 
 
 @dataclass(frozen=True)
@@ -107,7 +135,7 @@ class Bound:
     """Between what a quantity is comfortable.
 
     Args:
-        low, high: limits, both comfortable themselves.
+        low, high: limits; what lies between them, without them, is comfortable.
         unit: theirs.
         quantity: of a steps table.
     """
@@ -120,23 +148,15 @@ class Bound:
     def within(self, steps: Table) -> Series:
         """1 where the quantity is within the bound, 0 where not, NaN where it is unknown."""
         found = self.quantity(steps)
-        inside = (found.values >= self.low) & (found.values <= self.high)
+        inside = (found.values > self.low) & (found.values < self.high)
         return found._replace(values=np.where(np.isnan(found.values), math.nan, inside))
 
 
-def _lateral(steps: Table) -> Series:
-    return _smooth(steps, lateral_acceleration(steps))
-
-
-def _smooth(steps: Table, values: Floats) -> Series:
-    return smoothed(series(steps, values), SMOOTHED_OVER)
-
-
 #: nuPlan's comfort metric (Karnchanachari et al., "Towards learning-based planning: The nuPlan
-#: benchmark", 2024, and nuplan-devkit, ego_is_comfortable), from expert drives of its data.
+#: benchmark", 2024), from expert drives of its data.
 BOUNDS: Mapping[str, Bound] = {
     "longitudinal_acceleration": Bound(-4.05, 2.40, "m/s²", longitudinal_acceleration),
-    "lateral_acceleration": Bound(-4.89, 4.89, "m/s²", _lateral),
+    "lateral_acceleration": Bound(-4.89, 4.89, "m/s²", smooth_lateral_acceleration),
     "jerk": Bound(-8.37, 8.37, "m/s³", acceleration_jerk),
     "longitudinal_jerk": Bound(-4.13, 4.13, "m/s³", longitudinal_jerk),
     "yaw_rate": Bound(-0.95, 0.95, "rad/s", yaw_rate),
@@ -163,15 +183,14 @@ def comfortable_episodes_of(drive: Tables) -> Floats:
 def comfortable_episodes(steps: Table) -> Floats:
     """Whether each episode keeps within all bounds throughout, (episodes,): 1 or 0. Unit: 1.
 
-    nuPlan's ego_is_comfortable, an episode each in the order in which they come. NaN for an
-    episode too short for any difference.
+    nuPlan's ego_is_comfortable (nuplan/planning/metrics/evaluation_metrics/common), an episode
+    each in the order in which they come. What an episode is too short for does not count; NaN for
+    one of a single row.
     """
     names, first = np.unique(np.asarray(steps["episode"]), return_index=True)
     verdict = np.full(len(names), math.inf)
     for bound in BOUNDS.values():
         found = bound.within(steps)
-        if bound.quantity is _lateral:  # a row without a next one says nothing of comfort
-            found = between(found)
         usable = ~np.isnan(found.values)
         own = np.searchsorted(names, found.episode[usable])
         np.minimum.at(verdict, own, np.floor(found.values[usable]))

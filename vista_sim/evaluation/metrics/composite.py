@@ -19,14 +19,14 @@ import numpy as np
 from vista_sim.evaluation.metrics.comfort import comfortable_episodes_of
 from vista_sim.evaluation.metrics.safety import (
     crashes,
-    route_completion,
+    path_lengths,
     share_without_intervention,
 )
 from vista_sim.evaluation.metrics.tables import Floats, Table, Tables, floats, known
 from vista_sim.evaluation.plain import or_null
 
 DRIVING_SCORE = "driving-score/1 without other road users"
-CLOSED_LOOP_SCORE = "closed-loop-score/1 without other road users"
+CLOSED_LOOP_SCORE = "closed-loop-score/2 without other road users"
 
 NO_ROAD_USERS = "there are no other road users"
 NO_LIGHTS = "traces hold no traffic lights and signs"
@@ -42,11 +42,16 @@ LEFT_BY_OTHERS = {
     "stop signs": (0.80, NO_LIGHTS),
 }
 
-#: nuPlan's closed-loop score (nuplan-devkit, metrics description): weights of its average.
+#: nuPlan's closed-loop score: weights of its average, in github.com/motional/nuplan-devkit,
+#: nuplan/planning/script/config/simulation/metric_aggregator/
+#: closed_loop_nonreactive_agents_weighted_average.yaml (and for reactive ones the same).
 PROGRESS_WEIGHT, COLLISION_TIME_WEIGHT, SPEED_LIMIT_WEIGHT, COMFORT_WEIGHT = 5.0, 5.0, 4.0, 2.0
+#: Of its terms, in high_level and low_level of nuplan/planning/script/config/common/
+#: simulation_metric.
 LEAST_PROGRESS = 0.2  # share of the route; with less the score is 0
-WRONG_WAY = (2.0, 6.0)  # m driven backwards within WRONG_WAY_TIME: above the first half, the
-WRONG_WAY_TIME = 1.0  # s                                          second none of the score
+LEAST_WAY = 2.0  # m; a shorter way, driven or to be driven, counts as this long
+WRONG_WAY = (2.0, 6.0)  # m driven backwards within WRONG_WAY_TIME: from the first on half, from
+WRONG_WAY_TIME = 1.0  # s                                          the second on none of the score
 
 
 @dataclass(frozen=True)
@@ -109,23 +114,28 @@ def driving_score(drive: Tables) -> Score:
 def closed_loop_score(drive: Tables) -> Score:
     """Weighted average of progress and comfort, 0 after a crash. Unit: 1.
 
-    nuPlan's closed-loop score (nuplan-devkit, metrics description): the product of multipliers
-    times the weighted average of the other terms, here of those that are applicable. Drivable
-    area: 0 with any crash, else 1. Making progress: 1 with at least a fifth of the route, else
-    0. Driving direction: 1, or 0.5 with more than 2 m driven backwards within a second, or 0 with
-    more than 6 m. Progress: share of the route reached. Comfort: 1 if all of nuPlan's bounds are
-    kept throughout, else 0 (see `comfort`, also for how it is smoothed).
+    nuPlan's closed-loop score: the product of multipliers times the weighted average of the other
+    terms, here of those that are applicable. Names in brackets are of its files in
+    nuplan/planning/metrics/evaluation_metrics/common.
+
+    Drivable area (drivable_area_compliance): 0 with any crash, else 1. There, 0 once a corner of
+    the car is 0.3 m off the road; here, once the car has left what its task allows. Making progress
+    (ego_is_making_progress): 1 if progress is at least a fifth, else 0. Driving direction
+    (driving_direction_compliance): 1, or 0.5 from 2 m driven backwards within a second on, or 0
+    from 6 m on; nuPlan counts steps, one more than a second has, 1.1 s at its rate. Progress
+    (ego_progress_along_expert_route): see `progress`. Comfort (ego_is_comfortable): 1 if all
+    bounds are kept throughout, else 0 (see `comfort`).
     """
-    progress = route_completion(drive.episodes)
+    made = progress(drive.episodes)
     kept = known(comfortable_episodes_of(drive))
     comfort = float(kept.min()) if kept.size else math.nan
     backwards = largest_way_back(drive.steps)
     multipliers = {
         "drivable area": 0.0 if crashes(drive.episodes) else 1.0,
-        "making progress": math.nan if math.isnan(progress) else float(progress >= LEAST_PROGRESS),
-        "driving direction": 1.0 - 0.5 * sum(backwards > limit for limit in WRONG_WAY),
+        "making progress": math.nan if math.isnan(made) else float(made >= LEAST_PROGRESS),
+        "driving direction": 1.0 - 0.5 * sum(backwards >= limit for limit in WRONG_WAY),
     }
-    averaged = {"progress": (PROGRESS_WEIGHT, progress), "comfort": (COMFORT_WEIGHT, comfort)}
+    averaged = {"progress": (PROGRESS_WEIGHT, made), "comfort": (COMFORT_WEIGHT, comfort)}
     measured = [(w, v) for w, v in averaged.values() if not math.isnan(v)]
     average = sum(w * v for w, v in measured) / (sum(w for w, _ in measured) or math.nan)
     others = (
@@ -139,6 +149,21 @@ def closed_loop_score(drive: Tables) -> Score:
         *others,
     )
     return Score(CLOSED_LOOP_SCORE, average * math.prod(multipliers.values()), terms)
+
+
+def progress(episodes: Table) -> float:
+    """Share of the route reached, at most 1; NaN without a route. Unit: 1.
+
+    nuPlan's ego_progress_along_expert_route: ways of less than 2 m, that reached and that asked
+    for, count as 2 m, and a car that ended more than 2 m behind its start made none. There the
+    route is what the recording drove in the same time; here, to the end of the section.
+    """
+    ways = path_lengths(episodes)
+    if not ways.asked > 0:
+        return math.nan
+    if (floats(episodes, "end_s") - floats(episodes, "start_s") < -LEAST_WAY).any():
+        return 0.0
+    return min(1.0, max(ways.reached, LEAST_WAY) / max(ways.asked, LEAST_WAY))
 
 
 def largest_way_back(steps: Table) -> float:

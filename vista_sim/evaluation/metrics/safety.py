@@ -33,7 +33,7 @@ def crashes(episodes: Table) -> int:
 
 
 def failures(episodes: Table) -> int:
-    """How often the policy broke: raised, took too long, gave no finite action. Unit: 1."""
+    """How often the policy broke: raised, took too long, gave no finite action, died. Unit: 1."""
     return int((texts(episodes, "failure") != "").sum())
 
 

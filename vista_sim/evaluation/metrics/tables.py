@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -90,47 +89,38 @@ def between(of: Series) -> Series:
     return Series(of.episode[1:][same], middle, 0.5 * (of.values[1:] + of.values[:-1])[same])
 
 
-def smoothed(of: Series, span: float) -> Series:
-    """Each value as a parabola sees it that is fitted to those around it, episode by episode.
+def savitzky_golay(of: Series, span: float, order: int = 2, derivative: int = 0) -> Series:
+    """Each value, or a derivative there, of a polynomial fitted to those around it.
 
     The filter of Savitzky and Golay, "Smoothing and Differentiation of Data by Simplified Least
-    Squares Procedures", 1964, of the second order, with the last parabola kept at both ends.
-    Parabolas stay as they are.
+    Squares Procedures", 1964, episode by episode, with the last polynomial kept at both ends. An
+    even number of values has no middle: between the ends, what is found then belongs half a step
+    later than it stands, as with nuPlan.
 
     Args:
         of: n values at even times.
-        span: what a parabola is fitted to, s; where an episode is shorter, all of it.
+        span: what a polynomial is fitted to, s: as many values as come nearest to it, but more
+            than the order; where an episode is shorter, all of it.
+        order: of the polynomial.
+        derivative: which one over time; 0 is the value itself.
+
+    Returns:
+        (n,), NaN for an episode with a value that is not finite, and for the derivatives of one
+        that has no more values than the order. The values themselves of such a short one stay.
     """
-    values = np.array(of.values, dtype=np.float64)
+    from scipy.signal import savgol_filter
+
+    values = np.full(len(of.values), math.nan)
     changes = np.flatnonzero(np.diff(of.episode)) + 1
     for begin, end in pairwise([0, *changes.tolist(), len(values)]):
-        count = end - begin
-        if count <= 3:  # a parabola goes through all of them
-            continue
-        step = float(of.t[end - 1] - of.t[begin]) / (count - 1)
-        window = min(round(span / step) if step > 0 else 1, count)
-        window -= 1 - window % 2  # odd
-        if window > 3:
-            values[begin:end] = _fitted(values[begin:end], window)
+        own, count = of.values[begin:end], end - begin
+        if count <= order:
+            values[begin:end] = math.nan if derivative else own
+        elif np.isfinite(own).all():
+            step = float(of.t[end - 1] - of.t[begin]) / (count - 1)
+            window = min(max(round(span / step), order + 1), count)
+            values[begin:end] = savgol_filter(own, window, order, deriv=derivative, delta=step)
     return of._replace(values=values)
-
-
-def _fitted(values: Floats, window: int) -> Floats:
-    """Each value as a parabola over an odd window around it, or the first or last one, has it."""
-    onto, half = _onto_parabola(window), window // 2
-    inside = np.convolve(values, onto[half][::-1], mode="valid")
-    return np.concatenate(
-        [onto[:half] @ values[:window], inside, onto[half + 1 :] @ values[-window:]]
-    )
-
-
-@cache
-def _onto_parabola(window: int) -> Floats:
-    """What takes a window's values to those of the parabola that fits them, (window, window)."""
-    powers = np.vander(np.arange(window) - window // 2, 3).astype(np.float64)
-    onto: Floats = powers @ np.linalg.pinv(powers)
-    onto.setflags(write=False)
-    return onto
 
 
 def known(values: Floats) -> Floats:

@@ -14,21 +14,14 @@ from vista_sim.errors import PolicyError
 from vista_sim.policies.onnx.camera import read_normalization
 from vista_sim.policies.onnx.fields import Fields, as_number
 from vista_sim.policies.onnx.history import History, read_history
-from vista_sim.policies.onnx.tensors import TensorInfo
+from vista_sim.policies.onnx.tensors import TensorInfo, check_size
 from vista_sim.policies.policy import COMMAND, place_of_command
 from vista_sim.tasks.state_vector import STATE_NAMES, STATE_UNITS
+from vista_sim.units import UNITS
 
 if TYPE_CHECKING:
     from vista_sim.world import Car
 
-#: How many of a unit are one of the SI unit.
-PER_SI: dict[str, dict[str, float]] = {
-    "m": {"m": 1.0},
-    "m/s": {"m/s": 1.0, "km/h": 3.6, "mph": 3600.0 / 1609.344},
-    "rad": {"rad": 1.0, "deg": 180.0 / math.pi},
-    "1/m": {"1/m": 1.0},
-    "m/s²": {"m/s²": 1.0, "m/s^2": 1.0, "g": 1.0 / 9.80665},
-}
 _COMMON = ("name", "what", "dtype", "shape")
 _SCALED = ("scale", "mean", "std", "history")
 SPEED_FIELDS = (*_COMMON, "unit", *_SCALED)
@@ -60,9 +53,9 @@ class NumbersInput:
 
 @dataclass(frozen=True, eq=False)
 class SpeedInput(NumbersInput):
-    """The car's speed: (speed * per_si * scale - mean) / std."""
+    """The car's speed: (speed / unit * scale - mean) / std, with the unit in m/s."""
 
-    per_si: float
+    unit: float
     scale: np.float32
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
@@ -70,7 +63,7 @@ class SpeedInput(NumbersInput):
     def frame(self, observation: Mapping[str, Any], car: Car | None = None) -> NDArray[Any]:
         """(1,)."""
         speed = np.asarray(observation["speed"], np.float32).reshape(-1)[:1]
-        factor = np.float32(self.per_si) * self.scale
+        factor = self.scale / np.float32(self.unit)
         return np.asarray((speed * factor - self.mean) / self.std)
 
 
@@ -80,7 +73,7 @@ class StateVectorInput(NumbersInput):
 
     file: str
     places: NDArray[np.int64]
-    per_si: NDArray[np.float32]
+    units: NDArray[np.float32]
     scale: np.float32
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
@@ -95,7 +88,7 @@ class StateVectorInput(NumbersInput):
             raise PolicyError(
                 f"{self.file}: the policy drives by the state vector: call act(observation, car)"
             )
-        chosen = state[self.places] * (self.per_si * self.scale)
+        chosen = state[self.places] * (self.scale / self.units)
         return np.asarray((chosen - self.mean) / self.std)
 
 
@@ -132,22 +125,22 @@ class ConstantInput(NumbersInput):
 
 def read_speed_input(fields: Fields, tensor: TensorInfo, history: History) -> SpeedInput:
     """Read an entry of `inputs` that is the speed. Raises PolicyError."""
-    unit = fields.choice("unit", tuple(PER_SI["m/s"]))
+    unit = UNITS["m/s"][fields.choice("unit", tuple(UNITS["m/s"]))]
     mean, std = read_normalization(fields, 1, "entry")
     history = _history(fields, tensor, history, 1)
     scale = np.float32(fields.number("scale", 1.0))
-    return SpeedInput(tensor, history, PER_SI["m/s"][unit], scale, mean, std)
+    return SpeedInput(tensor, history, unit, scale, mean, std)
 
 
 def read_state_input(fields: Fields, tensor: TensorInfo, history: History) -> StateVectorInput:
     """Read an entry of `inputs` that is the state vector. Raises PolicyError."""
-    places, per_si = [], []
+    places, units = [], []
     for values, path in fields.listed("entries", 'a list of objects {"name", "unit"}'):
         entry = Fields(values, fields.file, path, ("name", "unit"))
         place = STATE_NAMES.index(entry.choice("name", STATE_NAMES))
-        units = PER_SI[STATE_UNITS[place]]
+        known = UNITS[STATE_UNITS[place]]
         places.append(place)
-        per_si.append(units[entry.choice("unit", tuple(units))])
+        units.append(known[entry.choice("unit", tuple(known))])
     count = len(places)
     mean, std = read_normalization(fields, count, "entry")
     return StateVectorInput(
@@ -155,7 +148,7 @@ def read_state_input(fields: Fields, tensor: TensorInfo, history: History) -> St
         _history(fields, tensor, history, count),
         str(fields.file),
         np.array(places, np.int64),
-        np.array(per_si, np.float32),
+        np.array(units, np.float32),
         np.float32(fields.number("scale", 1.0)),
         mean,
         std,
@@ -179,6 +172,7 @@ def read_constant_input(fields: Fields, tensor: TensorInfo) -> ConstantInput:
     number = as_number(fields.values.get("value"))
     if number is not None:
         sides = [1 if side is None else side for side in tensor.shape]
+        check_size(fields, "value", sides)
         return ConstantInput(tensor, History(), np.full(math.prod(sides), number))
     values = np.array(_flat(fields.values.get("value")), dtype=object)
     found = [as_number(value) for value in values]

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import PolicyError, PolicyNotFiniteError
 from vista_sim.policies.onnx.fields import Fields
-from vista_sim.policies.onnx.numbers import PER_SI
 from vista_sim.policies.onnx.tensors import MAX_ENTRIES, TensorInfo, named_tensor
 from vista_sim.policies.policy import Action
 from vista_sim.policies.waypoints import WaypointPursuit
+from vista_sim.units import UNITS
 
 #: SI unit of what an output can be.
-UNITS = {
+KINDS = {
     "curvature": "1/m",
     "tire_angle": "rad",
     "steering_wheel_angle": "rad",
@@ -211,7 +211,7 @@ def read_outputs(fields: Fields, tensors: dict[str, TensorInfo]) -> ActionReader
     found: dict[str, NumberOutput | WaypointsOutput] = {}
     for values, path in fields.listed("outputs", "a list of objects, one for each output"):
         every = tuple(dict.fromkeys(name for names in FIELDS.values() for name in names))
-        what = Fields(values, fields.file, path, every).choice("what", tuple(UNITS))
+        what = Fields(values, fields.file, path, every).choice("what", tuple(KINDS))
         entry = Fields(values, fields.file, path, FIELDS[what])
         if what in found:
             raise PolicyError(f"{entry.where}: {what} is given twice")
@@ -238,8 +238,8 @@ def read_outputs(fields: Fields, tensors: dict[str, TensorInfo]) -> ActionReader
 
 def _number(entry: Fields, tensor: TensorInfo) -> NumberOutput:
     what = entry.values["what"]
-    units = PER_SI[UNITS[what]]
-    to_si = 1.0 / units[entry.choice("unit", tuple(units))]
+    units = UNITS[KINDS[what]]
+    to_si = units[entry.choice("unit", tuple(units))]
     size = math.prod(side or 1 for side in tensor.shape)
     if "index" not in entry.values and size != 1:
         raise PolicyError(

@@ -79,6 +79,12 @@ def tensor_infos(values: Sequence[Any]) -> dict[str, TensorInfo]:
     }
 
 
+def check_size(fields: Fields, name: str, shape: Sequence[int]) -> None:
+    """Refuse a tensor that would take unreasonable memory. Raises PolicyError."""
+    if math.prod(shape) > MAX_ENTRIES:
+        raise fields.wrong(name, f"of at most {MAX_ENTRIES:,} entries")
+
+
 def named_tensor(fields: Fields, key: str, tensors: dict[str, TensorInfo], what: str) -> TensorInfo:
     """The tensor that a field names, of a type that can be handled. Raises PolicyError."""
     known = ", ".join(tensors) or "none"
@@ -127,8 +133,7 @@ def read_state(
         if None in given.shape:
             raise fields.wrong("shape", f"the state's whole shape; the model leaves {given.shown}")
         shape = tuple(side for side in given.shape if side is not None)
-    if math.prod(shape) > MAX_ENTRIES:
-        raise fields.wrong("shape", f"of at most {MAX_ENTRIES:,} entries")
+    check_size(fields, "shape", shape)
     if not back.takes(shape) or back.dtype != given.dtype:
         raise PolicyError(
             f"{fields.where}: output {back.name!r} is {back.dtype} {back.shown}; it must be "

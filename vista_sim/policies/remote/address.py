@@ -101,7 +101,10 @@ class Address:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _remove_stale(self, path: str) -> None:
-        """Remove a socket that a process left behind when it was killed."""
+        """Remove a socket that a process left behind when it was killed.
+
+        Only one that refuses connections: whoever listens may also be slow, or another user.
+        """
         file = Path(path)
         if not file.exists():
             return
@@ -109,7 +112,9 @@ class Address:
             raise PolicyError(f"{self}: is there already and is no socket; choose another path")
         try:
             self.connect(1.0).close()
-        except OSError:
+        except ConnectionRefusedError:
             file.unlink()
             return
+        except OSError:  # too slow, or not to be spoken to: somebody's it is
+            pass
         raise PolicyError(f"{self}: another process listens there; choose another path")
