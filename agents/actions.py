@@ -89,21 +89,33 @@ def in_units(
         curvature (n,), 1/m; acceleration (n,), m/s², if the head gives one; waypoints (n, P, 2),
         vehicle frame, m, if it gives those: the curvature then follows them.
     """
-    values: dict[str, Tensor] = {}
-    if head.outputs == "waypoints":
-        points = numbers.reshape(len(numbers), -1, 2) * scales.waypoint_scale
-        curvature = follow_waypoints(points, head.waypoints, speed)
-    else:
-        curvature = numbers[:, 0] * scales.curvature_scale
     limit = scales.curvature_limit
-    values["curvature"] = curvature.clamp(-limit, limit)
+    curvature = steering(numbers, head, scales, speed)
+    values = {"curvature": curvature.clamp(-limit, limit)}
     if head.outputs == "curvature+acceleration":
         strongest = scales.acceleration_limit
         acceleration = numbers[:, 1] * scales.acceleration_scale
         values["acceleration"] = acceleration.clamp(-strongest, strongest)
     if head.outputs == "waypoints":
-        values["waypoints"] = points
+        values["waypoints"] = _points(numbers, scales)
     return values
+
+
+def steering(
+    numbers: Tensor,  # (n, K)
+    head: HeadConfig,
+    scales: Scales,
+    speed: Tensor,  # (n,) m/s
+) -> Tensor:  # (n,)
+    """Curvature (1/m) that a network's numbers ask for, before any limit."""
+    if head.outputs == "waypoints":
+        return follow_waypoints(_points(numbers, scales), head.waypoints, speed)
+    return numbers[:, 0] * scales.curvature_scale
+
+
+def _points(numbers: Tensor, scales: Scales) -> Tensor:
+    """Waypoints (n, P, 2) of a network's numbers, m."""
+    return numbers.reshape(len(numbers), -1, 2) * scales.waypoint_scale
 
 
 def follow_waypoints(

@@ -44,6 +44,7 @@ from .networks.table import Networks, run_networks
 from .reinforcement.ppo import PPO, RecurrentPPO, learn_ppo
 from .reinforcement.reinforce import Reinforce, learn_reinforce
 from .reinforcement.settings import Reinforcement, network_for
+from .saliency_picture import Saliency, draw_saliency
 from .training import Report
 
 ARCHITECTURE = "--architecture"
@@ -57,6 +58,7 @@ OTHERS: dict[str, type[Any]] = {
     "depth": Depth,
     "export": Export,
     "networks": Networks,
+    "saliency": Saliency,
     "demo": Demo,
 }
 
@@ -74,6 +76,7 @@ def run(args: Sequence[str]) -> None:
         (Depth, run_depth),
         (Export, run_export),
         (Networks, run_networks),
+        (Saliency, draw_saliency),
         (Demo, run_demo),
     )
     for kind, runner in runners:

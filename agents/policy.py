@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vista_sim.errors import PolicyError, PolicyNotFiniteError
@@ -17,10 +18,12 @@ from vista_sim.policies import POLICY_FORMAT, Action, CameraSpec, read_policy_js
 from vista_sim.policies.policy import place_of_command
 from vista_sim.tasks.state_vector import STATE_NAMES
 
-from .actions import Scales, to_action
+from .actions import Scales, steering, to_action
 from .networks.mlp import StateMLPConfig
 from .networks.network import COMMANDS, DrivingNetwork, NetworkConfig
+from .networks.recurrent import State
 from .networks.registry import build_network, network_from_json, network_to_json
+from .networks.saliency import saliency
 from .threads import one_thread
 from .weights import load_weights, save_model
 
@@ -137,6 +140,7 @@ class NetworkPolicy:
 
     def reset(self) -> None:
         self._state = self.network.initial_state(1)
+        self._last: tuple[dict[str, Tensor], State, float] | None = None
 
     def act(self, observation: Mapping[str, Any], car: Car | None = None) -> Action:
         """What the network answers, within the policy's limits.
@@ -145,16 +149,46 @@ class NetworkPolicy:
             PolicyError: an observation that the network does not take.
             PolicyNotFiniteError: an answer that is not finite.
         """
-        inputs = self._inputs(observation, car)
+        inputs, state = self._inputs(observation, car), self._state
         with torch.inference_mode(), one_thread():
-            output, self._state = self.network.step(inputs, self._state)
+            output, self._state = self.network.step(inputs, state)
         numbers = output[0].tolist()
         if not all(map(math.isfinite, numbers)):
             raise PolicyNotFiniteError(
                 f"policy {self.spec.name!r} answered {numbers}; its weights are broken"
             )
         speed = float(np.asarray(observation["speed"]).reshape(-1)[0])
+        self._last = inputs, state, speed
         return to_action(numbers, self.spec.network.head, self.spec.scales, speed)
+
+    def saliency(self) -> NDArray[np.float32] | None:
+        """What in the view the curvature of the last `act` depended on; see `networks.saliency`.
+
+        It costs another pass through the network, there and back, and changes nothing.
+
+        Returns:
+            (height, width) of the camera, from 0 to 1; None for a policy without a camera, and
+            before the first `act` after `reset`.
+
+        Raises:
+            PolicyNotFiniteError: the network's gradient is not finite.
+        """
+        if self.camera is None or self._last is None:
+            return None
+        inputs, state, speed = self._last
+        head, scales = self.spec.network.head, self.spec.scales
+        with one_thread():
+            found = saliency(
+                self.network,
+                inputs,
+                state,
+                lambda numbers: steering(numbers, head, scales, torch.tensor([speed])),
+            )
+        if not np.isfinite(found).all():
+            raise PolicyNotFiniteError(
+                f"policy {self.spec.name!r} has a saliency map that is not finite"
+            )
+        return found
 
     def _inputs(self, observation: Mapping[str, Any], car: Car | None) -> dict[str, Tensor]:
         inputs: dict[str, Tensor] = {}
@@ -184,7 +218,8 @@ class NetworkPolicy:
             raise PolicyError(
                 f"the camera image has shape {image.shape}; this policy takes {wanted}"
             )
-        return torch.from_numpy(np.ascontiguousarray(image))[None]
+        # A copy: `saliency` looks at it later, when the caller's array may hold the next view.
+        return torch.from_numpy(np.array(image, order="C"))[None]
 
     def save(self, folder: Path | str) -> None:
         """Write policy.json and weights.safetensors, each whole or not at all."""

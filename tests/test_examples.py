@@ -143,10 +143,10 @@ def test_the_lab_trains_and_its_rewards_are_steps_of_episodes(run):
 @pytest.mark.xdist_group("examples")
 def test_the_lab_films_its_evaluation_step_by_step(run):
     notebook, folder = run("driving_lab")
-    [(steps, metres)] = re.findall(r"evaluation\.mp4: (\d+) steps, (\d+) m", printed(notebook))
-    with av.open(str(folder / "runs/driving-lab/evaluation.mp4")) as video:
+    [(file, steps, metres)] = re.findall(r"(\S+\.mp4): (\d+) steps, (\d+) m", printed(notebook))
+    with av.open(str(folder / file)) as video:
         frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
-    assert len(frames) == int(steps) > 10
+    assert len(frames) == int(steps) + 1 > 10  # and the start
     assert int(metres) > 10
     assert np.abs(frames[0].astype(int) - frames[-1]).mean() > 1  # it moves
     assert "image/gif" in pictures(notebook.cells)

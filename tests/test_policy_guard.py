@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from vista_sim.errors import (
@@ -19,7 +20,7 @@ from vista_sim.errors import (
     PolicyRaisedError,
     PolicyTimeoutError,
 )
-from vista_sim.policies import Action, GuardedPolicy, Policy, StepClock, Watchdog
+from vista_sim.policies import Action, CameraSpec, GuardedPolicy, Policy, StepClock, Watchdog
 
 
 class Doing:
@@ -230,3 +231,49 @@ def test_a_clock_tells_by_how_much_a_step_is_late():
     assert clock.overdue() >= 0.05
     clock.end()
     assert clock.overdue() == -math.inf
+
+
+class Looking(Doing):
+    """Gives what `look` returns as its saliency."""
+
+    camera = CameraSpec((2, 3))
+
+    def __init__(self, look):
+        super().__init__(lambda: Action(0.1))
+        self.saliency = look
+
+
+def test_a_saliency_map_is_passed_on():
+    looked = np.linspace(0, 1, 6).reshape(2, 3)
+    found = GuardedPolicy(Looking(lambda: looked), 5.0).saliency()
+    assert found.dtype == np.float32
+    assert found == pytest.approx(looked)
+    assert GuardedPolicy(Looking(lambda: None)).saliency() is None
+    assert GuardedPolicy(Doing(lambda: Action(0.1))).saliency() is None
+
+
+@pytest.mark.parametrize(
+    ("look", "said"),
+    [
+        (fails(RuntimeError("no\ngradient")), "no gradient"),
+        (lambda: np.zeros((3, 2)), "float64 (3, 2); it must be float32 (2, 3)"),
+        (lambda: np.full((2, 3), np.nan), "from nan to nan"),
+        (lambda: np.full((2, 3), -0.5), "from -0.5 to -0.5"),
+        (lambda: "left", "saliency is"),
+        (lambda: time.sleep(60), "took longer than 0.2 s"),
+    ],
+)
+def test_a_saliency_map_that_fails_costs_a_warning_and_no_drive(look, said, caplog):
+    asked = []
+
+    def counted():
+        asked.append(True)
+        return look()
+
+    guarded = GuardedPolicy(Looking(counted), 0.2)
+    for _ in range(3):
+        assert guarded.act({}) == Action(0.1)
+        assert guarded.saliency() is None
+    (warning,) = caplog.messages
+    assert said in warning
+    assert len(asked) == 1

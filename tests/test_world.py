@@ -408,3 +408,17 @@ def test_cars_moved_in_one_call_are_moved_as_each_alone(road_trace):
         moved = slice(X, VALIDITY)  # not the time that views took
         assert together.states[:, moved].tobytes() == alone.states[:, moved].tobytes()
     assert (np.hypot(*(together.states[:, X : Y + 1] - start[:, X : Y + 1]).T) > 5.0).all()
+
+
+def test_a_car_carries_on_as_it_moves_in_an_episode_of_its_own(car):
+    car.reset(trace=0, s=20.0, lateral=0.4, heading=0.0)
+    drive(car, 7, curvature=0.02)
+    before = {name: getattr(car, name) for name in ("x", "y", "yaw", "speed", "tire_angle", "s")}
+    car.carry_on()
+    assert (car.steps, car.t, car.action, car.ending) == (0, 0.0, None, None)
+    assert {name: getattr(car, name) for name in before} == before
+    drive(car, 3, curvature=0.02)
+    assert car.t == pytest.approx(0.3)
+    drive(car, 1000, curvature=0.1)
+    with pytest.raises(WorldError, match="the car is done"):
+        car.carry_on()

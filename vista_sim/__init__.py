@@ -12,6 +12,7 @@ from vista_sim.envs.registration import register_environments
 from vista_sim.lazy import names_from
 
 if TYPE_CHECKING:
+    from vista_sim.envs.recording import RecordRun
     from vista_sim.evaluation.evaluate import evaluate
     from vista_sim.policies import Action, CameraSpec, Policy, load_policy
     from vista_sim.sensors.camera import Camera
@@ -26,6 +27,7 @@ _HOMES = {
     "Camera": "vista_sim.sensors.camera",
     "CameraSpec": "vista_sim.policies",
     "Policy": "vista_sim.policies",
+    "RecordRun": "vista_sim.envs.recording",
     "Trace": "vista_sim.traces.trace",
     "World": "vista_sim.world",
     "evaluate": "vista_sim.evaluation.evaluate",
@@ -38,6 +40,7 @@ __all__ = [
     "Camera",
     "CameraSpec",
     "Policy",
+    "RecordRun",
     "Trace",
     "World",
     "__version__",

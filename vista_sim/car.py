@@ -219,6 +219,19 @@ class Car:
             }
         self._conclude()
 
+    def carry_on(self) -> None:
+        """Begin a new episode where the car is and as it moves: somebody else drives it.
+
+        Raises:
+            WorldError: the episode is over, so that there is nothing to carry on.
+        """
+        if self.ending is not None:
+            raise WorldError(f"the car is done ({self.ending}); reset it first")
+        self.state[0, c.STEPS] = self.state[0, c.TIME] = 0.0
+        self.state[0, c.TARGET_CURVATURE] = self.state[0, c.TARGET_ACCELERATION] = math.nan
+        if self.delivery is not None:
+            self.delivery.reset()
+
     def step(self, action: Action) -> None:
         """Move by one step and observe: the short form for a world with one car."""
         self.move(action)

@@ -25,6 +25,8 @@ COMMAND_MODULES = (
     "vista_sim.evaluation.judging_commands",
     "vista_sim.report.commands",
     "vista_sim.policies.commands",
+    "vista_sim.replay.viewer.commands",
+    "vista_sim.drive.commands",
 )
 
 

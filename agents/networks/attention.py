@@ -46,7 +46,7 @@ class SelfAttention(nn.Module):
             scores = scores + bias
         weights = scores.softmax(dim=-1)
         if self.keep:
-            self.kept = weights.detach()
+            self.kept = weights
         mixed = (weights @ values).transpose(1, 2)
         return self.out(mixed.flatten(2))
 
@@ -81,11 +81,15 @@ class Block(nn.Module):
 
 
 @contextmanager
-def attention_maps(network: nn.Module) -> Iterator[dict[str, Tensor]]:
+def attention_maps(network: nn.Module, differentiable: bool = False) -> Iterator[dict[str, Tensor]]:
     """Read out attention weights: what forward passes inside the `with` attend to.
 
     Gives a dictionary that is filled when the block ends: name of the attention layer to the
     weights (n, heads, queries, keys) of the last pass; each row sums to 1.
+
+    Args:
+        differentiable: whether the weights are those that the pass went on with, so that a
+            gradient with respect to them can be taken.
     """
     layers = {name: m for name, m in network.named_modules() if isinstance(m, SelfAttention)}
     found: dict[str, Tensor] = {}
@@ -96,5 +100,5 @@ def attention_maps(network: nn.Module) -> Iterator[dict[str, Tensor]]:
     finally:
         for name, layer in layers.items():
             if layer.kept is not None:
-                found[name] = layer.kept
+                found[name] = layer.kept if differentiable else layer.kept.detach()
             layer.keep, layer.kept = False, None

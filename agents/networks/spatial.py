@@ -74,6 +74,17 @@ class SpatialAttentionConfig:
             height, width = (height + 1) // 2, (width + 1) // 2
         return height // 2, width // 2
 
+    @property
+    def token_places(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Rows and columns of the view: px from a token to the next, and to the middle of the
+        first.
+        """
+        if self.tokens == "patches":
+            down, across = self.patch
+            return (down, (down - 1) / 2), (across, (across - 1) / 2)
+        # Three strides of 2 with a kernel around each pixel, then the maximum of two and two.
+        return (16, 4), (16, 4)
+
 
 class SpatialAttention(nn.Module):
     """Features (n, F) of images (n, H, W, 3)."""

@@ -45,7 +45,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     Attributes:
         world, car: that are driven; the class that derives from this one sets them.
-        terms: as given.
+        dt, terms: as given.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012  # as Gymnasium declares it
@@ -77,6 +77,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         check_observe(observe)
         height, width = check_size(size)
         self.observe = observe
+        self.dt = dt
         self.curvature_limit = float(curvature_limit)
         self.control_speed = bool(control_speed)
         self.render_mode = render_mode

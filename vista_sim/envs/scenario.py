@@ -90,6 +90,11 @@ class ScenarioEnv(DrivingEnv):
         return None if self._stage is None else self._stage.ending
 
     @property
+    def recovered(self) -> bool | None:
+        """Whether the car has recovered; None where the case does not ask that."""
+        return None if self._stage is None else self._stage.recovered
+
+    @property
     def truncations(self) -> frozenset[str]:
         return self.world.task.truncations | {RECOVERED, TIMED_OUT}
 

@@ -124,6 +124,11 @@ class RunWriter:
         self.info |= {"status": "complete", "results": dict(results)}
         self._write_info()
 
+    def add_info(self, **more: Any) -> None:
+        """Say more in run.json."""
+        self.info |= more
+        self._write_info()
+
     @property
     def views(self) -> Path | None:
         """The folder that videos of the run go into."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vista_sim.lazy import names_from
 from vista_sim.policies.folder import ENTRY_POINT_GROUP, POLICY_FORMAT, read_policy_json
 from vista_sim.policies.loading import EXPERT, load_policy, policy_hash
-from vista_sim.policies.policy import COMMAND, Action, CameraSpec, Policy
+from vista_sim.policies.policy import COMMAND, Action, CameraSpec, Policy, SalientPolicy
 
 if TYPE_CHECKING:
     from vista_sim.policies.guard import GuardedPolicy
@@ -41,6 +41,7 @@ __all__ = [
     "OnnxPolicy",
     "Policy",
     "PolicyServer",
+    "SalientPolicy",
     "SocketPolicy",
     "StepClock",
     "Watchdog",

@@ -23,6 +23,9 @@ from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vista_sim.errors import (
     PolicyError,
     PolicyFailureError,
@@ -30,7 +33,8 @@ from vista_sim.errors import (
     PolicyRaisedError,
     PolicyTimeoutError,
 )
-from vista_sim.policies.policy import Action, CameraSpec, Policy
+from vista_sim.policies.policy import Action, CameraSpec, Policy, SalientPolicy
+from vista_sim.policies.saliency import SaliencySource
 
 if TYPE_CHECKING:
     from vista_sim.policies.watchdog import StepClock
@@ -62,6 +66,10 @@ class GuardedPolicy:
             raise PolicyError(f"step_timeout is {step_timeout} s; it must be positive")
         self.policy, self.step_timeout, self.clock = policy, step_timeout, clock
         self.camera: CameraSpec | None = policy.camera
+        self._salient: SaliencySource | None = None
+        if isinstance(policy, SalientPolicy):
+            asked = policy.saliency
+            self._salient = SaliencySource(lambda: self._call("saliency", asked))
 
     def reset(self) -> None:
         """Reset the policy. Raises as `act` does."""
@@ -80,6 +88,17 @@ class GuardedPolicy:
         if not isinstance(action, Action):
             raise PolicyNotFiniteError(f"act returned {action!r}; it must return an Action")
         return action
+
+    def saliency(self) -> NDArray[np.float32] | None:
+        """What the policy says of its last `act`; None where it says nothing.
+
+        A map is no part of driving: where making it fails, takes longer than `step_timeout`, or
+        gives anything but (height, width) numbers from 0 to 1, a warning is logged once, and the
+        policy is not asked again.
+        """
+        if self._salient is None or self.camera is None:
+            return None
+        return self._salient.map(self.camera.size)
 
     def _call(self, name: str, call: Callable[[], T]) -> T:
         limit = self.step_timeout

@@ -111,7 +111,7 @@ class SalientPolicy(Policy, Protocol):
     """A policy that can say what it looked at."""
 
     def saliency(self) -> NDArray[np.float32] | None:
-        """Where the answer of the last `act` came from.
+        """Where the answer of the last `act` came from; it changes none of those that follow.
 
         Returns:
             (height, width) of its camera, from 0 to 1; None where there is nothing to say.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import RunError
 from vista_sim.policies import CameraSpec
+from vista_sim.policies.saliency import SaliencySource
 from vista_sim.replay.compose import Composer
 from vista_sim.traces.video import VideoWriter
 
@@ -138,9 +138,8 @@ class ViewRecorder:
         self._path, self._filming, self._rows = path, filming, frames
         self._every = filming.every(world.dt)
         self._rate = 1 / (world.dt * self._every)
-        self._saliency: Callable[[], Any] | None = None
-        if SALIENCY in filming.views:
-            self._saliency = getattr(policy, "saliency", None)
+        ask = getattr(policy, "saliency", None) if SALIENCY in filming.views else None
+        self._saliency = None if ask is None else SaliencySource(ask)
         self._composer = Composer()
         self._videos = ExitStack()
         self._writers: dict[str, VideoWriter] = {}
@@ -158,7 +157,7 @@ class ViewRecorder:
             self._unanswered = None
         else:
             self._composer.follow(car)
-            self._answer()
+            self._answer(car)
         if self._shots >= self._filming.max_frames or (car.steps % self._every and not car.done):
             return
         self._shots += 1
@@ -181,15 +180,14 @@ class ViewRecorder:
         if self._saliency is not None and spec is not None:
             self._unanswered = at
 
-    def _answer(self) -> None:
+    def _answer(self, car: Car) -> None:
         """Film what the policy looked at when it acted on what was filmed last."""
         at, self._unanswered = self._unanswered, None
         if at is None or self._saliency is None:
             return
-        looked = self._saliency()
+        looked = self._saliency.map(car.specs[CAMERA].size)
         if looked is not None:
-            levels = np.rint(np.clip(looked, 0.0, 1.0) * 255).astype(np.uint8)
-            self._write(SALIENCY, at, _gray(levels))
+            self._write(SALIENCY, at, _gray(np.rint(looked * 255).astype(np.uint8)))
 
     def _recorded_frame(self, t: float) -> Image:
         index = self._recorded.nearest(t)

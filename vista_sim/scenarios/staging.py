@@ -116,6 +116,20 @@ class Stage:
         self._begin(car.path.arc_length(time), 0.0, 0.0)
         return True
 
+    def restart(self, s: float | None = None, lateral: float = 0.0, heading: float = 0.0) -> None:
+        """Begin another episode of the case.
+
+        Args:
+            s, lateral, heading: where, m, m and rad; s None: at the case's own start.
+
+        Raises:
+            WorldError: the car cannot be put there.
+        """
+        if s is None:
+            self._begin(self.case.s, self.case.lateral, self.case.heading)
+        else:
+            self._begin(s, lateral, heading)
+
     def _begin(self, s: float, lateral: float, heading: float) -> None:
         self.car.start(trace=0, s=s, lateral=lateral, heading=heading)
         if self._observe:

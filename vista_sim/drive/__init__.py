@@ -1,0 +1,1 @@
+"""A human drives the recorded road in the browser: `vista-sim drive`."""
