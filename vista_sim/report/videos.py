@@ -133,8 +133,8 @@ def embed(
 ) -> None:
     """Embed as many videos as `room` bytes of a page take.
 
-    As they are if all fit; otherwise made smaller. Scenes go first, those of the gravest episodes
-    before the others.
+    As they are if all fit; otherwise most are made smaller. Scenes go first, those of the gravest
+    episodes before the others.
     """
     usable = [clip for clip in clips if clip.state == LEFT_OUT]
     usable.sort(key=lambda c: (c.view not in VIEWS[:2], c.rank, VIEWS.index(c.view)))
@@ -163,6 +163,11 @@ def embed(
         if used + BASE64 * len(data) <= room:
             clip.data, clip.state = data, state
             used += BASE64 * len(data)
+    for clip in usable:  # what room is left goes to the gravest as they are
+        more = BASE64 * (clip.size - len(clip.data))
+        if clip.state == SMALLER and used + more <= room:
+            clip.data, clip.state = clip.path.read_bytes(), EMBEDDED
+            used += more
 
 
 def _ahead(
