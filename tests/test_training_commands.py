@@ -71,7 +71,7 @@ def test_a_folder_with_a_training_is_not_overwritten_unasked(road_trace, tmp_pat
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ([], "bc, guided, dagger, reinforce, ppo, recurrent-ppo, depth, export, networks, demo"),
+        ([], "bc, guided, dagger, reinforce, ppo, recurrent-ppo, depth, export, saliency, networks, demo"),
         (["teach"], "teach"),
         (["bc"], "--traces"),
         (["bc", "--traces", "x", "--out", "y", "--stepz", "3"], "--stepz"),
