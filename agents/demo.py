@@ -1,7 +1,8 @@
 """`vista-train demo`: the whole road once, on the sample drives.
 
 Bakes two sample drives, trains behaviour cloning and guided policy learning on the first (same
-network, same number of steps, same seed), judges both on both, and prints one table.
+network, same number of steps, same seed), judges both on both, prints one table, and writes a
+report of each drive.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from vista_sim.errors import PolicyError
+from vista_sim.errors import MissingDependencyError, PolicyError
 
 from .imitation.guided import GuidedConfig
 from .imitation.recipes import BehaviourCloning, Guided, Imitation, learn
@@ -73,6 +74,7 @@ class Row:
     recovery: float  # share of all starts
     recovery_of_expert: float  # share of the starts that the expert recovers from
     video: str
+    run: str
 
 
 def run_demo(demo: Demo) -> list[Row]:
@@ -86,10 +88,11 @@ def run_demo(demo: Demo) -> list[Row]:
             _bake(trace, stage)
         folders = {name: _train(demo, name, traces[0], stage) for name in RECIPES}
         rows = [row for trace in traces for row in _judge(demo, folders, trace, stage)]
+        pages = [_report(demo, folders, trace, stage) for trace in traces]
     if demo.json:
         print(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
     else:
-        _print_table(rows, traces, time.monotonic() - started, demo)
+        _print_table(rows, pages, traces, time.monotonic() - started, demo)
     return rows
 
 
@@ -191,7 +194,7 @@ def _judge(demo: Demo, folders: dict[str, Path], trace: Path, stage: Stage) -> I
     if demo.quick:
         test = RecoveryTest(laterals=(-0.5, 0.5), headings=(0.0,), starts_per_kind=1)
     for name, folder in folders.items():
-        out = demo.out / "runs" / f"{name}-on-{trace.name}"
+        out = _run(demo, name, trace)
         update = stage(f"drive {name} on {trace.name}")
         report = evaluate(
             folder,
@@ -207,6 +210,31 @@ def _judge(demo: Demo, folders: dict[str, Path], trace: Path, stage: Stage) -> I
         yield _row(name, trace, report)
 
 
+def _run(demo: Demo, name: str, trace: Path) -> Path:
+    return demo.out / "runs" / f"{name}-on-{trace.name}"
+
+
+def _report(demo: Demo, names: Iterable[str], trace: Path, stage: Stage) -> Path | str:
+    """Write the report of a drive: all policies on it, compared with the first. The page, or why
+    there is none.
+    """
+    from vista_sim.report.page import write_report
+
+    page = demo.out / f"report-{trace.name}.html"
+    update = stage(f"report on {trace.name}")
+    try:
+        write_report(
+            [_run(demo, name, trace) for name in names],
+            page,
+            overwrite=True,
+            told=lambda done, total, note: update(done, total),
+        )
+    except MissingDependencyError as error:  # no reason to lose what was trained and judged
+        return str(error)
+    update(1, 1)
+    return page
+
+
 def _row(name: str, trace: Path, report: Report) -> Row:
     metrics, recovery = report.metrics, report.recovery
     videos = sorted((report.out / "views").glob("*.film.mp4")) if report.out else []
@@ -220,11 +248,14 @@ def _row(name: str, trace: Path, report: Report) -> Row:
         max_cross_track=metrics["max_cross_track_error_m"],
         recovery=recovery.policy_rate if recovery else float("nan"),
         recovery_of_expert=recovery.rate if recovery else float("nan"),
+        run=str(report.out),
         video=str(videos[0]) if videos else "",
     )
 
 
-def _print_table(rows: list[Row], traces: tuple[Path, Path], seconds: float, demo: Demo) -> None:
+def _print_table(
+    rows: list[Row], pages: list[Path | str], traces: tuple[Path, Path], seconds: float, demo: Demo
+) -> None:
     table = Table(title="Policies in closed loop", title_justify="left")
     table.add_column("trace")
     table.add_column("policy")
@@ -252,8 +283,10 @@ def _print_table(rows: list[Row], traces: tuple[Path, Path], seconds: float, dem
     # Wide enough for the table, so that a log file or a narrow pipe does not fold it.
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
-    print("\nvideos:")
-    for row in rows:
-        print(f"  {row.video}")
+    print("\nwatch them:")
+    for page in pages:
+        print(f"  {page}  (open it in a browser)" if isinstance(page, Path) else f"  {page}")
+    print(f"  vista-sim replay {rows[-1].run} --web")
+    print("  vista-sim drive proving-ground  (drive it yourself)")
     print(f"policies: {demo.out / 'bc'}, {demo.out / 'guided'}  (tensorboard --logdir {demo.out})")
     print(f"tables of every run: {demo.out / 'runs'}    {seconds / 60:.1f} minutes in all")
