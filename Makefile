@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo drive test lint format bench clean
 
 help:
 	@echo "make demo    set up, train two policies on the sample drive, judge and film them"
+	@echo "make drive   set up and drive the sample drive yourself, in the browser"
 	@echo "make test    set up and run the tests"
 	@echo "make lint    set up and check format, style and types"
 	@echo "make format  set up and put the code into its format"
@@ -22,6 +23,10 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/vista-train demo --out runs/demo
+
+drive: $(READY)
+	$(BIN)/vista-sim bake assets/proving-ground
+	$(BIN)/vista-sim drive assets/proving-ground
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
