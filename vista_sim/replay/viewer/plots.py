@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.replay.viewer.drives import Color, Drive, ShownRun, Slot, ending_of, moments
+from vista_sim.replay.viewer.drives import (
+    Color,
+    Drive,
+    ShownRun,
+    Slot,
+    color_of,
+    ending_of,
+    moments,
+)
 from vista_sim.replay.viewer.recording import Recording, shown
 from vista_sim.replay.viewer.roads import Roads
 
@@ -93,7 +101,7 @@ def log_plots(
             add(SEEN, key, label, color, at, run.numbers("validity", drive))
             for k, (term, values) in enumerate(_reward_terms(run, drive)):
                 name = term if len(runs) == 1 else f"{term}: {label}"
-                shade = _shade(color, k)
+                shade = color_of(k) if len(runs) == 1 else _shade(color, k)
                 add(REWARD, f"{term} {key}", shown(name), shade, at, values)
     for (plot, key), line in series.items():
         width = 1.0 if key == "human" else 1.6

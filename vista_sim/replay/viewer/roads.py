@@ -22,6 +22,7 @@ from vista_sim.traces.trace import Trace
 Floats = NDArray[np.float64]
 
 FIELDS = ("s", "x", "y", "z", "yaw", "curvature", "speed", "left", "right")
+COLUMNS = (*FIELDS, "section")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +67,8 @@ class Road:
 
 
 def road_from(table: Mapping[str, NDArray[Any]]) -> Road | None:
-    """A road from columns; None if there is nothing of it."""
-    if any(name not in table for name in (*FIELDS, "section")):
+    """A road from columns; None if there is nothing of it, or a column is missing or no numbers."""
+    if any(name not in table or table[name].dtype.kind not in "fiu" for name in COLUMNS):
         return None
     values = {name: np.asarray(table[name], dtype=np.float64) for name in FIELDS}
     sound = np.ones(len(values["s"]), dtype=bool)
@@ -109,8 +110,8 @@ class Roads:
         key = (run.index, index)
         if key not in self._roads:
             table = columns(run.run.roads)
-            own = table["trace"] == index
-            road = road_from({name: values[own] for name, values in table.items()})
+            own = table.pop("trace", np.zeros(0)) == index
+            road = road_from({name: values[own] for name, values in table.items() if own.any()})
             if road is None and (trace := self.trace(run, index)) is not None:
                 road = road_of(trace)
             self._roads[key] = road
