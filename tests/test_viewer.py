@@ -175,6 +175,19 @@ def test_frames_that_a_video_lacks_are_told(tmp_path, capsys):
     assert len(column(entities["/views/run_0/camera"], "timestamp")) == views.count("camera") - 1
 
 
+def test_a_trace_that_is_driven_often_is_told_once_where_it_is_not_at_hand(tmp_path, capsys):
+    folder = write_run(tmp_path / "run", endings=("off_road", "end_of_trace"))
+    info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    info["traces"] *= 2
+    (folder / "run.json").write_text(json.dumps(info), encoding="utf-8")
+    table = pq.read_table(folder / "episodes.parquet")
+    place = table.schema.get_field_index("trace")
+    table = table.set_column(place, "trace", pa.array([0, 1], pa.int32()))
+    pq.write_table(table, folder / "episodes.parquet")
+    replay(tmp_path, folder)
+    assert capsys.readouterr().err.count("frustums are left out") == 1
+
+
 @pytest.mark.parametrize("broken", ["lacks the trace", "holds text"])
 def test_a_road_that_is_broken_is_not_shown(tmp_path, broken):
     folder = write_run(tmp_path / "run")

@@ -13,6 +13,7 @@ from vista_sim.replay.viewer.drives import (
     color_of,
     ending_of,
     moments,
+    went_wrong,
 )
 from vista_sim.replay.viewer.recording import Recording, shown
 from vista_sim.replay.viewer.roads import Roads
@@ -30,7 +31,6 @@ STEERING, SPEED, CROSS_TRACK, REWARD, SEEN = (
 HUMAN: Color = (150, 155, 165)
 REWARD_PREFIX = "reward_"
 MAX_TERMS = 24
-CALM_ENDINGS = ("end_of_trace", "recovered", "time_limit")
 CALM: Color = (60, 140, 80)
 ALARM: Color = (200, 50, 50)
 LANES: tuple[Color, ...] = ((70, 74, 82), (92, 97, 107))  # of episodes, by turns
@@ -133,11 +133,11 @@ def log_episodes(recording: Recording, runs: list[ShownRun], slots: list[Slot]) 
             mark(moment, lane, f"{run.label}: driving", run.color)
             times, steps = moments(run, slot, drive)
             end, text = (float(times[-1]), int(steps[-1])), ending_of(drive)
-            calm = drive.about.get("ending") in CALM_ENDINGS
-            mark(end, lane, f"{run.label}: {text}", CALM if calm else ALARM)
+            wrong = went_wrong(drive)
+            mark(end, lane, f"{run.label}: {text}", ALARM if wrong else CALM)
             s = run.numbers("s", drive)[-1]
             line = f"{run.label}: {text} after {times[-1] - slot.start:.1f} s at {s:.1f} m"
-            recording.log_at(end, log, rr.TextLog(line, level="INFO" if calm else "WARN"))
+            recording.log_at(end, log, rr.TextLog(line, level="WARN" if wrong else "INFO"))
     for path, own in colors.items():
         recording.log(path, rr.StateConfiguration(values=list(own), colors=list(own.values())))
 

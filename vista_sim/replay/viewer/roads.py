@@ -4,7 +4,7 @@ at hand.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,19 +90,22 @@ class Roads:
     """Roads and traces of the shown runs, looked up once.
 
     Args:
-        notes: gets a line for each trace that is not at hand.
+        note: takes a line for a run whose traces are not at hand.
     """
 
-    def __init__(self, notes: list[str]) -> None:
-        self._notes = notes
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self._note = note
         self._roads: dict[tuple[int, int], Road | None] = {}
-        self._traces: dict[tuple[int, int], Trace | None] = {}
+        self._traces: dict[tuple[int, str], Trace | None] = {}
 
     def trace(self, run: ShownRun, index: int) -> Trace | None:
         """The trace of a run, from where run.json says it is; None where it is not there."""
-        key = (run.index, index)
+        known = run.traces
+        place = known[index].get("path") if index < len(known) else None
+        # A run may drive a trace many times over, and name it as often.
+        key = (run.index, str(place))
         if key not in self._traces:
-            self._traces[key] = self._open(run, index)
+            self._traces[key] = self._open(run, place)
         return self._traces[key]
 
     def road(self, run: ShownRun, index: int) -> Road | None:
@@ -117,16 +120,13 @@ class Roads:
             self._roads[key] = road
         return self._roads[key]
 
-    def _open(self, run: ShownRun, index: int) -> Trace | None:
-        known = run.traces
-        place = known[index].get("path") if index < len(known) else None
+    def _open(self, run: ShownRun, place: object) -> Trace | None:
         left_out = "point clouds and sensor frustums are left out"
         if not isinstance(place, str) or not place or "\0" in place:
-            self._notes.append(f"{run.label}: run.json names no trace; {left_out}")
+            self._note(f"{run.label}: run.json names no trace; {left_out}")
             return None
         try:
             return Trace.open(Path(place))
         except (VistaError, OSError) as error:
-            reason = " ".join(str(error).split())
-            self._notes.append(f"{run.label}: {left_out} ({reason})")
+            self._note(f"{run.label}: {left_out} ({error})")
             return None
