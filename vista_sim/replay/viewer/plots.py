@@ -31,6 +31,10 @@ STEERING, SPEED, CROSS_TRACK, REWARD, SEEN = (
 HUMAN: Color = (150, 155, 165)
 REWARD_PREFIX = "reward_"
 MAX_TERMS = 24
+LEGEND = (
+    "over the views: glowing where the policy looked (what its steering depended on most), red",
+    "where no recorded frame saw anything; tabs show each alone, or the plain view",
+)
 CALM: Color = (60, 140, 80)
 ALARM: Color = (200, 50, 50)
 LANES: tuple[Color, ...] = ((70, 74, 82), (92, 97, 107))  # of episodes, by turns
@@ -153,6 +157,7 @@ def log_about(recording: Recording, runs: list[ShownRun], slots: list[Slot]) -> 
         lines.append(f"  status: {shown(info.get('status', 'unknown'))}")
         lines.append(f"  colour: #{''.join(f'{c:02x}' for c in run.color)}")
     lines.append(f"episodes shown: {len(slots)}")
+    lines += ["", *LEGEND]
     if recording.notes:
         lines += ["", "left out:", *(f"- {note}" for note in recording.notes)]
     text = "\n".join(lines)
