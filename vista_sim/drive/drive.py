@@ -21,8 +21,9 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from vista_sim.addresses import is_loopback
 from vista_sim.console import parse_size, progress_bar, require_within
-from vista_sim.drive.access import Access, is_loopback
+from vista_sim.drive.access import Access
 from vista_sim.drive.commands import describe
 from vista_sim.drive.course import Course, Target, read_target
 from vista_sim.drive.demonstrations import Demonstration, write_demonstrations
