@@ -13,6 +13,7 @@ little was really seen, which leave a gap that is not driven and not learned fro
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -119,6 +120,27 @@ def write_demonstrations(
     return tuple(written)
 
 
+def check_destination(destination: Path, run: Path) -> None:
+    """Whether demonstrations of a run may be written to a folder, before it was driven.
+
+    Raises:
+        RunError: demonstrations of a run of that name are there, or nobody may write there.
+    """
+    if destination.exists() and not destination.is_dir():
+        raise RunError(f"{destination}: is a file; name a folder for demonstrations")
+    name = _name_of(run)
+    for folder in sorted(destination.glob("*")):
+        if re.fullmatch(re.escape(name) + r"-\d{3,}", folder.name):
+            raise RunError(
+                f"{folder}: is there already, of another run {name}; choose another folder"
+            )
+    there = next(
+        place for place in (destination, *destination.absolute().parents) if place.exists()
+    )
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise RunError(f"{destination}: cannot be written (nothing may be written in {there})")
+
+
 def _episodes(run: Run, rules: Rules) -> Iterator[tuple[dict[str, Any], Columns]]:
     """Episodes with their steps that are long enough."""
     steps = columns(run.steps)
@@ -141,9 +163,12 @@ def _arc(steps: Columns) -> Floats:
     return np.concatenate([[0.0], np.cumsum(moved)])
 
 
+def _name_of(run: Path) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", run.resolve().name).strip(".-") or "drive"
+
+
 def _name(run: Run, episode: dict[str, Any]) -> str:
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", run.folder.resolve().name).strip(".-") or "drive"
-    return f"{name}-{episode['episode']:03d}"
+    return f"{_name_of(run.folder)}-{episode['episode']:03d}"
 
 
 def _trace_of(run: Run, episode: dict[str, Any]) -> Trace:
