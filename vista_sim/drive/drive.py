@@ -190,7 +190,7 @@ def _farewell(
     )
     if written:
         demos = shlex.quote(str(options.demonstrations))
-        commands.append(f"for demo in {demos}/*; do vista-sim bake \"$demo\"; done")
+        commands.append(f'for demo in {demos}/*; do vista-sim bake "$demo"; done')
         commands.append(f"vista-train bc --traces {demos}/* --out policies/mine")
     return _over(text, commands)
 
