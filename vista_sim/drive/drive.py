@@ -41,6 +41,7 @@ from vista_sim.evaluation.plain import or_null
 from vista_sim.evaluation.roads import road_table
 from vista_sim.evaluation.run_writer import RunWriter, check_folder
 from vista_sim.evaluation.runs import VIEWS, columns, read_run
+from vista_sim.evaluation.suites.book import write_cases
 from vista_sim.policies import GuardedPolicy, load_policy, policy_hash
 from vista_sim.tasks.lane_following import Rewards
 from vista_sim.traces.trace import Trace
@@ -126,7 +127,14 @@ def _new_run(options: DriveOptions, target: Target, out: Path) -> Callable[[], R
     """Begins to write the run; what takes long is done before."""
     roads = road_table([Trace.open(path) for path in target.traces])
     info, terms = _info(options, target), tuple(vars(Rewards()))
-    return lambda: RunWriter(out, info, terms, options.overwrite, roads=roads)
+
+    def new_run() -> RunWriter:
+        writer = RunWriter(out, info, terms, options.overwrite, roads=roads)
+        if target.of_suite:
+            write_cases(out, target.cases)
+        return writer
+
+    return new_run
 
 
 def _info(options: DriveOptions, target: Target) -> dict[str, Any]:

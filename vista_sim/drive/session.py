@@ -69,7 +69,8 @@ class Session:
     ) -> None:
         self.course, self.link, self.log = course, link, log
         self.policy = policy
-        self.driver = HUMAN
+        self.phase, self.driver = READY, HUMAN
+        self.note = ""  # a line for the driver
         self.stopping = threading.Event()  # set it from anywhere to end the drive
         self._rng = np.random.default_rng(seed)
         self._quality = quality
