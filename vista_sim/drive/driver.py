@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 FAREWELL = 2.0  # s that parting may take
-WINDOW = 2  # frames under way that the page has not yet said it drew
+WINDOW = 3  # frames under way that the page has not yet said it drew: enough for 20 Hz over 120 ms
 
 
 @dataclass
