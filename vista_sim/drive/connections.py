@@ -1,4 +1,4 @@
-"""Accepts connections, and keeps only so many."""
+"""Listens, accepts connections, and keeps only so many."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
+
+from vista_sim.errors import VistaError
 
 MOST = 32  # connections at a time; a browser holds up to 6 and a WebSocket
 RETRY = 0.5  # s after accepting failed, such as for want of file descriptors
@@ -59,3 +61,25 @@ class Connections:
         others = [transport for transport in self._open if transport is not self.kept]
         for transport in others[: max(0, len(self._open) + 1 - self._most)]:
             transport.abort()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0: at any free one. Raises VistaError."""
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise VistaError(f"--host {host}: is no address of this machine ({error})") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(where)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise VistaError(
+            f"{host}:{port} cannot be listened at ({error.strerror}); give another --port, or 0 "
+            "for any free one"
+        ) from None
+    return listener

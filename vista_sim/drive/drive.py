@@ -116,7 +116,12 @@ def drive(options: DriveOptions) -> None:
             link.tell(_over("Nothing was driven."))
             typer.echo("nothing was driven, so no run was written")
             return
-        written = _write_demonstrations(options, out, link)
+        try:
+            written = _write_demonstrations(options, out, link)
+        except BaseException as error:
+            why = error if isinstance(error, VistaError) else "interrupted"
+            link.tell(_over(f"The run is in {out}, but no demonstrations are: {why}"))
+            raise
         link.tell(_farewell(out, log, options, written))
     typer.echo(f"{out}: {log.seconds:.1f} s, {log.distance:.0f} m, {log.episodes} episodes")
     for one in written:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from vista_sim.drive.access import Access
-from vista_sim.drive.connections import Connections
+from vista_sim.drive.connections import Connections, listen
 from vista_sim.drive.driver import Driver
 from vista_sim.drive.link import Link
 from vista_sim.drive.protocol import (
@@ -29,7 +29,7 @@ from vista_sim.drive.protocol import (
     Ping,
     parse_message,
 )
-from vista_sim.errors import MissingDependencyError, VistaError
+from vista_sim.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -102,7 +102,7 @@ class DriveServer:
             address: ((files("vista_sim.drive") / "static" / name).read_bytes(), kind)
             for address, (name, kind) in PAGE.items()
         }
-        self._socket = _listen(access.host, port)
+        self._socket = listen(access.host, port)
         self.port = int(self._socket.getsockname()[1])
         self._loop = asyncio.new_event_loop()
         self._driver: Driver | None = None
@@ -302,24 +302,3 @@ def _logger() -> logging.Logger:
     logger = logging.getLogger(__name__)
     logger.addFilter(ours)
     return logger
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, where = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise VistaError(f"--host {host}: is no address of this machine ({error})") from None
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(where)
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        raise VistaError(
-            f"{host}:{port} cannot be listened at ({error.strerror}); give another --port, or 0 "
-            "for any free one"
-        ) from None
-    return listener
