@@ -86,6 +86,43 @@ def test_cases_on_the_same_road_are_asked_each_for_itself():
     assert safety.share_without_intervention(episodes) == pytest.approx((80 + 10) / (80 + 40))
 
 
+def drive_of(*ways, section=(0.0, 100.0)):
+    """Episodes on one section from (start_s, end_s) each."""
+    count = len(ways)
+    return {
+        "episode": np.arange(count),
+        "trace": np.zeros(count, int),
+        "ending": texts(*["restarted"] * count),
+        "failure": texts(*[""] * count),
+        "distance": np.array([end - start for start, end in ways]),
+        "start_s": np.array([start for start, _ in ways]),
+        "end_s": np.array([end for _, end in ways]),
+        "section_start_s": np.full(count, section[0]),
+        "section_end_s": np.full(count, section[1]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("ways", "share", "completion"),
+    [
+        # Restarted after 50 m, then driven to the end: 50 + 100 m of 50 + 100 m.
+        ([(0, 50), (0, 100.5)], 1.0, 1.0),
+        # The second try crashed at 40 m and was set back to 60 m; restarted at 70 m, then driven
+        # to the end: 50 + (40 + 10) + 100 m of 50 + 70 + 100 m.
+        ([(0, 50), (0, 40), (60, 70), (0, 100)], 200 / 220, 1.0),
+        # The last try was left at 20 m: it was asked for all. 50 + 20 m of 50 + 100 m.
+        ([(0, 50), (0, 20)], 70 / 150, 0.5),
+        # Perturbed at 50 m and put down a little behind it: one try, nothing counts twice.
+        ([(0, 50), (49.5, 100)], 1.0, 1.0),
+        # Ten restarts at once are no more than the last try.
+        ([(0, 0)] * 10 + [(0, 80)], 0.8, 0.8),
+    ],
+)
+def test_tries_of_a_drive_with_restarts_count_each_for_itself(ways, share, completion):
+    assert safety.share_without_intervention(drive_of(*ways)) == pytest.approx(share)
+    assert safety.route_completion(drive_of(*ways)) == pytest.approx(completion)
+
+
 def test_percentile_and_root_mean_square():
     values = np.array([*np.arange(1.0, 101.0), math.nan])
     assert percentile_95(values) == 95.0  # 95 of 100 do not exceed it

@@ -65,8 +65,7 @@ def driving(target, out, policy=None, speed=None, seed=0, filmer=None):
     link = Link()
     traces = [{"path": str(path), "name": path.name} for path in course.target.traces]
     terms = tuple(course.car.world.task.reward_terms(course.car))
-    with RunWriter(out, {"traces": traces}, terms) as writer:
-        log = DriveLog(writer, filmer)
+    with DriveLog(lambda: RunWriter(out, {"traces": traces}, terms), filmer) as log:
         guarded = None if policy is None else GuardedPolicy(policy, 5.0)
         session = Session(course, link, log, guarded, seed)
         thread = threading.Thread(target=session.run)
@@ -82,5 +81,4 @@ def driving(target, out, policy=None, speed=None, seed=0, filmer=None):
         assert not thread.is_alive()
         if filmer is not None:
             filmer.close()
-            filmer.deliver(writer.frames)
-        writer.finish({})
+        log.finish(lambda _: {})

@@ -103,6 +103,7 @@ def test_a_signal_ends_the_drive_and_the_run_is_complete(road_trace, tmp_path, n
         assert process.wait(30) == 0
         said = process.stderr.read()
         assert "interrupted" not in said
+        assert said.count("no baked geometry") == 1  # though it is filmed too
         assert "Traceback" not in said
     assert told["end"]["title"] == "The drive is over"
     run = read_run(tmp_path / "run")
@@ -130,6 +131,36 @@ def test_a_drive_that_nobody_drove_leaves_nothing(road_trace, tmp_path):
     assert not (tmp_path / "runs" / "mine").exists()
 
 
+def test_a_run_is_replaced_when_somebody_drives_and_not_before(road_trace, tmp_path):
+    out = tmp_path / "run"
+    with started(road_trace, "--out", out) as (process, url):
+        hands(url, 0.3, end)
+        process.wait(30)
+    before = (out / "run.json").read_bytes()
+    with started(road_trace, "--out", out, "--overwrite", "--seed", "7") as (process, url):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    assert (out / "run.json").read_bytes() == before
+    with started(road_trace, "--out", out, "--overwrite", "--seed", "7") as (process, url):
+        hands(url, 0.3, end)
+        process.wait(30)
+    assert read_run(out).info["seed"] == 7
+
+
+def test_a_run_that_cannot_be_written_is_told_to_the_driver(road_trace, tmp_path):
+    out = tmp_path / "run"
+    with started(road_trace, "--out", out) as (process, url):
+        out.write_text("in the way")
+        told = hands(url, 5.0)
+        assert process.wait(30) == 2
+        said = process.stderr.read()
+        assert "Traceback" not in said
+        assert said.count("no baked geometry") == 1  # however many cameras show it
+        assert said.strip().split("\n")[-1] == f"error: {out}: is there already and is no folder"
+    assert f"{out}: is there already" in told["end"]["text"]
+    assert out.read_text() == "in the way"
+
+
 def test_a_token_is_in_the_address_and_in_no_file(road_trace, tmp_path):
     with started(road_trace, "--token", "auto", "--out", tmp_path / "run") as (process, url):
         token = url.partition("token=")[2]
@@ -155,6 +186,8 @@ def test_a_token_is_in_the_address_and_in_no_file(road_trace, tmp_path):
         (["ROAD", "--policy", "/no/policy"], "/no/policy"),
         (["ROAD", "--demonstrations", "FILE"], "name a folder"),
         (["ROAD", "--out", "FOLDER"], "is there already"),
+        (["ROAD", "--out", "FILE/run"], "is no folder"),
+        (["ROAD", "--out", "mine", "--demonstrations", "FOLDER"], "mine-003: is there already"),
     ],
 )
 @pytest.mark.usefixtures("_unwarned")
@@ -162,10 +195,12 @@ def test_mistakes_are_one_line(road_trace, tmp_path, capsys, arguments, says):
     (tmp_path / "file").write_text("kept")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "own.txt").write_text("kept")
+    (tmp_path / "folder" / "mine-003").mkdir()
     names = {
         "ROAD": str(road_trace),
         "FILE": str(tmp_path / "file"),
         "FOLDER": str(tmp_path / "folder"),
+        "FILE/run": str(tmp_path / "file" / "run"),
     }
     given = [names.get(one, one) for one in arguments]
     given += [] if "--port" in given else ["--port", "0"]

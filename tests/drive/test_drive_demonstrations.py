@@ -1,5 +1,6 @@
 """What a human drove, written as traces: as a recording of that drive would be."""
 
+import json
 import math
 
 import numpy as np
@@ -9,15 +10,17 @@ import pytest
 from conftest import ROAD_SPEED, view_of_ground, write_road
 
 from vista_sim.cli import main
+from vista_sim.drive.course import read_target
 from vista_sim.drive.demonstrations import Rules, write_demonstrations
-from vista_sim.errors import RunError
+from vista_sim.errors import RunError, VistaError, WorldError
 from vista_sim.evaluation.recorder import Recorder
 from vista_sim.evaluation.run_writer import RunWriter
 from vista_sim.evaluation.runs import read_run
+from vista_sim.evaluation.suites.book import write_cases
 from vista_sim.policies import Action
 from vista_sim.sensors.camera import Camera
 from vista_sim.traces.trace import Trace
-from vista_sim.transforms import planar_pose
+from vista_sim.transforms import planar_pose, quaternion_from_matrix
 from vista_sim.world import World
 
 pytestmark = pytest.mark.usefixtures("_unwarned")
@@ -25,16 +28,18 @@ pytestmark = pytest.mark.usefixtures("_unwarned")
 DT = 0.05
 
 
-def drive_off_centre(trace, out, seconds=8.0, lateral=0.6, crash=False):
+def drive_off_centre(trace, out, seconds=8.0, lateral=0.6, crash=False, cases=()):
     """A run of a human who drives beside the path, swaying; then off it, if they crash."""
     world = World([trace], dt=DT)
     car = world.spawn_agent()
     info = {"traces": [{"path": str(trace), "name": "road"}]}
     with RunWriter(out, info, tuple(vars(world.task.rewards))) as writer:
         recorder = Recorder(writer)
+        write_cases(out, cases)
+        labels = {"case": cases[0].case} if cases else {}
         for driver in ("policy", "human"):
             car.reset(trace=0, s=3.0, lateral=lateral, heading=0.0)
-            recorder.begin(car, "closed_loop", driver)
+            recorder.begin(car, "closed_loop", driver, **labels)
             while not car.done and (crash or car.t < seconds):
                 sway = 0.02 * math.sin(2 * car.t) - 0.1 * car.heading_error
                 bend = 0.1 if crash and car.t > seconds else car.path.curvature(car.s) + sway
@@ -183,6 +188,119 @@ def test_labels_are_taken_over_where_they_were_driven_by(tmp_path):
     # The drive began 3 m down the road, where the recording was after 3/8 of a second.
     assert label.start == pytest.approx(2 - 3 / ROAD_SPEED, abs=0.1)
     assert label.end == pytest.approx(4 - 3 / ROAD_SPEED, abs=0.1)
+
+
+def test_other_road_users_are_where_they_are_seen_from_the_driven_car(tmp_path):
+    folder = write_road(tmp_path / "road")
+    # One that is parked, and one that drives at 5 m/s along y = 4, every half a second for 20 s.
+    times = np.repeat(np.arange(0, 20, 0.5), 2)
+    parked, going = planar_pose(30.0, 3.0, 0.5), planar_pose(0.0, 4.0, 0.0)
+    rows = []
+    for i, time in enumerate(times):
+        pose = going @ planar_pose(5.0 * time, 0, 0) if i % 2 else parked
+        rows.append([*pose[:3, 3], *quaternion_from_matrix(pose[None, :3, :3])[0]])
+    pq.write_table(
+        pa.table(
+            {
+                "t_ns": pa.array(Trace.open(folder).start_ns + np.round(times * 1e9).astype(int)),
+                "track_id": pa.array(np.arange(len(times)) % 2),
+                "category": ["car"] * len(times),
+                "pose": pa.array(rows, pa.list_(pa.float64())),
+                "size": pa.array([[4.0, 1.8, 1.5]] * len(times), pa.list_(pa.float64())),
+            }
+        ),
+        folder / "tracks.parquet",
+    )
+    run = drive_off_centre(folder, tmp_path / "run")
+    (made,) = write_demonstrations(run, tmp_path / "demos")
+    tracks = Trace.open(made.folder).tracks()
+    steps = steps_of(run)
+    begin = np.linalg.inv(planar_pose(*(steps[0][name] for name in ("x", "y", "yaw"))))
+    still = tracks["track_id"] == 0
+    assert 13 <= np.count_nonzero(still) <= 17
+    expected = (begin @ parked)[:3, 3]
+    np.testing.assert_allclose(
+        tracks["pose"][still, :3], [expected] * np.count_nonzero(still), atol=1e-6
+    )
+    turned = 2 * np.arctan2(tracks["pose"][still, 5], tracks["pose"][still, 6])
+    np.testing.assert_allclose(turned, 0.5 - steps[0]["yaw"], atol=1e-6)
+    # The drive began where the recording was after 3/8 of a second.
+    for time, pose in zip(tracks["t"][~still], tracks["pose"][~still], strict=True):
+        seen = min(steps, key=lambda step: abs(step["t"] - time))["scene_time"]
+        there = begin @ going @ planar_pose(5.0 * seen, 0, 0)
+        np.testing.assert_allclose(pose[:3], there[:3, 3], atol=5.0 * DT)
+    assert set(tracks["category"]) == {"car"}
+    np.testing.assert_allclose(tracks["size"], [[4.0, 1.8, 1.5]] * len(tracks["size"]))
+
+
+def changed_case(road_trace, tmp_path, *lines):
+    file = tmp_path / "changed.toml"
+    text = ('format = "vista-scenario/1"', 'name = "changed"', f'traces = "{road_trace}"', *lines)
+    file.write_text("\n".join(text), encoding="utf-8")
+    return read_target(str(file), DT, None).cases
+
+
+def test_what_a_scenario_does_to_images_and_mount_is_in_the_frames(road_trace, tmp_path):
+    changes = ("image.exposure = -2.0", "sensors.mount_yaw = 0.06")
+    cases = changed_case(road_trace, tmp_path, *changes)
+    run = drive_off_centre(road_trace, tmp_path / "run", seconds=4.0, cases=cases)
+    (made,) = write_demonstrations(run, tmp_path / "demos")
+    camera = Trace.open(made.folder).cameras["front"]
+    recorded = Trace.open(road_trace).cameras["front"].calibration
+    darker = 2.0 ** (-2.0 / 2.2)
+    steps = steps_of(run)
+    errors = []
+    for index in range(5, len(camera.t), 10):
+        step = steps[2 * index]
+        pose = planar_pose(step["x"], step["y"], step["yaw"])
+        frame = camera.frame(index).astype(float)
+        errors.append([])
+        for yaw in (0.06, 0.0, -0.06):
+            mount = recorded.T_vehicle_camera.copy()
+            mount[:3, :3] = planar_pose(0, 0, yaw)[:3, :3] @ mount[:3, :3]
+            truth = view_of_ground(recorded.lens, pose @ mount).astype(float)
+            errors[-1].append(np.abs(frame - darker * truth).mean())
+        assert frame.mean() / truth.mean() == pytest.approx(darker, rel=0.1)
+    assert (np.array(errors).argmin(axis=1) == 0).all()
+
+
+def test_a_case_whose_camera_the_trace_does_not_have(road_trace, tmp_path):
+    cases = changed_case(road_trace, tmp_path)
+    run = drive_off_centre(road_trace, tmp_path / "run", seconds=2.5, cases=cases)
+    file = tmp_path / "run" / "cases.json"
+    values = json.loads(file.read_text())
+    values[0]["settings"]["sensors"]["recorded_camera"] = "<rear>"
+    file.write_text(json.dumps(values))
+    with pytest.raises(WorldError, match="no camera '<rear>'"):
+        write_demonstrations(run, tmp_path / "demos")
+    assert not (tmp_path / "demos").exists()
+    for damage in ("{", "[1]", "{}", '[{"scenario": 1}]', "[" * 100_000):
+        file.write_text(damage)
+        if damage == "{}":
+            continue
+        with pytest.raises(RunError, match=r"cases\.json: holds no cases"):
+            write_demonstrations(run, tmp_path / "demos")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [
+        ("x", math.nan, "x is not finite"),
+        ("scene_time", math.inf, "scene_time is not finite"),
+        ("t", 0.0, "t must increase"),
+        ("scene_time", 1e9, "the trace lasts from 0 to 22.5 s"),
+        ("x", 1e300, "position jumps"),
+    ],
+)
+def test_a_damaged_run_is_refused(driven, tmp_path, column, value, says):
+    run, _, _ = driven
+    values = run.steps[column].to_pylist()
+    values[-5] = value
+    steps = run.steps.set_column(run.steps.column_names.index(column), column, pa.array(values))
+    damaged = type(run)(**{**vars(run), "steps": steps})
+    with pytest.raises(VistaError, match=says):
+        write_demonstrations(damaged, tmp_path / "demos")
+    assert not (tmp_path / "demos").exists()
 
 
 def test_nothing_is_replaced(driven, tmp_path):

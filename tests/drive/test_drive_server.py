@@ -235,18 +235,18 @@ def test_a_message_that_is_far_too_long_is_not_even_read(server, link):
     run(drive())
 
 
-def test_a_page_that_does_not_say_it_drew_gets_two_frames_and_then_the_newest(server, link):
+def test_a_page_that_does_not_say_it_drew_gets_three_frames_and_then_the_newest(server, link):
     async def drive():
         async with connected(server) as socket:
             await socket.receive_json()
             for number in range(1, 51):
                 link.show(frame(number))
                 await asyncio.sleep(0.005)
-            got = [unpack_frame((await socket.receive()).data)[0]["n"] for _ in range(2)]
-            assert got[1] < 50
+            got = [unpack_frame((await socket.receive()).data)[0]["n"] for _ in range(3)]
+            assert got[2] < 50
             await socket.send_json({"type": "ping", "id": 1})
-            assert await socket.receive_json() == {"type": "pong", "id": 1}  # and no third
-            await socket.send_json({"type": "ack", "frame": got[1]})
+            assert await socket.receive_json() == {"type": "pong", "id": 1}  # and no fourth
+            await socket.send_json({"type": "ack", "frame": got[2]})
             header, _ = unpack_frame((await socket.receive()).data)
             assert header["n"] == 50  # all between are forgotten
 

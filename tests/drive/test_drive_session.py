@@ -9,6 +9,7 @@ from driving_hands import RATE, driving
 
 from vista_sim.drive.course import read_target
 from vista_sim.drive.filming import Filmer
+from vista_sim.drive.protocol import COMMANDS
 from vista_sim.errors import TraceError, VistaError
 from vista_sim.policies import Action, CameraSpec
 
@@ -150,6 +151,64 @@ def test_a_policy_that_breaks_gives_the_wheel_back(road_trace, tmp_path):
         hands.command("go")
         hands.drive(0.1)
     assert [e["driver"] for e in episodes(hands)] == ["human", "human"]
+
+
+class UnreadyTwice(Straight):
+    """Cannot be reset a second time."""
+
+    def reset(self):
+        super().reset()
+        if self.resets > 1:
+            raise RuntimeError("not again")
+
+
+def test_a_policy_that_cannot_begin_anew_after_a_crash_gives_the_wheel_back(road_trace, tmp_path):
+    with driving(road_trace, tmp_path / "run", UnreadyTwice(curvature=0.1)) as hands:
+        hands.command("go")
+        hands.drive(0.1)
+        hands.command("hand_over")
+        sees = hands.until(lambda sees: "failed" in sees["note"])
+        assert "not again" in sees["note"]
+        assert (sees["phase"], sees["driver"]) == ("paused", "human")
+        hands.command("go")
+        hands.until(lambda sees: sees["phase"] == "driving")
+    assert [e["driver"] for e in episodes(hands)][:2] == ["human", "policy"]
+
+
+class AnswersNothing(Straight):
+    def act(self, observation, car=None):
+        return self.answer
+
+
+@pytest.mark.parametrize("answer", [None, 0.1])
+def test_a_policy_that_answers_nothing_gives_the_wheel_back(road_trace, tmp_path, answer):
+    policy = AnswersNothing()
+    policy.answer = answer
+    with driving(road_trace, tmp_path / "run", policy) as hands:
+        hands.command("go")
+        hands.drive(0.1)
+        hands.command("hand_over")
+        sees = hands.until(lambda sees: "failed" in sees["note"])
+        assert (sees["phase"], sees["driver"]) == ("paused", "human")
+
+
+def test_commands_without_end_leave_a_drive_that_goes_on(road_trace, tmp_path):
+    policy = Straight(CameraSpec((12, 30)))
+    rng = np.random.default_rng(2)
+    with driving(road_trace, tmp_path / "run", policy) as hands:
+        for name in rng.choice([name for name in COMMANDS if name != "end"], 150):
+            hands.command(str(name))
+            hands.steer(float(rng.uniform(-1, 1)), throttle=1.0)
+            time.sleep(0.005)
+        time.sleep(0.1)
+        hands.steer(0.0)
+        hands.command("restart")
+        hands.until(lambda sees: sees["phase"] == "ready" and sees["s"] == 0)
+        hands.command("go")
+        hands.until(lambda sees: sees["phase"] == "driving" and sees["s"] > 1)
+    run = hands.run
+    assert run.episodes["episode"].to_pylist() == list(range(run.episodes.num_rows))
+    assert set(run.steps["episode"].to_pylist()) == set(run.episodes["episode"].to_pylist())
 
 
 def test_without_a_policy_there_is_nobody_to_hand_over_to(road_trace, tmp_path):

@@ -13,12 +13,13 @@ web site may reach it through the user's browser. Two ways are closed here:
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import re
 import secrets
 import socket
 from dataclasses import dataclass
+from functools import cached_property
 
+from vista_sim.addresses import ip_number, is_loopback
 from vista_sim.errors import VistaError
 
 AUTO = "auto"
@@ -70,10 +71,15 @@ class Access:
         name = found[1].strip("[]").lower()
         if name == "localhost" or name == self.host.lower():
             return True
-        number = _number(name)
+        number = ip_number(name)
         if is_loopback(self.host):
             return number is not None and number.is_loopback
-        return number is not None or name in (socket.gethostname().lower(), socket.getfqdn())
+        return number is not None or name in self._own_names
+
+    @cached_property
+    def _own_names(self) -> tuple[str, ...]:
+        """Names of this machine; asked for once, since a name server may take seconds."""
+        return socket.gethostname().lower(), socket.getfqdn().lower()
 
     def origin_allowed(self, origin: str | None, host: str | None) -> bool:
         """Whether a WebSocket was opened by the page that this server itself gave out."""
@@ -86,16 +92,3 @@ class Access:
         if self.token is None:
             return True
         return hmac.compare_digest((token or "").encode(), self.token.encode())
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens there."""
-    number = _number(host)
-    return host.lower() == "localhost" or (number is not None and number.is_loopback)
-
-
-def _number(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(name.strip("[]"))
-    except ValueError:
-        return None

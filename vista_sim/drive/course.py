@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vista_sim.errors import TraceError, VistaError
-from vista_sim.policies import CameraSpec
+from vista_sim.policies import Action, CameraSpec
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.settings import FREE, RECORDED, RESTART, Settings, SpeedSettings
 from vista_sim.scenarios.staging import Stage, Stager, prepare
@@ -169,6 +169,13 @@ class Course:
         self.stage = self._open(index)
         self.index = index
         return True
+
+    def warm_up(self) -> None:
+        """Make a step, which compiles what a drive needs: it takes seconds the first time."""
+        for _ in range(2):
+            if not self.car.done:
+                self.car.step(Action(self.car.curvature))
+        self.stage = self._open(self.index)
 
     def limits(self) -> tuple[float, float]:
         """How far from the path (m) and how turned (rad) the car may be here."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import shutil
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,11 +20,16 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from vista_sim.addresses import is_loopback
 from vista_sim.console import parse_size, progress_bar, require_within
-from vista_sim.drive.access import Access, is_loopback
+from vista_sim.drive.access import Access
 from vista_sim.drive.commands import describe
 from vista_sim.drive.course import Course, Target, read_target
-from vista_sim.drive.demonstrations import Demonstration, write_demonstrations
+from vista_sim.drive.demonstrations import (
+    Demonstration,
+    check_destination,
+    write_demonstrations,
+)
 from vista_sim.drive.filming import Filmer
 from vista_sim.drive.link import Link
 from vista_sim.drive.log import HUMAN, POLICY, DriveLog
@@ -35,8 +39,9 @@ from vista_sim.errors import VistaError
 from vista_sim.evaluation.metrics import select, summarize
 from vista_sim.evaluation.plain import or_null
 from vista_sim.evaluation.roads import road_table
-from vista_sim.evaluation.run_writer import RunWriter
+from vista_sim.evaluation.run_writer import RunWriter, check_folder
 from vista_sim.evaluation.runs import VIEWS, columns, read_run
+from vista_sim.evaluation.suites.book import write_cases
 from vista_sim.policies import GuardedPolicy, load_policy, policy_hash
 from vista_sim.tasks.lane_following import Rewards
 from vista_sim.traces.trace import Trace
@@ -81,12 +86,13 @@ def drive(options: DriveOptions) -> None:
     require_within("--seed", options.seed, 0, 2**63 - 1)
     require_within("--port", options.port, 0, 65535)
     access = Access.choose(options.host, options.token)
-    if options.demonstrations is not None and options.demonstrations.is_file():
-        raise VistaError(f"{options.demonstrations}: is a file; name a folder for demonstrations")
+    out = options.out or Path("runs") / datetime.now().strftime("drive-%Y%m%d-%H%M%S")
+    check_folder(out, options.overwrite)
+    if options.demonstrations is not None:
+        check_destination(options.demonstrations, out)
     policy = None if options.policy is None else load_policy(options.policy)
     guarded = None if policy is None else GuardedPolicy(policy, STEP_TIMEOUT)
     target = read_target(options.target, 1.0 / options.rate, options.speed, options.seed)
-    out = options.out or Path("runs") / datetime.now().strftime("drive-%Y%m%d-%H%M%S")
     link = Link()
     hello = {
         "target": target.name,
@@ -95,39 +101,45 @@ def drive(options: DriveOptions) -> None:
         "rate": options.rate,
     }
     with DriveServer(link, hello, access, options.port) as server:
-        writer = _writer(options, target, out)
+        with Console(stderr=True).status("getting the first view ready"):
+            course = Course(target, size, None if policy is None else policy.camera)
+            course.warm_up()
         filmer = Filmer(out / VIEWS)
-        log = DriveLog(writer, filmer)
-        with _removed_if_empty(out, log), writer:
+        with DriveLog(_new_run(options, target, out), filmer) as log:
             with filmer:
-                with Console(stderr=True).status("getting the first view ready"):
-                    course = Course(target, size, None if policy is None else policy.camera)
                 session = Session(course, link, log, guarded, options.seed, options.quality)
-                with _ended_by_signals(session.stopping):
+                with _ended_by_signals(session.stopping), _told(link):
                     _invite(server, access, options)
                     session.run()
-            filmer.deliver(writer.frames)
-            if log.steps:
-                writer.finish(_results(writer))
+            log.finish(_results)
         if not log.steps:
-            link.tell(
-                {"type": "end", "title": "The drive is over", "text": "Nothing was driven."}
-                | {"commands": []}
-            )
+            link.tell(_over("Nothing was driven."))
             typer.echo("nothing was driven, so no run was written")
             return
-        written = _write_demonstrations(options, out, link)
+        try:
+            written = _write_demonstrations(options, out, link)
+        except BaseException as error:
+            why = error if isinstance(error, VistaError) else "interrupted"
+            link.tell(_over(f"The run is in {out}, but no demonstrations are: {why}"))
+            raise
         link.tell(_farewell(out, log, options, written))
     typer.echo(f"{out}: {log.seconds:.1f} s, {log.distance:.0f} m, {log.episodes} episodes")
     for one in written:
         typer.echo(describe(one.folder, one.seconds, one.metres, one.frames, one.left_out))
 
 
-def _writer(options: DriveOptions, target: Target, out: Path) -> RunWriter:
-    """Writes the run."""
+def _new_run(options: DriveOptions, target: Target, out: Path) -> Callable[[], RunWriter]:
+    """Begins to write the run; what takes long is done before."""
     roads = road_table([Trace.open(path) for path in target.traces])
-    terms = tuple(vars(Rewards()))
-    return RunWriter(out, _info(options, target), terms, options.overwrite, roads=roads)
+    info, terms = _info(options, target), tuple(vars(Rewards()))
+
+    def new_run() -> RunWriter:
+        writer = RunWriter(out, info, terms, options.overwrite, roads=roads)
+        if target.of_suite:
+            write_cases(out, target.cases)
+        return writer
+
+    return new_run
 
 
 def _info(options: DriveOptions, target: Target) -> dict[str, Any]:
@@ -191,8 +203,14 @@ def _farewell(
     )
     if written:
         demos = shlex.quote(str(options.demonstrations))
+        commands.append(f'for demo in {demos}/*; do vista-sim bake "$demo"; done')
         commands.append(f"vista-train bc --traces {demos}/* --out policies/mine")
-    return {"type": "end", "title": "The drive is over", "text": text, "commands": commands}
+    return _over(text, commands)
+
+
+def _over(text: str, commands: Sequence[str] = ()) -> dict[str, Any]:
+    """The last message to the page."""
+    return {"type": "end", "title": "The drive is over", "text": text, "commands": list(commands)}
 
 
 def _invite(server: DriveServer, access: Access, options: DriveOptions) -> None:
@@ -236,10 +254,10 @@ def _ended_by_signals(stopping: threading.Event) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _removed_if_empty(out: Path, log: DriveLog) -> Iterator[None]:
-    """A run without a step is removed again."""
+def _told(link: Link) -> Iterator[None]:
+    """What ends the drive too early is told to the driver too."""
     try:
         yield
-    finally:
-        if not log.steps:
-            shutil.rmtree(out, ignore_errors=True)
+    except VistaError as error:
+        link.tell(_over(f"It ended too early: {error}"))
+        raise

@@ -14,7 +14,8 @@ from vista_sim.drive.protocol import CLOSE_ENDED
 if TYPE_CHECKING:
     from aiohttp import web
 
-WINDOW = 2  # frames under way that the page has not yet said it drew
+FAREWELL = 2.0  # s that parting may take
+WINDOW = 3  # frames under way that the page has not yet said it drew: enough for 20 Hz over 120 ms
 
 
 @dataclass
@@ -33,7 +34,8 @@ class Driver:
         self.connection, self._link = connection, link
         self.news = asyncio.Event()
         self.acked = 0
-        self.pong: int | None = None
+        self.pong: int | None = None  # of the page
+        self.echo: bytes | None = None  # of the protocol's own ping
         self._under_way: list[int] = []
         self._sent = _Sent({})
 
@@ -48,6 +50,9 @@ class Driver:
                 await self._send_news()
 
     async def _send_news(self) -> None:
+        if self.echo is not None:
+            echo, self.echo = self.echo, None
+            await self.connection.pong(echo)
         if self.pong is not None:
             number, self.pong = self.pong, None
             await self.connection.send_str(json.dumps({"type": "pong", "id": number}))
@@ -67,9 +72,10 @@ class Driver:
 
     async def part(self, code: int, reason: str) -> None:
         """Say why, and close."""
-        with contextlib.suppress(ConnectionError, RuntimeError):
-            await self.connection.send_json({"type": "refused", "reason": reason})
-            await self.connection.close(code=code, message=reason.encode()[:120])
+        with contextlib.suppress(ConnectionError, RuntimeError, TimeoutError):
+            async with asyncio.timeout(FAREWELL):  # who does not read may be waited for for ever
+                await self.connection.send_json({"type": "refused", "reason": reason})
+                await self.connection.close(code=code, message=reason.encode()[:120])
 
     async def finish(self) -> None:
         """Send what was told last, and close."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from vista_sim.drive.access import Access
+from vista_sim.drive.connections import Connections, listen
 from vista_sim.drive.driver import Driver
 from vista_sim.drive.link import Link
 from vista_sim.drive.protocol import (
@@ -27,7 +29,7 @@ from vista_sim.drive.protocol import (
     Ping,
     parse_message,
 )
-from vista_sim.errors import MissingDependencyError, VistaError
+from vista_sim.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 SILENCE = 10.0  # s after which a driver who says nothing is dropped
 WRONG_TOKEN_DELAY = 0.5  # s
 LAST_WORDS = 3.0  # s that the end may take to reach the page
+IDLE_CONNECTION = 15.0  # s that a connection may take to its first, or next, request
+LINGERING = 3.0  # s after its end that a WebSocket is closed, whether or not its page reads
+MOST_MESSAGES = 1000  # a second, of a driver; the page sends some 100
 
 #: All that is served, by address.
 PAGE = {
@@ -97,10 +102,11 @@ class DriveServer:
             address: ((files("vista_sim.drive") / "static" / name).read_bytes(), kind)
             for address, (name, kind) in PAGE.items()
         }
-        self._socket = _listen(access.host, port)
+        self._socket = listen(access.host, port)
         self.port = int(self._socket.getsockname()[1])
         self._loop = asyncio.new_event_loop()
         self._driver: Driver | None = None
+        self._connections: Connections
         self._started = threading.Event()
         self._closing = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="drive-server", daemon=True)
@@ -154,13 +160,22 @@ class DriveServer:
         for address in self._files:
             app.router.add_get(address, self._page)
         app.router.add_get("/socket", self._socket_of)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            logger=_logger(),
+            shutdown_timeout=1.0,
+            keepalive_timeout=IDLE_CONNECTION,
+        )
         await runner.setup()
-        await web.SockSite(runner, self._socket).start()
+        assert runner.server is not None
+        self._connections = Connections(self._socket, runner.server)
+        accepting = asyncio.create_task(self._connections.accept())
         self._link.on_news(self._wake_soon)
         self._started.set()
         await self._closing.wait()
         self._link.on_news(lambda: None)
+        accepting.cancel()
         if self._driver is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._driver.finish(), LAST_WORDS)
@@ -197,48 +212,73 @@ class DriveServer:
             return web.Response(status=403, text="Only the drive's own page may connect.\n")
         if not await self._token_right(request):
             return web.Response(status=403, text="The token is wrong.\n")
-        connection = web.WebSocketResponse(max_msg_size=2 * MAX_MESSAGE, timeout=1.0)
+        transport = request.transport  # of which a request that is over no longer knows
+        # JPEGs do not get smaller by another compression, which only costs time.
+        connection = web.WebSocketResponse(
+            max_msg_size=2 * MAX_MESSAGE, timeout=1.0, compress=False, autoping=False
+        )
         await connection.prepare(request)
+        try:
+            await self._serve_driver(connection, transport)
+        finally:
+            if transport is not None:
+                self._loop.call_later(LINGERING, transport.abort)
+        return connection
+
+    async def _serve_driver(
+        self, connection: web.WebSocketResponse, transport: asyncio.Transport | None
+    ) -> None:
         if self._driver is not None or self._closing.is_set():
             reason = "somebody else drives already"
             await connection.send_json({"type": "refused", "reason": reason})
             await connection.close(code=CLOSE_BUSY, message=reason.encode())
-            return connection
+            return
         driver = self._driver = Driver(connection, self._link)
+        self._connections.kept = transport
         self._link.connect()
         sending = asyncio.create_task(driver.send(self._hello))
         try:
             await self._listen_to(driver)
         finally:
-            self._driver = None
+            self._driver = self._connections.kept = None
             self._link.disconnect()
             sending.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await sending
-        return connection
 
     async def _listen_to(self, driver: Driver) -> None:
         """Take in what a driver says until it ends, or has nothing more to say."""
         from aiohttp import WSMsgType
 
         connection = driver.connection
+        second, messages = 0, 0
         while not connection.closed:
             try:
                 message = await asyncio.wait_for(connection.receive(), self._silence)
             except TimeoutError:
                 await driver.part(CLOSE_SILENT, f"silent for {self._silence:g} s")
                 return
-            if message.type != WSMsgType.TEXT:
-                if message.type == WSMsgType.BINARY:
-                    await driver.part(CLOSE_MALFORMED, "a message is no text")
+            now = int(self._loop.time())
+            second, messages = now, messages + 1 if now == second else 1
+            if messages > MOST_MESSAGES:
+                await driver.part(CLOSE_MALFORMED, f"more than {MOST_MESSAGES} messages a second")
                 return
-            try:
-                await self._take(driver, message.data)
-            except MessageError as error:
-                await driver.part(CLOSE_MALFORMED, str(error))
+            if message.type == WSMsgType.PING:
+                driver.echo = message.data
+                driver.news.set()
+            elif message.type == WSMsgType.TEXT:
+                try:
+                    self._take(driver, message.data)
+                except MessageError as error:
+                    await driver.part(CLOSE_MALFORMED, str(error))
+                    return
+            elif message.type == WSMsgType.BINARY:
+                await driver.part(CLOSE_MALFORMED, "a message is no text")
+                return
+            elif message.type != WSMsgType.PONG:
                 return
 
-    async def _take(self, driver: Driver, text: str) -> None:
+    def _take(self, driver: Driver, text: str) -> None:
         message = parse_message(text)
         if isinstance(message, Input):
             self._link.give(message)
@@ -252,22 +292,13 @@ class DriveServer:
             driver.news.set()
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, where = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise VistaError(f"--host {host}: is no address of this machine ({error})") from None
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(where)
-        listener.listen(16)
-    except OSError as error:
-        listener.close()
-        raise VistaError(
-            f"{host}:{port} cannot be listened at ({error.strerror}); give another --port, or 0 "
-            "for any free one"
-        ) from None
-    return listener
+def _logger() -> logging.Logger:
+    """Says what goes wrong here, and nothing of requests that are none: anybody can send those."""
+    from aiohttp.http_exceptions import HttpProcessingError
+
+    def ours(record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+    logger = logging.getLogger(__name__)
+    logger.addFilter(ours)
+    return logger

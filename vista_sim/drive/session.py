@@ -83,7 +83,7 @@ class Session:
         self._frames = self._pictures = 0
         self._seen: NDArray[np.uint8] | None = None
         self._jpeg = b""
-        self._stand()
+        self._stand(READY)
 
     def run(self) -> None:
         """Drive until the driver ends it, or `stopping` is set."""
@@ -148,8 +148,7 @@ class Session:
             self.link.tell(self.course.place())
         else:
             self.course.stage.restart()
-        self._stand()
-        self.phase, self.note = READY, ""
+        self._stand(READY)
 
     def _perturb(self) -> None:
         """Put the car beside the path where it is, and turn it."""
@@ -166,13 +165,15 @@ class Session:
             self.course.stage.restart(car.s, lateral, heading)
         except WorldError:  # at the very end of the section
             self.course.stage.restart()
-        self._stand()
-        self._say(f"put {abs(lateral):.1f} m to the {'left' if lateral > 0 else 'right'}")
+        side = "left" if lateral > 0 else "right"
+        self._until = monotonic() + HOLD
+        self._stand(self.phase, f"put {abs(lateral):.1f} m to the {side}")
 
     def _hand_over(self) -> None:
         """To the policy, or back to the human."""
         if self.policy is None:
-            self._say("there is no policy to hand over to: start with --policy")
+            self.note = "there is no policy to hand over to: start with --policy"
+            self._until = monotonic() + HOLD
             return
         self._change_driver(HUMAN if self.driver == POLICY else POLICY)
         if self.phase in (READY, PAUSED) and self.driver == POLICY:
@@ -206,8 +207,14 @@ class Session:
         self._wheel.reset(car.curvature, car.speed)
         self.note = f"the policy failed ({error.reason}): you drive"
 
-    def _stand(self) -> None:
-        """The car was put somewhere: wheel and policy begin anew."""
+    def _stand(self, phase: str, note: str = "") -> None:
+        """The car was put somewhere: wheel and policy begin anew.
+
+        Args:
+            phase, note: what the drive does now, and a line for the driver; a policy that fails
+                at its reset makes another of both.
+        """
+        self.phase, self.note = phase, note
         car = self.course.car
         self._wheel.reset(car.curvature, car.speed)
         self._decided = None
@@ -264,22 +271,16 @@ class Session:
         self.log.end(self.course, ending, **recovered)
         crashed = ending in CRASHES
         if stage.set_back():
-            self._stand()
-            self.phase, self.note = SET_BACK, "off the road: set back further on"
             self._until = monotonic() + HOLD
+            self._stand(SET_BACK, "off the road: set back further on")
         else:
             self._go_on("off the road" if crashed else ending.replace("_", " "))
-
-    def _say(self, note: str) -> None:
-        """Show a line for a moment."""
-        self.note, self._until = note, monotonic() + HOLD
 
     def _go_on(self, note: str = "") -> None:
         """To the next case, or to the end of all."""
         if self.course.next():
             self.link.tell(self.course.place())
-            self._stand()
-            self.phase, self.note = READY, note
+            self._stand(READY, note)
         else:
             self.phase, self.note = FINISHED, note
 

@@ -247,7 +247,13 @@ def _swap(new: Path, path: Path) -> None:
         old.unlink(missing_ok=True)
 
 
-def _make_folder(folder: Path, overwrite: bool) -> None:
+def check_folder(folder: str | os.PathLike[str], overwrite: bool = False) -> None:
+    """Whether a run may be written there, as far as can be told before.
+
+    Raises:
+        RunError: something is there already that is not to be overwritten, or nobody may write.
+    """
+    folder = Path(folder)
     with _writing(folder):
         if folder.exists() and not folder.is_dir():
             raise RunError(f"{folder}: is there already and is no folder")
@@ -256,6 +262,17 @@ def _make_folder(folder: Path, overwrite: bool) -> None:
                 raise RunError(f"{folder}: is there already; choose another name or overwrite it")
             if not (folder / "run.json").is_file():
                 raise RunError(f"{folder}: holds no run (no run.json), so it is not overwritten")
+        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        if not there.is_dir():
+            raise RunError(f"{folder}: cannot be written ({there} is no folder)")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise RunError(f"{folder}: cannot be written (nothing may be written in {there})")
+
+
+def _make_folder(folder: Path, overwrite: bool) -> None:
+    check_folder(folder, overwrite)
+    with _writing(folder):
+        if folder.exists() and any(folder.iterdir()):
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
 

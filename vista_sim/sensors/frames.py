@@ -69,7 +69,7 @@ class FrameCache:
         self._inverse_depth: NDArray[np.uint16] | None = None
         geometry = _geometry_of(trace, name)
         if geometry is None:
-            self._warn(trace, name)
+            _warn_once(trace, name)
             self._scale, self._moving_bit = _GROUND_SCALE, False
             ground = ground_inverse_depth(self.lens, self.camera.calibration.T_vehicle_camera)
             self._ground_codes = np.round(np.minimum(ground, 1.0) / _GROUND_SCALE).astype(np.uint16)
@@ -177,16 +177,6 @@ class FrameCache:
         codes = arrays[1] if self._own_codes else np.asarray(self._inverse_depth[index])
         return SourceFrame(image, codes, coarse, self._scale)
 
-    @staticmethod
-    def _warn(trace: Trace, name: str) -> None:
-        logger.warning(
-            "%s: camera %r has no baked geometry, the ground is assumed flat; "
-            "run: vista-sim bake %s",
-            trace.root,
-            name,
-            trace.root,
-        )
-
     def _look_ahead(self, index: int) -> None:
         """Have the frame decoded that follows this one at the pace of the drive so far."""
         recent = self._recent
@@ -227,6 +217,22 @@ class _Track:
 
 
 _tracks: weakref.WeakKeyDictionary[Trace, dict[str, _Track]] = weakref.WeakKeyDictionary()
+
+_warned: weakref.WeakKeyDictionary[Trace, set[str]] = weakref.WeakKeyDictionary()
+
+
+def _warn_once(trace: Trace, name: str) -> None:
+    """However many cameras show an open trace, its user reads once that it is not baked."""
+    warned = _warned.setdefault(trace, set())
+    if name in warned:
+        return
+    warned.add(name)
+    logger.warning(
+        "%s: camera %r has no baked geometry, the ground is assumed flat; run: vista-sim bake %s",
+        trace.root,
+        name,
+        trace.root,
+    )
 
 
 def _track(trace: Trace, name: str) -> _Track:

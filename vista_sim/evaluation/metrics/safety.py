@@ -12,19 +12,23 @@ import numpy as np
 from vista_sim.evaluation.metrics.tables import Table, floats, ratio, texts
 from vista_sim.tasks.lane_following import CRASHES
 
+BACK = 1.0  # m behind where the car was already, from which on a start is another try
+
 
 class Ways(NamedTuple):
     """Lengths along recorded paths, m, summed over what was asked to be driven.
 
     Args:
         asked: from where the car first started to the end of the section.
-        covered: what the car drove by itself of it.
-        reached: up to the farthest point the car came to, with what it was set back over.
+        reached: of it up to the farthest point the car came to, with what it was set back over.
+        tried: what all tries were asked to drive, see `share_without_intervention`.
+        covered: what the car drove by itself of that.
     """
 
     asked: float
-    covered: float
     reached: float
+    tried: float
+    covered: float
 
 
 def crashes(episodes: Table) -> int:
@@ -68,9 +72,14 @@ def share_without_intervention(episodes: Table) -> float:
     Path length covered by the episodes over the length that they were asked to drive: from the
     first start on a section to its end, each case by itself. The rest is what the car was set
     back over after crashes, and what it did not come to.
+
+    Where somebody went back and drove the same road again, as a human may who restarts a drive,
+    each try counts by itself. One that was given up for another was asked to drive no further than
+    it came: 50 m and a restart, then 100 m to the end, are 150 m of 150 m; what the first try
+    was set back over on its 50 m is missing from them.
     """
     ways = path_lengths(episodes)
-    return ratio(ways.covered, ways.asked)
+    return ratio(ways.covered, ways.tried)
 
 
 def route_completion(episodes: Table) -> float:
@@ -85,10 +94,9 @@ def route_completion(episodes: Table) -> float:
 
 
 def path_lengths(episodes: Table) -> Ways:
-    """Lengths asked, covered and reached, each section of each case by itself."""
+    """Lengths asked, reached, tried and covered, each section of each case by itself."""
     start, section_end = floats(episodes, "start_s"), floats(episodes, "section_end_s")
     end = np.minimum(floats(episodes, "end_s"), section_end)  # a step may reach beyond
-    covered = float(np.maximum(end - start, 0.0).sum())
     keys = zip(
         texts(episodes, "scenario").tolist(),
         texts(episodes, "case").tolist(),
@@ -99,9 +107,25 @@ def path_lengths(episodes: Table) -> Ways:
     sections: dict[tuple[str, str, float, float], list[int]] = {}
     for row, key in enumerate(keys):
         sections.setdefault(key, []).append(row)
-    asked = reached = 0.0
+    asked = reached = tried = covered = 0.0
     for own in sections.values():
-        first = float(start[own].min())
-        asked += float(section_end[own].max()) - first
+        first, last = float(start[own].min()), float(section_end[own].max())
+        asked += last - first
         reached += max(float(end[own].max()) - first, 0.0)
-    return Ways(asked, covered, reached)
+        section_tried, section_covered = _tries(start[own].tolist(), end[own].tolist(), last)
+        tried += section_tried
+        covered += section_covered
+    return Ways(asked, reached, tried, covered)
+
+
+def _tries(starts: list[float], ends: list[float], section_end: float) -> tuple[float, float]:
+    """Lengths tried and covered by the episodes of a section, in the order they were driven in."""
+    tried = covered = 0.0
+    first = farthest = starts[0]
+    for start, end in zip(starts, ends, strict=True):
+        if start < farthest - BACK:
+            tried += farthest - first
+            first = farthest = start
+        covered += max(end - max(start, farthest), 0.0)
+        farthest = max(farthest, end)
+    return tried + section_end - first, covered

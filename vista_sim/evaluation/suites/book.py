@@ -29,6 +29,7 @@ from vista_sim.evaluation.runs import FLUSH_EVERY, Run, read_run, versions
 from vista_sim.evaluation.suites.rows import CaseRows, Row
 from vista_sim.scenarios.case import Case
 from vista_sim.tasks.lane_following import Rewards
+from vista_sim.traces.tables import one_line
 
 CASES = "cases.json"
 WAITING = ".waiting"
@@ -182,6 +183,22 @@ def write_cases(folder: Path, cases: Sequence[Case]) -> None:
     """Write `cases.json` into a run folder. Raises RunError."""
     text = json.dumps([case.to_json() for case in cases], indent=1, ensure_ascii=False) + "\n"
     write_text(folder / CASES, text)
+
+
+def read_cases(folder: Path) -> dict[str, Case]:
+    """The cases of `cases.json` in a run folder, by name; none where it is no run of a suite.
+
+    Raises:
+        RunError: the file is damaged, or settings in it are not possible.
+    """
+    path = folder / CASES
+    if not path.exists():
+        return {}
+    try:
+        cases = [Case.from_json(values) for values in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RunError(f"{path}: holds no cases ({one_line(error)})") from None
+    return {case.case: case for case in cases}
 
 
 def resumable(folder: Path, info: Mapping[str, Any], cases: Sequence[Case]) -> Run | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from vista_sim.addresses import ip_number
 from vista_sim.errors import PolicyError
 
 _PORT = re.compile(r"(\[[^\]]*\]|[^/:]*):(\d+)")
@@ -39,10 +39,7 @@ class Address:
                 )
             return cls(socket.AF_UNIX, text)
         host, port = found[1].strip("[]"), int(found[2])
-        try:
-            address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
-        except ValueError:
-            address = None
+        address = ip_number("127.0.0.1" if host == "localhost" else host)
         if address is None or not address.is_loopback or port > 65535:
             raise PolicyError(f"socket address is {text!r}; give {FORMS}")
         family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
