@@ -103,5 +103,5 @@ def test_the_film_is_taken_only_where_there_is_no_scene(tmp_path):
     )
     clips = {clip.file: clip for clip in clips_of(read_sheet(folder))}
     assert sorted(clips) == ["b.mp4", "c.mp4"]
-    assert clips["b.mp4"].rate == pytest.approx(10.0)
+    assert clips["b.mp4"].format == (pytest.approx(10.0), 64, 48)
     assert [list(v) for v in clips["c.mp4"].frames[1]] == [[2], [0]]

@@ -155,7 +155,8 @@ def _of_clips(page: dict[str, Any], clips: list[videos.Clip], plotly: str) -> di
         {
             "view": clip.view,
             "file": clip.file,
-            "rate": round(clip.rate, 6),
+            "rate": round(clip.format.rate, 6),
+            "size": clip.format[1:],
             "state": clip.state,
             "href": clip.href,
         }
