@@ -39,7 +39,10 @@ def test_worst_moments_are_the_gravest_first(tmp_path):
     assert [m.episode for m in moments[:3]] == [3, 1, 5]
     assert moments[0].value == "raised: ValueError"
     assert moments[1].value == "off the road at 8.0 m/s"
-    assert moments[1].t == 0.0  # the crash is at 1.1 s, and it is shown from 2 s before on
+    assert moments[1].t == pytest.approx(1.1)
+    assert moments[1].link.endswith("&t=0.00")  # it is shown from 2 s before on
+    lost = moments[2]
+    assert lost.place == "recovery road 0 from s = 5 m, +0.5 m, 0°"
     farthest = [m for m in moments if m.kind == "farthest off the path"]
     assert [m.episode for m in farthest[:2]] in ([1, 2], [2, 1])  # of driving alone
     values = [float(m.value.split()[0]) for m in farthest]

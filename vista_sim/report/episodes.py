@@ -27,6 +27,7 @@ def run_data(sheet: Sheet, traces: list[int]) -> dict[str, Any]:
         "kind": [k.replace("_", " ") for k in texts(episodes, "kind").tolist()],
         "scenario": [s or t for (s, _), t in zip(names, labels.tolist(), strict=True)],
         "case": [case for _, case in names],
+        "title": list(sheet.titles),
         "trace": traces,
         "outcome": [OUTCOMES.index(outcome) for outcome in sheet.outcomes],
         "ending": [e.replace("_", " ") for e in texts(episodes, "ending").tolist()],

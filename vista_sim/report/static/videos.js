@@ -58,8 +58,9 @@ const videos = {
     for (const view of OVERLAYS) if (views[view] && target) this.overlay(views[view], target);
     this.toggles(views);
     const panes = byId("panes");
+    byId("stage").classList.toggle("plain", !this.shown.length);
     if (!this.shown.length) {
-      const why = lost.length ? lost.join("; ") : "This episode was not filmed, or its video is not part of the page.";
+      const why = lost.length ? lost.join("; ") : DATA.videos ? "This episode was not filmed." : "This page was built without videos.";
       panes.append(element("p", "empty", why));
     } else if (lost.length) {
       panes.append(element("p", "note lost", lost.join("; ")));
@@ -79,7 +80,8 @@ const videos = {
 
   make(found) {
     const video = element("video");
-    Object.assign(video, { muted: true, playsInline: true, preload: "auto", tabIndex: -1 });
+    const [width, height] = found.clip.size; // so that nothing moves when it is there
+    Object.assign(video, { muted: true, playsInline: true, preload: "auto", tabIndex: -1, width, height });
     video.setAttribute("aria-label", TITLES[found.view]);
     video.addEventListener("error", () => {
       if (!video.getAttribute("src")) return;
