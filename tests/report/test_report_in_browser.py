@@ -1,16 +1,15 @@
 """The report's page in headless Chromium: it sorts, filters, plays, asks for nothing."""
 
 import time
-from pathlib import Path
 
 import pytest
+from headless import chromium, needs_chromium
 from made_up_runs import Drive, Start
 from report_runs import RATE, add_videos, gray_of, run
 
 from vista_sim.evaluation.judging import Settings
 from vista_sim.report.page import write_report
 
-CHROMIUM = Path("/usr/bin/chromium")
 HOSTILE = "</script><img src=x onerror=alert(1)>&\"'../../etc"
 ARGUMENTS = (
     "--no-sandbox",
@@ -30,16 +29,13 @@ THINGS = [
     Start(9.0, -0.5, False, scenario="back", case="back/2"),
 ]
 
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Chromium")
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
 def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGUMENTS))
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
