@@ -328,3 +328,37 @@ def test_a_run_without_anything_in_it(browser, tmp_path, finish):
     assert not page.locator("#player").is_visible()
     assert complaints == []
     context.close()
+
+
+def test_the_button_on_the_first_screen_plays_what_is_filmed(watched):
+    page = watched.page
+    page.click(".watch")
+    watched.until("Number(document.getElementById('scrub').value) > 0.3")
+    assert page.inner_text("#play") == "Pause"
+    assert page.locator("#panes video").count() == 2
+
+
+def test_the_browser_goes_back_to_the_episode_that_was_open_before(watched):
+    page = watched.page
+    opened = "document.documentElement.dataset.episode"
+    for episode in ("0/1", "0/2", "0/3"):
+        run_, number = episode.split("/")
+        page.click(f"#table a[href='#run={run_}&episode={number}']")
+        watched.until(f"{opened} === '{episode}'")
+    page.go_back()
+    watched.until(f"{opened} === '0/2'")
+    page.go_back()
+    watched.until(f"{opened} === '0/1'")
+    page.go_forward()
+    watched.until(f"{opened} === '0/2'")
+
+
+def test_nothing_moves_when_videos_are_there(watched):
+    box = "document.querySelector('#panes video').getBoundingClientRect()"
+    watched.page.click(".watch")
+    shape = watched.page.evaluate(f"{box}.width / {box}.height")
+    assert shape == pytest.approx(64 / 48, rel=0.01)
+    found = watched.page.evaluate(
+        "[...document.querySelectorAll('#panes video')].map(v => v.width)"
+    )
+    assert found == [64, 64]

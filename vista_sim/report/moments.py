@@ -11,12 +11,10 @@ from vista_sim.evaluation.cases import DRIVING, RECOVERY
 from vista_sim.evaluation.metrics.comfort import lateral_acceleration
 from vista_sim.evaluation.metrics.tables import Floats, Table, floats, rows, texts
 from vista_sim.evaluation.metrics.tracking import cross_track_error
-from vista_sim.report.sheet import BACK, BROKE, CRASHED, LOST, Sheet
-from vista_sim.tasks.lane_following import HEADING, OFF_ROAD
+from vista_sim.report.sheet import BACK, BROKE, CRASH_WORDS, CRASHED, LOST, Sheet
 
 EACH = 5  # moments of a kind
 ENDINGS = 10  # crashes, and episodes in which the policy broke
-CRASH_WORDS = {OFF_ROAD: "off the road", HEADING: "turned off the path"}
 ON_PATH = 0.05  # m from the path at which driving may begin; tests of recovery begin farther off
 BEFORE = 2.0  # s before the moment at which the page begins to show it
 

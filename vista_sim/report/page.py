@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vista_sim.errors import MissingDependencyError, RunError
 from vista_sim.evaluation.judging import Settings
+from vista_sim.evaluation.judging_report import scenario_rows
 from vista_sim.report import tables, videos
 from vista_sim.report.columns import step_data, thinning
 from vista_sim.report.encoding import packed, packed_json, safe_json, script_hash
@@ -131,7 +132,9 @@ def _contents(sheets: list[Sheet], settings: Settings, plotly: str) -> dict[str,
         "episodes": any(sheet.outcomes for sheet in sheets),
         "judgements": judgements,
         "metric_rows": tables.metric_rows(judgements),
-        "by_scenario": [j and tables.scenario_rows(j) for j in judgements],
+        "by_scenario": [
+            scenario_rows(j.scenarios) if j and len(j.scenarios) > 1 else None for j in judgements
+        ],
         "left_out": tables.left_out(judgements[0]),
         "level": round(100 * settings.level),
         "pairings": pairings,

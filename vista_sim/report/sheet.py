@@ -27,7 +27,7 @@ from vista_sim.evaluation.runs import (
     columns,
     read_run,
 )
-from vista_sim.tasks.lane_following import CRASHES
+from vista_sim.tasks.lane_following import CRASHES, HEADING, OFF_ROAD
 from vista_sim.tasks.recovery import RECOVERED, TIMED_OUT
 
 SENSIBLE = 1e12  # what is larger was not measured
@@ -43,6 +43,9 @@ BROKE, CRASHED, LOST, CUT_OFF, BACK, FINE = (
     "clean",
 )
 OUTCOMES = (BROKE, CRASHED, LOST, CUT_OFF, BACK, FINE)
+
+#: Endings that are crashes, in words.
+CRASH_WORDS = {OFF_ROAD: "off the road", HEADING: "turned off the path"}
 
 
 @dataclass(frozen=True)

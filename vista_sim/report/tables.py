@@ -10,7 +10,7 @@ from typing import Any
 from vista_sim.errors import RunError
 from vista_sim.evaluation.comparison import Comparison, compare
 from vista_sim.evaluation.comparison_report import closing, heading, overall_rows, what_got_worse
-from vista_sim.evaluation.judging import Judgement, Settings, Verdict, judge_tables
+from vista_sim.evaluation.judging import Judgement, Settings, judge_tables
 from vista_sim.evaluation.judging_report import BY_SCENARIO, interval, not_applicable
 from vista_sim.evaluation.labels import number, shown
 from vista_sim.evaluation.metrics.tables import select
@@ -219,25 +219,6 @@ def headline(judgement: Judgement | None) -> str:
         starts = count("recovery_starts", "start", "starts")
         parts.append(f"came back to the path from {known['recovery_rate']} % of {starts} beside it")
     return "; ".join(parts)
-
-
-def scenario_rows(judgement: Judgement) -> tuple[list[str], list[tuple[Verdict, list[str]]]]:
-    """Heads and rows of the scenarios of a run; no rows where there is but one."""
-    verdicts = judgement.scenarios
-    if len(verdicts) < 2:
-        return [], []
-    names = [name for name in BY_SCENARIO if any(name in v.metrics for v in verdicts)]
-    body = [
-        (
-            verdict,
-            [
-                number(name, verdict.metrics[name].value) if name in verdict.metrics else ""
-                for name in names
-            ],
-        )
-        for verdict in verdicts
-    ]
-    return [BY_SCENARIO[name] for name in names], body
 
 
 def left_out(judgement: Judgement | None) -> list[str]:
