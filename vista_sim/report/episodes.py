@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vista_sim.evaluation.metrics.comfort import lateral_acceleration
-from vista_sim.evaluation.metrics.tables import Floats, floats, known, largest, mean, texts
+from vista_sim.evaluation.metrics.tables import Floats, floats, known, largest, mean, rows, texts
 from vista_sim.evaluation.metrics.tracking import cross_track_error
 from vista_sim.report.columns import reward_names
 from vista_sim.report.heat import start_keys
@@ -54,6 +54,7 @@ def run_data(sheet: Sheet, traces: list[int]) -> dict[str, Any]:
         "folder": sheet.run.folder.name,
         "episodes": columns,
         "rewards": reward_names(sheet),
+        "filmed": rows(sheet.frames) > 0,
     }
 
 

@@ -131,12 +131,18 @@ class Pairing:
         return [BY_SCENARIO[metric] for metric in metrics], body
 
     @property
-    def regressions(self) -> list[tuple[str, str, str]]:
-        """(scenario, case, what got worse), the worst first."""
+    def regressions(self) -> list[tuple[str, str, str, str]]:
+        """(scenario, case, what the page calls it, what got worse), the worst first."""
         if self.found is None:
             return []
+        titles = dict(zip(self.b.case_names, self.b.titles, strict=True))
         return [
-            (found.scenario, found.case, what_got_worse(found))
+            (
+                found.scenario,
+                found.case,
+                titles.get((found.scenario, found.case), found.case),
+                what_got_worse(found),
+            )
             for found in self.found.regressions[:REGRESSIONS]
         ]
 

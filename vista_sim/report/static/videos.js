@@ -28,6 +28,13 @@ function addressOf(number) {
   return blobs.get(number);
 }
 
+/** Why there is nothing to play. */
+function whyNone(row) {
+  if (!DATA.videos) return "This page was built without videos.";
+  if (DATA.runs[row.run].filmed) return "This episode was not filmed.";
+  return "This run was not filmed; vista-sim evaluate --video films what it drives.";
+}
+
 const playable = (clip) => ["embedded", "made smaller", "linked"].includes(clip.state);
 
 const videos = {
@@ -60,7 +67,7 @@ const videos = {
     const panes = byId("panes");
     byId("stage").classList.toggle("plain", !this.shown.length);
     if (!this.shown.length) {
-      const why = lost.length ? lost.join("; ") : DATA.videos ? "This episode was not filmed." : "This page was built without videos.";
+      const why = lost.length ? lost.join("; ") : whyNone(player.row);
       panes.append(element("p", "empty", why));
     } else if (lost.length) {
       panes.append(element("p", "note lost", lost.join("; ")));
