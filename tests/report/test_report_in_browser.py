@@ -11,15 +11,6 @@ from vista_sim.evaluation.judging import Settings
 from vista_sim.report.page import write_report
 
 HOSTILE = "</script><img src=x onerror=alert(1)>&\"'../../etc"
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 THINGS = [
     Drive(("off_road", "end_of_trace"), lateral=1.0, scenario="hard", case="hard/1", failure=None),
     Drive(lateral=0.3, scenario="easy", case="easy/1"),

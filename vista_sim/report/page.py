@@ -234,7 +234,7 @@ def _environment() -> Environment:
 
 def _numeral(text: str) -> str:
     """Numbers in print: a minus sign in place of a hyphen, a dash where nothing is known."""
-    return "–" if text == "-" else re.sub(r"(?<!\w)-(?=\d)", "−", text)
+    return re.sub(r"(?<!\S)-(?!\S)", "–", re.sub(r"(?<!\w)-(?=\d)", "−", text))
 
 
 def _plotly() -> str:
