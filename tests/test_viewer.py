@@ -155,6 +155,54 @@ def test_missing_and_broken_videos_are_told(tmp_path, capsys):
     assert "view 'scene'" in texts(entities, "/about")
 
 
+def test_frames_that_a_video_lacks_are_told(tmp_path, capsys):
+    folder = write_run(tmp_path / "run")
+    table = pq.read_table(folder / "frames.parquet")
+    views, frames = table["view"].to_pylist(), table["frame"].to_pylist()
+    first = views.index("camera")
+    for i, view in enumerate(views):
+        if view == "scene" or i == first:
+            frames[i] = 10**8
+    table = table.set_column(
+        table.schema.get_field_index("frame"), "frame", pa.array(frames, pa.int32())
+    )
+    pq.write_table(table, folder / "frames.parquet")
+    entities = replay(tmp_path, folder)
+    told = capsys.readouterr().err
+    assert "view 'scene' of drive.scene.mp4 is left out (it ends before the first frame)" in told
+    assert f"drive.camera.mp4 lacks 1 of {views.count('camera')} frames" in told
+    assert "/views/run_0/scene" not in entities
+    assert len(column(entities["/views/run_0/camera"], "timestamp")) == views.count("camera") - 1
+
+
+def test_a_trace_that_is_driven_often_is_told_once_where_it_is_not_at_hand(tmp_path, capsys):
+    folder = write_run(tmp_path / "run", endings=("off_road", "end_of_trace"))
+    info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    info["traces"] *= 2
+    (folder / "run.json").write_text(json.dumps(info), encoding="utf-8")
+    table = pq.read_table(folder / "episodes.parquet")
+    place = table.schema.get_field_index("trace")
+    table = table.set_column(place, "trace", pa.array([0, 1], pa.int32()))
+    pq.write_table(table, folder / "episodes.parquet")
+    replay(tmp_path, folder)
+    assert capsys.readouterr().err.count("frustums are left out") == 1
+
+
+@pytest.mark.parametrize("broken", ["lacks the trace", "holds text"])
+def test_a_road_that_is_broken_is_not_shown(tmp_path, broken):
+    folder = write_run(tmp_path / "run")
+    table = pq.read_table(folder / "roads.parquet")
+    if broken == "lacks the trace":
+        table = table.drop_columns(["trace"])
+    else:
+        words = pa.array(["a"] * table.num_rows)
+        table = table.set_column(table.schema.get_field_index("x"), "x", words)
+    pq.write_table(table, folder / "roads.parquet")
+    entities = replay(tmp_path, folder)
+    assert "/world/road/recorded_path" not in entities
+    assert "/world/driven_0" in entities
+
+
 def test_hostile_names_stay_names(tmp_path):
     nasty = '<img src=x onerror="alert(1)">/../../etc/passwd\n\x1b[31m' + "x" * 500
     folder = write_run(

@@ -122,18 +122,18 @@ def test_the_viewer_goes_when_the_command_ends(tmp_path):
         pass
 
 
-def test_a_port_that_is_taken_is_one_line(tmp_path):
+@pytest.mark.parametrize("before", [0, 1])  # the page's port, and the data's, which is the next
+def test_a_port_that_is_taken_is_one_line(tmp_path, before):
     folder = write_run(tmp_path / "run", views=())
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        port = str(taken.getsockname()[1])
-        ended = subprocess.run(
-            [*COMMAND, "--port", port, str(folder)], capture_output=True, text=True, timeout=60
-        )
+        port = taken.getsockname()[1]
+        given = ["--port", str(port - before), str(folder)]
+        ended = subprocess.run([*COMMAND, *given], capture_output=True, text=True, timeout=60)
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
-    assert f"port {port}" in ended.stderr
+    assert f"port {port} cannot be used" in ended.stderr
 
 
 @pytest.mark.slow

@@ -5,14 +5,15 @@ pixel stands out from its surroundings. To first order that is how much the answ
 if the detail there were blurred away (gradient times input, Shrikumar et al., "Not Just a Black
 Box" (2016), with the blurred image as the baseline of Fong and Vedaldi (2017)). VisualBackProp
 (Bojarski et al. 2016) knows nothing of the layers after the feature map: of a trained PilotNet,
-blurring the tenth of the view that it marks changed the steering a sixth as much.
+blurring the tenth of the view that it marks changed the steering a seventh as much, little more
+than a tenth drawn by chance (`benchmarks/saliency.py`).
 
 Attention over space: the attention weights of all layers, multiplied from the last to the first
 with the shortcuts counted in (Abnar and Zuidema, "Quantifying Attention Flow in Transformers"
 (2020)), each weight by how much the answer depends on it (Chefer et al., "Generic
-Attention-model Explainability" (2021), equations 5 and 6). The weights alone are nearly even
-over the view in a trained network; blurring the tenth that they mark changed the steering half
-as much.
+Attention-model Explainability" (2021), equations 5 and 6). The weights alone say nothing of the
+steering: blurring the tenth that they mark changed it a twentieth as much, less than a tenth
+drawn by chance (a fifth as much).
 
 Both are of the last frame alone: what a memory kept of earlier ones has no place in this view.
 """
@@ -110,10 +111,15 @@ def _attention(
     for weight, slope in zip(reversed(weights), reversed(slopes), strict=True):
         mixing = (slope * weight).clamp(min=0.0).mean(dim=1)  # (1, L, L): queries, keys
         relevance = relevance + (relevance[:, None] @ mixing)[:, 0]
+    return placed(relevance.detach().reshape(config.grid).numpy(), config)
+
+
+def placed(grid: Floats, config: SpatialAttentionConfig) -> Floats:
+    """Values of tokens (rows, columns) as a map (H, W) of the view that they are from."""
     (down, top), (across, left) = config.token_places
     to_grid = np.array([[1 / across, 0.0, -left / across], [0.0, 1 / down, -top / down]])
     found: Floats = cv2.warpAffine(
-        relevance.detach().reshape(config.grid).numpy(),
+        grid,
         to_grid,
         config.size[::-1],
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from time import perf_counter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, SupportsFloat
@@ -17,7 +18,7 @@ from vista_sim.envs.driving import DrivingEnv
 from vista_sim.envs.scenario import ScenarioEnv
 from vista_sim.errors import RunError, WorldError
 from vista_sim.evaluation.closed_loop import KIND
-from vista_sim.evaluation.recorder import Recorder
+from vista_sim.evaluation.recorder import Recorder, Rows
 from vista_sim.evaluation.roads import road_table
 from vista_sim.evaluation.run_writer import RunWriter
 from vista_sim.policies.saliency import SaliencySource
@@ -192,7 +193,7 @@ class RecordRun(gymnasium.Wrapper[Any, Any, Any, Any]):
         if self._filming.views and left > 0:
             views = self._writer.views
             assert views is not None
-            filming = Filming(self._filming.views, self._filming.rate, self._filming.width, left)
+            filming = replace(self._filming, max_frames=left)
             name = f"{self._recorder.episode:06d}-{car.trace.name}"
             self._film = self._films.enter_context(
                 Films(views, filming).of(
@@ -230,7 +231,7 @@ class RecordRun(gymnasium.Wrapper[Any, Any, Any, Any]):
 class _Frames:
     """Passes rows of frames on, and counts them."""
 
-    def __init__(self, rows: Any) -> None:
+    def __init__(self, rows: Rows) -> None:
         self._rows = rows
         self._counts: Counter[str] = Counter()
 

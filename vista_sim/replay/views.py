@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ from vista_sim.replay.compose import Composer
 from vista_sim.traces.video import VideoWriter
 
 if TYPE_CHECKING:
+    from vista_sim.evaluation.recorder import Rows
     from vista_sim.world import Car, World
 
 Image = NDArray[np.uint8]
@@ -38,12 +39,6 @@ KEY_EVERY = 1.0  # s of video from one key frame to the next: a player jumps the
 #: H.264 quality: for watching, half the bytes of 18; what policies saw is kept as it was.
 QUALITY = {CAMERA: 18.0}
 WATCHING = 28.0
-
-
-class Rows(Protocol):
-    """Takes the rows of `frames.parquet`."""
-
-    def append(self, row: dict[str, Any], /) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -100,7 +95,7 @@ class Films:
 
         Args:
             name: what the files' names begin with; characters that are awkward there are replaced.
-            frames: takes the rows.
+            frames: takes the rows of `frames.parquet`.
             policy: that drives; asked for its `saliency`, if it has that.
         """
         if not world.traces[trace].cameras:

@@ -165,6 +165,11 @@ def moments(run: ShownRun, slot: Slot, drive: Drive) -> tuple[Floats, NDArray[np
     return slot.start + _times(run, drive), slot.first_step + steps
 
 
+def went_wrong(drive: Drive) -> bool:
+    """Whether a drive ended in a crash, or because the policy failed."""
+    return bool(drive.about.get("failure")) or drive.about.get("ending") in CRASHES
+
+
 def ending_of(drive: Drive) -> str:
     """How a drive ended, in words."""
     failure, ending = drive.about.get("failure"), drive.about.get("ending")

@@ -137,7 +137,9 @@ def _views(
         pair.append(_view(recording, run, RECORDED, "recorded"))
     rows = [rrb.Horizontal(*pair)] if len(pair) > 1 else pair
     if CAMERA in sizes:
-        rows.append(_layered(recording, run, CAMERA, f"what {run.label} saw", overlays))
+        glows = ", glowing where it looked" if overlays.get(SALIENCY) == CAMERA else ""
+        title = f"what {run.label} saw{glows}"
+        rows.append(_layered(recording, run, CAMERA, title, overlays))
     if not rows:
         return None
     return rrb.Vertical(*rows) if len(rows) > 1 else rows[0]

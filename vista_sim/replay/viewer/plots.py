@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.replay.viewer.drives import Color, Drive, ShownRun, Slot, ending_of, moments
+from vista_sim.replay.viewer.drives import (
+    Color,
+    Drive,
+    ShownRun,
+    Slot,
+    color_of,
+    ending_of,
+    moments,
+    went_wrong,
+)
 from vista_sim.replay.viewer.recording import Recording, shown
 from vista_sim.replay.viewer.roads import Roads
 
@@ -22,7 +31,10 @@ STEERING, SPEED, CROSS_TRACK, REWARD, SEEN = (
 HUMAN: Color = (150, 155, 165)
 REWARD_PREFIX = "reward_"
 MAX_TERMS = 24
-CALM_ENDINGS = ("end_of_trace", "recovered", "time_limit")
+LEGEND = (
+    "over the views: glowing where the policy looked (what its steering depended on most), red",
+    "where no recorded frame saw anything; tabs show each alone, or the plain view",
+)
 CALM: Color = (60, 140, 80)
 ALARM: Color = (200, 50, 50)
 LANES: tuple[Color, ...] = ((70, 74, 82), (92, 97, 107))  # of episodes, by turns
@@ -93,7 +105,7 @@ def log_plots(
             add(SEEN, key, label, color, at, run.numbers("validity", drive))
             for k, (term, values) in enumerate(_reward_terms(run, drive)):
                 name = term if len(runs) == 1 else f"{term}: {label}"
-                shade = _shade(color, k)
+                shade = color_of(k) if len(runs) == 1 else _shade(color, k)
                 add(REWARD, f"{term} {key}", shown(name), shade, at, values)
     for (plot, key), line in series.items():
         width = 1.0 if key == "human" else 1.6
@@ -125,11 +137,11 @@ def log_episodes(recording: Recording, runs: list[ShownRun], slots: list[Slot]) 
             mark(moment, lane, f"{run.label}: driving", run.color)
             times, steps = moments(run, slot, drive)
             end, text = (float(times[-1]), int(steps[-1])), ending_of(drive)
-            calm = drive.about.get("ending") in CALM_ENDINGS
-            mark(end, lane, f"{run.label}: {text}", CALM if calm else ALARM)
+            wrong = went_wrong(drive)
+            mark(end, lane, f"{run.label}: {text}", ALARM if wrong else CALM)
             s = run.numbers("s", drive)[-1]
             line = f"{run.label}: {text} after {times[-1] - slot.start:.1f} s at {s:.1f} m"
-            recording.log_at(end, log, rr.TextLog(line, level="INFO" if calm else "WARN"))
+            recording.log_at(end, log, rr.TextLog(line, level="WARN" if wrong else "INFO"))
     for path, own in colors.items():
         recording.log(path, rr.StateConfiguration(values=list(own), colors=list(own.values())))
 
@@ -145,6 +157,7 @@ def log_about(recording: Recording, runs: list[ShownRun], slots: list[Slot]) -> 
         lines.append(f"  status: {shown(info.get('status', 'unknown'))}")
         lines.append(f"  colour: #{''.join(f'{c:02x}' for c in run.color)}")
     lines.append(f"episodes shown: {len(slots)}")
+    lines += ["", *LEGEND]
     if recording.notes:
         lines += ["", "left out:", *(f"- {note}" for note in recording.notes)]
     text = "\n".join(lines)

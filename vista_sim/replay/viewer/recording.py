@@ -32,12 +32,12 @@ def load_rerun() -> ModuleType:
     return rerun
 
 
-def shown(name: object, otherwise: str = "unnamed") -> str:
+def shown(name: object, otherwise: str = "unnamed", longest: int = LONGEST_NAME) -> str:
     """A name from a file as one short line of printable text."""
     text = "".join(c if c.isprintable() else " " for c in str(name))
     text = " ".join(text.split())
-    if len(text) > LONGEST_NAME:
-        text = text[: LONGEST_NAME - 1] + "…"
+    if len(text) > longest:
+        text = text[: longest - 1] + "…"
     return text or otherwise
 
 

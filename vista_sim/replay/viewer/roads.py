@@ -4,7 +4,7 @@ at hand.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from vista_sim.traces.trace import Trace
 Floats = NDArray[np.float64]
 
 FIELDS = ("s", "x", "y", "z", "yaw", "curvature", "speed", "left", "right")
+COLUMNS = (*FIELDS, "section")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +67,8 @@ class Road:
 
 
 def road_from(table: Mapping[str, NDArray[Any]]) -> Road | None:
-    """A road from columns; None if there is nothing of it."""
-    if any(name not in table for name in (*FIELDS, "section")):
+    """A road from columns; None if there is nothing of it, or a column is missing or no numbers."""
+    if any(name not in table or table[name].dtype.kind not in "fiu" for name in COLUMNS):
         return None
     values = {name: np.asarray(table[name], dtype=np.float64) for name in FIELDS}
     sound = np.ones(len(values["s"]), dtype=bool)
@@ -89,19 +90,22 @@ class Roads:
     """Roads and traces of the shown runs, looked up once.
 
     Args:
-        notes: gets a line for each trace that is not at hand.
+        note: takes a line for a run whose traces are not at hand.
     """
 
-    def __init__(self, notes: list[str]) -> None:
-        self._notes = notes
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self._note = note
         self._roads: dict[tuple[int, int], Road | None] = {}
-        self._traces: dict[tuple[int, int], Trace | None] = {}
+        self._traces: dict[tuple[int, str], Trace | None] = {}
 
     def trace(self, run: ShownRun, index: int) -> Trace | None:
         """The trace of a run, from where run.json says it is; None where it is not there."""
-        key = (run.index, index)
+        known = run.traces
+        place = known[index].get("path") if index < len(known) else None
+        # A run may drive a trace many times over, and name it as often.
+        key = (run.index, str(place))
         if key not in self._traces:
-            self._traces[key] = self._open(run, index)
+            self._traces[key] = self._open(run, place)
         return self._traces[key]
 
     def road(self, run: ShownRun, index: int) -> Road | None:
@@ -109,23 +113,20 @@ class Roads:
         key = (run.index, index)
         if key not in self._roads:
             table = columns(run.run.roads)
-            own = table["trace"] == index
-            road = road_from({name: values[own] for name, values in table.items()})
+            own = table.pop("trace", np.zeros(0)) == index
+            road = road_from({name: values[own] for name, values in table.items() if own.any()})
             if road is None and (trace := self.trace(run, index)) is not None:
                 road = road_of(trace)
             self._roads[key] = road
         return self._roads[key]
 
-    def _open(self, run: ShownRun, index: int) -> Trace | None:
-        known = run.traces
-        place = known[index].get("path") if index < len(known) else None
+    def _open(self, run: ShownRun, place: object) -> Trace | None:
         left_out = "point clouds and sensor frustums are left out"
         if not isinstance(place, str) or not place or "\0" in place:
-            self._notes.append(f"{run.label}: run.json names no trace; {left_out}")
+            self._note(f"{run.label}: run.json names no trace; {left_out}")
             return None
         try:
             return Trace.open(Path(place))
         except (VistaError, OSError) as error:
-            reason = " ".join(str(error).split())
-            self._notes.append(f"{run.label}: {left_out} ({reason})")
+            self._note(f"{run.label}: {left_out} ({error})")
             return None

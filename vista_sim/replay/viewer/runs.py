@@ -35,7 +35,7 @@ class RunReplay:
         self.points = points
         self.recording = Recording(", ".join(run.label for run in self.runs))
         self.slots = arrange(self.runs, episodes, self.recording.notes)
-        self.roads = Roads(self.recording.notes)
+        self.roads = Roads(self.recording.note)
         self.shots: dict[int, dict[str, list[Shots]]] = {}
         self.sizes: dict[int, dict[str, tuple[int, int]]] = {}
 

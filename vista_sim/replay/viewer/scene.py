@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.replay.viewer.drives import Drive, ShownRun, Slot, ending_of, moments
+from vista_sim.replay.viewer.drives import Drive, ShownRun, Slot, ending_of, moments, went_wrong
 from vista_sim.replay.viewer.recording import Recording
 from vista_sim.replay.viewer.roads import Road, Roads
-from vista_sim.tasks.lane_following import CRASHES
 from vista_sim.traces.calibration import Lens, Vehicle
 from vista_sim.transforms import Matrix, camera_mount
 
@@ -167,11 +166,10 @@ def _log_drive(
     log_car(recording, path, moment, vehicle, run.color, run.label if named else "")
     log_followers(recording, path)
     if drive.about.get("ending") or drive.about.get("failure"):
-        crashed = drive.about.get("ending") in CRASHES or drive.about.get("failure")
         point = rr.Points3D(
             [line[-1] + (0.0, 0.0, 0.5)],
             radii=[0.5],
-            colors=[ALARM if crashed else CALM],
+            colors=[ALARM if went_wrong(drive) else CALM],
             labels=[ending_of(drive)],
             show_labels=True,
         )

@@ -87,7 +87,7 @@ class Viewer:
     def __init__(self, web: bool, port: int = 0) -> None:
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._page: ThreadingHTTPServer | None = None
-        data_port = port + 1 if port else _free_port()
+        data_port = _usable(port + 1) if port else _free_port()
         arguments = ["--bind", LOOPBACK, "--port", str(data_port)]
         if web:
             assets_port = _free_port()
@@ -251,13 +251,28 @@ def _page_server(port: int, assets_port: int, data_port: int) -> ThreadingHTTPSe
     try:
         server = ThreadingHTTPServer((LOOPBACK, port), Page)
     except OSError as error:
-        raise VistaError(
-            f"port {port} cannot be used ({one_line(error)}); give another --port"
-        ) from None
+        raise _taken(port, error) from None
     Page.hosts = tuple(f"{host}:{server.server_address[1]}" for host in (LOOPBACK, "localhost"))
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
+
+
+def _usable(port: int) -> int:
+    """The port of the data, which nothing else must listen on. Raises VistaError."""
+    with socket.socket() as probe:
+        # As servers do: what waits for its end after an earlier replay is no hindrance.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            raise _taken(port, error) from None
+    return port
+
+
+def _taken(port: int, error: OSError) -> VistaError:
+    reason = error.strerror or one_line(error)
+    return VistaError(f"port {port} cannot be used ({reason}); give another --port")
 
 
 def _free_port() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,8 +95,9 @@ def log_views(
                 taken += path.stat().st_size
                 if taken > MAX_BYTES:
                     raise RunError("the videos are too large to be shown all; choose episodes")
-                sizes[view] = size_of(path)
+                size = size_of(path)
                 _log_video(recording, run, view, one, path)
+                sizes[view] = size
                 shown_shots.append(one)
             except (RunError, OSError, av.FFmpegError, ValueError, RuntimeError) as error:
                 note_lost(recording, run, view, one.file, error)
@@ -108,9 +110,12 @@ def log_views(
 
 def note_lost(recording: Recording, run: ShownRun, view: str, file: str, error: Exception) -> None:
     """Remember that a video cannot be shown."""
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    # What the system and FFmpeg say, without their numbers.
+    reason = str(getattr(error, "strerror", None) or error)
     name = shown(file)
-    reason = shown(reason.replace(str(run.run.folder), "").replace(file, name), "unreadable")
+    reason = shown(
+        reason.replace(f"{run.run.folder}{os.sep}", "").replace(file, name), "unreadable", 200
+    )
     recording.note(f"{run.label}: view {view!r} of {name} is left out ({reason})")
 
 
@@ -130,6 +135,8 @@ def _log_video(recording: Recording, run: ShownRun, view: str, one: Shots, path:
     there = one.frames < len(stamps)
     if not there.any():
         raise RunError("it ends before the first frame")
+    if lost := int((~there).sum()):
+        recording.note(f"{run.label}: {shown(one.file)} lacks {lost} of {len(there)} frames")
     place = recording.path("videos", f"run_{run.index}", one.file)
     recording.log(place, video)
     references = rr.VideoFrameReference.columns(
