@@ -182,6 +182,18 @@ def test_embedded_videos_are_the_files_of_the_run(tmp_path):
         assert embedded == (folder / "views" / clip["file"]).read_bytes()
 
 
+def test_films_of_a_run_without_frames_are_told_from_none(tmp_path):
+    for emptied in (True, False):
+        folder = run(tmp_path / f"run {emptied}", DRIVES)
+        (folder / "frames.parquet").unlink()
+        if emptied:
+            for path in (folder / "views").iterdir():
+                path.unlink()
+        page, _ = page_of(tmp_path, [folder])
+        own = page.data["runs"][0]
+        assert (own["filmed"], own["films"]) == (False, not emptied)
+
+
 def test_a_page_keeps_to_its_size_and_shows_the_worst_episodes(tmp_path):
     things = [
         Drive(lateral=0.1),

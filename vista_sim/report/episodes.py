@@ -55,6 +55,7 @@ def run_data(sheet: Sheet, traces: list[int]) -> dict[str, Any]:
         "episodes": columns,
         "rewards": reward_names(sheet),
         "filmed": rows(sheet.frames) > 0,
+        "films": any((sheet.run.folder / "views").glob("*.mp4")),  # also of a run without frames
     }
 
 

@@ -31,7 +31,9 @@ function addressOf(number) {
 /** Why there is nothing to play. */
 function whyNone(row) {
   if (!DATA.videos) return "This page was built without videos.";
-  if (DATA.runs[row.run].filmed) return "This episode was not filmed.";
+  const { filmed, films } = DATA.runs[row.run];
+  if (filmed) return "This episode was not filmed.";
+  if (films) return "This run does not say which frame shows which step; its films are in its folder views.";
   return "This run was not filmed; vista-sim evaluate --video films what it drives.";
 }
 
