@@ -26,21 +26,12 @@ from time import monotonic, sleep
 from typing import Any
 
 import numpy as np
+from chromium import SYSTEM, chromium
 
 from vista_sim.drive.protocol import unpack_frame
 from vista_sim.drive.steering import GENTLE, curvature_limit
 from vista_sim.evaluation.runs import read_run
 
-CHROMIUM = Path("/usr/bin/chromium")
-CHROMIUM_ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 WARM_UP = 2.0  # s
 LOOK_AHEAD = 8.0  # m, of the steering
 
@@ -143,15 +134,10 @@ async def client(url: str, seconds: float, seed: int) -> dict[str, Any]:
 
 def browser(url: str, seconds: float) -> dict[str, Any] | None:
     """Drive by keys in headless Chromium; None if it is not there."""
-    if not CHROMIUM.exists():
+    if not SYSTEM.exists():
         return None
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=list(CHROMIUM_ARGUMENTS)
-        )
-        page = chromium.new_page(viewport={"width": 1200, "height": 860})
+    with chromium() as found:
+        page = found.new_page(viewport={"width": 1200, "height": 860})
         page.goto(url)
         while not page.evaluate("window.driveWatch?.frames > 0"):
             sleep(0.1)
@@ -170,7 +156,6 @@ def browser(url: str, seconds: float) -> dict[str, Any] | None:
         waits = np.array(page.evaluate("driveWatch.shown")) / 1000
         page.keyboard.press("q")
         page.get_by_text("The drive is over").wait_for(timeout=20_000)
-        chromium.close()
     return {
         "frames_per_second": round(len(gaps) / float(gaps.sum()), 2),
         "frame_interval_ms": spread(gaps),

@@ -3,23 +3,13 @@
 import json
 import shutil
 import time
-from pathlib import Path
 
 import pytest
+from headless import chromium, needs_chromium
 from test_drive_command import started
 
 from vista_sim.evaluation.runs import read_run
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 FACTORY = """
 from vista_sim.policies import Action
@@ -39,22 +29,19 @@ class Policy:
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="needs /usr/bin/chromium"),
+    needs_chromium,
 ]
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+def browser():
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
-def page(chromium):
-    page = chromium.new_page(viewport={"width": 1100, "height": 800})
+def page(browser):
+    page = browser.new_page(viewport={"width": 1100, "height": 800})
     page.problems = []
     page.foreign = []
     page.on("pageerror", lambda error: page.problems.append(str(error)))
@@ -143,10 +130,10 @@ def test_hostile_names_are_shown_as_text(road_trace, tmp_path, page, monkeypatch
     assert page.problems == []
 
 
-def test_a_second_driver_is_told_and_may_try_again(road_trace, tmp_path, page, chromium):
+def test_a_second_driver_is_told_and_may_try_again(road_trace, tmp_path, page, browser):
     with started(road_trace, "--out", tmp_path / "run") as (_, url):
         opened(page, url)
-        second = chromium.new_page()
+        second = browser.new_page()
         second.goto(url)
         until(lambda: "Somebody else is driving" in second.inner_text("#end-title"))
         page.close()
@@ -160,9 +147,9 @@ def test_a_second_driver_is_told_and_may_try_again(road_trace, tmp_path, page, c
         second.close()
 
 
-def test_fingers_steer_on_a_phone(road_trace, tmp_path, chromium):
+def test_fingers_steer_on_a_phone(road_trace, tmp_path, browser):
     phone = {"width": 390, "height": 844}
-    context = chromium.new_context(viewport=phone, has_touch=True, is_mobile=True)
+    context = browser.new_context(viewport=phone, has_touch=True, is_mobile=True)
     page = context.new_page()
     with started(road_trace, "--out", tmp_path / "run", "--speed", "free") as (_, url):
         opened(page, url)

@@ -39,7 +39,10 @@ def test_worst_moments_are_the_gravest_first(tmp_path):
     assert [m.episode for m in moments[:3]] == [3, 1, 5]
     assert moments[0].value == "raised: ValueError"
     assert moments[1].value == "off the road at 8.0 m/s"
-    assert moments[1].t == 0.0  # the crash is at 1.1 s, and it is shown from 2 s before on
+    assert moments[1].t == pytest.approx(1.1)
+    assert moments[1].link.endswith("&t=0.00")  # it is shown from 2 s before on
+    lost = moments[2]
+    assert lost.place == "recovery road 0 from s = 5 m, +0.5 m, 0°"
     farthest = [m for m in moments if m.kind == "farthest off the path"]
     assert [m.episode for m in farthest[:2]] in ([1, 2], [2, 1])  # of driving alone
     values = [float(m.value.split()[0]) for m in farthest]
@@ -103,5 +106,5 @@ def test_the_film_is_taken_only_where_there_is_no_scene(tmp_path):
     )
     clips = {clip.file: clip for clip in clips_of(read_sheet(folder))}
     assert sorted(clips) == ["b.mp4", "c.mp4"]
-    assert clips["b.mp4"].rate == pytest.approx(10.0)
+    assert clips["b.mp4"].format == (pytest.approx(10.0), 64, 48)
     assert [list(v) for v in clips["c.mp4"].frames[1]] == [[2], [0]]

@@ -1,26 +1,16 @@
 """The report's page in headless Chromium: it sorts, filters, plays, asks for nothing."""
 
 import time
-from pathlib import Path
 
 import pytest
+from headless import chromium, needs_chromium
 from made_up_runs import Drive, Start
 from report_runs import RATE, add_videos, gray_of, run
 
 from vista_sim.evaluation.judging import Settings
 from vista_sim.report.page import write_report
 
-CHROMIUM = Path("/usr/bin/chromium")
 HOSTILE = "</script><img src=x onerror=alert(1)>&\"'../../etc"
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 THINGS = [
     Drive(("off_road", "end_of_trace"), lateral=1.0, scenario="hard", case="hard/1", failure=None),
     Drive(lateral=0.3, scenario="easy", case="easy/1"),
@@ -30,16 +20,13 @@ THINGS = [
     Start(9.0, -0.5, False, scenario="back", case="back/2"),
 ]
 
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Chromium")
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
 def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGUMENTS))
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +188,7 @@ def test_an_address_opens_an_episode_at_a_moment(browser, report):
     watched = Watched(browser, report, "#run=1&episode=1&t=0.5")
     assert watched.page.inner_text("#episode-title").startswith("B #1 easy/2")
     assert watched.clock() == pytest.approx(0.5)
-    assert watched.page.inner_text("#panes").startswith("This episode was not filmed")
+    assert watched.page.inner_text("#panes").startswith("This run was not filmed")
     assert watched.page.locator("#table tbody tr[aria-current=true] a").inner_text() == "1"
     assert watched.complaints == []
     watched.context.close()
@@ -216,7 +203,9 @@ def test_the_worst_moments_lead_there(watched):
     place = page.evaluate("location.hash")
     assert place.startswith("#run=0&episode=")
     # The largest offset of the made-up drive: the plot's value at the playhead says so.
-    lateral = page.locator(".chart", has_text="cross-track error").locator("output").inner_text()
+    lateral = (
+        page.locator(".chart", has_text="cross-track error").locator(".item .number").inner_text()
+    )
     said = page.locator(".moments a", has_text="farthest off the path").first.inner_text()
     assert f"{abs(float(lateral.replace('−', '-'))):.2f} m" in said
 
@@ -328,7 +317,41 @@ def test_a_run_without_anything_in_it(browser, tmp_path, finish):
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(out.as_uri())
-    assert page.inner_text("#shown") == "0 of 0"
-    assert not page.locator("#player").is_visible()
+    assert "Nothing was driven yet" in page.inner_text("#summary")
+    assert page.locator("#player, #episodes").count() == 0
     assert complaints == []
     context.close()
+
+
+def test_the_button_on_the_first_screen_plays_what_is_filmed(watched):
+    page = watched.page
+    page.click(".watch")
+    watched.until("Number(document.getElementById('scrub').value) > 0.3")
+    assert page.inner_text("#play") == "Pause"
+    assert page.locator("#panes video").count() == 2
+
+
+def test_the_browser_goes_back_to_the_episode_that_was_open_before(watched):
+    page = watched.page
+    opened = "document.documentElement.dataset.episode"
+    for episode in ("0/1", "0/2", "0/3"):
+        run_, number = episode.split("/")
+        page.click(f"#table a[href='#run={run_}&episode={number}']")
+        watched.until(f"{opened} === '{episode}'")
+    page.go_back()
+    watched.until(f"{opened} === '0/2'")
+    page.go_back()
+    watched.until(f"{opened} === '0/1'")
+    page.go_forward()
+    watched.until(f"{opened} === '0/2'")
+
+
+def test_nothing_moves_when_videos_are_there(watched):
+    box = "document.querySelector('#panes video').getBoundingClientRect()"
+    watched.page.click(".watch")
+    shape = watched.page.evaluate(f"{box}.width / {box}.height")
+    assert shape == pytest.approx(64 / 48, rel=0.01)
+    found = watched.page.evaluate(
+        "[...document.querySelectorAll('#panes video')].map(v => v.width)"
+    )
+    assert found == [64, 64]

@@ -17,6 +17,8 @@ from vista_sim.cli import main
 from vista_sim.errors import MissingDependencyError, RunError
 from vista_sim.evaluation.judging import Settings
 from vista_sim.report.page import write_report
+from vista_sim.report.sheet import read_sheet
+from vista_sim.report.videos import clips_of, embed
 
 FAST = Settings(draws=50)
 DRIVES = [
@@ -178,6 +180,18 @@ def test_embedded_videos_are_the_files_of_the_run(tmp_path):
     for number, clip in enumerate(page.data["clips"]):
         embedded = base64.b64decode(page.scripts[f"clip-{number}"])
         assert embedded == (folder / "views" / clip["file"]).read_bytes()
+
+
+def test_films_of_a_run_without_frames_are_told_from_none(tmp_path):
+    for emptied in (True, False):
+        folder = run(tmp_path / f"run {emptied}", DRIVES)
+        (folder / "frames.parquet").unlink()
+        if emptied:
+            for path in (folder / "views").iterdir():
+                path.unlink()
+        page, _ = page_of(tmp_path, [folder])
+        own = page.data["runs"][0]
+        assert (own["filmed"], own["films"]) == (False, not emptied)
 
 
 def test_a_page_keeps_to_its_size_and_shows_the_worst_episodes(tmp_path):
@@ -358,3 +372,44 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path):
         write_report([folder], tmp_path / "nowhere" / "report.html")
     with pytest.raises(RunError, match="is a folder"):
         write_report([folder], folder, overwrite=True)
+
+
+def test_the_first_screen_says_what_came_out(tmp_path):
+    things = [Drive(("off_road", "end_of_trace"), lateral=1.0), Start(5.0), Start(9.0, 0.5, False)]
+    page, _ = page_of(tmp_path, [run(tmp_path / "run", things)])
+    steps = pq.read_table(tmp_path / "run" / "steps.parquet").to_pydict()
+    lateral = np.array(steps["lateral"])
+    most = np.abs(
+        lateral[np.array(steps["episode"]) < 2]
+    ).max()  # the drive, and on from a set-back
+    start = page.words.index("1 crash in ")
+    line = page.words[start : page.words.index("beside it", start)]
+    assert f"{most:.2f} m at most" in line
+    assert "from 50.0 % of 2 starts" in line
+    assert ("a", "class", "watch") in page.attributes
+    page, _ = page_of(tmp_path, [tmp_path / "run"], "none")
+    assert ("a", "class", "watch") not in page.attributes
+
+
+def test_a_run_in_which_nothing_was_driven_yet_is_a_page_that_says_so(tmp_path):
+    folder = run(tmp_path / "run", [], finish=False)
+    page, _ = page_of(tmp_path, [folder])
+    assert page.words.count("Nothing was driven yet") == 2
+    links = {value for tag, name, value in page.attributes if (tag, name) == ("a", "href")}
+    targets = {f"#{value}" for _, name, value in page.attributes if name == "id"}
+    assert links <= targets
+
+
+def test_of_too_many_videos_the_gravest_stay_as_they_are(tmp_path):
+    things = [Drive(lateral=0.1 + 0.1 * i) for i in range(6)]
+    folder = run(tmp_path / "run", things, filmed=False)
+    shots = [(e, "scene", f"{e}.mp4", range(12)) for e in range(6)]
+    add_videos(folder, shots, size=(480, 640), noise=True)
+    size = sum(path.stat().st_size for path in (folder / "views").iterdir())
+    clips = clips_of(read_sheet(folder))
+    embed(clips, int(0.8 * size * 4 / 3))
+    states = [clip.state for clip in sorted(clips, key=lambda clip: clip.file)]
+    whole = states.count("embedded")
+    assert 1 <= whole <= 5
+    assert states == ["made smaller"] * (6 - whole) + ["embedded"] * whole
+    assert sum(len(clip.data) for clip in clips) <= 0.8 * size

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vista_sim.evaluation.judging_report import interval
 from vista_sim.evaluation.labels import number, shown
+from vista_sim.evaluation.markdown import plain, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,17 +68,17 @@ def print_comparison(found: Comparison, limit: int, everything: bool, console: C
 
 def to_markdown(found: Comparison, limit: int, everything: bool = False) -> str:
     """The same tables as GitHub-style Markdown."""
-    parts = ["# Comparison of two runs", "", *(f"- {_safe(line)}" for line in heading(found))]
-    parts += [f"- **warning:** {_safe(warning)}" for warning in found.warnings]
-    parts += ["", "## All scenarios", "", *_table(OVERALL, overall_rows(found, everything))]
+    parts = ["# Comparison of two runs", "", *(f"- {plain(line)}" for line in heading(found))]
+    parts += [f"- **warning:** {plain(warning)}" for warning in found.warnings]
+    parts += ["", "## All scenarios", "", *table(OVERALL, overall_rows(found, everything), NUMBERS)]
     differing = [(d.scenario, *_row(d)) for d in found.scenarios if d.significant]
     if differing:
         title = "## Scenarios that differ by more than chance"
-        parts += ["", title, "", *_table(SCENARIOS, differing)]
+        parts += ["", title, "", *table(SCENARIOS, differing, NUMBERS)]
     worst = found.regressions[:limit]
     if worst:
-        parts += ["", f"## {_safe(_count(found))}", ""]
-        parts += _table(REGRESSIONS, [_regression(r) for r in worst])
+        parts += ["", f"## {plain(_count(found))}", ""]
+        parts += table(REGRESSIONS, [_regression(r) for r in worst], NUMBERS)
     parts += ["", *closing(found), ""]
     return "\n".join(parts)
 
@@ -164,16 +165,3 @@ def _change(name: str, a: float, b: float) -> str:
     if name == "recovery_rate":  # of one case
         return "no longer recovered"
     return f"{shown(name)[0]}: {number(name, a)} to {number(name, b)}"
-
-
-def _table(heads: Row, rows: Sequence[Row]) -> list[str]:
-    rule = ["---:" if head in NUMBERS else "---" for head in heads]
-    lines = [heads, tuple(rule), *(tuple(_safe(cell) for cell in row) for row in rows)]
-    return ["| " + " | ".join(line) + " |" for line in lines]
-
-
-def _safe(text: str) -> str:
-    """Without what would be taken for a cell's end, a tag or emphasis."""
-    for sign in ("\\", "|", "*", "_", "`", "<", ">", "[", "]", "#"):
-        text = text.replace(sign, "\\" + sign)
-    return " ".join(text.split())

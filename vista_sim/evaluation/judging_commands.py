@@ -10,6 +10,7 @@ import typer
 
 from vista_sim.console import require_within
 from vista_sim.errors import RunError
+from vista_sim.evaluation.judging_options import Draws, Seed, Valid, settings_of
 
 
 def register(app: typer.Typer) -> None:
@@ -20,12 +21,9 @@ def register(app: typer.Typer) -> None:
 
 def metrics(
     run: Annotated[Path, typer.Argument(help="Run folder, of any age.")],
-    valid: Annotated[
-        float,
-        typer.Option(help="Share of recorded pixels below which a view is beyond validity."),
-    ] = 0.9,
-    draws: Annotated[int, typer.Option(help="Draws of the bootstrap.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    valid: Valid = 0.9,
+    draws: Draws = 2000,
+    seed: Seed = 0,
     scenarios: Annotated[bool, typer.Option(help="Show each scenario too.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -36,15 +34,13 @@ def metrics(
     """
     from rich.console import Console
 
-    from vista_sim.evaluation.judging import Settings, judge
+    from vista_sim.evaluation.judging import judge
     from vista_sim.evaluation.judging_report import print_judgement
     from vista_sim.evaluation.runs import read_run
 
-    require_within("--valid", valid, 0.0, 1.0)
-    require_within("--draws", draws, 1, 1_000_000)
-    require_within("--seed", seed, 0, 2**63 - 1)
+    settings = settings_of(valid, draws, seed)
     found = read_run(run)
-    judgement = judge(found, Settings(valid=valid, draws=draws, seed=seed))
+    judgement = judge(found, settings)
     status = found.info.get("status")
     if status != "complete":
         typer.echo(f"warning: {run}: the run did not end (status {status!r})", err=True)
@@ -65,12 +61,9 @@ def compare(
         bool, typer.Option("--all", help="Show all metrics, also those that are not tested.")
     ] = False,
     limit: Annotated[int, typer.Option(help="Regressions shown, the worst first.")] = 20,
-    valid: Annotated[
-        float,
-        typer.Option(help="Share of recorded pixels below which a view is beyond validity."),
-    ] = 0.9,
-    draws: Annotated[int, typer.Option(help="Draws of the bootstrap.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap and the tests.")] = 0,
+    valid: Valid = 0.9,
+    draws: Draws = 2000,
+    seed: Seed = 0,
     markdown: Annotated[
         Path | None, typer.Option(help="Also write the tables as GitHub-style Markdown.")
     ] = None,
@@ -86,13 +79,9 @@ def compare(
 
     from vista_sim.evaluation.comparison import compare as compare_runs
     from vista_sim.evaluation.comparison_report import print_comparison, to_markdown
-    from vista_sim.evaluation.judging import Settings
 
     require_within("--limit", limit, 0, 1_000_000)
-    require_within("--valid", valid, 0.0, 1.0)
-    require_within("--draws", draws, 1, 1_000_000)
-    require_within("--seed", seed, 0, 2**63 - 1)
-    settings = Settings(valid=valid, draws=draws, seed=seed)
+    settings = settings_of(valid, draws, seed)
     found = compare_runs(run_a, run_b, settings, partial)
     if markdown is not None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vista_sim.evaluation.labels import number, shown
@@ -67,19 +68,33 @@ def not_applicable(judgement: Judgement) -> list[str]:
     return lines
 
 
+def scenario_rows(
+    scenarios: Sequence[Verdict],
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Heads, and a row for each scenario: its name, how many cases, and its metrics."""
+    there = [name for name in BY_SCENARIO if any(name in v.metrics for v in scenarios)]
+    rows = [
+        (
+            verdict.name,
+            str(verdict.cases),
+            *(
+                number(name, verdict.metrics[name].value) if name in verdict.metrics else ""
+                for name in there
+            ),
+        )
+        for verdict in scenarios
+    ]
+    return ("scenario", "cases", *(BY_SCENARIO[name] for name in there)), rows
+
+
 def _print_scenarios(scenarios: tuple[Verdict, ...], console: Console) -> None:
     from rich.table import Table
 
     table = Table(title="by scenario", title_justify="left")
-    table.add_column("scenario", overflow="fold")
-    table.add_column("cases", justify="right")
-    there = [name for name in BY_SCENARIO if any(name in v.metrics for v in scenarios)]
-    for name in there:
-        table.add_column(BY_SCENARIO[name], justify="right")
-    for verdict in scenarios:
-        cells = [
-            number(name, verdict.metrics[name].value) if name in verdict.metrics else ""
-            for name in there
-        ]
-        table.add_row(verdict.name, str(verdict.cases), *cells)
+    heads, rows = scenario_rows(scenarios)
+    table.add_column(heads[0], overflow="fold")
+    for head in heads[1:]:
+        table.add_column(head, justify="right")
+    for row in rows:
+        table.add_row(*row)
     console.print(table)

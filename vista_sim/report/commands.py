@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from vista_sim.console import progress_bar, require_within
+from vista_sim.evaluation.judging_options import Draws, Seed, Valid, settings_of
 
 
 def register(app: typer.Typer) -> None:
@@ -31,12 +32,9 @@ def report(
     max_size: Annotated[
         float, typer.Option(help="MB of a page with embedded videos; the worst episodes go first.")
     ] = 30.0,
-    valid: Annotated[
-        float,
-        typer.Option(help="Share of recorded pixels below which a view is beyond validity."),
-    ] = 0.9,
-    draws: Annotated[int, typer.Option(help="Draws of the bootstrap.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap and the tests.")] = 0,
+    valid: Valid = 0.9,
+    draws: Draws = 2000,
+    seed: Seed = 0,
     overwrite: Annotated[bool, typer.Option(help="Replace a page at OUT.")] = False,
     show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
@@ -46,14 +44,10 @@ def report(
     car recovered, and every episode with video, plots and a map. Of runs that did not end, what
     was driven is shown.
     """
-    from vista_sim.evaluation.judging import Settings
     from vista_sim.report.page import write_report
 
     require_within("--max-size", max_size, 1.0, 2000.0)
-    require_within("--valid", valid, 0.0, 1.0)
-    require_within("--draws", draws, 1, 1_000_000)
-    require_within("--seed", seed, 0, 2**63 - 1)
-    settings = Settings(valid=valid, draws=draws, seed=seed)
+    settings = settings_of(valid, draws, seed)
     with progress_bar("report") as progress:
         notes = write_report(runs, out, videos, max_size, settings, overwrite, progress)
     for note in notes:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from vista_sim.evaluation.metrics.comfort import lateral_acceleration
-from vista_sim.evaluation.metrics.tables import Floats, floats, known, largest, mean, texts
+from vista_sim.evaluation.metrics.tables import Floats, floats, known, largest, mean, rows, texts
 from vista_sim.evaluation.metrics.tracking import cross_track_error
 from vista_sim.report.columns import reward_names
 from vista_sim.report.heat import start_keys
-from vista_sim.report.sheet import OUTCOMES, Sheet
+from vista_sim.report.sheet import CRASH_WORDS, OUTCOMES, Sheet
 
 
 def run_data(sheet: Sheet, traces: list[int]) -> dict[str, Any]:
@@ -27,9 +27,13 @@ def run_data(sheet: Sheet, traces: list[int]) -> dict[str, Any]:
         "kind": [k.replace("_", " ") for k in texts(episodes, "kind").tolist()],
         "scenario": [s or t for (s, _), t in zip(names, labels.tolist(), strict=True)],
         "case": [case for _, case in names],
+        "title": list(sheet.titles),
         "trace": traces,
         "outcome": [OUTCOMES.index(outcome) for outcome in sheet.outcomes],
-        "ending": [e.replace("_", " ") for e in texts(episodes, "ending").tolist()],
+        "ending": [
+            CRASH_WORDS.get(ending, ending.replace("_", " "))
+            for ending in texts(episodes, "ending").tolist()
+        ],
         "failure": texts(episodes, "failure").tolist(),
         "start_lateral": _numbers(floats(episodes, "start_lateral"), 3),
         "start_heading": _numbers(np.degrees(floats(episodes, "start_heading")), 2),
@@ -50,6 +54,8 @@ def run_data(sheet: Sheet, traces: list[int]) -> dict[str, Any]:
         "folder": sheet.run.folder.name,
         "episodes": columns,
         "rewards": reward_names(sheet),
+        "filmed": rows(sheet.frames) > 0,
+        "films": any((sheet.run.folder / "views").glob("*.mp4")),  # also of a run without frames
     }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from vista_sim.evaluation.cases import RECOVERY
 from vista_sim.evaluation.metrics import recovery
 from vista_sim.evaluation.metrics.tables import Floats, floats, select, texts
-from vista_sim.report.sheet import Sheet
+from vista_sim.report.sheet import Sheet, signed
 
 MOST = 15  # different offsets, or headings, that get a row or column each
 STEPS = (0.25, 2.0)  # m and deg that are put together where there are more
@@ -127,9 +127,3 @@ def _starts(sheet: Sheet) -> tuple[Floats, Floats]:
             value = step * np.round(value / step)
         found.append(value)
     return found[0], found[1]
-
-
-def signed(value: float, digits: int) -> str:
-    """A number with its sign and without useless zeros; never -0."""
-    text = f"{value:+.{digits}f}".rstrip("0").rstrip(".")
-    return "0" if text in ("+0", "-0") else text

@@ -11,13 +11,10 @@ from vista_sim.evaluation.cases import DRIVING, RECOVERY
 from vista_sim.evaluation.metrics.comfort import lateral_acceleration
 from vista_sim.evaluation.metrics.tables import Floats, Table, floats, rows, texts
 from vista_sim.evaluation.metrics.tracking import cross_track_error
-from vista_sim.report.heat import signed
-from vista_sim.report.sheet import BACK, BROKE, CRASHED, LOST, Sheet
-from vista_sim.tasks.lane_following import HEADING, OFF_ROAD
+from vista_sim.report.sheet import BACK, BROKE, CRASH_WORDS, CRASHED, LOST, Sheet
 
 EACH = 5  # moments of a kind
 ENDINGS = 10  # crashes, and episodes in which the policy broke
-CRASH_WORDS = {OFF_ROAD: "off the road", HEADING: "turned off the path"}
 ON_PATH = 0.05  # m from the path at which driving may begin; tests of recovery begin farther off
 BEFORE = 2.0  # s before the moment at which the page begins to show it
 
@@ -32,7 +29,8 @@ class Moment:
         run, episode: which.
         t: s from the start of the episode.
         s: m along the recorded path; None where not known.
-        where: trace or case.
+        where: what the episode is called.
+        shown_from: s from the start of the episode, at which the page begins to show it.
     """
 
     kind: str
@@ -42,11 +40,20 @@ class Moment:
     t: float
     s: float | None
     where: str
+    shown_from: float
 
     @property
     def link(self) -> str:
         """Where on the page it is."""
-        return f"#run={self.run}&episode={self.episode}&t={self.t:.2f}"
+        return f"#run={self.run}&episode={self.episode}&t={self.shown_from:.2f}"
+
+    @property
+    def place(self) -> str:
+        """Where it is, in words: of a start of a recovery test, that start."""
+        if self.kind == LOST:
+            return self.where
+        along = "" if self.s is None else f"at {self.s:.0f} m, "
+        return f"{self.where}, {along}after {self.t:.1f} s"
 
 
 def _hardness(steps: Table) -> Floats:
@@ -136,9 +143,8 @@ def _how(sheet: Sheet, row: int, speed: float) -> str:
     if failure:
         return failure
     if sheet.outcomes[row] == LOST:
-        lateral = float(floats(sheet.episodes, "start_lateral")[row])
-        heading = float(np.degrees(floats(sheet.episodes, "start_heading")[row]))
-        return f"from {signed(lateral, 2)} m, {signed(heading, 1)}°"
+        duration = float(floats(sheet.episodes, "duration")[row])
+        return f"within {duration:.1f} s"
     ending = str(texts(sheet.episodes, "ending")[row])
     return f"{CRASH_WORDS.get(ending, ending)} at {speed:.1f} m/s"
 
@@ -148,18 +154,18 @@ def _moment(kind: str, value: str, sheet: Sheet, row: int, at: int) -> Moment:
     there = at < rows(steps)
     s = float(floats(steps, "s")[at]) if there else float("nan")
     t = float(floats(steps, "t")[at]) if there else 0.0
+    shown_from = t
     if kind == LOST:
-        t = 0.0
+        shown_from = 0.0
     elif kind in (BROKE, CRASHED):
-        t = max(0.0, t - BEFORE)
-    number = int(sheet.episodes["episode"][row])
-    where = sheet.case_names[row][1] or f"episode {number}"
+        shown_from = max(0.0, t - BEFORE)
     return Moment(
         kind,
         value,
         sheet.index,
-        number,
-        t if t == t else 0.0,
+        int(sheet.episodes["episode"][row]),
+        t,
         s if s == s else None,
-        where,
+        sheet.titles[row],
+        shown_from,
     )

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vista_sim.errors import MissingDependencyError, RunError
 from vista_sim.evaluation.judging import Settings
+from vista_sim.evaluation.judging_report import scenario_rows
 from vista_sim.report import tables, videos
 from vista_sim.report.columns import step_data, thinning
 from vista_sim.report.encoding import packed, packed_json, safe_json, script_hash
 from vista_sim.report.episodes import case_links, run_data
 from vista_sim.report.heat import recovery_heat
-from vista_sim.report.moments import worst_moments
+from vista_sim.report.moments import Moment, worst_moments
 from vista_sim.report.provenance import provenance, versions
 from vista_sim.report.roads import maps, roads_of, trace_of_each
 from vista_sim.report.sheet import LETTERS, OUTCOMES, Sheet, read_sheet
@@ -88,7 +89,7 @@ def write_report(
     temporary: Path | None = None
     try:
         if choice == "embed":
-            empty = len(template.render(page, **_of_clips(page, [], plotly)).encode())
+            empty = len(template.render(page, **_of_clips(page, [], plotly, choice)).encode())
             room = int(max_size * 1e6) - empty - MARGIN - 200 * len(clips)
             videos.embed(
                 clips, max(room, 0), lambda d, t: told(work + 2 + 2 * d / t, work + 5, "videos")
@@ -98,7 +99,7 @@ def write_report(
             videos.link(clips, temporary, beside.name)
         notes = videos.notes(clips) if choice != "none" else []
         told(work + 4, work + 5, "writing")
-        html = template.render(page, notes=notes, **_of_clips(page, clips, plotly))
+        html = template.render(page, notes=notes, **_of_clips(page, clips, plotly, choice))
         if temporary is not None:
             temporary.chmod(0o755)
             if beside.exists():
@@ -127,9 +128,13 @@ def _contents(sheets: list[Sheet], settings: Settings, plotly: str) -> dict[str,
     return {
         "sheets": sheets,
         "standings": [tables.standing(sheet) for sheet in sheets],
+        "headlines": [tables.headline(judgement) for judgement in judgements],
+        "episodes": any(sheet.outcomes for sheet in sheets),
         "judgements": judgements,
         "metric_rows": tables.metric_rows(judgements),
-        "by_scenario": [j and tables.scenario_rows(j) for j in judgements],
+        "by_scenario": [
+            scenario_rows(j.scenarios) if j and len(j.scenarios) > 1 else None for j in judgements
+        ],
         "left_out": tables.left_out(judgements[0]),
         "level": round(100 * settings.level),
         "pairings": pairings,
@@ -149,23 +154,33 @@ def _contents(sheets: list[Sheet], settings: Settings, plotly: str) -> dict[str,
     }
 
 
-def _of_clips(page: dict[str, Any], clips: list[videos.Clip], plotly: str) -> dict[str, Any]:
+def _of_clips(
+    page: dict[str, Any], clips: list[videos.Clip], plotly: str, choice: VideoChoice
+) -> dict[str, Any]:
     """What of the page depends on the videos."""
     shown = [
         {
             "view": clip.view,
             "file": clip.file,
-            "rate": round(clip.rate, 6),
+            "rate": round(clip.format.rate, 6),
+            "size": clip.format[1:],
             "state": clip.state,
             "href": clip.href,
         }
         for clip in clips
     ]
+    filmed = {
+        (clip.sheet.index, episode)
+        for clip in clips
+        if clip.data or clip.href
+        for episode in clip.frames
+    }
     data = {
         "runs": page["runs"],
         "clips": shown,
         "outcomes": OUTCOMES,
-        "plotly": "plotly",
+        "begin": _beginning(page["moments"], page["sheets"], filmed),
+        "videos": choice != "none",
     }
     media = "blob: 'self' file:" if any(clip.href for clip in clips) else "blob:"
     policy = (
@@ -175,6 +190,7 @@ def _of_clips(page: dict[str, Any], clips: list[videos.Clip], plotly: str) -> di
     )
     return {
         "data": safe_json(data),
+        "filmed": filmed,
         "embedded": [
             (number, base64.b64encode(clip.data).decode("ascii"))
             for number, clip in enumerate(clips)
@@ -182,6 +198,20 @@ def _of_clips(page: dict[str, Any], clips: list[videos.Clip], plotly: str) -> di
         ],
         "security": policy,
     }
+
+
+def _beginning(
+    moments: Sequence[Moment], sheets: Sequence[Sheet], filmed: set[tuple[int, int]]
+) -> str:
+    """What the page opens: the worst moment that is filmed, or else another place."""
+    places = [((moment.run, moment.episode), moment.link) for moment in moments]
+    places += [
+        ((sheet.index, int(number)), f"#run={sheet.index}&episode={int(number)}")
+        for sheet in sheets
+        for number in sheet.episodes["episode"]
+    ]
+    watchable = [link for episode, link in places if episode in filmed]
+    return next(iter([*watchable, *(link for _, link in places)]), "")
 
 
 def _environment() -> Environment:
@@ -204,7 +234,7 @@ def _environment() -> Environment:
 
 def _numeral(text: str) -> str:
     """Numbers in print: a minus sign in place of a hyphen, a dash where nothing is known."""
-    return "–" if text == "-" else re.sub(r"(?<!\w)-(?=\d)", "−", text)
+    return re.sub(r"(?<!\S)-(?!\S)", "–", re.sub(r"(?<!\w)-(?=\d)", "−", text))
 
 
 def _plotly() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from vista_sim.evaluation.runs import (
     columns,
     read_run,
 )
-from vista_sim.tasks.lane_following import CRASHES
+from vista_sim.tasks.lane_following import CRASHES, HEADING, OFF_ROAD
 from vista_sim.tasks.recovery import RECOVERED, TIMED_OUT
 
 SENSIBLE = 1e12  # what is larger was not measured
@@ -42,6 +43,9 @@ BROKE, CRASHED, LOST, CUT_OFF, BACK, FINE = (
     "clean",
 )
 OUTCOMES = (BROKE, CRASHED, LOST, CUT_OFF, BACK, FINE)
+
+#: Endings that are crashes, in words.
+CRASH_WORDS = {OFF_ROAD: "off the road", HEADING: "turned off the path"}
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,32 @@ class Sheet:
                     found[where[number]] = (case.scenario, case.name)
         return tuple(found)
 
+    @cached_property
+    def titles(self) -> tuple[str, ...]:
+        """What each episode is called on the page: its case; of a start of a recovery test, where.
+
+        The names of such starts are long, with angles in radians.
+        """
+        kinds, traces = texts(self.episodes, "kind"), texts(self.episodes, "trace_name")
+        found = []
+        for row, (scenario, case) in enumerate(self.case_names):
+            title = case or f"episode {int(self.episodes['episode'][row])}"
+            start = self._start(row)
+            if case and kinds[row] == run_cases.RECOVERY and start:
+                trace = str(traces[row])
+                where = scenario if trace in scenario else f"{scenario} on {trace}"
+                title = f"{where} from {start}"
+            found.append(title)
+        return tuple(found)
+
+    def _start(self, row: int) -> str:
+        """Where an episode began, such as "s = 133 m, -0.5 m, -3°"; "" where it is not known."""
+        names = ("start_s", "start_lateral", "start_heading")
+        s, lateral, heading = (float(floats(self.episodes, name)[row]) for name in names)
+        if math.isnan(s + lateral + heading):
+            return ""
+        return f"s = {s:.0f} m, {signed(lateral, 2)} m, {signed(math.degrees(heading), 1)}°"
+
 
 def read_sheet(folder: str | os.PathLike[str], index: int = 0) -> Sheet:
     """Read a run, also one that was interrupted or is old.
@@ -147,6 +177,12 @@ def read_sheet(folder: str | os.PathLike[str], index: int = 0) -> Sheet:
         episodes, finished = select(episodes, order), finished[order]
     spans = tuple(bounds.get(int(n), (0, 0)) for n in episodes["episode"])
     return Sheet(index, run, episodes, steps, frames, roads, spans, finished)
+
+
+def signed(value: float, digits: int) -> str:
+    """A number with its sign and without useless zeros; never -0."""
+    text = f"{value:+.{digits}f}".rstrip("0").rstrip(".")
+    return "0" if text in ("+0", "-0") else text
 
 
 def mapping(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -5,17 +5,27 @@ from __future__ import annotations
 import io
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
+from av.video.reformatter import VideoReformatter
 
 WIDTH = 384  # px
-CRF = 32.0
 KEY_EVERY = 20  # frames
+#: Half the time of "superfast" for 6 % more bytes: "ultrafast", but with its best entropy coding.
+OPTIONS = {"crf": "32", "preset": "ultrafast", "x264-params": "cabac=1:deblock=1"}
 
 
-def frame_rate(path: Path) -> float:
-    """Frames per second of a video, from the moments of its first frames.
+class Format(NamedTuple):
+    """Frames per second, and size in px, of a video."""
+
+    rate: float
+    width: int
+    height: int
+
+
+def format_of(path: Path) -> Format:
+    """The format of a video; its rate is that of its first frames.
 
     Raises:
         ValueError: it cannot be read, or holds no frame.
@@ -29,14 +39,14 @@ def frame_rate(path: Path) -> float:
                     moments.append(float(packet.pts * stream.time_base))
                 if len(moments) == 2:
                     break
-            rate = stream.average_rate
+            rate, size = stream.average_rate, (stream.width, stream.height)
     except (av.FFmpegError, OSError, ValueError, IndexError) as error:
         raise ValueError(f"{path}: cannot be read as a video") from error
     if not moments:
         raise ValueError(f"{path}: holds no frame")
     if len(moments) == 2 and moments[1] > moments[0]:
-        return 1.0 / (moments[1] - moments[0])
-    return float(rate) if rate else 10.0
+        return Format(1.0 / (moments[1] - moments[0]), *size)
+    return Format(float(rate) if rate else 10.0, *size)
 
 
 def shrunk(path: Path, rate: float) -> bytes:
@@ -63,9 +73,11 @@ def shrunk(path: Path, rate: float) -> bytes:
             stream.gop_size = KEY_EVERY
             stream.codec_context.max_b_frames = 0
             stream.codec_context.thread_count = 1
-            stream.codec_context.options = {"crf": f"{CRF:g}", "preset": "superfast"}
+            stream.codec_context.options = OPTIONS
+            scaler = VideoReformatter()  # one for all frames, as it is costly to set up
             for count, frame in enumerate(source.decode(video)):
-                small = frame.reformat(
+                small = scaler.reformat(
+                    frame,
                     stream.width,
                     stream.height,
                     "yuv420p",

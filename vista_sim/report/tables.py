@@ -10,7 +10,7 @@ from typing import Any
 from vista_sim.errors import RunError
 from vista_sim.evaluation.comparison import Comparison, compare
 from vista_sim.evaluation.comparison_report import closing, heading, overall_rows, what_got_worse
-from vista_sim.evaluation.judging import Judgement, Settings, Verdict, judge_tables
+from vista_sim.evaluation.judging import Judgement, Settings, judge_tables
 from vista_sim.evaluation.judging_report import BY_SCENARIO, interval, not_applicable
 from vista_sim.evaluation.labels import number, shown
 from vista_sim.evaluation.metrics.tables import select
@@ -20,6 +20,7 @@ from vista_sim.report.sheet import Sheet, mapping
 
 REGRESSIONS = 20  # shown at most
 WHISKER = 120.0  # px
+FIXED = ("recovery_starts",)  # settings of a run rather than findings, without an interval
 
 
 @dataclass(frozen=True)
@@ -130,12 +131,18 @@ class Pairing:
         return [BY_SCENARIO[metric] for metric in metrics], body
 
     @property
-    def regressions(self) -> list[tuple[str, str, str]]:
-        """(scenario, case, what got worse), the worst first."""
+    def regressions(self) -> list[tuple[str, str, str, str]]:
+        """(scenario, case, what the page calls it, what got worse), the worst first."""
         if self.found is None:
             return []
+        titles = dict(zip(self.b.case_names, self.b.titles, strict=True))
         return [
-            (found.scenario, found.case, what_got_worse(found))
+            (
+                found.scenario,
+                found.case,
+                titles.get((found.scenario, found.case), found.case),
+                what_got_worse(found),
+            )
             for found in self.found.regressions[:REGRESSIONS]
         ]
 
@@ -155,13 +162,14 @@ def metric_rows(judgements: Sequence[Judgement | None]) -> list[MetricRow]:
     found = []
     for name in [*first, *(name for name in names if name not in first)]:
         intervals = [metrics.get(name) for metrics in own]
+        drawn = intervals if name not in FIXED else [None] * len(own)
         if all(i is None or math.isnan(i.value) for i in intervals):
             continue
-        whiskers = _whiskers(intervals)
+        whiskers = _whiskers(drawn)
         figures = [
             Figure("", "", None)
             if i is None
-            else Figure(number(name, i.value), interval(name, i), whisker)
+            else Figure(number(name, i.value), "" if name in FIXED else interval(name, i), whisker)
             for i, whisker in zip(intervals, whiskers, strict=True)
         ]
         found.append(MetricRow(shown(name)[0], name in SHOWN, figures))
@@ -190,23 +198,33 @@ def _whiskers(intervals: Sequence[Interval | None]) -> list[Whisker | None]:
     return drawn
 
 
-def scenario_rows(judgement: Judgement) -> tuple[list[str], list[tuple[Verdict, list[str]]]]:
-    """Heads and rows of the scenarios of a run; no rows where there is but one."""
-    verdicts = judgement.scenarios
-    if len(verdicts) < 2:
-        return [], []
-    names = [name for name in BY_SCENARIO if any(name in v.metrics for v in verdicts)]
-    body = [
-        (
-            verdict,
-            [
-                number(name, verdict.metrics[name].value) if name in verdict.metrics else ""
-                for name in names
-            ],
+def headline(judgement: Judgement | None) -> str:
+    """What a run came to, in one line; "" where there is nothing to judge."""
+    if judgement is None:
+        return ""
+    known = {
+        name: number(name, found.value)
+        for name, found in judgement.overall.metrics.items()
+        if not math.isnan(found.value)
+    }
+
+    def count(name: str, one: str, many: str) -> str:
+        return f"{known[name]} {one if known[name] == '1' else many}"
+
+    parts = []
+    if "crashes" in known and "distance_m" in known:
+        parts.append(f"{count('crashes', 'crash', 'crashes')} in {known['distance_m']} m")
+    if known.get("policy_failures", "0") != "0":
+        parts.append(f"the policy broke {count('policy_failures', 'time', 'times')}")
+    if "mean_cross_track_error_m" in known and "max_cross_track_error_m" in known:
+        parts.append(
+            f"{known['mean_cross_track_error_m']} m off the path on average, "
+            f"{known['max_cross_track_error_m']} m at most"
         )
-        for verdict in verdicts
-    ]
-    return [BY_SCENARIO[name] for name in names], body
+    if "recovery_rate" in known and "recovery_starts" in known:
+        starts = count("recovery_starts", "start", "starts")
+        parts.append(f"came back to the path from {known['recovery_rate']} % of {starts} beside it")
+    return "; ".join(parts)
 
 
 def left_out(judgement: Judgement | None) -> list[str]:
@@ -224,7 +242,7 @@ def standing(sheet: Sheet) -> Standing:
         return Standing(None, "cut off", note, criteria)
     passed = results.get("passed")
     if not isinstance(passed, bool):
-        return Standing(None, "no verdict", "plain traces ask for nothing", criteria)
+        return Standing(None, "no verdict", "only a suite has criteria", criteria)
     met = sum(criterion.met for criterion in criteria)
     parts = [f"{met} of {len(criteria)} criteria met"] if criteria else ["no criteria"]
     cases = mapping(results, "cases")

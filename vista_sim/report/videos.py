@@ -19,7 +19,7 @@ from vista_sim.evaluation.metrics.tables import largest, rows
 from vista_sim.evaluation.metrics.tracking import cross_track_error
 from vista_sim.report.columns import changes
 from vista_sim.report.sheet import OUTCOMES, Sheet
-from vista_sim.report.shrinking import frame_rate, shrunk
+from vista_sim.report.shrinking import Format, format_of, shrunk
 
 #: Views as the page orders them; the film only where there is no scene.
 VIEWS = ("scene", "film", "recorded", "camera", "saliency", "validity")
@@ -28,6 +28,9 @@ MISSING, BROKEN, LEFT_OUT = "missing", "cannot be played", "left out"
 BASE64 = 4 / 3
 OWN_NAME = re.compile(r"\d+-\d+\.mp4")
 THREADS = 2
+SAMPLES = 4  # videos made smaller to see by how much
+UNKNOWN = Format(0.0, 0, 0)
+SPARE = 1.1  # how much larger the others may turn out
 
 
 @dataclass
@@ -40,7 +43,7 @@ class Clip:
         path: where it should be.
         rank: of the episodes it shows, the gravest is first.
         frames: for each episode (number) the steps that it shows, and their frames.
-        rate: frames per second.
+        format: frames per second and size in px.
         size: bytes.
         state: see the constants above.
         data: what is embedded.
@@ -53,16 +56,11 @@ class Clip:
     path: Path
     rank: int
     frames: dict[int, tuple[Any, Any]] = field(default_factory=dict)
-    rate: float = 0.0
+    format: Format = UNKNOWN
     size: int = 0
     state: str = LEFT_OUT
     data: bytes = b""
     href: str = ""
-
-    @property
-    def there(self) -> bool:
-        """Whether the page can play it."""
-        return self.state in (EMBEDDED, SMALLER, LINKED)
 
 
 def clips_of(sheet: Sheet) -> list[Clip]:
@@ -123,7 +121,7 @@ def _look_at(clip: Clip) -> None:
         clip.state = MISSING
         return
     try:
-        clip.rate = frame_rate(clip.path)
+        clip.format = format_of(clip.path)
     except ValueError:
         clip.state = BROKEN
 
@@ -133,59 +131,72 @@ def embed(
 ) -> None:
     """Embed as many videos as `room` bytes of a page take.
 
-    As they are if all fit; otherwise most are made smaller. Scenes go first, those of the gravest
-    episodes before the others.
+    Scenes go first, those of the gravest episodes before the others. What would not fit even if
+    all were made smaller is left out; of the others the last are made smaller until all fit.
     """
     usable = [clip for clip in clips if clip.state == LEFT_OUT]
     usable.sort(key=lambda c: (c.view not in VIEWS[:2], c.rank, VIEWS.index(c.view)))
-    if sum(clip.size for clip in usable) * BASE64 <= room:
-        for clip in usable:
+    room = int(room / BASE64)
+    with ThreadPoolExecutor(THREADS) as pool:
+        made: dict[int, Future[bytes]] = {}
+        kept = _fitting(usable, room, pool, made)
+        before = total = sum(clip.size for clip in kept)
+        for clip, future in _ahead(kept[::-1], pool, made):
+            if total <= room:
+                break
+            if told is not None:
+                told(before - total, before - room)
+            try:
+                data = future.result()
+            except ValueError:
+                clip.state = BROKEN
+                total -= clip.size
+                continue
+            if len(data) < clip.size:
+                clip.data, clip.state = data, SMALLER
+                total += len(data) - clip.size
+    for clip in kept[::-1]:
+        if total > room:  # they became less small than was thought
+            total -= len(clip.data) or clip.size
+            clip.data, clip.state = b"", LEFT_OUT
+        elif clip.state == LEFT_OUT:
             clip.data, clip.state = clip.path.read_bytes(), EMBEDDED
-        return
-    used, before, after = 0.0, 0, 0
 
-    def fits(clip: Clip) -> bool:
-        """Whether there may be room, going by how much smaller those before it became."""
-        share = after / before if before else 0.0
-        return used + BASE64 * share * clip.size <= room
 
-    for clip, future in _ahead(usable, fits):
-        if told is not None:
-            told(min(used, room), room)
-        try:
-            data, state = future.result(), SMALLER
-        except ValueError:
-            clip.state = BROKEN
-            continue
-        if len(data) >= clip.size:
-            data, state = clip.path.read_bytes(), EMBEDDED
-        before, after = before + clip.size, after + len(data)
-        if used + BASE64 * len(data) <= room:
-            clip.data, clip.state = data, state
-            used += BASE64 * len(data)
-    for clip in usable:  # what room is left goes to the gravest as they are
-        more = BASE64 * (clip.size - len(clip.data))
-        if clip.state == SMALLER and used + more <= room:
-            clip.data, clip.state = clip.path.read_bytes(), EMBEDDED
-            used += more
+def _fitting(
+    clips: Sequence[Clip], room: int, pool: ThreadPoolExecutor, made: dict[int, Future[bytes]]
+) -> list[Clip]:
+    """The first clips, as many as fit if all of them are made smaller.
+
+    By how much that makes them smaller is seen from some of them, of which `made` gets the
+    videos (by id of the clip).
+    """
+    if sum(clip.size for clip in clips) <= room:
+        return list(clips)
+    sampled = clips[:: -(-len(clips) // SAMPLES)]
+    made.update((id(clip), pool.submit(shrunk, clip.path, clip.format.rate)) for clip in sampled)
+    sound = [clip for clip in sampled if not made[id(clip)].exception()]
+    after = sum(len(made[id(clip)].result()) for clip in sound)
+    share = min(1.0, after / max(1, sum(clip.size for clip in sound))) if sound else 1.0
+    ends = share * np.cumsum([clip.size for clip in clips])
+    return list(clips[: int(np.searchsorted(ends, room, "right"))])
 
 
 def _ahead(
-    clips: Sequence[Clip], fits: Callable[[Clip], bool]
+    clips: Sequence[Clip], pool: ThreadPoolExecutor, made: dict[int, Future[bytes]]
 ) -> Iterator[tuple[Clip, Future[bytes]]]:
-    """Make the videos smaller that fit, some at the same time, in their order."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        coming = iter(clips)
-        waiting: deque[tuple[Clip, Future[bytes]]] = deque()
-        while True:
-            for clip in coming:
-                if fits(clip):
-                    waiting.append((clip, pool.submit(shrunk, clip.path, clip.rate)))
-                if len(waiting) > THREADS:
-                    break
-            if not waiting:
-                return
-            yield waiting.popleft()
+    """Make videos smaller in their order, some at the same time; `made` are so already."""
+    waiting: deque[tuple[Clip, Future[bytes]]] = deque()
+    try:
+        for clip in clips:
+            future = made.get(id(clip)) or pool.submit(shrunk, clip.path, clip.format.rate)
+            waiting.append((clip, future))
+            if len(waiting) > THREADS:
+                yield waiting.popleft()
+        yield from waiting
+    finally:
+        for _, future in waiting:
+            future.cancel()
 
 
 def link(clips: Sequence[Clip], folder: Path, name: str) -> None:

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vista_sim.errors import RunError
-from vista_sim.evaluation.judging_report import BY_SCENARIO, interval, not_applicable
+from vista_sim.evaluation.judging_report import interval, not_applicable, scenario_rows
 from vista_sim.evaluation.labels import number, shown
+from vista_sim.evaluation.markdown import plain, table
 from vista_sim.evaluation.suites.junit import shown_value
 from vista_sim.evaluation.suites.verdicts import BROKE, FAILED
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from vista_sim.evaluation.judging import Verdict
     from vista_sim.evaluation.suites.result import SuiteResult
     from vista_sim.evaluation.suites.verdicts import Ruling
 
@@ -71,19 +71,15 @@ def print_suite(result: SuiteResult, console: Console) -> None:
 
 def write_markdown(result: SuiteResult, path: Path) -> None:
     """Write the same as GitHub-style Markdown. Raises RunError."""
-    parts = [f"# {'✅' if result.passed else '❌'} {_safe(result.name)}", ""]
-    parts += [_safe(verdict_line(result)), ""]
+    parts = [f"# {'✅' if result.passed else '❌'} {plain(result.name)}", ""]
+    parts += [plain(verdict_line(result)), ""]
 
     def show(title: str, heads: Row, rows: Sequence[Row]) -> None:
-        rule = tuple("---" if head in LEFT else "---:" for head in heads)
-        cells = [heads, *(tuple(_safe(cell) for cell in row) for row in rows)]
-        lines = [cells[0], rule, *cells[1:]]
-        parts.extend([f"## {_safe(title)}", ""])
-        parts.extend("| " + " | ".join(line) + " |" for line in lines)
-        parts.append("")
+        numbers = [head for head in heads if head not in LEFT]
+        parts.extend([f"## {plain(title)}", "", *table(heads, rows, numbers), ""])
 
     _tables(result, show)
-    parts += [f"{_safe(line)}\n" for line in (*not_applicable(result.judgement), result.cost_text)]
+    parts += [f"{plain(line)}\n" for line in (*not_applicable(result.judgement), result.cost_text)]
     try:
         path.write_text("\n".join(parts), encoding="utf-8")
     except OSError as error:
@@ -112,7 +108,7 @@ def _tables(result: SuiteResult, show: Show) -> None:
     show("all scenarios", ("", "value", "95 % interval"), rows)
     scenarios = result.judgement.scenarios
     if len(scenarios) > 1:
-        show("by scenario", *_by_scenario(scenarios))
+        show("by scenario", *scenario_rows(scenarios))
     if result.rulings:
         heads = ("criterion", "asked of", "value", "verdict")
         show("criteria", heads, [_ruling(ruling) for ruling in result.rulings])
@@ -123,31 +119,7 @@ def _tables(result: SuiteResult, show: Show) -> None:
             show(title + more, ("case", "what happened"), own[:EXAMPLES])
 
 
-def _by_scenario(scenarios: Sequence[Verdict]) -> tuple[Row, list[Row]]:
-    there = [name for name in BY_SCENARIO if any(name in v.metrics for v in scenarios)]
-    heads = ("scenario", "cases", *(BY_SCENARIO[name] for name in there))
-    rows = [
-        (
-            verdict.name,
-            str(verdict.cases),
-            *(
-                number(name, verdict.metrics[name].value) if name in verdict.metrics else ""
-                for name in there
-            ),
-        )
-        for verdict in scenarios
-    ]
-    return heads, rows
-
-
 def _ruling(ruling: Ruling) -> Row:
     requirement = ruling.requirement
     verdict = "met" if ruling.passed else "NOT MET"
     return str(requirement.criterion), requirement.of, shown_value(ruling), verdict
-
-
-def _safe(text: str) -> str:
-    """Without what Markdown would take for a cell's end, a tag or emphasis."""
-    for sign in ("\\", "|", "*", "_", "`", "<", ">", "[", "]", "#"):
-        text = text.replace(sign, "\\" + sign)
-    return " ".join(text.split())

@@ -1,15 +1,15 @@
 // Addresses, keys, theme; and the beginning.
 
-/** Open an episode and show the player. */
-function go({ run, episode, t = 0 }, scroll = true) {
+/** Open an episode and show the player; `kept`: as a place to which the browser can go back. */
+function go({ run, episode, t = 0 }, scroll = true, kept = scroll) {
   const row = ROWS.find((one) => one.run === run && one.id === episode);
   if (!row) return false;
   const same = row === player.row;
   const opened = same ? player.seek(t) : player.open(row, t);
-  if (scroll) {
-    byId("player").scrollIntoView({ block: "start" });
-    Promise.resolve(opened).then(() => player.remember());
-  }
+  if (scroll) byId("player").scrollIntoView({ block: "start" });
+  Promise.resolve(opened).then(() => {
+    if (kept && player.row === row && location.hash !== player.place) history.pushState(null, "", player.place);
+  });
   return true;
 }
 
@@ -112,6 +112,10 @@ document.addEventListener("click", (event) => {
     if (at >= 0) moment = at;
     go(place);
   }
+  if (event.target.closest(".watch") && player.columns) {
+    player.seek(player.columns.t[0]);
+    player.play();
+  }
   const cell = event.target.closest("button[data-cell]");
   if (cell) {
     table.clear();
@@ -132,23 +136,8 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 addEventListener("resize", () => player.columns && plots.head(player.t, player.index));
 addEventListener("hashchange", () => {
   const place = placeOf(location.hash);
-  if (place) go(place);
+  if (place) go(place, true, false);
 });
-
-/** Open the worst moment that can be watched; without any video, the worst. */
-async function begin() {
-  const places = [...moments.map(placeOf), ...table.shown.map((row) => ({ run: row.run, episode: row.id }))];
-  if (!places.length) {
-    byId("player").hidden = true;
-    return;
-  }
-  const filmed = await Promise.all(DATA.runs.map(async (_, run) => {
-    const { frames } = await stepsOf(run);
-    const played = ([, views]) => Object.values(views).some(([clip]) => playable(DATA.clips[clip]));
-    return new Set(Object.entries(frames).filter(played).map(([episode]) => Number(episode)));
-  }));
-  go(places.find(({ run, episode }) => filmed[run].has(episode)) || places[0], false);
-}
 
 let remembered = "auto";
 try {
@@ -161,6 +150,4 @@ map.init();
 table.init();
 setTheme(THEMES.includes(remembered) ? remembered : "auto");
 const asked = placeOf(location.hash);
-if (!(asked && go(asked))) {
-  begin();
-}
+if (!(asked && go(asked, true, false))) go(placeOf(DATA.begin), false);

@@ -48,7 +48,7 @@ const player = {
     const title = byId("episode-title");
     title.replaceChildren();
     if (several) title.append(element("span", "letter", run.letter), " ");
-    title.append(element("strong", "", `#${row.id}`), ` ${row.case || row.scenario} `,
+    title.append(element("strong", "", `#${row.id}`), ` ${row.title.replace(/(?<!\w)-(?=\d)/g, "−")} `,
       element("span", `verdict o${row.outcome}`, row.outcomeText));
     const why = row.failure || row.ending;
     if (why && why !== row.outcomeText) title.append(" ", element("span", "quiet", why));
@@ -71,7 +71,8 @@ const player = {
     this.t = Math.min(Math.max(Number.isFinite(t) ? t : 0, this.columns.t[0]), this.end);
     this.index = indexAt(this.columns.t, this.t + 1e-6);
     byId("scrub").value = this.t;
-    byId("clock").value = `${fixed(this.t, 2)} / ${fixed(this.end, 2)} s`;
+    byId("clock").textContent = `${fixed(this.t, 2)} / ${fixed(this.end, 2)} s`;
+    byId("scrub").setAttribute("aria-valuetext", `${fixed(this.t, 1)} s`);
     plots.head(this.t, this.index);
     map.draw();
     videos.seek(this.t, exact);
@@ -95,7 +96,7 @@ const player = {
       }));
     }
     facts.forEach(([, value, unit], i) => {
-      list.children[i].lastChild.textContent = value ? `${value} ${unit}` : "–";
+      list.children[i].lastChild.textContent = value ? `${value}${unit === "°" ? "" : " "}${unit}` : "–";
     });
   },
 
@@ -146,14 +147,15 @@ const player = {
 
   shownPlaying() {
     byId("play").textContent = this.playing ? "Pause" : "Play";
-    byId("play").setAttribute("aria-pressed", String(this.playing));
   },
 
   /** Keep in the address what is open. */
   remember() {
-    if (!this.row) return;
-    const place = `#run=${this.row.run}&episode=${this.row.id}&t=${this.t.toFixed(2)}`;
-    history.replaceState(null, "", place);
+    if (this.row) history.replaceState(null, "", this.place);
+  },
+
+  get place() {
+    return `#run=${this.row.run}&episode=${this.row.id}&t=${this.t.toFixed(2)}`;
   },
 
   /** Some steps further or back. */

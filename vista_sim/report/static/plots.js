@@ -61,7 +61,7 @@ const plots = {
       const item = element("span", "item");
       const swatch = element("i", `line${dash === "solid" ? "" : " dashed"}`);
       swatch.style.setProperty("--own", `var(${colour})`);
-      const value = element("output", "number");
+      const value = element("span", "number");
       item.append(swatch, label, value);
       caption.append(item);
       return value;
@@ -125,7 +125,7 @@ const plots = {
       chart.head.style.transform = `translateX(${MARGIN.l + share * width}px)`;
       chart.lines.forEach(([name, , , , factor], i) => {
         const text = fixed(this.columns[name][index] * factor, chart.digits);
-        if (chart.values[i].value !== text) chart.values[i].value = text || "–";
+        chart.values[i].textContent = text || "–";
       });
     }
   },

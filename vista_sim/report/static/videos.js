@@ -28,6 +28,15 @@ function addressOf(number) {
   return blobs.get(number);
 }
 
+/** Why there is nothing to play. */
+function whyNone(row) {
+  if (!DATA.videos) return "This page was built without videos.";
+  const { filmed, films } = DATA.runs[row.run];
+  if (filmed) return "This episode was not filmed.";
+  if (films) return "This run does not say which frame shows which step; its films are in its folder views.";
+  return "This run was not filmed; vista-sim evaluate --video films what it drives.";
+}
+
 const playable = (clip) => ["embedded", "made smaller", "linked"].includes(clip.state);
 
 const videos = {
@@ -58,8 +67,9 @@ const videos = {
     for (const view of OVERLAYS) if (views[view] && target) this.overlay(views[view], target);
     this.toggles(views);
     const panes = byId("panes");
+    byId("stage").classList.toggle("plain", !this.shown.length);
     if (!this.shown.length) {
-      const why = lost.length ? lost.join("; ") : "This episode was not filmed, or its video is not part of the page.";
+      const why = lost.length ? lost.join("; ") : whyNone(player.row);
       panes.append(element("p", "empty", why));
     } else if (lost.length) {
       panes.append(element("p", "note lost", lost.join("; ")));
@@ -79,7 +89,8 @@ const videos = {
 
   make(found) {
     const video = element("video");
-    Object.assign(video, { muted: true, playsInline: true, preload: "auto", tabIndex: -1 });
+    const [width, height] = found.clip.size; // so that nothing moves when it is there
+    Object.assign(video, { muted: true, playsInline: true, preload: "auto", tabIndex: -1, width, height });
     video.setAttribute("aria-label", TITLES[found.view]);
     video.addEventListener("error", () => {
       if (!video.getAttribute("src")) return;

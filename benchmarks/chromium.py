@@ -1,0 +1,41 @@
+"""Headless Chromium for measuring pages and taking pictures of them.
+
+Takes the Python package playwright (extra `dev`) and a Chromium: that of the system, or
+playwright's own (`playwright install chromium`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+SYSTEM = Path("/usr/bin/chromium")
+#: The browser does nothing by itself.
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser without a window."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        system = str(SYSTEM) if SYSTEM.exists() else None
+        browser = playwright.chromium.launch(executable_path=system, args=list(ARGUMENTS))
+        try:
+            yield browser
+        finally:
+            browser.close()
