@@ -30,7 +30,7 @@ from chromium import SYSTEM, chromium
 
 from vista_sim.drive.protocol import unpack_frame
 from vista_sim.drive.steering import GENTLE, curvature_limit
-from vista_sim.evaluation.runs import read_run
+from vista_sim.runs.run import read_run
 
 WARM_UP = 2.0  # s
 LOOK_AHEAD = 8.0  # m, of the steering

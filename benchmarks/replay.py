@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import vista_sim
-from vista_sim.evaluation.runs import read_run
-from vista_sim.replay.views import Filming
+from vista_sim.runs.filming import Filming
+from vista_sim.runs.run import read_run
 
 STEPS = 10_000
 VIEWS = ("scene", "camera", "recorded", "validity")

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import vista_sim
-from vista_sim.replay.views import Filming
+from vista_sim.runs.filming import Filming
 
 STEPS = 10_000
 TRACES = ("proving-ground", "proving-ground-unseen")

@@ -159,7 +159,7 @@ def cases_on_disk(out: Path) -> int:
 
 def identical(a: Path, b: Path) -> bool:
     """Whether steps and episodes of two runs are the same, as tables and as files."""
-    from vista_sim.evaluation.runs import read_run
+    from vista_sim.runs.run import read_run
 
     run_a, run_b = read_run(a), read_run(b)
     tables = run_a.steps.equals(run_b.steps) and run_a.episodes.equals(run_b.episodes)

@@ -3,9 +3,9 @@
 import numpy as np
 import pyarrow as pa
 
-from vista_sim.evaluation.run_writer import RunWriter
-from vista_sim.evaluation.runs import ROAD_FIELDS
-from vista_sim.replay.views import CAMERA, RECORDED, SCENE, VALIDITY
+from vista_sim.runs.filming import CAMERA, RECORDED, SCENE, VALIDITY
+from vista_sim.runs.run import ROAD_FIELDS
+from vista_sim.runs.writer import RunWriter
 from vista_sim.traces.video import VideoWriter
 
 SIZE = (32, 64)

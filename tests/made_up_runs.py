@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from vista_sim.evaluation.run_writer import RunWriter
+from vista_sim.runs.writer import RunWriter
 
 
 @dataclasses.dataclass(frozen=True)

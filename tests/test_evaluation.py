@@ -16,8 +16,8 @@ from vista_sim.evaluation import metrics
 from vista_sim.evaluation.evaluate import evaluate
 from vista_sim.evaluation.recovery import RecoveryTest
 from vista_sim.evaluation.reference import ReferenceDriver
-from vista_sim.evaluation.runs import columns, read_run
 from vista_sim.policies import Action, CameraSpec
+from vista_sim.runs.run import columns, read_run
 from vista_sim.tasks.lane_following import Endings
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace

@@ -14,7 +14,7 @@ from vista_sim.errors import RunError
 from vista_sim.evaluation.cases import split
 from vista_sim.evaluation.judging import Settings, judge
 from vista_sim.evaluation.metrics.composite import CLOSED_LOOP_SCORE, DRIVING_SCORE
-from vista_sim.evaluation.runs import columns, read_run
+from vista_sim.runs.run import columns, read_run
 
 FAST = Settings(draws=200)
 

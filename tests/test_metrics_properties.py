@@ -13,7 +13,7 @@ from made_up_runs import Drive, Start, rows_of, write
 
 from vista_sim.evaluation.judging import Settings, judge, judge_tables
 from vista_sim.evaluation.metrics import select
-from vista_sim.evaluation.runs import EPISODE_FIELDS, STEP_FIELDS, columns, read_run
+from vista_sim.runs.run import EPISODE_FIELDS, STEP_FIELDS, columns, read_run
 
 FAST = Settings(draws=20)
 FLIPPED_STEPS = ("lateral", "heading_error", "y", "yaw", "tire_angle", "curvature")

@@ -13,8 +13,8 @@ from torch import nn
 
 import vista_sim
 from vista_sim.evaluation.evaluate import evaluate
-from vista_sim.evaluation.runs import columns, read_run
 from vista_sim.policies import Action, CameraSpec, OnnxPolicy
+from vista_sim.runs.run import columns, read_run
 from vista_sim.traces.calibration import CameraCalibration, Lens, Vehicle
 from vista_sim.traces.writer import TraceWriter
 from vista_sim.transforms import camera_mount, planar_pose, quaternion_from_matrix

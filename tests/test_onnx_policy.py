@@ -17,10 +17,10 @@ from vista_agents.policy import PolicySpec, save_policy
 
 from vista_sim.errors import PolicyError, PolicyNotFiniteError
 from vista_sim.evaluation.evaluate import evaluate
-from vista_sim.evaluation.runs import columns, read_run
 from vista_sim.policies import Action, CameraSpec, OnnxPolicy, SocketPolicy
 from vista_sim.policies.onnx.history import History
 from vista_sim.policies.waypoints import WaypointPursuit
+from vista_sim.runs.run import columns, read_run
 from vista_sim.tasks.state_vector import STATE_NAMES
 from vista_sim.traces.calibration import Vehicle
 

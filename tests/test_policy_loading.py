@@ -11,8 +11,8 @@ from vista_sim.cli import main
 from vista_sim.errors import PolicyError
 from vista_sim.evaluation.evaluate import evaluate
 from vista_sim.evaluation.reference import ReferenceDriver
-from vista_sim.evaluation.runs import read_run
 from vista_sim.policies import OnnxPolicy, SocketPolicy, load_policy, policy_hash
+from vista_sim.runs.run import read_run
 
 MODULE = """
 from vista_sim import Action, CameraSpec

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from vista_sim.errors import RunError
-from vista_sim.evaluation import run_writer
-from vista_sim.evaluation.run_writer import RunWriter
-from vista_sim.evaluation.runs import columns, read_run
+from vista_sim.runs import writer as run_writer
+from vista_sim.runs.run import columns, read_run
+from vista_sim.runs.writer import RunWriter
 
 
 def write(folder, count=5, **options):
@@ -44,7 +44,7 @@ def test_what_is_written_is_read_back(tmp_path):
 def test_a_killed_run_is_readable_with_any_parquet_reader(tmp_path):
     program = f"""
 import os, signal
-from vista_sim.evaluation.run_writer import RunWriter
+from vista_sim.runs.writer import RunWriter
 writer = RunWriter({str(tmp_path / "run")!r}, {{"what": "a test"}})
 for i in range(10):
     writer.steps.append({{"episode": 0, "step": i}})

@@ -19,11 +19,11 @@ from suite_policies import Balance
 
 from vista_sim.errors import PolicyError, RunError
 from vista_sim.evaluation.evaluate import evaluate
-from vista_sim.evaluation.runs import read_run
 from vista_sim.evaluation.suites.driving import CaseDriver
 from vista_sim.evaluation.suites.rows import CaseRows
 from vista_sim.evaluation.suites.worker import ROWS, Stream
 from vista_sim.policies import PolicyServer, load_policy
+from vista_sim.runs.run import read_run
 
 STARTS = ["lateral = { from = -1.5, to = 1.5, steps = 4 }"]
 

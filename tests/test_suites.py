@@ -13,7 +13,7 @@ from vista_sim.errors import PolicyError, RunError, ScenarioError
 from vista_sim.evaluation.evaluate import evaluate
 from vista_sim.evaluation.recovery import RecoveryTest
 from vista_sim.evaluation.reference import ReferenceDriver
-from vista_sim.evaluation.runs import columns, read_run
+from vista_sim.runs.run import columns, read_run
 from vista_sim.scenarios import load_suite
 
 

@@ -12,7 +12,7 @@ from vista_agents.cli import main
 from vista_agents.folders import claimed
 from vista_agents.policy import load
 
-from vista_sim.evaluation.runs import read_run
+from vista_sim.runs.run import read_run
 
 SMALL = [
     *("--steps", "6", "--batch-size", "8", "--evaluate-every", "3", "--checkpoint-every", "3"),

@@ -7,8 +7,8 @@ import pytest
 from vista_sim import Action, CameraSpec, Trace, World
 from vista_sim.errors import RunError
 from vista_sim.evaluation.evaluate import evaluate
-from vista_sim.evaluation.runs import columns, read_run
-from vista_sim.replay.views import VIEWS, Filming
+from vista_sim.runs.filming import VIEWS, Filming
+from vista_sim.runs.run import columns, read_run
 
 SIZE = (40, 96)
 

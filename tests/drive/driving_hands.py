@@ -9,9 +9,9 @@ from vista_sim.drive.link import Link
 from vista_sim.drive.log import DriveLog
 from vista_sim.drive.protocol import Input
 from vista_sim.drive.session import Session
-from vista_sim.evaluation.run_writer import RunWriter
-from vista_sim.evaluation.runs import read_run
 from vista_sim.policies import GuardedPolicy
+from vista_sim.runs.run import read_run
+from vista_sim.runs.writer import RunWriter
 
 RATE = 50.0  # Hz; faster than a human needs, to be done sooner
 

@@ -16,7 +16,7 @@ import pytest
 
 from vista_sim.cli import main
 from vista_sim.drive.protocol import unpack_frame
-from vista_sim.evaluation.runs import read_run
+from vista_sim.runs.run import read_run
 from vista_sim.traces.trace import Trace
 
 PROGRAM = str(Path(sys.executable).with_name("vista-sim"))

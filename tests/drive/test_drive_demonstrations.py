@@ -13,11 +13,11 @@ from vista_sim.cli import main
 from vista_sim.drive.course import read_target
 from vista_sim.drive.demonstrations import Rules, write_demonstrations
 from vista_sim.errors import RunError, VistaError, WorldError
-from vista_sim.evaluation.recorder import Recorder
-from vista_sim.evaluation.run_writer import RunWriter
-from vista_sim.evaluation.runs import read_run
 from vista_sim.evaluation.suites.book import write_cases
 from vista_sim.policies import Action
+from vista_sim.runs.recorder import Recorder
+from vista_sim.runs.run import read_run
+from vista_sim.runs.writer import RunWriter
 from vista_sim.sensors.camera import Camera
 from vista_sim.traces.trace import Trace
 from vista_sim.transforms import planar_pose, quaternion_from_matrix

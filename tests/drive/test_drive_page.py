@@ -8,7 +8,7 @@ import pytest
 from headless import chromium, needs_chromium
 from test_drive_command import started
 
-from vista_sim.evaluation.runs import read_run
+from vista_sim.runs.run import read_run
 
 HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 FACTORY = """

@@ -20,7 +20,7 @@ from vista_sim.envs.lane_following import LaneFollowingEnv
 from vista_sim.errors import RunError, WorldError
 from vista_sim.evaluation.judging import judge_tables
 from vista_sim.evaluation.metrics import summarize
-from vista_sim.evaluation.runs import columns, read_run
+from vista_sim.runs.run import columns, read_run
 
 ID = "VistaSim/LaneFollowing-v0"
 SIZE = (40, 96)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from made_up_runs import write
 
-from vista_sim.evaluation.runs import FRAME_FIELDS, ROAD_FIELDS
+from vista_sim.runs.run import FRAME_FIELDS, ROAD_FIELDS
 from vista_sim.traces.video import VideoWriter
 
 RATE = 10.0  # frames per second, as many as steps

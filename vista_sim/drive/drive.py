@@ -38,11 +38,11 @@ from vista_sim.drive.session import Session
 from vista_sim.errors import VistaError
 from vista_sim.evaluation.metrics import select, summarize
 from vista_sim.evaluation.plain import or_null
-from vista_sim.evaluation.roads import road_table
-from vista_sim.evaluation.run_writer import RunWriter, check_folder
-from vista_sim.evaluation.runs import VIEWS, columns, read_run
 from vista_sim.evaluation.suites.book import write_cases
 from vista_sim.policies import GuardedPolicy, load_policy, policy_hash
+from vista_sim.runs.roads import road_table
+from vista_sim.runs.run import VIEWS, columns, read_run
+from vista_sim.runs.writer import RunWriter, check_folder
 from vista_sim.tasks.lane_following import Rewards
 from vista_sim.traces.trace import Trace
 

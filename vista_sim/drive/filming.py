@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import NDArray
 
-from vista_sim.replay.views import CAMERA, RECORDED, SCENE, VALIDITY, Filming, Films
+from vista_sim.runs.filming import CAMERA, RECORDED, SCENE, VALIDITY, Filming, Films
 from vista_sim.scenarios.staging import Stager
 
 if TYPE_CHECKING:
     from vista_sim.car import Car
-    from vista_sim.evaluation.recorder import Rows
+    from vista_sim.runs.recorder import Rows
     from vista_sim.scenarios.case import Case
     from vista_sim.world import World
 

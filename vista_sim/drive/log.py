@@ -8,12 +8,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from vista_sim.evaluation import closed_loop
-from vista_sim.evaluation.recorder import Recorder
+from vista_sim.runs.recorder import Recorder
 
 if TYPE_CHECKING:
     from vista_sim.drive.course import Course
     from vista_sim.drive.filming import Filmer
-    from vista_sim.evaluation.run_writer import RunWriter
+    from vista_sim.runs.writer import RunWriter
 
 HUMAN, POLICY = "human", "policy"
 

@@ -170,7 +170,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def _restart_picture(self) -> None:
         if self._composer is None:
-            from vista_sim.replay.compose import Composer
+            from vista_sim.runs.compose import Composer
 
             self._composer = Composer()
         self._composer.restart(self.car)

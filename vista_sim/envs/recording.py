@@ -18,11 +18,11 @@ from vista_sim.envs.driving import DrivingEnv
 from vista_sim.envs.scenario import ScenarioEnv
 from vista_sim.errors import RunError, WorldError
 from vista_sim.evaluation.closed_loop import KIND
-from vista_sim.evaluation.recorder import Recorder, Rows
-from vista_sim.evaluation.roads import road_table
-from vista_sim.evaluation.run_writer import RunWriter
 from vista_sim.policies.saliency import SaliencySource
-from vista_sim.replay.views import CAMERA, SALIENCY, SCENE, Filming, Films, ViewRecorder
+from vista_sim.runs.filming import CAMERA, SALIENCY, SCENE, Filming, Films, ViewRecorder
+from vista_sim.runs.recorder import Recorder, Rows
+from vista_sim.runs.roads import road_table
+from vista_sim.runs.writer import RunWriter
 from vista_sim.traces.trace import Trace
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class RecordRun(gymnasium.Wrapper[Any, Any, Any, Any]):
     Args:
         env: `VistaSim/LaneFollowing-v0` or `VistaSim/Scenario-v0`, with wrappers or without.
         out: folder of the run, to be made.
-        views: that are filmed, of `replay.views.VIEWS`; () films nothing.
+        views: that are filmed, of `runs.filming.VIEWS`; () films nothing.
         rate: frames per second of driving, at most.
         width: of what is filmed through the recorded camera, px.
         every: an episode is recorded every so many, the first one always.

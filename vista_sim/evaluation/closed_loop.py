@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vista_sim.errors import WorldError
-from vista_sim.evaluation.recorder import Recorder, drive
 from vista_sim.policies import Policy
+from vista_sim.runs.recorder import Recorder, drive
 from vista_sim.tasks.lane_following import CRASHES
 
 if TYPE_CHECKING:
-    from vista_sim.replay.views import ViewRecorder
+    from vista_sim.runs.filming import ViewRecorder
     from vista_sim.traces.sections import Section
     from vista_sim.world import Car
 

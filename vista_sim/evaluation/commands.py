@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from vista_sim.evaluation.evaluate import Report
     from vista_sim.evaluation.recovery import Recovery
-    from vista_sim.replay.views import Filming
+    from vista_sim.runs.filming import Filming
 
 #: Metrics that the table shows.
 SHOWN = (
@@ -267,7 +267,7 @@ def _filming(video: bool | None, views: str | None, rate: float | None) -> Filmi
     if video is False:
         option = "--view-rate" if views is None else "--views"
         raise VistaError(f"{option} is given with --no-video")
-    from vista_sim.replay.views import VIEWS, Filming
+    from vista_sim.runs.filming import VIEWS, Filming
 
     names = VIEWS if views is None else tuple(dict.fromkeys(views.split(",")))
     return Filming(names, 10.0 if rate is None else rate)

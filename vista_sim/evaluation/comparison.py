@@ -44,8 +44,8 @@ from vista_sim.evaluation.resampling import (
     percentile_interval,
     relabelling_p_value,
 )
-from vista_sim.evaluation.runs import Run, columns, read_run
 from vista_sim.evaluation.statistics import Interval
+from vista_sim.runs.run import Run, columns, read_run
 
 Direction = Literal["better", "worse", "same", "different"]
 

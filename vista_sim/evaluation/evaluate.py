@@ -15,7 +15,7 @@ from vista_sim.evaluation.report import Progress, Report
 from vista_sim.evaluation.whole_traces import TraceSettings, evaluate_traces
 from vista_sim.policies import Policy, load_policy, policy_hash
 from vista_sim.policies.policy import check_policy
-from vista_sim.replay.views import Filming
+from vista_sim.runs.filming import Filming
 from vista_sim.sensors.pool import CameraMaker
 from vista_sim.tasks.lane_following import Endings
 from vista_sim.world import TracePaths

@@ -40,7 +40,6 @@ from vista_sim.evaluation.resampling import (
     numbered,
     percentile_interval,
 )
-from vista_sim.evaluation.runs import Run, columns, read_run
 from vista_sim.evaluation.statistics import (
     DRAWS,
     LEVEL,
@@ -48,6 +47,7 @@ from vista_sim.evaluation.statistics import (
     poisson_interval,
     zero_rate_limit,
 )
+from vista_sim.runs.run import Run, columns, read_run
 
 
 @dataclass(frozen=True)

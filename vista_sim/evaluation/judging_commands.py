@@ -36,7 +36,7 @@ def metrics(
 
     from vista_sim.evaluation.judging import judge
     from vista_sim.evaluation.judging_report import print_judgement
-    from vista_sim.evaluation.runs import read_run
+    from vista_sim.runs.run import read_run
 
     settings = settings_of(valid, draws, seed)
     found = read_run(run)

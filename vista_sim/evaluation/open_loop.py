@@ -20,8 +20,8 @@ from vista_sim.evaluation.metrics.agreement import (
     open_loop_tire_angle_mae,
 )
 from vista_sim.evaluation.plain import or_null
-from vista_sim.evaluation.recorder import act
 from vista_sim.policies import Policy
+from vista_sim.runs.recorder import act
 
 if TYPE_CHECKING:
     from vista_sim.sensors.pool import CameraMaker

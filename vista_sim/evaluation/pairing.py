@@ -8,7 +8,7 @@ from typing import Any
 from vista_sim.errors import RunError
 from vista_sim.evaluation import cases as run_cases
 from vista_sim.evaluation.cases import DRIVING, RECOVERY, Case
-from vista_sim.evaluation.runs import Run, columns
+from vista_sim.runs.run import Run, columns
 
 Pair = tuple[Case, Case]
 

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import WorldError
 from vista_sim.evaluation.plain import or_null
-from vista_sim.evaluation.recorder import Recorder, drive
 from vista_sim.policies import Policy
+from vista_sim.runs.recorder import Recorder, drive
 from vista_sim.tasks.recovery import RecoveryRule, RecoveryWatch
 
 if TYPE_CHECKING:

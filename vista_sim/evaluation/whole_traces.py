@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from vista_sim.evaluation import closed_loop
 from vista_sim.evaluation.metrics import Table, select, summarize
-from vista_sim.evaluation.recorder import Recorder
 from vista_sim.evaluation.recovery import RecoveryTest, draw_places, try_recovery
 from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.evaluation.report import Progress, Report
-from vista_sim.evaluation.roads import road_table
-from vista_sim.evaluation.run_writer import RunWriter
-from vista_sim.evaluation.runs import columns
 from vista_sim.policies import Policy
-from vista_sim.replay.views import Filming, Films, ViewRecorder
+from vista_sim.runs.filming import Filming, Films, ViewRecorder
+from vista_sim.runs.recorder import Recorder
+from vista_sim.runs.roads import road_table
+from vista_sim.runs.run import columns
+from vista_sim.runs.writer import RunWriter
 from vista_sim.sensors.pool import CameraMaker
 from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
 from vista_sim.world import TracePaths, World

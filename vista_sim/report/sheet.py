@@ -18,7 +18,7 @@ from vista_sim.errors import RunError
 from vista_sim.evaluation import cases as run_cases
 from vista_sim.evaluation.metrics.recovery import EXPERT
 from vista_sim.evaluation.metrics.tables import Table, floats, rows, select, texts
-from vista_sim.evaluation.runs import (
+from vista_sim.runs.run import (
     EPISODE_FIELDS,
     FRAME_FIELDS,
     ROAD_FIELDS,

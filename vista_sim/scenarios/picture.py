@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.replay.compose import (
+from vista_sim.runs.compose import (
     ALARM,
     BACKGROUND,
     CAR,

@@ -14,7 +14,7 @@ from vista_sim.evaluation.suites.worker import Spent
 from vista_sim.policies import Policy, load_policy
 
 if TYPE_CHECKING:
-    from vista_sim.replay.views import Films
+    from vista_sim.runs.filming import Films
 
 
 class Alone:

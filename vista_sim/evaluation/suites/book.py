@@ -24,9 +24,9 @@ from typing import Any
 import pyarrow as pa
 
 from vista_sim.errors import RunError
-from vista_sim.evaluation.run_writer import RunWriter, write_text
-from vista_sim.evaluation.runs import FLUSH_EVERY, Run, read_run, versions
 from vista_sim.evaluation.suites.rows import CaseRows, Row
+from vista_sim.runs.run import FLUSH_EVERY, Run, read_run, versions
+from vista_sim.runs.writer import RunWriter, write_text
 from vista_sim.scenarios.case import Case
 from vista_sim.tasks.lane_following import Rewards
 from vista_sim.traces.tables import one_line

@@ -16,10 +16,10 @@ from vista_sim.errors import PolicyFailureError
 from vista_sim.evaluation import closed_loop
 from vista_sim.evaluation import recovery as recovery_test
 from vista_sim.evaluation.metrics.recovery import EXPERT
-from vista_sim.evaluation.recorder import Recorder, Sink, Watcher, drive
 from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.evaluation.suites.rows import POLICY_FAILED
 from vista_sim.policies import GuardedPolicy, Policy
+from vista_sim.runs.recorder import Recorder, Sink, Watcher, drive
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.settings import RECOVERY
 from vista_sim.scenarios.staging import Stage, Stager
@@ -27,7 +27,7 @@ from vista_sim.scenarios.staging import Stage, Stager
 if TYPE_CHECKING:
     from vista_sim.car import Car
     from vista_sim.policies import StepClock
-    from vista_sim.replay.views import Films, ViewRecorder
+    from vista_sim.runs.filming import Films, ViewRecorder
 
 #: Called with what is known of an episode when it begins.
 Begun = Callable[[dict[str, Any]], None]

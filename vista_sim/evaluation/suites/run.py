@@ -10,8 +10,6 @@ from typing import Any
 
 from vista_sim.errors import RunError
 from vista_sim.evaluation.judging import judge_tables
-from vista_sim.evaluation.roads import road_table
-from vista_sim.evaluation.runs import VIEWS, columns
 from vista_sim.evaluation.suites.alone import Alone
 from vista_sim.evaluation.suites.book import cases_hash, episodes_by_case, opened, resumable
 from vista_sim.evaluation.suites.cost import Cost
@@ -28,7 +26,9 @@ from vista_sim.evaluation.suites.verdicts import (
     rule,
 )
 from vista_sim.policies import Policy, policy_hash
-from vista_sim.replay.views import Filming, Films
+from vista_sim.runs.filming import Filming, Films
+from vista_sim.runs.roads import road_table
+from vista_sim.runs.run import VIEWS, columns
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.suite import Suite
 from vista_sim.traces.trace import Trace

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vista_sim.evaluation.suites.driving import Job
     from vista_sim.evaluation.suites.rows import Row
     from vista_sim.policies import StepClock
-    from vista_sim.replay.views import Films
+    from vista_sim.runs.filming import Films
 
 READY = "ready"  # the policy is loaded
 BEGUN = "begun"  # start: an episode has begun

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import RunError
-from vista_sim.evaluation.runs import Run, columns, read_run
 from vista_sim.replay.viewer.recording import FAR, shown
+from vista_sim.runs.run import Run, columns, read_run
 from vista_sim.tasks.lane_following import CRASHES
 
 Floats = NDArray[np.float64]

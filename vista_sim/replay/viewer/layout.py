@@ -18,7 +18,7 @@ from vista_sim.replay.viewer.plots import (
 from vista_sim.replay.viewer.recording import TIME, Recording
 from vista_sim.replay.viewer.scene import WORLD, car_path, followers
 from vista_sim.replay.viewer.views import view_path
-from vista_sim.replay.views import CAMERA, RECORDED, SALIENCY, SCENE, VALIDITY
+from vista_sim.runs.filming import CAMERA, RECORDED, SALIENCY, SCENE, VALIDITY
 
 MOST_BESIDE = 3  # runs whose views are all on the screen; more are in tabs
 ALONE = {SALIENCY: "where it looked", VALIDITY: "unseen (red)"}

@@ -15,7 +15,7 @@ from vista_sim.errors import RunError
 from vista_sim.replay.viewer.drives import ShownRun
 from vista_sim.replay.viewer.recording import Recording
 from vista_sim.replay.viewer.views import Shots, note_lost, view_path
-from vista_sim.replay.views import CAMERA, SALIENCY, SCENE, VALIDITY
+from vista_sim.runs.filming import CAMERA, SALIENCY, SCENE, VALIDITY
 
 Image = NDArray[np.uint8]
 

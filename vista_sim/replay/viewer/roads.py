@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import VistaError
-from vista_sim.evaluation.roads import road_table
-from vista_sim.evaluation.runs import columns
 from vista_sim.replay.viewer.drives import ShownRun
 from vista_sim.replay.viewer.recording import FAR
+from vista_sim.runs.roads import road_table
+from vista_sim.runs.run import columns
 from vista_sim.traces.trace import Trace
 
 Floats = NDArray[np.float64]

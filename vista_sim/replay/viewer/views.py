@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import RunError
-from vista_sim.evaluation.runs import columns
 from vista_sim.replay.viewer.drives import ShownRun, Slot
 from vista_sim.replay.viewer.recording import Recording, shown
 from vista_sim.replay.viewer.roads import Roads
 from vista_sim.replay.viewer.scene import frustum_path, log_frustum
-from vista_sim.replay.views import CAMERA, RECORDED, SCENE, VIEWS
+from vista_sim.runs.filming import CAMERA, RECORDED, SCENE, VIEWS
+from vista_sim.runs.run import columns
 
 PICTURES = (SCENE, CAMERA, RECORDED)
 MAX_BYTES = 400 * 2**20  # of videos, in all

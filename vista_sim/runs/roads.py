@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vista_sim.evaluation.runs import ROAD_FIELDS
+from vista_sim.runs.run import ROAD_FIELDS
 
 if TYPE_CHECKING:
     from vista_sim.traces.trace import Trace

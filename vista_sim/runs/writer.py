@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vista_sim.errors import RunError
-from vista_sim.evaluation.runs import (
+from vista_sim.runs.run import (
     FLUSH_EVERY,
     FORMAT,
     ROADS,

@@ -24,7 +24,7 @@ class Rows(Protocol):
 
 
 class Sink(Protocol):
-    """Takes the rows of a run, such as a `run_writer.RunWriter`."""
+    """Takes the rows of a run, such as a `runs.writer.RunWriter`."""
 
     @property
     def steps(self) -> Rows: ...

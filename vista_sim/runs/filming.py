@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from vista_sim.errors import RunError
 from vista_sim.policies import CameraSpec
 from vista_sim.policies.saliency import SaliencySource
-from vista_sim.replay.compose import Composer
+from vista_sim.runs.compose import Composer
 from vista_sim.traces.video import VideoWriter
 
 if TYPE_CHECKING:
-    from vista_sim.evaluation.recorder import Rows
+    from vista_sim.runs.recorder import Rows
     from vista_sim.world import Car, World
 
 Image = NDArray[np.uint8]

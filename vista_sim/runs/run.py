@@ -6,7 +6,7 @@
     timings.parquet   wall times of the steps, apart because they differ from run to run
     roads.parquet     the recorded roads that were driven (see `roads`)
     frames.parquet    which frame of which video shows a step
-    views/*.mp4       videos of the views that were filmed (see `replay.views`)
+    views/*.mp4       videos of the views that were filmed (see `runs.filming`)
     cases.json        of a suite, judged or driven: what each case fixes (see `suites.book`)
 
 roads and frames are missing in older runs.
@@ -114,7 +114,7 @@ TIMING_FIELDS: dict[str, pa.DataType] = {
 FRAME_FIELDS: dict[str, pa.DataType] = {
     "episode": pa.int32(),
     "step": pa.int32(),
-    "view": pa.string(),  # one of `replay.views.VIEWS`
+    "view": pa.string(),  # one of `runs.filming.VIEWS`
     "file": pa.string(),  # in views/
     "frame": pa.int32(),  # counted from 0 in the file
 }
