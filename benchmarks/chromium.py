@@ -18,23 +18,24 @@ SYSTEM = Path("/usr/bin/chromium")
 #: The browser does nothing by itself.
 ARGUMENTS = (
     "--no-sandbox",
-    "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
 )
+WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """A browser without a window."""
+def chromium(webgl: bool = False) -> Iterator[Browser]:
+    """A browser without a window; with `webgl`, it draws in 3D without a graphics card."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         system = str(SYSTEM) if SYSTEM.exists() else None
-        browser = playwright.chromium.launch(executable_path=system, args=list(ARGUMENTS))
+        arguments = [*ARGUMENTS, *(WEBGL if webgl else ("--disable-gpu",))]
+        browser = playwright.chromium.launch(executable_path=system, args=arguments)
         try:
             yield browser
         finally:

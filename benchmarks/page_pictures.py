@@ -5,7 +5,7 @@
     python benchmarks/page_pictures.py drive assets/pictures/drive.png [--policy runs/guided]
 
 `report` waits for plots and videos; `drive` drives some seconds by keys first. That of the viewer
-is made by screenshots.py.
+is made by viewer_picture.py.
 """
 
 from __future__ import annotations

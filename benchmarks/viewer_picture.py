@@ -2,7 +2,7 @@
 
     vista-sim evaluate --policy runs/guided --traces assets/proving-ground-unseen --out runs/a
     vista-sim evaluate --policy expert --traces assets/proving-ground-unseen --out runs/b
-    python benchmarks/screenshots.py runs/a runs/b --at 0.53
+    python benchmarks/viewer_picture.py runs/a runs/b --at 0.53
 
 Opens `vista-sim replay ... --web`, goes to a moment, and writes viewer.png. Prints JSON: the
 picture, and the hosts that the page asked for something, which is this machine alone.
@@ -24,23 +24,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from chromium import chromium
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 PICTURES = Path(__file__).resolve().parent.parent / "assets" / "pictures"
-CHROMIUM = "/usr/bin/chromium"
-#: WebGL without a graphics card, and nothing that the browser does by itself.
-ARGUMENTS = (
-    "--no-sandbox",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 def main() -> None:
@@ -84,8 +71,7 @@ def shoot(
     hosts: set[str] = set()
     refused: set[str] = set()
     told: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+    with chromium(webgl=True) as browser:
         page = browser.new_page(viewport={"width": width, "height": height})
         page.on("response", lambda answer: hosts.add(urlsplit(answer.url).netloc))
         page.on("requestfailed", lambda request: refused.add(urlsplit(request.url).netloc))
@@ -104,7 +90,6 @@ def shoot(
         out.parent.mkdir(parents=True, exist_ok=True)
         session = page.context.new_cdp_session(page)
         answer = session.send("Page.captureScreenshot", {"format": "png"})
-        browser.close()
     picture = Image.open(io.BytesIO(base64.b64decode(answer["data"]))).convert("RGB")
     picture.quantize(256, dither=Image.Dither.NONE).save(out, optimize=True)
     return {"picture": str(out), "answered": sorted(hosts), "refused": sorted(refused - hosts)}
