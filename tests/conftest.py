@@ -2,6 +2,7 @@
 
 import logging
 import math
+import signal
 import threading
 from pathlib import Path
 
@@ -17,6 +18,11 @@ from vista_sim.transforms import camera_mount, planar_pose, quaternion_from_matr
 #: (length m, curvature 1/m) of the pieces of `road_trace`'s path.
 ROAD_PIECES = ((40.0, 0.0), (40.0, 1 / 40), (30.0, 0.0), (45.0, -1 / 45), (25.0, 0.0))
 ROAD_SPEED = 8.0  # m/s
+
+
+# A shell's background jobs ignore Ctrl-C, and so would all commands that tests start from one.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def road_pose(s):

@@ -304,7 +304,7 @@ def test_it_is_readable_after_a_kill(road_trace, tmp_path):
     process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)])
     try:
         deadline = time.monotonic() + 120
-        while len(list(out.glob("frames.parquet/0*.parquet"))) < 2:
+        while not all(list(out.glob(f"{name}.parquet/0*.parquet")) for name in ("steps", "frames")):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.2)
