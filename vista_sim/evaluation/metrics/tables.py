@@ -112,14 +112,18 @@ def savitzky_golay(of: Series, span: float, order: int = 2, derivative: int = 0)
 
     values = np.full(len(of.values), math.nan)
     changes = np.flatnonzero(np.diff(of.episode)) + 1
+    alike: dict[tuple[int, float], list[int]] = {}  # where episodes of a length and step begin
     for begin, end in pairwise([0, *changes.tolist(), len(values)]):
         own, count = of.values[begin:end], end - begin
         if count <= order:
             values[begin:end] = math.nan if derivative else own
         elif np.isfinite(own).all():
             step = float(of.t[end - 1] - of.t[begin]) / (count - 1)
-            window = min(max(round(span / step), order + 1), count)
-            values[begin:end] = savgol_filter(own, window, order, deriv=derivative, delta=step)
+            alike.setdefault((count, step), []).append(begin)
+    for (count, step), begins in alike.items():  # a sweep has many; the filter is the same
+        window = min(max(round(span / step), order + 1), count)
+        rows = np.add.outer(begins, np.arange(count))
+        values[rows] = savgol_filter(of.values[rows], window, order, deriv=derivative, delta=step)
     return of._replace(values=values)
 
 
