@@ -8,23 +8,24 @@ import pytest
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = (
     "--no-sandbox",
-    "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
 )
+WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
 
 needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"needs {CHROMIUM}")
 
 
 @contextmanager
-def chromium():
-    """A browser; the test is skipped where the package that drives it is missing."""
+def chromium(webgl=False):
+    """A browser, in 3D without a graphics card if asked for; skips where playwright is missing."""
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGUMENTS))
+        arguments = [*ARGUMENTS, *(WEBGL if webgl else ("--disable-gpu",))]
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
         try:
             yield browser
         finally:

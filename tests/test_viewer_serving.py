@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from filmed_runs import write_run
+from headless import chromium, needs_chromium
 
 pytest.importorskip("rerun")
 pytestmark = pytest.mark.skipif(
@@ -22,7 +23,6 @@ pytestmark = pytest.mark.skipif(
 
 COMMAND = [sys.executable, "-c", "from vista_sim.cli import main; main()", "replay", "--web"]
 LOOPBACK = ("0100007F", "00000000000000000000000001000000")  # as /proc writes addresses
-CHROMIUM = Path("/usr/bin/chromium")
 
 
 @contextmanager
@@ -137,22 +137,12 @@ def test_a_port_that_is_taken_is_one_line(tmp_path, before):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Chromium")
+@needs_chromium
 def test_a_browser_shows_the_run(page):
     """It starts, fetches the data, draws something, and no other host answers it."""
-    sync_api = pytest.importorskip("playwright.sync_api")
     _, url = page
     answered = []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(CHROMIUM),
-            args=[
-                "--no-sandbox",
-                "--use-angle=swiftshader",
-                "--enable-unsafe-swiftshader",
-                "--ignore-gpu-blocklist",
-            ],
-        )
+    with chromium(webgl=True) as browser:
         tab = browser.new_page(viewport={"width": 640, "height": 400})
         tab.on("response", lambda answer: answered.append(urlsplit(answer.url)))
         told = []
@@ -161,7 +151,6 @@ def test_a_browser_shows_the_run(page):
         end = time.monotonic() + 90
         while time.monotonic() < end and not any(p.path.endswith("ReadMessages") for p in answered):
             tab.wait_for_timeout(250)
-        browser.close()
     assert any("App started" in text for text in told)
     assert any(part.path.endswith("ReadMessages") for part in answered)
     assert {part.hostname for part in answered} == {"127.0.0.1"}

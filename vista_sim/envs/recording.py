@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from time import perf_counter
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import gymnasium
@@ -197,17 +196,10 @@ class RecordRun(gymnasium.Wrapper[Any, Any, Any, Any]):
             name = f"{self._recorder.episode:06d}-{car.trace.name}"
             self._film = self._films.enter_context(
                 Films(views, filming).of(
-                    driving.world, car.trace_index, name, self._frames, self._looking(car)
+                    driving.world, car.trace_index, name, self._frames, self._source
                 )
             )
         self._shoot(car)
-
-    def _looking(self, car: Car) -> object:
-        """What `ViewRecorder` asks for saliency."""
-        source, spec = self._source, car.specs.get(CAMERA)
-        if source is None or spec is None:
-            return None
-        return SimpleNamespace(saliency=lambda: source.map(spec.size))
 
     def _shoot(self, car: Car) -> None:
         if self._film is not None:

@@ -15,7 +15,7 @@ from vista_sim.evaluation.report import Progress, Report
 from vista_sim.evaluation.whole_traces import TraceSettings, evaluate_traces
 from vista_sim.policies import Policy, load_policy, policy_hash
 from vista_sim.policies.policy import check_policy
-from vista_sim.runs.filming import Filming
+from vista_sim.runs.filming import Filming, chosen
 from vista_sim.sensors.pool import CameraMaker
 from vista_sim.tasks.lane_following import Endings
 from vista_sim.world import TracePaths
@@ -104,7 +104,7 @@ def evaluate(
         suite,
         out,
         of_traces,
-        None if video is False else video if isinstance(video, Filming) else Filming(),
+        chosen(True if video is None else video),
         progress,
         overwrite,
     )

@@ -18,6 +18,7 @@ from vista_sim.evaluation.recovery import RecoveryTest, draw_places, try_recover
 from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.evaluation.report import Progress, Report
 from vista_sim.policies import Policy
+from vista_sim.policies.saliency import SaliencySource
 from vista_sim.runs.filming import Filming, Films, ViewRecorder
 from vista_sim.runs.recorder import Recorder
 from vista_sim.runs.roads import road_table
@@ -96,12 +97,13 @@ def evaluate_traces(
         },
         reward_terms=tuple(vars(Rewards())),
         overwrite=overwrite,
-        roads=road_table(world.traces),
+        roads=None if out is None else road_table(world.traces),
     )
     with writer:
         recorder = Recorder(writer)
+        looks = SaliencySource.of(driver)
         for index in range(len(world.traces)):
-            with _film(writer, world, index, filming, driver) as film:
+            with _film(writer, world, index, filming, looks) as film:
                 closed_loop.drive_trace(
                     driver, car, index, recorder, film=film, driven=meter.driven
                 )
@@ -121,12 +123,16 @@ def evaluate_traces(
 
 
 def _film(
-    writer: RunWriter, world: World, trace: int, filming: Filming | None, driver: Policy
+    writer: RunWriter,
+    world: World,
+    trace: int,
+    filming: Filming | None,
+    looks: SaliencySource | None,
 ) -> AbstractContextManager[ViewRecorder | None]:
     if writer.views is None or filming is None or not world.sections[trace]:
         return nullcontext()
     name = f"{trace:02d}-{world.traces[trace].name}"
-    return Films(writer.views, filming).of(world, trace, name, writer.frames, driver)
+    return Films(writer.views, filming).of(world, trace, name, writer.frames, looks)
 
 
 def _judge(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,12 @@ class SaliencySource:
 
     def __init__(self, ask: Callable[[], Any]) -> None:
         self._ask: Callable[[], Any] | None = ask
+
+    @classmethod
+    def of(cls, policy: object) -> Self | None:
+        """That of a policy; None where it has no `saliency`."""
+        ask = getattr(policy, "saliency", None)
+        return None if ask is None else cls(ask)
 
     def map(self, size: tuple[int, int]) -> NDArray[np.float32] | None:
         """The map, float32 (height, width) from 0 to 1, of a camera of that size; or None."""

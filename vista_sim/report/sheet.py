@@ -84,9 +84,8 @@ class Sheet:
 
     @property
     def policy(self) -> str:
-        """What the policy is called on the page: of a path its last part, of none the run's."""
-        name = str(mapping(self.run.info, "policy").get("name") or self.run.folder.name)
-        return name.rstrip("/").rsplit("/", 1)[-1] or name
+        """What the policy is called on the page."""
+        return self.run.policy_name
 
     def steps_of(self, row: int) -> dict[str, NDArray[Any]]:
         """The steps of a row of `episodes`."""

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import RunError
 from vista_sim.policies import CameraSpec
-from vista_sim.policies.saliency import SaliencySource
 from vista_sim.runs.compose import Composer
 from vista_sim.traces.video import VideoWriter
 
 if TYPE_CHECKING:
+    from vista_sim.policies.saliency import SaliencySource
     from vista_sim.runs.recorder import Rows
     from vista_sim.world import Car, World
 
@@ -76,6 +76,13 @@ class Filming:
         return max(1, math.ceil(1 / (self.rate * dt) - 1e-9))
 
 
+def chosen(video: Filming | bool) -> Filming | None:
+    """What is filmed where a user says so, or just whether anything is."""
+    if isinstance(video, Filming):
+        return video
+    return Filming() if video else None
+
+
 @dataclass(frozen=True)
 class Films:
     """Where videos go, and what is filmed.
@@ -89,19 +96,19 @@ class Films:
     filming: Filming
 
     def of(
-        self, world: World, trace: int, name: str, frames: Rows, policy: object = None
+        self, world: World, trace: int, name: str, frames: Rows, looks: SaliencySource | None = None
     ) -> AbstractContextManager[ViewRecorder | None]:
         """Film a drive in a trace (an index) of a world; None where that has no camera.
 
         Args:
             name: what the files' names begin with; characters that are awkward there are replaced.
             frames: takes the rows of `frames.parquet`.
-            policy: that drives; asked for its `saliency`, if it has that.
+            looks: says where the policy looked; None: nothing does.
         """
         if not world.traces[trace].cameras:
             return nullcontext()
         stem = re.sub(r"[^A-Za-z0-9._=+-]+", "-", name).lstrip(".")[:120]
-        return ViewRecorder(world, trace, self.folder / stem, self.filming, frames, policy)
+        return ViewRecorder(world, trace, self.folder / stem, self.filming, frames, looks)
 
 
 class ViewRecorder:
@@ -115,7 +122,7 @@ class ViewRecorder:
         path: of the videos, without the ending `.VIEW.mp4`.
         filming: what is filmed.
         frames: takes a row for each frame.
-        policy: that drives.
+        looks: says where the policy looked; None: nothing does.
     """
 
     def __init__(
@@ -125,7 +132,7 @@ class ViewRecorder:
         path: Path,
         filming: Filming,
         frames: Rows,
-        policy: object = None,
+        looks: SaliencySource | None = None,
     ) -> None:
         recorded = world.traces[trace].cameras[world.cameras.recorded_name(trace)]
         self._recorded = recorded
@@ -133,8 +140,7 @@ class ViewRecorder:
         self._path, self._filming, self._rows = path, filming, frames
         self._every = filming.every(world.dt)
         self._rate = 1 / (world.dt * self._every)
-        ask = getattr(policy, "saliency", None) if SALIENCY in filming.views else None
-        self._saliency = None if ask is None else SaliencySource(ask)
+        self._looks = looks if SALIENCY in filming.views else None
         self._composer = Composer()
         self._videos = ExitStack()
         self._writers: dict[str, VideoWriter] = {}
@@ -172,15 +178,15 @@ class ViewRecorder:
             self._write(RECORDED, at, self._recorded_frame(car.scene_time))
         if VALIDITY in wanted and valid is not None:
             self._write(VALIDITY, at, _gray(valid.astype(np.uint8) * 255))
-        if self._saliency is not None and spec is not None:
+        if self._looks is not None and spec is not None:
             self._unanswered = at
 
     def _answer(self, car: Car) -> None:
         """Film what the policy looked at when it acted on what was filmed last."""
         at, self._unanswered = self._unanswered, None
-        if at is None or self._saliency is None:
+        if at is None or self._looks is None:
             return
-        looked = self._saliency.map(car.specs[CAMERA].size)
+        looked = self._looks.map(car.specs[CAMERA].size)
         if looked is not None:
             self._write(SALIENCY, at, _gray(np.rint(looked * 255).astype(np.uint8)))
 

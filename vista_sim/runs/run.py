@@ -159,6 +159,14 @@ class Run:
     frames: pa.Table
     roads: pa.Table
 
+    @property
+    def policy_name(self) -> str:
+        """What the policy is called: of a path its last part, of none the run's folder."""
+        policy = self.info.get("policy")
+        name = policy.get("name") if isinstance(policy, dict) else None
+        text = str(name or self.folder.resolve().name)
+        return text.rstrip("/").rsplit("/", 1)[-1] or text
+
     def video(self, file: str) -> Path:
         """Path of a video that `frames` names; it may be missing.
 

@@ -141,7 +141,7 @@ def opened(
     cases: Sequence[Case],
     before: Run | None,
     overwrite: bool,
-    roads: pa.Table,
+    roads: pa.Table | None,
 ) -> Iterator[Book]:
     """The book of a run, while nobody else may write it.
 
@@ -151,7 +151,7 @@ def opened(
         cases: of the suite.
         before: the run to go on with; None: a new one.
         overwrite: replace one that is there.
-        roads: that are driven.
+        roads: that are driven; None for a run that is not written, or has them already.
 
     Raises:
         RunError: the folder is in use, or cannot be written.

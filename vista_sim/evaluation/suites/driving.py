@@ -19,6 +19,7 @@ from vista_sim.evaluation.metrics.recovery import EXPERT
 from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.evaluation.suites.rows import POLICY_FAILED
 from vista_sim.policies import GuardedPolicy, Policy
+from vista_sim.policies.saliency import SaliencySource
 from vista_sim.runs.recorder import Recorder, Sink, Watcher, drive
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.settings import RECOVERY
@@ -72,7 +73,7 @@ class CaseDriver:
     ) -> None:
         self._policy = GuardedPolicy(policy, step_timeout, clock)
         self._stager, self._expert_stager = Stager(policy.camera), Stager(None)
-        self._films = films
+        self._films, self._looks = films, SaliencySource.of(self._policy)
         #: Wall time that the making of worlds and that filming took, s.
         self.spent = (0.0, 0.0)
 
@@ -114,7 +115,7 @@ class CaseDriver:
         if self._films is None:
             return nullcontext()
         name = f"{job.index:05d}-{job.case.case}"
-        return self._films.of(stage.world, 0, name, sink.frames, self._policy)
+        return self._films.of(stage.world, 0, name, sink.frames, self._looks)
 
 
 def _episodes(

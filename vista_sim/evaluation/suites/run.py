@@ -26,7 +26,7 @@ from vista_sim.evaluation.suites.verdicts import (
     rule,
 )
 from vista_sim.policies import Policy, policy_hash
-from vista_sim.runs.filming import Filming, Films
+from vista_sim.runs.filming import Filming, Films, chosen
 from vista_sim.runs.roads import road_table
 from vista_sim.runs.run import VIEWS, columns
 from vista_sim.scenarios.case import Case
@@ -75,7 +75,6 @@ def evaluate_suite(
     with _drivers(policy, workers, step_timeout) as drivers:
         cases = suite.cases()
         jobs, traces = _jobs(cases)
-        roads = road_table(traces)
         info = {
             "what": f"suite {suite.name}",
             "suite": {
@@ -92,13 +91,15 @@ def evaluate_suite(
             "views": "synthesized",
         }
         before = resumable(out, info, cases) if resume and out is not None else None
-        films = _films(out, len(cases) <= FILMED if filming is None else filming)
+        filmed = chosen(len(cases) <= FILMED if filming is None else filming)
+        films = None if out is None or filmed is None else Films(out / VIEWS, filmed)
         if before is not None and before.info.get("status") == "complete":
             found = {i: case_outcome(rows) for i, rows in episodes_by_case(before).items()}
             tables = columns(before.steps), columns(before.episodes)
             return _result(suite, name, found, tables, cost, len(found), started)
         # What cannot be loaded leaves no folder behind.
         drivers.get_ready(len(cases), films)
+        roads = road_table(traces) if out is not None and before is None else None
         with opened(out, info, cases, before, overwrite, roads) as book:
             found = {index: case_outcome(rows) for index, rows in book.found.items()}
             resumed = len(found)
@@ -133,12 +134,6 @@ def _workers(policy: Policy | str, workers: int | None) -> int:
             "processes can load (a folder, a file, module:factory), or workers=0"
         )
     return workers
-
-
-def _films(out: Path | None, wanted: Filming | bool) -> Films | None:
-    if out is None or wanted is False:
-        return None
-    return Films(out / VIEWS, Filming() if wanted is True else wanted)
 
 
 def _jobs(cases: Sequence[Case]) -> tuple[list[Job], list[Trace]]:

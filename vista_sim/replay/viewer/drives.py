@@ -102,7 +102,7 @@ def open_runs(folders: Sequence[Path]) -> list[ShownRun]:
         RunError: one is missing, malformed or of a newer version.
     """
     runs = [read_run(folder) for folder in folders]
-    names = [_policy_name(run) for run in runs]
+    names = [shown(run.policy_name) for run in runs]
     count = Counter(names)
     found = []
     for i, (run, name) in enumerate(zip(runs, names, strict=True)):
@@ -181,14 +181,6 @@ def ending_of(drive: Drive) -> str:
 
 def _times(run: ShownRun, drive: Drive) -> Floats:
     return np.asarray(run.steps["t"][drive.rows], dtype=np.float64)
-
-
-def _policy_name(run: Run) -> str:
-    policy = run.info.get("policy")
-    name = policy.get("name") if isinstance(policy, dict) else None
-    text = str(name or run.folder.resolve().name)
-    # A policy's name may be its path; what tells it apart stands at the end.
-    return shown(text.rstrip("/").rsplit("/", 1)[-1])
 
 
 def _steps(run: Run) -> dict[str, NDArray[Any]]:
