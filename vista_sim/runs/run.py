@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vista_sim.errors import RunError
-from vista_sim.traces.tables import one_line
+from vista_sim.files import one_line
 
 FORMAT = "vista-run"
 VERSION = 1

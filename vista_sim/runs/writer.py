@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vista_sim.errors import RunError
+from vista_sim.files import one_line
 from vista_sim.runs.run import (
     FLUSH_EVERY,
     FORMAT,
@@ -29,7 +30,6 @@ from vista_sim.runs.run import (
     versions,
 )
 from vista_sim.traces.atomic import whole_file
-from vista_sim.traces.tables import one_line
 
 
 class RunWriter:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import GeometryError, TraceError
+from vista_sim.files import one_line
 from vista_sim.geometry.ground import ground_inverse_depth
 from vista_sim.geometry.store import DESCRIPTION, INVERSE_DEPTH, GeometryStore
 from vista_sim.sensors.blocks import Block, FrameBudget, Layout
@@ -24,7 +25,6 @@ from vista_sim.sensors.prefetch import prefetcher
 from vista_sim.sensors.shrink import shrink
 from vista_sim.sensors.warp import NO_CODE, SAME_SURFACE, SourceFrame
 from vista_sim.traces.calibration import Lens
-from vista_sim.traces.tables import one_line
 from vista_sim.traces.trace import Trace
 from vista_sim.traces.video import RecordedCamera
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vista_sim.errors import TraceError
-from vista_sim.traces.tables import one_line
+from vista_sim.files import one_line
 
 FULL_TEXT = "no space left on the device; nothing was kept"
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
+from vista_sim.parquet import column_names, read_columns
 
 Array = NDArray[Any]
 
@@ -61,21 +62,15 @@ def read_table(
             finite.
     """
     wanted = {**required, **(optional or {})}
-    try:
-        with pq.ParquetFile(path) as file:
-            present = set(file.schema_arrow.names)
-            table = file.read([name for name in wanted if name in present])
-    except FileNotFoundError:
-        raise TraceError(f"{path}: not found") from None
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise TraceError(f"{path}: cannot be read as Parquet ({one_line(error)})") from None
-    missing = [name for name in required if name not in present]
+    table = read_columns(path, TraceError, wanted)
+    missing = [name for name in required if name not in table.column_names]
     if missing:
-        raise TraceError(f"{path}: column {missing[0]!r} is missing; it has {sorted(present)}")
+        present = sorted(column_names(path, TraceError))
+        raise TraceError(f"{path}: column {missing[0]!r} is missing; it has {present}")
     return {
         name: _column(path, name, table.column(name).combine_chunks(), kind)
         for name, kind in wanted.items()
-        if name in present
+        if name in table.column_names
     }
 
 
@@ -139,12 +134,6 @@ def check_span(path: Path, t_ns: NDArray[np.int64]) -> None:
         raise TraceError(
             f"{path}: rows are {median:.3g} s apart if t_ns is in nanoseconds; is it another unit?"
         )
-
-
-def one_line(error: BaseException) -> str:
-    """The message of an error without line breaks and at a readable length."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else text[:197] + "..."
 
 
 def require_same_length(path: Path, columns: Mapping[str, Sequence[Any] | Array]) -> int:

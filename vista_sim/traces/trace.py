@@ -6,7 +6,6 @@ camera, a table for each lidar, and optional road, tracks and labels.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
+from vista_sim.files import read_json
 from vista_sim.traces.annotations import Timeline, read_labels, read_road, read_tracks, timelines
 from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Vehicle
 from vista_sim.traces.ego import read_ego
@@ -37,7 +37,7 @@ from vista_sim.traces.sections import (
     slow_intervals,
     subtract,
 )
-from vista_sim.traces.tables import Array, check_span, check_times, one_line, read_table
+from vista_sim.traces.tables import Array, check_span, check_times, read_table
 from vista_sim.traces.video import RecordedCamera
 from vista_sim.traces.video_index import read_index
 from vista_sim.transforms import Matrix
@@ -261,12 +261,7 @@ def read_trace_json(root: Path) -> dict[str, Any]:
     path = root / "trace.json"
     if not root.is_dir():
         raise TraceError(f"{root}: no such folder; a trace is a folder with trace.json")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise TraceError(f"{path}: not found; a trace is a folder with trace.json") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise TraceError(f"{path}: cannot be read as JSON ({one_line(error)})") from None
+    values = read_json(path, TraceError, missing="not found; a trace is a folder with trace.json")
     if not isinstance(values, dict):
         raise TraceError(f"{path}: holds no JSON object")
     match = re.fullmatch(rf"{FORMAT}/(\d{{1,6}})(\.\d+)*", str(values.get("format")))

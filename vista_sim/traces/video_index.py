@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
-from vista_sim.traces.tables import one_line
+from vista_sim.files import one_line
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,11 +25,11 @@ import pyarrow as pa
 
 from vista_sim.errors import RunError
 from vista_sim.evaluation.suites.rows import CaseRows, Row
+from vista_sim.files import one_line
 from vista_sim.runs.run import FLUSH_EVERY, Run, read_run, versions
 from vista_sim.runs.writer import RunWriter, write_text
 from vista_sim.scenarios.case import Case
 from vista_sim.tasks.lane_following import Rewards
-from vista_sim.traces.tables import one_line
 
 CASES = "cases.json"
 WAITING = ".waiting"

@@ -25,7 +25,7 @@ from typing import IO, Any
 from urllib.parse import quote, urlsplit
 
 from vista_sim.errors import MissingDependencyError, VistaError
-from vista_sim.traces.tables import one_line
+from vista_sim.files import one_line
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 20.0  # s for the viewer to start
