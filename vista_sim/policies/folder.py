@@ -7,9 +7,9 @@ A policy folder holds `policy.json` and weights. Which package can read it stand
 
 from __future__ import annotations
 
-import hashlib
 import json
-from importlib.metadata import entry_points
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -42,28 +42,15 @@ def load_folder(folder: Path | str) -> Policy:
         PolicyError: the folder cannot be read, or no installed package has its loader.
     """
     folder = Path(folder)
-    name = read_policy_json(folder).get("loader")
+    policy: Policy = find_loader(folder, read_policy_json(folder)).load()(folder)
+    return policy
+
+
+def find_loader(folder: Path, values: Mapping[str, Any]) -> EntryPoint:
+    """The loader that a policy.json names. Raises PolicyError where nothing installed has it."""
+    name = values.get("loader")
     found = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
     if not isinstance(name, str) or name not in found:
         known = ", ".join(sorted(found)) or "none"
         raise PolicyError(f"{folder / 'policy.json'}: loader {name!r} is unknown; known: {known}")
-    policy: Policy = found[name].load()(folder)
-    return policy
-
-
-def folder_hash(folder: Path) -> str:
-    """SHA-256 over policy.json and the files of its folder that it names. Raises PolicyError."""
-    names = {"policy.json"}
-    pending: list[Any] = [read_policy_json(folder)]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            pending += value.values()
-        elif isinstance(value, list):
-            pending += value
-        elif isinstance(value, str) and Path(value).name == value and (folder / value).is_file():
-            names.add(value)
-    digest = hashlib.sha256()
-    for name in sorted(names):
-        digest.update(name.encode() + b"\0" + (folder / name).read_bytes())
-    return digest.hexdigest()
+    return found[name]

@@ -1,8 +1,7 @@
-"""The files of an ONNX policy: the model, its description, and weights that lie apart."""
+"""The files of an ONNX policy: the model and its description."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -42,20 +41,6 @@ def read_description(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict) or found != FORMAT:
         raise PolicyError(f"{path}: format is {found!r}; it must be {FORMAT!r}")
     return values
-
-
-def onnx_hash(model: Path) -> str:
-    """SHA-256 over a model, its description, and weights in NAME.onnx.data. Raises PolicyError."""
-    digest = hashlib.sha256()
-    description = description_path(model)
-    for path in (model, description, model.with_name(model.name + ".data")):
-        if path.is_file():
-            try:
-                with open(path, "rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
-            except OSError as error:
-                raise PolicyError(f"{path}: cannot be read ({error.strerror})") from None
-    return digest.hexdigest()
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
