@@ -8,10 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-#: What run.json names that is not in question where it is unknown.
-_PARTS = {"simulator": "the simulator's sources", "metrics": "", "scenarios": ""}
-
-
 def mapping(info: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A field of run.json that holds fields; empty where it does not."""
     value = info.get(name)
@@ -66,11 +62,9 @@ def code_of(info: Mapping[str, Any]) -> dict[str, Any]:
 
 def changed_traces(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     """The recordings and geometries that are not what they were, as the subject and verb of a
-    sentence; of traces in the same places of two runs that name them alike.
+    sentence; of the traces that two runs name alike.
     """
-    for old, new in zip(traces_of(before), traces_of(now), strict=False):
-        if old.get("name") != new.get("name"):
-            return
+    for old, new in _pairs(traces_of(before), traces_of(now)):
         where = new.get("path") or new.get("name")
         if old.get("recording") != new.get("recording"):
             yield f"the recording {where} has changed"
@@ -78,6 +72,19 @@ def changed_traces(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterato
             what = "has been baked anew" if new.get("geometry") else "is gone"
             what = what if old.get("geometry") else "was made only afterwards"
             yield f"the baked geometry of {where} {what}"
+
+
+def _pairs(
+    before: list[Mapping[str, Any]], now: list[Mapping[str, Any]]
+) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Traces of the same name; of several of one name the first with the first, and so on."""
+    waiting: dict[str, list[Mapping[str, Any]]] = {}
+    for trace in before:
+        waiting.setdefault(str(trace.get("name")), []).append(trace)
+    for trace in now:
+        found = waiting.get(str(trace.get("name")))
+        if found:
+            yield found.pop(0), trace
 
 
 def doubts(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
