@@ -130,12 +130,7 @@ def load_checkpoint(
         raise
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise PolicyError(f"{path}: is not a readable checkpoint ({error!r})") from None
-    difference = first_difference(made_by, json.loads(json.dumps(recipe)))
-    if difference:
-        raise PolicyError(
-            f"{path}: was made with another {difference}; give the same or start anew with "
-            "--overwrite"
-        )
+    _check_same(path, made_by, json.loads(json.dumps(recipe)))
     try:
         data = tensor_path.read_bytes()
     except (OSError, ValueError) as error:
@@ -163,6 +158,38 @@ def load_checkpoint(
         check_fit(parts["best"], network.state_dict(), tensor_path, "this recipe", PolicyError)
         progress.best, progress.best_loss = parts["best"], best_loss
     return progress
+
+
+#: Fields of a recipe that nobody gives: hashes of what a training goes on with.
+_CONTENT = {
+    "recordings": "the recordings have",
+    "geometry": "the baked geometry of the traces has",
+    "code": "the code that learns has",
+}
+
+
+def _check_same(path: Path, made_by: Any, wanted: Mapping[str, Any]) -> None:
+    """Raise PolicyError unless a checkpoint was made by the same recipe, recordings and code."""
+    if not isinstance(made_by, dict):
+        raise PolicyError(f"{path}: is not a readable checkpoint (recipe is no object)")
+    settings = [{k: v for k, v in r.items() if k not in _CONTENT} for r in (made_by, wanted)]
+    difference = first_difference(*settings)
+    if difference:
+        raise PolicyError(
+            f"{path}: was made with another {difference}; give the same or start anew with "
+            "--overwrite"
+        )
+    for field, what in _CONTENT.items():
+        if field in wanted and field not in made_by:
+            raise PolicyError(
+                f"{path}: was made before checkpoints said which recordings and code decide them; "
+                "start anew with --overwrite"
+            )
+        if made_by.get(field) != wanted.get(field):
+            raise PolicyError(
+                f"{path}: {what} changed since the training began; put back what there was, or "
+                "start anew with --overwrite"
+            )
 
 
 def first_difference(made_by: Any, wanted: Any, name: str = "recipe") -> str | None:

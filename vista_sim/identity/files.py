@@ -71,9 +71,20 @@ def combined(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def files_digests(files: Mapping[str, Path], error: type[Exception]) -> dict[str, str]:
+    """SHA-256 of the content of files by the name under which each is used. Raises `error`."""
+    return {name: content_digest(path, error) for name, path in files.items()}
+
+
 def files_digest(files: Mapping[str, Path], error: type[Exception]) -> str:
     """SHA-256 over files by the name under which each is used. Raises `error`."""
-    return combined({name: content_digest(path, error) for name, path in files.items()})
+    return combined(files_digests(files, error))
+
+
+def digest_of_digests(files: Iterable[Path], error: type[Exception]) -> str:
+    """SHA-256 over the SHA-256 of files, one after the other. Raises `error`."""
+    digests = (bytes.fromhex(content_digest(path, error)) for path in files)
+    return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
 def files_below(folder: Path, error: type[Exception]) -> dict[str, Path]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+
 def mapping(info: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A field of run.json that holds fields; empty where it does not."""
     value = info.get(name)

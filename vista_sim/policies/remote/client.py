@@ -17,6 +17,8 @@ from vista_sim.errors import (
     PolicyRaisedError,
     PolicyTimeoutError,
 )
+from vista_sim.files import shown
+from vista_sim.identity.policies import MAX_VERSION
 from vista_sim.policies.policy import Action, CameraSpec
 from vista_sim.policies.remote.address import Address
 from vista_sim.policies.remote.wire import (
@@ -66,12 +68,18 @@ class SocketPolicy:
         self._step = 0
         self.name = ""
         self.camera: CameraSpec | None = None
-        self.camera = self._connect()
+        self.camera, self.version = self._connect()
 
     def reset(self) -> None:
         """A new episode begins. Raises as `act` does."""
         if self._connection is None:
-            camera = self._connect()
+            camera, version = self._connect()
+            if version != self.version:
+                self.close()
+                raise PolicyError(
+                    f"{self.address}: another policy is there: its version was "
+                    f"{self.version or 'not declared'}, is {version or 'not declared'}"
+                )
             if _shown(camera) != _shown(self.camera):
                 self.close()
                 raise PolicyError(f"{self.address}: another policy with another camera is there")
@@ -117,8 +125,8 @@ class SocketPolicy:
             self._connection.close()
             self._connection = None
 
-    def _connect(self) -> CameraSpec | None:
-        """Connect and shake hands; the camera that the policy wants."""
+    def _connect(self) -> tuple[CameraSpec | None, str]:
+        """Connect and shake hands; the camera that the policy wants, and its version."""
         until = monotonic() + self.connect_timeout
         while self._connection is None:
             left = until - monotonic()
@@ -144,11 +152,12 @@ class SocketPolicy:
                     f"protocol is {ready.get('protocol')!r:.40}; this version speaks {PROTOCOL!r}"
                 )
             camera = _read_camera(ready)
+            version = _read_version(ready)
         except PolicyError as error:
             self.close()
             raise PolicyError(f"{self.address}: {error}") from None
         self.name = str(ready.get("name", ""))[:200]
-        return camera
+        return camera, version
 
     def _ask(self, request: Mapping[str, Any], wanted: str, timeout: float) -> dict[str, Any]:
         """Send a request and receive its answer; what leaves the stream unsure closes it."""
@@ -208,6 +217,19 @@ def _read_camera(ready: Mapping[str, Any]) -> CameraSpec | None:
     if not all(1 <= side <= MAX_SIDE for side in camera.size):
         raise PolicyError(f"camera size is {camera.size}; each side must be 1 to {MAX_SIDE} px")
     return camera
+
+
+def _read_version(ready: Mapping[str, Any]) -> str:
+    """What the server says decides how its policy drives; "" where it does not."""
+    version = ready.get("version")
+    if version is None:
+        return ""
+    if not isinstance(version, str) or len(version) > MAX_VERSION or not version.isprintable():
+        raise PolicyError(
+            f"version is {shown(version)}; it must be a text of one line of at most {MAX_VERSION} "
+            "characters, or nil"
+        )
+    return version
 
 
 def _shown(camera: CameraSpec | None) -> Any:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import PolicyError, PolicyFailureError, TraceError
+from vista_sim.identity.policies import declared_version, load_identified
 from vista_sim.policies.guard import GuardedPolicy
-from vista_sim.policies.loading import load_policy
 from vista_sim.policies.policy import Policy
 from vista_sim.policies.remote.address import Address
 from vista_sim.policies.remote.wire import MAX_REQUEST, PROTOCOL, WireError, receive, send
@@ -40,13 +40,19 @@ class PolicyServer:
             or a callable that makes one for each connection.
         address: HOST:PORT of this machine (port 0: any free one), or the path of a Unix socket.
         name: told to who connects.
+        version: told to who connects: a text that changes with all that decides how the policy
+            drives; None: that which the policy itself declares as its `version`, if it does.
 
     Raises:
         PolicyError: the address cannot be used.
     """
 
     def __init__(
-        self, policy: Policy | Callable[[], Policy], address: str, name: str | None = None
+        self,
+        policy: Policy | Callable[[], Policy],
+        address: str,
+        name: str | None = None,
+        version: str | None = None,
     ) -> None:
         # A class has all that a policy has, but makes one.
         lone = isinstance(policy, Policy) and not isinstance(policy, type)
@@ -54,6 +60,7 @@ class PolicyServer:
         self._make = cast(Callable[[], Policy], policy)
         self._in_use = threading.Lock()
         self._name = name or type(policy).__name__
+        self._version = version
         wanted = Address.parse(address)
         self._listener = wanted.listen()
         where = self._listener.getsockname()
@@ -115,9 +122,10 @@ class PolicyServer:
                     raise _RefusedError(
                         "the policy is in use by another connection; serve a factory, or once more"
                     )
-            policy = self._make_policy()
+            policy, version = self._make_policy()
             camera = None if policy.camera is None else policy.camera.to_json()
             ready = {"type": "ready", "protocol": PROTOCOL, "name": self._name, "camera": camera}
+            ready["version"] = self._version or version or None
             send(connection, ready, SEND_TIMEOUT)
             while True:
                 request = receive(connection, MAX_REQUEST, None)
@@ -142,11 +150,14 @@ class PolicyServer:
                 f"{hello.get('protocol')!r:.40}; it must be 'hello' of {PROTOCOL!r}"
             )
 
-    def _make_policy(self) -> GuardedPolicy:
-        if self._lone is not None:
-            return GuardedPolicy(self._lone)
+    def _make_policy(self) -> tuple[GuardedPolicy, str]:
+        """A policy, and the version that is known of it."""
         try:
-            return GuardedPolicy(self._make())
+            if isinstance(self._make, Loader):
+                policy, version = self._make.load()
+                return GuardedPolicy(policy), version
+            policy = self._make() if self._lone is None else self._lone
+            return GuardedPolicy(policy), declared_version(policy)
         except Exception as error:
             _log.exception("the policy cannot be made")
             raise _RefusedError(f"the policy cannot be made ({error})") from None
@@ -156,6 +167,7 @@ def serve(
     policy: Policy | Callable[[], Policy] | str | Path,
     address: str,
     ready: Callable[[Address], None] | None = None,
+    version: str | None = None,
 ) -> None:
     """Serve a policy to other processes of this machine until interrupted.
 
@@ -163,13 +175,14 @@ def serve(
         policy: see `PolicyServer`; or what `load_policy` takes, loaded for each connection.
         address: HOST:PORT of this machine (port 0: any free one), or the path of a Unix socket.
         ready: called with the address once somebody can connect.
+        version: see `PolicyServer`; None: of a folder or an ONNX file, a hash of its files.
 
     Raises:
         PolicyError: the policy cannot be loaded, or the address cannot be used.
     """
     made = Loader(policy) if isinstance(policy, str | Path) else policy
     name = str(policy) if isinstance(policy, str | Path) else None
-    with PolicyServer(made, address, name) as server:
+    with PolicyServer(made, address, name, version) as server:
         if ready is not None:
             ready(server.address)
         server.serve_forever()
@@ -180,13 +193,22 @@ class Loader:
 
     def __init__(self, what: str | Path) -> None:
         self.what = what
-        self._first: Policy | None = load_policy(what)
         self._lock = threading.Lock()
+        self._first: tuple[Policy, str] | None = self._load()
 
     def __call__(self) -> Policy:
+        return self.load()[0]
+
+    def load(self) -> tuple[Policy, str]:
+        """A policy, and what decides how it drives; "" where that cannot be known."""
         with self._lock:
             first, self._first = self._first, None
-        return load_policy(self.what) if first is None else first
+        return self._load() if first is None else first
+
+    def _load(self) -> tuple[Policy, str]:
+        policy, identity = load_identified(str(self.what))
+        known = (identity.sha256, identity.code, identity.version)
+        return policy, "" if identity.unknown else " ".join(part[:64] for part in known if part)
 
 
 class _RefusedError(Exception):
