@@ -172,8 +172,11 @@ def _check_same(path: Path, made_by: Any, wanted: Mapping[str, Any]) -> None:
     """Raise PolicyError unless a checkpoint was made by the same recipe, recordings and code."""
     if not isinstance(made_by, dict):
         raise PolicyError(f"{path}: is not a readable checkpoint (recipe is no object)")
-    settings = [{k: v for k, v in r.items() if k not in _CONTENT} for r in (made_by, wanted)]
-    difference = first_difference(*settings)
+    before, now = (
+        {name: value for name, value in recipe.items() if name not in _CONTENT}
+        for recipe in (made_by, wanted)
+    )
+    difference = first_difference(before, now)
     if difference:
         raise PolicyError(
             f"{path}: was made with another {difference}; give the same or start anew with "

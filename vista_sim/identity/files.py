@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from vista_sim.files import open_file, read_json
 
@@ -57,7 +57,7 @@ def content_digest(path: Path, error: type[Exception]) -> str:
         if found is not None and found[0] == state:
             _known[name] = found
             return found[1]
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
         settled = time.time_ns() - state[2] > SETTLED_NS
         if settled and file_state(os.fstat(file.fileno())) == state:
             _known[name] = state, digest
