@@ -16,8 +16,10 @@ import pytest
 import suite_files
 from onnx import TensorProto, helper, numpy_helper
 
+from vista_sim.cli import main
 from vista_sim.errors import GeometryError, PolicyError, RunError, TraceError
 from vista_sim.evaluation.comparison import compare
+from vista_sim.evaluation.comparison_report import heading
 from vista_sim.evaluation.evaluate import evaluate
 from vista_sim.evaluation.suites.driving import CaseDriver
 from vista_sim.geometry.bake import bake
@@ -434,11 +436,53 @@ def test_a_run_of_before_is_read_and_compared_but_not_resumed(suite, tmp_path):
         del trace["recording"], trace["geometry"]
     path.write_text(json.dumps(info))
     refused(suite, "it was written before runs said which", tmp_path / "old")
+    lines = heading(compare(tmp_path / "old", tmp_path / "new"))
+    assert "policy expert" in lines[0]
+    assert lines[0].endswith("sources not known")
+    assert "simulator " in lines[1]
+    assert (
+        lines[2]
+        == "both have 2 cases of the same names; whether they are the same cases is not known"
+    )
     found = compare(tmp_path / "old", tmp_path / "new")
     assert found.pairs == 2
     assert found.same_cases is None
     assert found.warnings[0].startswith("a was written before runs said which recordings")
     assert compare(tmp_path / "new", tmp_path / "new").same_cases is True
+
+
+def test_cases_of_one_name_that_fix_other_things_are_not_the_same(suite, tmp_path):
+    suite(tmp_path / "a")
+    path = next(tmp_path.glob("*.toml"))
+    path.write_text(path.read_text().replace("time_limit = 0.4", "time_limit = 0.3"))
+    suite(tmp_path / "b")
+    found = compare(tmp_path / "a", tmp_path / "b")
+    assert found.same_cases is False
+    assert found.warnings == (
+        "2 cases fix other settings in b than in a, such as quick/road,lateral=-0.5,seed=0",
+    )
+
+
+def test_the_command_says_what_is_not_known_of_a_policy(suite, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    name = f"told_{tmp_path.name}".replace("-", "_")
+    (tmp_path / f"{name}.py").write_text(FACTORY.format(version=""))
+    (tmp_path / "weights.txt").write_text("0.0")
+    file = next(tmp_path.glob("*.toml"))
+    command = ["evaluate", "--suite", str(file), "--policy", f"{name}:Bend", "--no-video"]
+    command += ["--out", str(tmp_path / "run"), "--workers", "0", "--json"]
+    with pytest.raises(SystemExit) as end:
+        main(command)
+    assert end.value.code == 0
+    said = capsys.readouterr().err
+    assert f"not known: what {name}:Bend reads beside the files of its module" in said
+    with pytest.raises(SystemExit) as end:
+        main([*command, "--same-policy"])
+    assert end.value.code == 2
+    assert "--same-policy goes with --resume" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as end:
+        main([*command, "--resume", "--same-policy"])
+    assert end.value.code == 0
 
 
 FACTORY = """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -135,15 +136,16 @@ def _read_cache() -> dict[str, Any]:
 
 def _to_cache(name: str, state: State, digest: str) -> None:
     """Remember a large file's hash; where nothing can be written it is made again next time."""
-    from vista_sim.traces.atomic import whole_file
-
     files = _read_cache()
     files.pop(name, None)
     files[name] = [*state, digest]
     kept: Iterable[tuple[str, Any]] = list(files.items())[-REMEMBERED:]
     path = _cache_file()
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # others write it too
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
-            text = json.dumps({"format": FORMAT, "files": dict(kept)})
-            temporary.write_text(text, encoding="utf-8")
+        try:
+            temporary.write_text(json.dumps({"format": FORMAT, "files": dict(kept)}))
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -89,7 +89,7 @@ def identify_policy(what: object, loaded: Policy | None = None) -> PolicyIdentit
     )
 
 
-def load_identified(what: str) -> tuple[Policy, PolicyIdentity]:
+def load_identified(what: str | os.PathLike[str]) -> tuple[Policy, PolicyIdentity]:
     """A policy, and what decides how it drives.
 
     Raises:

@@ -206,7 +206,7 @@ class Loader:
         return self._load() if first is None else first
 
     def _load(self) -> tuple[Policy, str]:
-        policy, identity = load_identified(str(self.what))
+        policy, identity = load_identified(self.what)
         known = (identity.sha256, identity.code, identity.version)
         return policy, "" if identity.unknown else " ".join(part[:64] for part in known if part)
 
