@@ -42,7 +42,7 @@ def test_a_camera_of_another_shape_than_a_very_wide_fisheye_is_refused_when_it_i
     car = World([fisheye_trace]).spawn_agent()
     with pytest.raises(TraceError, match=r"sees 190 degrees.*at most 170; give fov"):
         car.spawn_camera("camera", size=(66, 200))
-    assert not car.cameras
+    assert not car.specs
 
 
 def test_a_very_wide_fisheye_is_seen_through_at_its_own_shape_and_by_a_narrower_camera(
