@@ -165,6 +165,25 @@ def _rewrite(**changes):
     return apply
 
 
+def _declare(shape):
+    """A .npy file whose header says that shape (NEP 1)."""
+
+    def apply(path):
+        header = f"{{'descr': '<u2', 'fortran_order': False, 'shape': {shape}, }}".encode()
+        header += b" " * (118 - len(header) % 64) + b"\n"
+        path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+
+    return apply
+
+
+def _in_place_of(make):
+    def apply(path):
+        path.unlink()
+        make(path)
+
+    return apply
+
+
 @pytest.mark.parametrize(
     ("file", "damage"),
     [
@@ -178,6 +197,19 @@ def _rewrite(**changes):
         ("poses.npy", lambda path: np.save(path, np.zeros_like(np.load(path)))),
         ("poses.npy", lambda path: np.save(path, np.full_like(np.load(path), np.nan))),
         ("exposure.npy", lambda path: np.save(path, np.full_like(np.load(path), np.nan))),
+        ("exposure.npy", lambda path: np.save(path, np.full_like(np.load(path), 800.0))),
+        ("ground.npy", lambda path: np.save(path, np.full_like(np.load(path), np.inf))),
+        ("geometry.json", _rewrite(scale=1e-300)),
+        ("geometry.json", _rewrite(size=[10**400, 10])),
+        ("geometry.json", _rewrite(report=[1])),
+        ("poses.npy", lambda path: np.save(path, np.load(path) * 1e200)),
+        ("poses.npy", lambda path: np.save(path, np.array([None]), allow_pickle=True)),
+        ("inverse_depth.npy", _declare("(99999999999999999999, 2)")),
+        ("inverse_depth.npy", _declare("(-1, 2)")),
+        ("inverse_depth.npy", _declare("(" * 60 + ")" * 60)),
+        ("confidence.npy", _in_place_of(os.mkfifo)),
+        ("confidence.npy", _in_place_of(os.mkdir)),
+        ("geometry.json", _in_place_of(os.mkfifo)),
     ],
 )
 def test_damaged_geometry_is_refused_in_one_line_and_made_again(baked, copy, file, damage):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vista_sim.errors import GeometryError
 from vista_sim.geometry.ground import ground_inverse_depth
 from vista_sim.geometry.merge import merged, trust_in
-from vista_sim.geometry.partial import Partial, read_json, write_json
+from vista_sim.geometry.partial import Partial, read_object, write_json
 from vista_sim.geometry.settings import BakeSettings
 from vista_sim.geometry.source import BakeContext, PreparedSource, ReportingSource, encode
 from vista_sim.geometry.store import CONFIDENCE, CONFIDENT, EXPOSURE, GROUND, INVERSE_DEPTH, POSES
@@ -187,7 +187,7 @@ class BakeJob:
 
         poses = self.partial.array(POSES, (self.count, 4, 4), np.float64)
         report_file = self.partial.work / "motion.json"
-        report = read_json(report_file)
+        report = read_object(report_file)
         if report is None:
             refined = refine_motions(
                 self.poses,
