@@ -35,6 +35,7 @@ def reach(scene, eyes, directions):
 def write_rig(folder, scene, cameras, frames=3, late=0.0, lidar=None):
     """Write a drive; returns depths (n, h, w) by camera.
 
+    scene: planes, or what gives those of a time (s).
     cameras: name to (lens, mount). late: s by which all cameras but the first are late.
     lidar: "compensated", "timed" (points as measured, each with its time), or None.
     """
@@ -43,6 +44,7 @@ def write_rig(folder, scene, cameras, frames=3, late=0.0, lidar=None):
     vehicles = np.array([vehicle_at(v) for v in ego_t])
     offset = 0.2  # of the first frame after the first ego row
     depths = {}
+    scene_at = scene if callable(scene) else lambda time: scene
     with TraceWriter(
         folder, name="rig", licence="MIT", source="computed by a test", vehicle=Vehicle()
     ) as writer:
@@ -50,11 +52,11 @@ def write_rig(folder, scene, cameras, frames=3, late=0.0, lidar=None):
             video = writer.add_camera(name, CameraCalibration(lens, mount), 10.0, crf=6)
             depths[name] = []
             for time in t + (late if k else 0.0):
-                image, depth = draw(scene, vehicle_at(time) @ mount, lens)
+                image, depth = draw(scene_at(time), vehicle_at(time) @ mount, lens)
                 video.write(image, round((time + offset) * 1e9))
                 depths[name].append(depth)
         if lidar is not None:
-            columns = sweeps(scene, t, offset, lidar == "compensated")
+            columns = sweeps(scene_at, t, offset, lidar == "compensated")
             calibration = LidarCalibration(LIDAR_MOUNT, lidar == "compensated")
             writer.add_lidar("top", calibration, **columns)
         writer.write_ego(
@@ -67,7 +69,7 @@ def write_rig(folder, scene, cameras, frames=3, late=0.0, lidar=None):
     return {name: np.array(values) for name, values in depths.items()}
 
 
-def sweeps(scene, t, offset, compensated, rings=40):
+def sweeps(scene_at, t, offset, compensated, rings=40):
     """Columns of a lidar that turns once in 0.1 s and looks ahead in the middle of it."""
     elevation = np.radians(np.linspace(6, -24, rings))
     azimuth = np.radians(np.arange(60, -60, -0.4))
@@ -79,7 +81,9 @@ def sweeps(scene, t, offset, compensated, rings=40):
         start = middle if compensated else middle - 0.05
         poses = np.array([vehicle_at(v) for v in np.unique(times)]) @ LIDAR_MOUNT
         pose = poses[np.searchsorted(np.unique(times), times)]
-        far = reach(scene, pose[:, :3, 3], np.einsum("nij,nj->ni", pose[:, :3, :3], rays))
+        far = reach(
+            scene_at(middle), pose[:, :3, 3], np.einsum("nij,nj->ni", pose[:, :3, :3], rays)
+        )
         seen = far < 90
         points = rays[seen] * far[seen, None]
         count = len(points)

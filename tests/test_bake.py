@@ -15,6 +15,7 @@ from textured import LENS, MOUNT, STREET, straight, write_drive
 from vista_sim.cli import main
 from vista_sim.errors import GeometryError
 from vista_sim.geometry.bake import bake, bake_camera
+from vista_sim.geometry.doubts import doubts
 from vista_sim.geometry.ground import ground_inverse_depth
 from vista_sim.geometry.partial import Partial, locked
 from vista_sim.geometry.store import GeometryStore, folder_in_cache, folder_in_trace
@@ -165,6 +166,25 @@ def _rewrite(**changes):
     return apply
 
 
+def _declare(shape):
+    """A .npy file whose header says that shape (NEP 1)."""
+
+    def apply(path):
+        header = f"{{'descr': '<u2', 'fortran_order': False, 'shape': {shape}, }}".encode()
+        header += b" " * (118 - len(header) % 64) + b"\n"
+        path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+
+    return apply
+
+
+def _in_place_of(make):
+    def apply(path):
+        path.unlink()
+        make(path)
+
+    return apply
+
+
 @pytest.mark.parametrize(
     ("file", "damage"),
     [
@@ -178,6 +198,19 @@ def _rewrite(**changes):
         ("poses.npy", lambda path: np.save(path, np.zeros_like(np.load(path)))),
         ("poses.npy", lambda path: np.save(path, np.full_like(np.load(path), np.nan))),
         ("exposure.npy", lambda path: np.save(path, np.full_like(np.load(path), np.nan))),
+        ("exposure.npy", lambda path: np.save(path, np.full_like(np.load(path), 800.0))),
+        ("ground.npy", lambda path: np.save(path, np.full_like(np.load(path), np.inf))),
+        ("geometry.json", _rewrite(scale=1e-300)),
+        ("geometry.json", _rewrite(size=[10**400, 10])),
+        ("geometry.json", _rewrite(report=[1])),
+        ("poses.npy", lambda path: np.save(path, np.load(path) * 1e200)),
+        ("poses.npy", lambda path: np.save(path, np.array([None]), allow_pickle=True)),
+        ("inverse_depth.npy", _declare("(99999999999999999999, 2)")),
+        ("inverse_depth.npy", _declare("(-1, 2)")),
+        ("inverse_depth.npy", _declare("(" * 60 + ")" * 60)),
+        ("confidence.npy", _in_place_of(os.mkfifo)),
+        ("confidence.npy", _in_place_of(os.mkdir)),
+        ("geometry.json", _in_place_of(os.mkfifo)),
     ],
 )
 def test_damaged_geometry_is_refused_in_one_line_and_made_again(baked, copy, file, damage):
@@ -372,3 +405,64 @@ def test_depth_of_the_proving_ground_is_far_better_than_flat_ground(tmp_path):
             ours.append(np.abs(store.metric(index) - true).mean())
             flat.append(np.abs(ground - true).mean())
     assert np.mean(ours) < 0.5 * np.mean(flat)
+
+
+def _miscalibrate(folder, change):
+    path = folder / "trace.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    change(values["sensors"]["front"])
+    path.write_text(json.dumps(values), encoding="utf-8")
+
+
+def _raw_distortion(camera):
+    camera["distortion"] = [-0.37, 0.2, 0.0, 0.0, -0.06]  # as of KITTI's unrectified images
+
+
+def _too_high(camera):
+    camera["T_vehicle_camera"][2][3] += 0.4
+
+
+def _wrong_focal_length(camera):
+    camera["K"][0][0] *= 0.8
+    camera["K"][1][1] *= 0.8
+
+
+@pytest.mark.parametrize("change", [_raw_distortion, _too_high, _wrong_focal_length])
+def test_a_bake_that_contradicts_its_calibration_is_doubted(fresh, change, caplog, capsys):
+    _miscalibrate(fresh, change)
+    with Trace.open(fresh) as trace:
+        first = bake_camera(trace, "front", workers=2)
+    assert any("cm from where the mount says" in doubt for doubt in first.doubts)
+    assert any("is the lens right" in doubt for doubt in first.doubts)
+    assert [r.getMessage().partition(": ")[2] for r in caplog.records] == list(first.doubts)
+    with pytest.raises(SystemExit) as main_exits:
+        main(["info", str(fresh), "--json"])
+    assert main_exits.value.code in (None, 0)
+    told = json.loads(capsys.readouterr().out)
+    assert told["baked"]["front"]["doubts"] == list(first.doubts)
+
+
+def test_a_bake_of_a_right_calibration_is_not_doubted(baked):
+    with Trace.open(baked) as trace:
+        assert bake_camera(trace, "front").doubts == ()
+
+
+def test_what_poses_and_road_have_to_do_is_doubted_from_twice_the_usual_on():
+    motion = {"median_shift_m": 0.02, "median_turn_deg": 0.1}
+    ground = {"frames_fitted": 9, "median_height_m": 0.05}
+    ground |= {"median_pitch_deg": 0.5, "median_roll_deg": 1.5}
+    assert doubts({"motion": motion, "ground": ground}, 1.65) == []
+    assert doubts({"sources": ["ground"]}, 1.65) == []
+    moved = doubts({"motion": motion | {"median_shift_m": 0.17}, "ground": ground}, 1.65)
+    assert len(moved) == 1
+    assert "17 cm" in moved[0]
+    sunk = doubts({"motion": motion, "ground": ground | {"median_height_m": 0.36}}, 1.65)
+    assert len(sunk) == 1
+    assert "36 cm" in sunk[0]
+    tilted = doubts({"motion": motion, "ground": ground | {"median_roll_deg": 4.0}}, 1.65)
+    assert len(tilted) == 1
+    assert "4.0 degrees" in tilted[0]
+    unseen = {"frames_fitted": 0, "median_height_m": 9.0}
+    assert (
+        doubts({"ground": unseen | {"median_pitch_deg": 9.0, "median_roll_deg": 0.0}}, 1.65) == []
+    )

@@ -2,13 +2,17 @@
 
 import numpy as np
 import pytest
+from rig import FRONT, vehicle_at, write_rig
 from textured import GROUND, MOUNT, STREET, draw, wall
 from traffic import Box, scene
 
+from vista_sim.geometry.bake import bake
 from vista_sim.geometry.census import census
 from vista_sim.geometry.moving import MOVING_CONFIDENCE
+from vista_sim.geometry.moving_outlines import grown
 from vista_sim.geometry.multiview import MultiView
 from vista_sim.geometry.settings import Matching
+from vista_sim.geometry.store import INVERSE_DEPTH
 from vista_sim.geometry.tracked import MovingBoxes
 from vista_sim.geometry.working import WorkingFrame
 from vista_sim.traces.calibration import Lens, Vehicle
@@ -115,3 +119,24 @@ def test_recorded_boxes_are_where_their_nearest_sides_are_seen(tmp_path):
     seen = drawn[0] > 0
     assert seen.sum() > 100
     np.testing.assert_allclose(drawn[0][seen], 1 / truth[seen], rtol=1e-3)
+
+
+def test_a_lidar_that_measures_a_moving_car_does_not_hide_that_it_moves(tmp_path):
+    box = Box(12.0, -1.0, 0.6 * SPEED)
+    write_rig(tmp_path / "rig", lambda t: scene([box], t), FRONT, frames=5, lidar="compensated")
+    marks = {}
+    for geometry in ("multiview", "multiview+lidar"):
+        folder = bake(tmp_path / "rig", "front", geometry=geometry)
+        marks[geometry] = (np.load(folder / INVERSE_DEPTH)[MIDDLE] & 1).astype(bool)
+    lens, mount = FRONT["front"]
+    pose, t = vehicle_at(MIDDLE / 10) @ mount, MIDDLE / 10
+    on_it = draw(scene([box], t), pose, lens)[1] < draw(STREET, pose, lens)[1] - 1e-6
+    for mark in marks.values():
+        assert mark[on_it].mean() > 0.85
+        assert mark[~on_it].mean() < 0.05
+
+
+def test_an_outline_without_room_to_grow_is_none():
+    inner, everything = np.zeros((20, 30), dtype=bool), np.ones((20, 30), dtype=bool)
+    inner[8:12, 10:20] = True
+    assert not grown(np.full((20, 30), 90, np.uint8), inner, everything).any()

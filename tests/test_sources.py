@@ -16,7 +16,7 @@ from vista_sim.geometry.ground_fit import GroundFit, drift_report, smooth_over_t
 from vista_sim.geometry.merge import merged, trust_in
 from vista_sim.geometry.models import onnx_hash
 from vista_sim.geometry.settings import BakeSettings, GeometryChoice
-from vista_sim.geometry.source import PreparedSource, Remembered
+from vista_sim.geometry.source import Estimate
 from vista_sim.geometry.store import GeometryStore
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
@@ -24,7 +24,7 @@ from vista_sim.transforms import pose_from_euler
 
 
 def _even(value, sure, shape=(6, 8)):
-    return np.full(shape, value, np.float32), np.full(shape, sure, np.float32)
+    return Estimate(np.full(shape, value, np.float32), np.full(shape, sure, np.float32))
 
 
 @pytest.mark.parametrize(
@@ -90,27 +90,25 @@ def test_a_source_that_cannot_be_had_is_refused_by_name(tmp_path, name):
 
 
 def test_one_source_alone_is_left_as_it_is():
-    value, sure = _even(0.1, 0.3)
-    out = merged([(value, sure)])
-    assert out[0] is value
-    assert out[1] is sure
+    alone = _even(0.1, 0.3)
+    assert merged([alone]) is alone
 
 
 def test_values_that_agree_are_averaged_by_confidence_and_back_each_other():
-    value, sure = merged([_even(0.100, 0.8), _even(0.104, 0.4)])
+    value, sure, _ = merged([_even(0.100, 0.8), _even(0.104, 0.4)])
     np.testing.assert_allclose(value, (0.8 * 0.100 + 0.4 * 0.104) / 1.2, rtol=1e-5)
     np.testing.assert_allclose(sure, 1 - 0.2 * 0.6, rtol=1e-5)
 
 
 def test_of_values_that_disagree_the_more_confident_wins_unmixed():
-    value, sure = merged([_even(0.05, 0.3), _even(0.2, 0.9)])
+    value, sure, _ = merged([_even(0.05, 0.3), _even(0.2, 0.9)])
     np.testing.assert_array_equal(value, np.float32(0.2))
     assert (sure < 0.9).all()  # it was contradicted
     assert (sure > 0.7).all()
 
 
 def test_two_that_agree_outvote_one_that_is_more_confident_than_each():
-    value, _ = merged([_even(0.2, 0.8), _even(0.05, 0.7), _even(0.052, 0.7)])
+    value, *_ = merged([_even(0.2, 0.8), _even(0.05, 0.7), _even(0.052, 0.7)])
     np.testing.assert_allclose(value, 0.051, rtol=1e-4)
 
 
@@ -118,7 +116,7 @@ def test_trust_decides_between_values_and_leaves_the_confidence_of_the_winner():
     estimates = [_even(0.05, 0.95), _even(0.051, 0.9), _even(0.2, 0.9)]
     trust = [trust_in(name) for name in ("multiview", "stereo", "lidar")]
     assert merged(estimates)[0].max() < 0.06
-    value, sure = merged(estimates, trust)
+    value, sure, _ = merged(estimates, trust)
     np.testing.assert_array_equal(value, np.float32(0.2))
     undisputed = merged([_even(0.2, 0.0), _even(0.2, 0.9)], trust[1:])[1]
     np.testing.assert_allclose(undisputed, 0.9, rtol=1e-5)
@@ -126,7 +124,7 @@ def test_trust_decides_between_values_and_leaves_the_confidence_of_the_winner():
 
 
 def test_where_none_is_sure_the_first_counts_and_nothing_is_confident():
-    value, sure = merged([_even(0.02, 0.0), _even(0.3, 0.0)])
+    value, sure, _ = merged([_even(0.02, 0.0), _even(0.3, 0.0)])
     np.testing.assert_array_equal(value, np.float32(0.02))
     assert not sure.any()
 
@@ -139,33 +137,12 @@ def test_merging_never_makes_a_depth_between_two_surfaces():
     for edge in (18, 20, 23):  # each sees the edge elsewhere
         value = np.repeat(np.where(u < edge, near, far)[None], 30, axis=0).astype(np.float32)
         value *= 1 + 0.01 * rng.standard_normal(value.shape).astype(np.float32)
-        sources.append((value, rng.uniform(0.2, 1.0, value.shape).astype(np.float32)))
-    value, _ = merged(sources)
+        sources.append(Estimate(value, rng.uniform(0.2, 1.0, value.shape).astype(np.float32)))
+    value, *_ = merged(sources)
     on_near, on_far = np.abs(value - near) < 0.05 * near, np.abs(value - far) < 0.05 * far
     assert (on_near | on_far).all()
     assert on_near[:, :17].all()
     assert on_far[:, 24:].all()
-
-
-def test_a_remembered_source_is_asked_once_a_frame():
-    class Counting:
-        name = "counting"
-        calls = 0
-
-        def estimate(self, index):
-            self.calls += 1
-            return _even(0.1 * index, 1.0)
-
-    source = Counting()
-    remembered = Remembered(source, capacity=2)
-    assert remembered.name == "counting"
-    for index in (1, 1, 2, 1):
-        np.testing.assert_array_equal(remembered.estimate(index)[0], np.float32(0.1 * index))
-    assert source.calls == 2
-    remembered.estimate(3)
-    remembered.estimate(2)
-    assert source.calls == 4  # 2 was the least recently used
-    assert not isinstance(source, PreparedSource)
 
 
 @pytest.mark.parametrize(
@@ -255,3 +232,14 @@ def test_a_killed_bake_of_several_sources_goes_on_to_the_same_bytes(tmp_path, sh
     assert names == sorted(p.name for p in other.iterdir())
     for name in names:
         assert (one / name).read_bytes() == (other / name).read_bytes()
+
+
+def test_what_one_source_finds_moving_moves_though_another_measures_it():
+    moving = np.zeros((6, 8), dtype=bool)
+    moving[2:4, 1:5] = True
+    seen, measured = _even(0.1, 0.2)._replace(moving=moving), _even(0.3, 0.9)
+    for estimates in ([seen, measured], [measured, seen]):
+        out = merged(estimates, [0.6, 1.0])
+        np.testing.assert_allclose(out.inverse_depth, 0.3, rtol=1e-6)
+        np.testing.assert_array_equal(out.moving, moving)
+    assert merged([measured, measured]).moving is None

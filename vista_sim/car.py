@@ -160,7 +160,9 @@ class Car:
                 pose = check_mount(mount)
             except ValueError as error:
                 raise WorldError(str(error)) from None
-        self._specs[name] = CameraSpec((int(size[0]), int(size[1])), fov, pose, lens)
+        spec = CameraSpec((int(size[0]), int(size[1])), fov, pose, lens)
+        self.world.cameras.check(spec)
+        self._specs[name] = spec
 
     def reset(
         self,

@@ -5,6 +5,8 @@ A bake may be killed at any time and goes on where it was; its outcome is the sa
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vista_sim.errors import GeometryError
+from vista_sim.geometry.doubts import doubts
 from vista_sim.geometry.job import BakeJob, Progress
 from vista_sim.geometry.pairs import find_pair
 from vista_sim.geometry.partial import Partial, locked, writable_folder
@@ -34,6 +37,8 @@ from vista_sim.identity.files import files_digests
 from vista_sim.identity.sources import SIMULATOR, sources_digest
 from vista_sim.traces.trace import Trace
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Baked:
@@ -43,6 +48,7 @@ class Baked:
         path: folder of the geometry.
         frames: how many the camera has.
         seconds: how long it took; 0 where it was there already.
+        doubts: why it cannot be right, see `doubts`.
     """
 
     camera: str
@@ -50,6 +56,7 @@ class Baked:
     frames: int
     seconds: float
     report: dict[str, Any]
+    doubts: tuple[str, ...] = ()
 
 
 def bake(
@@ -99,7 +106,24 @@ def bake_camera(
     progress: Progress | None = None,
     force: bool = False,
 ) -> Baked:
-    """Bake one camera of a trace; see `bake`."""
+    """Bake one camera of a trace; see `bake`. What makes the outcome doubtful is logged."""
+    done = _bake_camera(trace, camera, size, geometry, workers, progress, force)
+    height = float(trace.cameras[camera].calibration.T_vehicle_camera[2, 3])
+    found = tuple(doubts(done.report, height))
+    for doubt in found:
+        logger.warning("%s: %s", done.path, doubt)
+    return dataclasses.replace(done, doubts=found)
+
+
+def _bake_camera(
+    trace: Trace,
+    camera: str,
+    size: tuple[int, int] | None,
+    geometry: str,
+    workers: int,
+    progress: Progress | None,
+    force: bool,
+) -> Baked:
     if camera not in trace.cameras:
         known = ", ".join(trace.cameras) or "none"
         raise GeometryError(f"{trace.root}: no camera {camera!r}; cameras: {known}")

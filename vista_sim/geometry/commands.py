@@ -69,6 +69,7 @@ def bake(
                 "seconds": round(done.seconds, 3),
                 "frames_per_second": None if rate is None else round(rate, 2),
                 **done.report,
+                "doubts": list(done.doubts),
             }
         )
         if not as_json:

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from vista_sim.errors import GeometryError
 from vista_sim.geometry.ground import ground_inverse_depth
 from vista_sim.geometry.merge import merged, trust_in
-from vista_sim.geometry.moving import MOVING_CONFIDENCE
-from vista_sim.geometry.partial import Partial, read_json, write_json
+from vista_sim.geometry.partial import Partial, read_object, write_json
 from vista_sim.geometry.settings import BakeSettings
 from vista_sim.geometry.source import BakeContext, PreparedSource, ReportingSource, encode
 from vista_sim.geometry.store import CONFIDENCE, CONFIDENT, EXPOSURE, GROUND, INVERSE_DEPTH, POSES
@@ -139,13 +138,14 @@ class BakeJob:
             changes = self.partial.array("exposure_changes.npy", (self.count, 3), float, work=True)
 
             def merge(i: int) -> None:
-                values, sure = merged([source.estimate(i) for source in sources], trust)
+                values, sure, moving = merged([source.estimate(i) for source in sources], trust)
                 if self.hood is not None:
                     values = np.where(self.hood, self.ground, values)
                     sure = np.where(self.hood, np.float32(0), sure)
+                    moving = None if moving is None else moving & ~self.hood
                 fits[i] = road.fit(values, sure)
                 confidence[i] = codes = np.clip(255 * sure + 0.5, 0, 255).astype(np.uint8)
-                inverse_depth[i] = encode(values, self.scale, codes == MOVING_CONFIDENCE)
+                inverse_depth[i] = encode(values, self.scale, moving)
                 confident[i] = (codes >= CONFIDENT).mean(), codes.any()
                 if i + 1 < self.count and stretch[i + 1] == stretch[i]:
                     here, there = frames[i].colours, frames[i + 1].colours
@@ -187,7 +187,7 @@ class BakeJob:
 
         poses = self.partial.array(POSES, (self.count, 4, 4), np.float64)
         report_file = self.partial.work / "motion.json"
-        report = read_json(report_file)
+        report = read_object(report_file)
         if report is None:
             refined = refine_motions(
                 self.poses,

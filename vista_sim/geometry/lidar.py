@@ -13,7 +13,7 @@ from vista_sim.errors import GeometryError
 from vista_sim.geometry.completion import complete, cull_hidden
 from vista_sim.geometry.rectify import small_gray
 from vista_sim.geometry.settings import LidarProjection
-from vista_sim.geometry.source import BakeContext, Floats
+from vista_sim.geometry.source import BakeContext, Estimate, Floats
 from vista_sim.identity.files import content_digest
 from vista_sim.traces.calibration import Lens, Vehicle
 from vista_sim.traces.lidar import RecordedLidar, Sweep
@@ -36,7 +36,7 @@ class LidarSource:
         # Neighbouring frames look at the same sweeps.
         self._read = [lru_cache(maxsize=8)(lidar.sweep) for lidar in lidars]
 
-    def estimate(self, index: int) -> tuple[Floats, Floats]:
+    def estimate(self, index: int) -> Estimate:
         context = self._context
         recorded, lens = context.recorded, context.lens
         points = [
@@ -45,10 +45,10 @@ class LidarSource:
             for sweep in nearest_sweeps(lidar, float(recorded.t[index]), self._settings, read)
         ]
         if not points:
-            return context.ground.copy(), np.zeros_like(context.ground)
+            return Estimate(context.ground.copy(), np.zeros_like(context.ground))
         measured = cull_hidden(project(np.concatenate(points), lens))
         gray = small_gray(recorded.frame(index), lens.size)
-        return complete(measured, gray, context.ground, self._settings)
+        return Estimate(*complete(measured, gray, context.ground, self._settings))
 
 
 def find_lidars(trace: Trace) -> list[RecordedLidar]:

@@ -47,7 +47,7 @@ def shifted_up(values: NDArray[Any], rows: int) -> NDArray[Any]:
 
 
 def window(mask: Mask, margin: int) -> tuple[slice, slice]:
-    """Rows and columns that hold a mask, with a margin, px."""
+    """Rows and columns that hold a mask, with a margin, px; the mask holds something."""
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return (
         slice(max(0, int(rows[0]) - margin), int(rows[-1]) + 1 + margin),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from vista_sim.geometry.source import Floats
+from vista_sim.geometry.source import Estimate
 
 # 1/m, and share of the nearer, by which inverse depths of one surface may differ.
 _TOLERANCE, _SHARE = 0.006, 0.05
@@ -23,25 +23,23 @@ def trust_in(name: str) -> float:
     return _MEASURED if name == "lidar" else _MATCHED
 
 
-def merged(
-    estimates: Sequence[tuple[Floats, Floats]], trust: Sequence[float] | None = None
-) -> tuple[Floats, Floats]:
-    """Inverse depth (h, w) and confidence (h, w) of all sources together.
+def merged(estimates: Sequence[Estimate], trust: Sequence[float] | None = None) -> Estimate:
+    """What all sources together know of a frame.
 
     Sources that agree in a pixel back each other as independent witnesses do: what they say
     is wrong only if all are. The best backed value wins, as the mean, by confidence, of those
     that back it; so surfaces are never mixed, and no source smooths the edges of another.
+    What one source finds moving moves, whichever tells best how far it is.
 
     Args:
-        estimates: inverse depth (h, w), 1/m, and confidence (h, w), 0 to 1, of each source;
-            where none is sure of anything, the first one counts.
+        estimates: of each source; where none is sure of anything, the first one counts.
         trust: of each source, see `trust_in`; 1 where not given. It decides between values,
             and leaves the confidence of the one that wins as it is.
     """
     if len(estimates) == 1:
         return estimates[0]
-    values = np.stack([value for value, _ in estimates])
-    sure = np.clip(np.stack([confidence for _, confidence in estimates]), 0.0, 1.0)
+    values = np.stack([estimate.inverse_depth for estimate in estimates])
+    sure = np.clip(np.stack([estimate.confidence for estimate in estimates]), 0.0, 1.0)
     factor = np.ones(len(estimates)) if trust is None else np.asarray(trust)
     counted = sure * factor.astype(np.float32)[:, None, None]
     best_value, best_backing = values[0], np.full(values.shape[1:], -1.0, np.float32)
@@ -63,4 +61,6 @@ def merged(
     around = cv2.medianBlur(best_value.astype(np.float32), 3)
     best_value = np.where(disputed > 0, around, best_value)
     confidence = confidence * (1.0 - _DISPUTED * disputed)
-    return best_value.astype(np.float32), confidence.astype(np.float32)
+    marks = [estimate.moving for estimate in estimates if estimate.moving is not None]
+    moving = np.logical_or.reduce(marks) if marks else None
+    return Estimate(best_value.astype(np.float32), confidence.astype(np.float32), moving)

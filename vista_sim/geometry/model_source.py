@@ -16,7 +16,7 @@ from vista_sim.geometry.alignment import (
 )
 from vista_sim.geometry.models import DepthModel
 from vista_sim.geometry.pinhole import PinholePictures
-from vista_sim.geometry.source import BakeContext, Floats
+from vista_sim.geometry.source import BakeContext, Estimate
 
 _TRUST = 0.4  # confidence of a model where all speaks for it: it has seen but one picture
 _GROUND_TRUST = 0.2  # where its scale comes from flat ground
@@ -75,7 +75,7 @@ class ModelSource:
         self._ends[index] = low, step
         self._fits[index] = self._fit(index, values)
 
-    def estimate(self, index: int) -> tuple[Floats, Floats]:
+    def estimate(self, index: int) -> Estimate:
         found = self._scale_and_shift(index)
         if found is None:
             raise GeometryError(
@@ -90,7 +90,7 @@ class ModelSource:
         context = self._context
         inverse_depth = self._camera.to_recorded(inverse_depth, context.ground)
         sure = self._camera.nearest_to_recorded(self._sure[index])
-        return inverse_depth, sure.astype(np.float32) * np.float32(trust / 255)
+        return Estimate(inverse_depth, sure.astype(np.float32) * np.float32(trust / 255))
 
     def report(self) -> dict[str, float]:
         """How the model was aligned: medians over the frames, and shares of them."""

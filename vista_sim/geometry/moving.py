@@ -93,9 +93,9 @@ def find_moving(
         if seeds.sum() < MIN_AREA:
             continue
         mask = outlined(seeds, contact, seen, inverse_depth, reliable, gray, level, focal)
-        if mask is None:
+        mask = None if mask is None else mask & ~taken
+        if mask is None or mask.sum() < MIN_AREA:
             continue
-        mask &= ~taken
         taken |= mask
         found.append(MovingThing(mask, contact, seen))
     return found

@@ -82,6 +82,8 @@ def outlined(
 
 def grown(gray: NDArray[np.uint8], inner: Mask, other: Mask) -> NDArray[np.uint8]:
     """Watershed between two masks (h, w): 1 where it goes to the first."""
+    if other.all():  # nothing is left to be divided
+        return np.zeros(gray.shape, np.uint8)
     rows, cols = window(~other, 3)
     markers = np.ascontiguousarray(np.where(inner, 2, other)[rows, cols], dtype=np.int32)
     colours = cv2.cvtColor(np.ascontiguousarray(gray[rows, cols]), cv2.COLOR_GRAY2BGR)

@@ -11,7 +11,7 @@ from vista_sim.geometry.carry import Carried
 from vista_sim.geometry.moving import MOVING_CONFIDENCE
 from vista_sim.geometry.multiview import MultiView
 from vista_sim.geometry.neighbours import projections
-from vista_sim.geometry.source import BakeContext, Floats, decode, encode
+from vista_sim.geometry.source import BakeContext, Estimate, Floats, decode, encode
 from vista_sim.geometry.tracked import MovingBoxes
 
 _KEPT = 4  # frames that geometry is carried from
@@ -45,12 +45,13 @@ class MultiViewSource:
         found = self._view.match(index, neighbours, frames[index], others)
         self._matched[index] = encode(found, self._context.scale)
 
-    def estimate(self, index: int) -> tuple[Floats, Floats]:
+    def estimate(self, index: int) -> Estimate:
         has_own = bool(self._context.neighbours[index])
         values, sure = self._merged(index) if has_own else self._carried(index)
         values = self._camera.to_recorded(values, self._context.ground)
         sure = self._camera.nearest_to_recorded(sure)
-        return values, sure.astype(np.float32) / np.float32(255)
+        confidence = sure.astype(np.float32) / np.float32(255)
+        return Estimate(values, confidence, sure == MOVING_CONFIDENCE)
 
     def _merged(self, index: int) -> tuple[Floats, NDArray[np.uint8]]:
         neighbours = self._context.neighbours[index]

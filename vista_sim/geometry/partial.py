@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from vista_sim.arrays import map_array
 from vista_sim.errors import GeometryError
+from vista_sim.files import read_json
 from vista_sim.geometry.store import DESCRIPTION
 
 logger = logging.getLogger(__name__)
@@ -47,7 +49,7 @@ class Partial:
         self.destination = destination
         self.folder = destination.parent / f".{destination.name}.partial"
         self.work = self.folder / _WORK
-        same = read_json(self.folder / _PLAN) == json.loads(json.dumps(plan))
+        same = read_object(self.folder / _PLAN) == json.loads(json.dumps(plan))
         if fresh or not same or not self.work.is_dir():
             shutil.rmtree(self.folder, ignore_errors=True)
             self.work.mkdir(parents=True)
@@ -65,13 +67,15 @@ class Partial:
         path = (self.work if work else self.folder) / name
         if path.exists():
             try:
-                array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r+")
-                if array.shape == shape and array.dtype == np.dtype(dtype):
-                    return array
-            except (OSError, ValueError):
-                pass
-            path.unlink()
-        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
+                map_array(path, dtype, [shape], GeometryError)
+            except GeometryError:
+                path.unlink()
+            else:
+                left: NDArray[Any] = np.lib.format.open_memmap(path, mode="r+")
+                return left
+        array: NDArray[Any] = np.lib.format.open_memmap(
+            path, mode="w+", dtype=np.dtype(dtype), shape=shape
+        )
         # Without its blocks reserved, a full disk would end the process by a signal.
         with open(path, "r+b") as file, no_space_is_a_geometry_error(path):
             os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
@@ -92,11 +96,11 @@ class Partial:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
+def read_object(path: Path) -> dict[str, Any] | None:
     """A JSON object, or None where there is none that can be read."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        values = read_json(path, GeometryError)
+    except GeometryError:
         return None
     return values if isinstance(values, dict) else None
 

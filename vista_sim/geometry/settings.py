@@ -13,7 +13,7 @@ from typing import Any
 from vista_sim.errors import GeometryError
 
 #: Raised when the same settings give another result than they did before.
-METHOD_VERSION = 5
+METHOD_VERSION = 6
 
 #: What geometry can be taken from; several are merged. "onnx" stands for a model file.
 SOURCES = ("multiview", "stereo", "lidar", "learned", "onnx")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,19 +20,29 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 
+class Estimate(NamedTuple):
+    """What a source knows of one frame, on the pixels of the geometry.
+
+    These are those of the recorded camera's lens, distortion included, at the geometry's size.
+
+    Args:
+        inverse_depth: (h, w), 1/m along the optical axis.
+        confidence: (h, w), 0 (a guess) to 1 (sure).
+        moving: (h, w), what moves; None where the source cannot tell.
+    """
+
+    inverse_depth: Floats
+    confidence: Floats
+    moving: NDArray[np.bool_] | None = None
+
+
 class Source(Protocol):
     """Estimates the geometry of frames. Calls come from several threads."""
 
     name: str
 
-    def estimate(self, index: int) -> tuple[Floats, Floats]:
-        """Geometry of one frame.
-
-        Returns:
-            Inverse depth (h, w), 1/m along the optical axis, and confidence (h, w), 0 (a
-            guess) to 1 (sure), on the pixels of the geometry: of the recorded camera's
-            lens, distortion included, at the geometry's size. The same at each call.
-        """
+    def estimate(self, index: int) -> Estimate:
+        """Geometry of one frame. The same at each call."""
 
 
 @runtime_checkable
@@ -84,37 +92,6 @@ class BakeContext:
     neighbours: list[tuple[int, ...]]
     frames: WorkingFrames
     partial: Partial
-
-
-@dataclass(eq=False)
-class Remembered:
-    """A source whose last estimates are kept, for another source that builds on them."""
-
-    source: Source
-    capacity: int = 8
-    _slots: OrderedDict[int, _Slot] = field(default_factory=OrderedDict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def name(self) -> str:
-        return self.source.name
-
-    def estimate(self, index: int) -> tuple[Floats, Floats]:
-        with self._lock:
-            slot = self._slots.setdefault(index, _Slot())
-            self._slots.move_to_end(index)
-            while len(self._slots) > self.capacity:
-                self._slots.popitem(last=False)
-        with slot.lock:  # another thread may be at this very frame
-            if slot.result is None:
-                slot.result = self.source.estimate(index)
-            return slot.result
-
-
-class _Slot:
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.result: tuple[Floats, Floats] | None = None
 
 
 def encode(

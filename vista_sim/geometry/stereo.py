@@ -16,7 +16,7 @@ from vista_sim.geometry.pairs import Pair
 from vista_sim.geometry.rectify import Rectification
 from vista_sim.geometry.refine import detail, refine
 from vista_sim.geometry.settings import StereoMatching
-from vista_sim.geometry.source import BakeContext, Floats
+from vista_sim.geometry.source import BakeContext, Estimate, Floats
 from vista_sim.geometry.surface import fit_ground, smooth_ground
 
 _FRACTION = 16  # of OpenCV's fixed-point disparities
@@ -46,10 +46,10 @@ class StereoSource:
         largest = context.scale * 65535 / self._per_disparity
         self._count = int(np.clip(16 * np.ceil(largest / 16), 16, 16 * (lens.size[1] // 16)))
 
-    def estimate(self, index: int) -> tuple[Floats, Floats]:
+    def estimate(self, index: int) -> Estimate:
         partner = int(self._pair.partners[index])
         if partner < 0:
-            return self._ground.copy(), np.zeros_like(self._ground)
+            return Estimate(self._ground.copy(), np.zeros_like(self._ground))
         own = self._rectified.own(self._pair.own.frame(index))
         other = self._rectified.other(self._pair.other.frame(partner))
         disparity, sure = match_pair(own, other, self._pair.side, self._count, self._settings)
@@ -60,7 +60,8 @@ class StereoSource:
         filled = fill(values, reliable, own, plane)
         smooth, averaged = smooth_ground(filled, plane, self._window)
         sure = np.where(averaged, np.maximum(sure, cv2.blur(sure, (9, 9))), sure)
-        return self._rectified.to_recorded(smooth, sure.astype(np.float32), self._ground)
+        found = self._rectified.to_recorded(smooth, sure.astype(np.float32), self._ground)
+        return Estimate(*found)
 
     def _seen_by_both(self, disparity: Floats) -> NDArray[np.bool_]:
         """Where there is a recorded pixel in both images (h, w), at a disparity (px)."""

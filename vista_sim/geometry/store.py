@@ -23,13 +23,16 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
+from vista_sim.arrays import map_array
 from vista_sim.errors import GeometryError
+from vista_sim.files import check_real, check_whole, read_json, shown
 from vista_sim.identity.files import content_digest
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
@@ -46,6 +49,11 @@ INVERSE_DEPTH, CONFIDENCE, POSES, GROUND, EXPOSURE, DESCRIPTION = (
 #: What may be beside the description.
 ARRAYS = (INVERSE_DEPTH, CONFIDENCE, POSES, GROUND, EXPOSURE)
 CONFIDENT = 128  # of 255: what has more is called confident in reports
+_MAX_SIDE = 65_535  # px
+_MIN_SCALE = 1e-9  # 1/m a step: all codes together would lie beyond 15 km
+_FARTHEST = 1e8  # m
+_MAX_EXPOSURE = 20.0  # log brightness
+_MAX_HEIGHT = 1000.0  # m of the camera above the road
 _REMEDY = "run 'vista-sim bake' on the trace to make it again"
 
 
@@ -103,17 +111,19 @@ class GeometryStore:
         self.frame_count = frame_count
         self.lens = lens.resized(self.size)
         shape = (frame_count, *self.size)
-        self.inverse_depth = _open_array(path / INVERSE_DEPTH, np.dtype(np.uint16), shape)
-        self.confidence = _open_array(path / CONFIDENCE, np.dtype(np.uint8), shape)
-        self.poses = _open_array(path / POSES, np.dtype(np.float64), (frame_count, 4, 4))
+        self.inverse_depth = _open_array(path / INVERSE_DEPTH, np.uint16, shape)
+        self.confidence = _open_array(path / CONFIDENCE, np.uint8, shape)
+        self.poses = _open_array(path / POSES, np.float64, (frame_count, 4, 4))
         self.exposure: NDArray[np.float32] = np.zeros((frame_count, 3), np.float32)
         if (path / EXPOSURE).exists():
-            self.exposure = _open_array(path / EXPOSURE, np.dtype(np.float32), (frame_count, 3))
+            self.exposure = _open_array(path / EXPOSURE, np.float32, (frame_count, 3))
         self.ground: NDArray[np.float64] | None = None
         if (path / GROUND).exists():
-            self.ground = _open_array(path / GROUND, np.dtype(np.float64), (frame_count, 3))
+            self.ground = _open_array(path / GROUND, np.float64, (frame_count, 3))
         _check_rigid(path / POSES, self.poses)
-        _check_finite(path / EXPOSURE, self.exposure)
+        _check_bounded(path / EXPOSURE, self.exposure, _MAX_EXPOSURE)
+        if self.ground is not None:
+            _check_bounded(path / GROUND, self.ground, _MAX_HEIGHT)
 
     @classmethod
     def find(cls, trace: Trace, camera: str) -> GeometryStore | None:
@@ -190,24 +200,24 @@ def identify(trace: Trace, camera: str) -> str:
 
 
 def _read_description(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise GeometryError(f"{path}: cannot be read as JSON ({reason}); {_REMEDY}") from None
+    values = _remedied(lambda: read_json(path, GeometryError))
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         found = values.get("format") if isinstance(values, dict) else values
-        raise GeometryError(f"{path}: format is {found!r}; it must be {FORMAT!r}; {_REMEDY}")
-    size, scale = values.get("size"), values.get("scale")
-    sound = isinstance(size, list) and len(size) == 2 and all(isinstance(s, int) for s in size)
-    sound = sound and isinstance(scale, float) and 0 < scale < 1
-    sound = sound and isinstance(values.get("trace"), str)
-    sound = sound and all(isinstance(values.get(key), dict) for key in ("settings", "report"))
-    sound = sound and isinstance(values.get("files", {}), dict)
-    if not sound:
-        raise GeometryError(
-            f"{path}: size, scale, trace, settings or report is missing or malformed; {_REMEDY}"
-        )
+        raise GeometryError(f"{path}: format is {shown(found)}; it must be {FORMAT!r}; {_REMEDY}")
+    try:
+        size = values.get("size")
+        if not isinstance(size, list) or len(size) != 2:
+            raise ValueError(f"size is {shown(size)}; it must be [height, width]")
+        for side in size:
+            check_whole(side, "size", 1, _MAX_SIDE)
+        check_real(values.get("scale"), "scale", _MIN_SCALE, 1.0)
+        for key, kind in (("trace", str), ("settings", dict), ("report", dict)):
+            if not isinstance(values.get(key), kind):
+                raise ValueError(f"{key} is missing or malformed")
+        if not isinstance(values.get("files", {}), dict):
+            raise ValueError("files is malformed")
+    except ValueError as error:
+        raise GeometryError(f"{path}: {error}; {_REMEDY}") from None
     return values
 
 
@@ -225,27 +235,37 @@ def _check_files(path: Path, root: Path, files: dict[str, Any]) -> None:
             raise GeometryError(f"{path}: was baked from another {name}; {_REMEDY}")
 
 
-def _check_finite(path: Path, array: NDArray[Any]) -> None:
-    if not np.isfinite(array).all():
-        raise GeometryError(f"{path}: has a value that is not finite; {_REMEDY}")
+def _check_bounded(path: Path, array: NDArray[Any], largest: float) -> None:
+    bad = ~(np.abs(array) <= largest)  # NaN is not
+    if bad.any():
+        row = int(np.argwhere(bad)[0][0])
+        raise GeometryError(
+            f"{path}: row {row} has the value {array[bad][0]}; values are finite and at most "
+            f"{largest:g}; {_REMEDY}"
+        )
 
 
 def _check_rigid(path: Path, poses: NDArray[np.float64]) -> None:
-    _check_finite(path, poses)
-    wrong = np.flatnonzero(np.abs(np.linalg.det(poses[:, :3, :3]) - 1.0) > 1e-3)
-    if len(wrong):
-        raise GeometryError(f"{path}: row {wrong[0]} is no rigid transform; {_REMEDY}")
+    _check_bounded(path, poses, _FARTHEST)
+    turns = poses[:, :3, :3]
+    error = np.abs(turns @ turns.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
+    wrong = (error > 1e-3) | (np.linalg.det(turns) < 0)
+    wrong |= np.abs(poses[:, 3] - (0, 0, 0, 1)).max(axis=1) > 1e-9
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise GeometryError(f"{path}: row {row} is no rigid transform; {_REMEDY}")
 
 
-def _open_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+def _open_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
     """Map an array of the shape, or of one frame that stands for all."""
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        reason = " ".join(str(error).split())
-        raise GeometryError(f"{path}: cannot be read ({reason}); {_REMEDY}") from None
-    if array.dtype != dtype or array.shape not in (shape, (1, *shape[1:])):
-        raise GeometryError(
-            f"{path}: holds {array.dtype} {array.shape}; it must be {dtype} {shape}; {_REMEDY}"
-        )
+    shapes = (shape, (1, *shape[1:]))
+    array = _remedied(lambda: map_array(path, dtype, shapes, GeometryError))
     return np.broadcast_to(array, shape, subok=True)
+
+
+def _remedied(read: Callable[[], Any]) -> Any:
+    """What is read, or the error of it with what to do: whatever is baked can be made again."""
+    try:
+        return read()
+    except GeometryError as error:
+        raise GeometryError(f"{error}; {_REMEDY}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from importlib import import_module
@@ -29,6 +30,9 @@ BACKENDS = {
     "numba": "vista_sim.sensors.numba_cpu",
     "torch": "vista_sim.sensors.torch_backend",
 }
+
+#: rad; what an ideal pinhole camera without a field of view of its own takes from a recorded one.
+WIDEST_PINHOLE = math.radians(170.0)
 
 # Frames are enlarged for a finer view, up to this; beyond, a view gains nothing.
 _MAX_ENLARGEMENT = 3.0
@@ -262,7 +266,23 @@ def virtual_lens(recorded: Lens, size: tuple[int, int] | None, fov: float | None
     aspect = (width / height) / (recorded.size[1] / recorded.size[0])
     if abs(aspect - 1) < 0.02:
         return recorded.resized((height, width))
-    return Lens.from_fov((height, width), recorded.fov)
+    return ideal_lens((height, width), recorded)
+
+
+def ideal_lens(size: tuple[int, int], recorded: Lens) -> Lens:
+    """An ideal pinhole lens of a size (height, width) that sees as wide as a recorded one.
+
+    Raises:
+        TraceError: the recorded lens sees wider than a pinhole can.
+    """
+    if not 0 < recorded.fov <= WIDEST_PINHOLE:
+        raise TraceError(
+            f"the recorded {recorded.model} camera sees {math.degrees(recorded.fov):.0f} degrees, "
+            f"an ideal one of size {size[0]}x{size[1]} at most "
+            f"{math.degrees(WIDEST_PINHOLE):.0f}; give fov (such as 2.0 rad) or a lens, or a size "
+            f"with the aspect ratio of {recorded.size[0]}x{recorded.size[1]}"
+        )
+    return Lens.from_fov(size, recorded.fov)
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:

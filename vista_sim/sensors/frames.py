@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.arrays import map_array
 from vista_sim.errors import GeometryError, TraceError
-from vista_sim.files import one_line
 from vista_sim.geometry.ground import ground_inverse_depth
 from vista_sim.geometry.store import ARRAYS, DESCRIPTION, INVERSE_DEPTH, GeometryStore
 from vista_sim.identity.files import State, state_of
@@ -277,12 +277,9 @@ class _Geometry:
         first, self._first = self._first, None
         if first is not None:
             return first
-        path = self.path / INVERSE_DEPTH
-        try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-            return np.broadcast_to(array, (self._frames, *self.size), subok=True)
-        except (OSError, ValueError) as error:
-            raise GeometryError(f"{path}: cannot be read ({one_line(error)})") from None
+        one, every = (1, *self.size), (self._frames, *self.size)
+        array = map_array(self.path / INVERSE_DEPTH, np.uint16, (every, one), GeometryError)
+        return np.broadcast_to(array, every, subok=True)
 
     def _state(self) -> tuple[State | None, ...] | None:
         found = tuple(state_of(self.path / name) for name in (DESCRIPTION, *ARRAYS))

@@ -60,6 +60,9 @@ class WorldCameras(Protocol):
     def mount(self, trace: int, spec: CameraSpec) -> Matrix:
         """T_vehicle_camera (4, 4) of `spec` in a trace."""
 
+    def check(self, spec: CameraSpec) -> None:
+        """Raise TraceError or WorldError if a trace has no camera that `spec` can be made from."""
+
     def camera(self, trace: int, spec: CameraSpec) -> WorldCamera:
         """The camera of `spec` in a trace."""
 
@@ -117,7 +120,7 @@ class CameraChoice:
         the field of view is that of the first trace: a trace recorded through another lens
         gets an ideal pinhole camera with it, so that all traces share one observation.
         """
-        from vista_sim.sensors.camera import virtual_lens
+        from vista_sim.sensors.camera import ideal_lens, virtual_lens
 
         if spec.lens is not None:
             return spec.lens.resized(spec.size)
@@ -125,8 +128,13 @@ class CameraChoice:
         if spec.fov is None and trace != 0:
             shared = virtual_lens(self._recorded_lens(0), spec.size, None)
             if not _alike(shared, own):
-                return Lens.from_fov(spec.size, shared.fov)
+                return ideal_lens(spec.size, self._recorded_lens(0))
         return own
+
+    def check(self, spec: CameraSpec) -> None:
+        """Raise TraceError or WorldError if a trace has no camera that `spec` can be made from."""
+        for trace in range(len(self.traces)):
+            self.lens(trace, spec)
 
     def _recorded_lens(self, trace: int) -> Lens:
         return self.traces[trace].cameras[self.recorded_name(trace)].calibration.lens

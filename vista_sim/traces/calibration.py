@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from vista_sim.errors import TraceError
 
 DISTORTION_LENGTH = {"pinhole": 5, "fisheye": 4}
+MAX_RAYLESS = 0.1  # share of pixels; calibrations of wide lenses often fail in the corners
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,19 @@ class Lens:
                 x, y = (xd - dx) / radial, (yd - dy) / radial
         return np.stack([x, y, np.ones_like(x)], axis=-1)
 
+    def rayless_share(self) -> float:
+        """Share of the pixels that no ray is projected to: where distortion folds the image back.
+
+        Coefficients are fitted in the middle of pictures; at their corners they may fold.
+        """
+        if not self.distorted:
+            return 0.0
+        v, u = np.meshgrid(*(np.linspace(0, n - 1, 24) for n in self.size), indexing="ij")
+        pixels = np.stack([u, v], axis=-1)
+        with np.errstate(all="ignore"):
+            error = np.abs(self.project(self.unproject(pixels)) - pixels).max(axis=-1)
+        return float(1.0 - (error < 0.5).mean())
+
     def rays(self) -> NDArray[np.float64]:
         """Viewing rays (height, width, 3) of every pixel, as `unproject` scales them."""
         v, u = np.mgrid[0 : self.size[0], 0 : self.size[1]]
@@ -216,6 +230,12 @@ class CameraCalibration:
         object.__setattr__(
             self, "T_vehicle_camera", check_rigid(self.T_vehicle_camera, "T_vehicle_camera")
         )
+        blind = self.lens.rayless_share()
+        if blind > MAX_RAYLESS:
+            raise TraceError(
+                f"distortion {list(self.lens.distortion)} leaves {100 * blind:.0f} % of the pixels "
+                "without a ray; is it of another lens, or in another unit?"
+            )
         if self.timestamp not in ("start", "middle", "end"):
             raise TraceError(f"timestamp is {self.timestamp!r}; it must be start, middle or end")
         if not (math.isfinite(self.readout) and self.readout >= 0):

@@ -170,6 +170,7 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     rows.append(("labels", ", ".join(keys) or "none"))
     for name, baked in summary["baked"].items():
         rows.append((f"geometry {name}", "; ".join(_geometry(baked))))
+        rows += [("warning", doubt) for doubt in baked["doubts"]]
     if not summary["baked"]:
         rows.append(("geometry", "not baked"))
     return rows

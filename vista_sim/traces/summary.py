@@ -87,10 +87,11 @@ def _rate(t: Any) -> float | None:
 
 
 def _baked(trace: Trace) -> dict[str, dict[str, Any]]:
+    from vista_sim.geometry.doubts import doubts
     from vista_sim.geometry.store import GeometryStore
 
     found: dict[str, dict[str, Any]] = {}
-    for name in trace.cameras:
+    for name, camera in trace.cameras.items():
         store = GeometryStore.find(trace, name)
         if store is not None:
             report = store.report
@@ -102,5 +103,6 @@ def _baked(trace: Trace) -> dict[str, dict[str, Any]]:
                 "frames_without_neighbours": report.get("frames_without_neighbours"),
                 "motion": report.get("motion"),
                 "ground": report.get("ground"),
+                "doubts": doubts(report, float(camera.calibration.T_vehicle_camera[2, 3])),
             }
     return found
