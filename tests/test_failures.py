@@ -78,7 +78,8 @@ def test_a_machine_that_has_no_more_is_one_line_that_says_how_to_go_on(
     assert status == 2
     assert len(lines) == 1
     assert f"some/file: {os.strerror(number)}; " in lines[0]
-    assert "kept" in lines[0] and "--resume" in lines[0]
+    assert "kept" in lines[0]
+    assert "--resume" in lines[0]
 
 
 @COMMANDS

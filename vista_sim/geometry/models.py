@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import GeometryError
+from vista_sim.files import read_bytes, read_json, shown
 from vista_sim.geometry.settings import file_hash
 from vista_sim.geometry.store import folder_in_cache
 from vista_sim.traces.calibration import Lens
@@ -88,7 +90,9 @@ def load_depth_model(spec: str | Path) -> DepthModel:
     found = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
     if loader not in found:
         known = ", ".join(sorted(found)) or "none"
-        raise GeometryError(f"{folder / DEPTH_JSON}: loader {loader!r} is unknown; known: {known}")
+        raise GeometryError(
+            f"{folder / DEPTH_JSON}: loader {shown(loader)} is unknown; known: {known}"
+        )
     try:
         load = found[loader].load()
     except ImportError as error:
@@ -102,18 +106,13 @@ def load_depth_model(spec: str | Path) -> DepthModel:
 def read_depth_json(folder: Path) -> dict[str, Any]:
     """Read and check depth.json of a model folder. Raises GeometryError."""
     path = folder / DEPTH_JSON
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise GeometryError(
-            f"{path}: not found; 'vista-train depth' makes a model folder"
-        ) from None
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise GeometryError(f"{path}: cannot be read as JSON ({reason})") from None
+    missing = "not found; 'vista-train depth' makes a model folder"
+    values = read_json(path, GeometryError, missing=missing)
     if not isinstance(values, dict) or values.get("format") != DEPTH_FORMAT:
         found = values.get("format") if isinstance(values, dict) else None
-        raise GeometryError(f"{path}: format is {found!r}; this version reads {DEPTH_FORMAT!r}")
+        raise GeometryError(
+            f"{path}: format is {shown(found)}; this version reads {DEPTH_FORMAT!r}"
+        )
     if not isinstance(values.get("loader"), str):
         raise GeometryError(f"{path}: field 'loader' must be a name")
     weights = values.get("weights")
@@ -157,8 +156,6 @@ def onnx_hash(path: Path) -> str:
         GeometryError: the file cannot be read.
     """
     model = file_hash(path)
-    try:
-        settings = path.with_suffix(".json").read_bytes()
-    except OSError:
-        settings = b""
+    beside = path.with_suffix(".json")
+    settings = read_bytes(beside, GeometryError) if os.path.exists(beside) else b""
     return hashlib.sha256(model.encode() + settings).hexdigest()

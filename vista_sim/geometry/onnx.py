@@ -22,8 +22,8 @@ The defaults are those of MiDaS, DPT and Depth Anything.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import GeometryError
+from vista_sim.files import read_json, require_file, shown
 from vista_sim.onnx_session import open_session
 from vista_sim.traces.calibration import Lens
 
@@ -70,20 +71,16 @@ class OnnxSettings:
     @classmethod
     def read(cls, path: Path) -> OnnxSettings:
         """Read a JSON file; the defaults where there is none. Raises GeometryError."""
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if not os.path.exists(path):
             return cls()
-        except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise GeometryError(f"{path}: cannot be read as JSON ({reason})") from None
+        values = read_json(path, GeometryError)
         if not isinstance(values, dict):
             raise GeometryError(f"{path}: must hold an object of fields, such as {{}}")
         known = [f.name for f in dataclasses.fields(cls)]
         for field in values:
             if field not in known:
                 raise GeometryError(
-                    f"{path}: field {field!r} is unknown; known: {', '.join(known)}"
+                    f"{path}: field {shown(field)} is unknown; known: {', '.join(known)}"
                 )
         checked = {name: _checked(path, name, value) for name, value in values.items()}
         return cls(**checked)
@@ -241,8 +238,7 @@ class OnnxDepth:
 
 def _open(path: Path) -> Any:
     """An inference session on one thread: the bake's workers are the others."""
-    if not path.is_file():
-        raise GeometryError(f"{path}: no such file; onnx:FILE names a depth model")
+    require_file(path, GeometryError, "no such file; onnx:FILE names a depth model")
     return open_session(path, "depth models in ONNX format", GeometryError)
 
 
@@ -250,10 +246,10 @@ def _checked(path: Path, name: str, value: Any) -> Any:
     """The value of a field if it can be one. Raises GeometryError."""
 
     def wrong(wanted: str) -> GeometryError:
-        return GeometryError(f"{path}: field {name!r} is {value!r}; it must be {wanted}")
+        return GeometryError(f"{path}: field {name!r} is {shown(value)}; it must be {wanted}")
 
     if name in _CHOICES:
-        if value not in _CHOICES[name]:
+        if not isinstance(value, str) or value not in _CHOICES[name]:
             raise wrong(" or ".join(f"{c!r}" for c in _CHOICES[name]))
         return value
     if name in ("mean", "std"):
@@ -283,4 +279,4 @@ def _checked(path: Path, name: str, value: Any) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e30 < value < 1e30

@@ -8,12 +8,14 @@ A policy folder holds `policy.json` and weights. Which package can read it stand
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 from importlib.metadata import entry_points
+from os.path import isfile
 from pathlib import Path
 from typing import Any
 
 from vista_sim.errors import PolicyError
+from vista_sim.files import open_file, read_json, shown
 from vista_sim.policies.policy import Policy
 
 POLICY_FORMAT = "vista-policy/1"
@@ -23,15 +25,10 @@ ENTRY_POINT_GROUP = "vista_sim.policies"
 def read_policy_json(folder: Path | str) -> dict[str, Any]:
     """Read and check policy.json of a policy folder. Raises PolicyError."""
     path = Path(folder) / "policy.json"
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise PolicyError(f"{path}: not found; a policy folder holds policy.json") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise PolicyError(f"{path}: cannot be read as JSON ({error})") from None
+    values = read_json(path, PolicyError, missing="not found; a policy folder holds policy.json")
     if not isinstance(values, dict) or values.get("format") != POLICY_FORMAT:
         found = values.get("format") if isinstance(values, dict) else None
-        raise PolicyError(f"{path}: format is {found!r}; this version reads {POLICY_FORMAT!r}")
+        raise PolicyError(f"{path}: format is {shown(found)}; this version reads {POLICY_FORMAT!r}")
     return values
 
 
@@ -46,7 +43,9 @@ def load_folder(folder: Path | str) -> Policy:
     found = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
     if not isinstance(name, str) or name not in found:
         known = ", ".join(sorted(found)) or "none"
-        raise PolicyError(f"{folder / 'policy.json'}: loader {name!r} is unknown; known: {known}")
+        raise PolicyError(
+            f"{folder / 'policy.json'}: loader {shown(name)} is unknown; known: {known}"
+        )
     policy: Policy = found[name].load()(folder)
     return policy
 
@@ -61,9 +60,13 @@ def folder_hash(folder: Path) -> str:
             pending += value.values()
         elif isinstance(value, list):
             pending += value
-        elif isinstance(value, str) and Path(value).name == value and (folder / value).is_file():
+        # Of most texts no file could bear the name: isfile says no to those.
+        elif isinstance(value, str) and Path(value).name == value and isfile(folder / value):
             names.add(value)
     digest = hashlib.sha256()
     for name in sorted(names):
-        digest.update(name.encode() + b"\0" + (folder / name).read_bytes())
+        digest.update(os.fsencode(name) + b"\0")
+        with open_file(folder / name, PolicyError) as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()

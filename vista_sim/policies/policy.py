@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import PolicyError, PolicyNotFiniteError, TraceError
+from vista_sim.files import check_whole, one_line
 from vista_sim.traces.calibration import Lens
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 #: Key of a trace's labels that are navigation commands, and of what a car observes of them.
 COMMAND = "command"
+MAX_SIDE = 8192  # px of a policy's camera
 
 
 @dataclass(frozen=True)
@@ -67,17 +69,21 @@ class CameraSpec:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> CameraSpec:
         try:
-            height, width = (int(v) for v in values["size"])
+            height, width = (check_whole(v, "size", 1, MAX_SIDE) for v in values["size"])
             fov = None if values.get("fov") is None else float(values["fov"])
             mount = values.get("mount")
             mount = None if mount is None else np.array(mount, dtype=np.float64).reshape(4, 4)
+            if mount is not None and not np.isfinite(mount).all():
+                raise ValueError("mount is not finite")
             lens = values.get("lens")
             if lens is not None:
                 sides, bends = tuple(lens["size"]), tuple(lens["distortion"])
                 lens = Lens(**{**lens, "size": sides, "distortion": bends})
             return cls((height, width), fov, mount, lens)
         except (KeyError, TypeError, ValueError, OverflowError, TraceError) as error:
-            raise PolicyError(f"policy.json: field 'camera' is not usable ({error})") from None
+            raise PolicyError(
+                f"policy.json: field 'camera' is not usable ({one_line(error)})"
+            ) from None
 
     def to_json(self) -> dict[str, Any]:
         values: dict[str, Any] = {"size": list(self.size), "fov": self.fov}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 from pathlib import Path
 from typing import Any
 
 from vista_sim.errors import PolicyError
+from vista_sim.files import open_file, read_json, shown
 
 FORMAT = "vista-onnx-policy/1"
 
@@ -18,11 +19,11 @@ def description_path(model: Path) -> Path:
     Raises:
         PolicyError: the model or its description is not there.
     """
-    if not model.is_file():
+    if not os.path.isfile(model):
         raise PolicyError(f"{model}: no such file")
     candidates = (model.with_name(model.name + ".json"), model.with_suffix(".json"))
     for path in candidates:
-        if path.is_file():
+        if os.path.isfile(path):
             return path
     raise PolicyError(
         f"{model}: has no description beside it; write {candidates[1].name} or "
@@ -32,15 +33,10 @@ def description_path(model: Path) -> Path:
 
 def read_description(path: Path) -> dict[str, Any]:
     """Read the JSON file beside a model. Raises PolicyError."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = json.loads(text, object_pairs_hook=_without_repetition)
-    except (OSError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise PolicyError(f"{path}: cannot be read as JSON ({reason})") from None
+    values = read_json(path, PolicyError)
     found = values.get("format") if isinstance(values, dict) else None
     if not isinstance(values, dict) or found != FORMAT:
-        raise PolicyError(f"{path}: format is {found!r}; it must be {FORMAT!r}")
+        raise PolicyError(f"{path}: format is {shown(found)}; it must be {FORMAT!r}")
     return values
 
 
@@ -49,19 +45,7 @@ def onnx_hash(model: Path) -> str:
     digest = hashlib.sha256()
     description = description_path(model)
     for path in (model, description, model.with_name(model.name + ".data")):
-        if path.is_file():
-            try:
-                with open(path, "rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
-            except OSError as error:
-                raise PolicyError(f"{path}: cannot be read ({error.strerror})") from None
+        if os.path.isfile(path):
+            with open_file(path, PolicyError) as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())  # type: ignore[arg-type]
     return digest.hexdigest()
-
-
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"field {twice!r} is given twice")
-    return values
