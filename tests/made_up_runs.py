@@ -51,7 +51,9 @@ def rows_of(things, seed=0):
 
 def write(folder, things, seed=0, finish=True, **info):
     """A run on disk."""
-    info = {"seed": 0, "dt": 0.1, "views": "synthesized", "section": None} | info
+    road = {"path": "/roads/0", "name": "road 0", "recording": "0" * 64, "geometry": None}
+    settings = {"seed": 0, "dt": 0.1, "views": "synthesized", "section": None, "traces": [road]}
+    info = settings | info
     episodes, steps = rows_of(things, seed)
     writer = RunWriter(folder, info)
     for row in episodes:

@@ -152,7 +152,15 @@ def test_a_killed_run_is_resumed_and_comes_out_the_same(swept, tmp_path):
     whole = read_run(one).episodes
     assert killed.episodes.equals(whole.slice(0, killed.episodes.num_rows))
     _make_the_fast_policys(out)
-    report = evaluate("suite_policies:seeing", path, out, workers=0, resume=True, video=False)
+    report = evaluate(
+        "suite_policies:seeing",
+        path,
+        out,
+        workers=0,
+        resume=True,
+        same_policy=True,
+        video=False,
+    )
     assert 0 < report.suite.resumed < 8
     assert_same(one, out)
     assert not [c for c in children if _drives(c)]  # they saw that their parent was gone

@@ -75,6 +75,13 @@ def evaluate(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run of the suite at OUT, if there is.")
     ] = False,
+    same_policy: Annotated[
+        bool,
+        typer.Option(
+            "--same-policy",
+            help="With --resume: take what cannot be known of the policy as unchanged.",
+        ),
+    ] = False,
     junit: Annotated[
         Path | None, typer.Option(help="Also write a suite's result as JUnit XML.")
     ] = None,
@@ -160,6 +167,7 @@ def evaluate(
             workers,
             step_timeout,
             resume,
+            same_policy,
             filming,
             overwrite,
             junit,
@@ -173,6 +181,7 @@ def evaluate(
         "--workers": workers,
         "--step-timeout": step_timeout,
         "--resume": resume or None,
+        "--same-policy": same_policy or None,
         "--junit": junit,
         "--markdown": markdown,
     }
@@ -203,6 +212,7 @@ def _evaluate_suite(
     workers: int | None,
     step_timeout: float | None,
     resume: bool,
+    same_policy: bool,
     filming: Filming | bool | None,
     overwrite: bool,
     junit: Path | None,
@@ -223,6 +233,8 @@ def _evaluate_suite(
         require_within("--step-timeout", step_timeout, 0.001, 1e6)
     if resume and out is None:
         raise VistaError("--resume goes on with the run at --out, which is not given")
+    if same_policy and not resume:
+        raise VistaError("--same-policy goes with --resume, which is not given")
     for option, path in (("--junit", junit), ("--markdown", markdown)):
         if path is not None and not path.absolute().parent.is_dir():
             raise VistaError(f"{option} is {path}; there is no folder {path.absolute().parent}")
@@ -242,6 +254,7 @@ def _evaluate_suite(
             workers=workers,
             step_timeout=step_timeout,
             resume=resume,
+            same_policy=same_policy,
             watch=watch,
         )
     result = report.suite

@@ -32,7 +32,7 @@ from vista_sim.evaluation.pairing import (
     finished_cases,
     independent,
     pair_up,
-    setting_warnings,
+    sameness,
 )
 from vista_sim.evaluation.plain import or_null
 from vista_sim.evaluation.regressions import Regression, find_regressions
@@ -45,6 +45,7 @@ from vista_sim.evaluation.resampling import (
     relabelling_p_value,
 )
 from vista_sim.evaluation.statistics import Interval
+from vista_sim.identity.runs import policy_of, versions_of
 from vista_sim.runs.run import Run, columns, read_run
 
 Direction = Literal["better", "worse", "same", "different"]
@@ -108,7 +109,10 @@ class Comparison:
         pairs: cases that both have.
         units: how many independent ones they are, of driving or recovery, whichever has more.
         only_a, only_b: names of cases that one alone has.
-        warnings: settings in which the runs differ, a line each.
+        same_cases: whether the pairs are known to be the same cases: the same recordings, baked
+            geometry, code and settings; None: it is not known.
+        policies, versions: of a and of b, a line each.
+        warnings: in what the runs differ, a line each.
         overall: of all scenarios together.
         scenarios: by scenario; what is significantly worse first, then the rest.
         regressions: the worst first.
@@ -121,6 +125,9 @@ class Comparison:
     units: int
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
+    same_cases: bool | None
+    policies: tuple[str, str]
+    versions: tuple[str, str]
     warnings: tuple[str, ...]
     overall: tuple[Difference, ...]
     scenarios: tuple[Difference, ...]
@@ -136,6 +143,9 @@ class Comparison:
             "units": self.units,
             "only_a": list(self.only_a),
             "only_b": list(self.only_b),
+            "same_cases": self.same_cases,
+            "policies": dict(zip("ab", self.policies, strict=True)),
+            "versions": dict(zip("ab", self.versions, strict=True)),
             "warnings": list(self.warnings),
             "level": self.level,
             "overall": [found.to_json() for found in self.overall],
@@ -175,6 +185,7 @@ def compare(
     for pair in pairs:
         groups.setdefault(pair[0].scenario, []).append(pair)
     alpha = 1 - settings.level
+    alike = sameness(run_a, run_b, pairs)
     overall = _adjust(_differences("all", pairs, weighted, settings), holm, alpha)
     by_scenario = [
         found
@@ -189,7 +200,10 @@ def compare(
         independent(pairs),
         only_a,
         only_b,
-        setting_warnings(run_a, run_b),
+        alike.same,
+        (policy_of(run_a.info), policy_of(run_b.info)),
+        (versions_of(run_a.info), versions_of(run_b.info)),
+        alike.warnings,
         tuple(overall),
         tuple(sorted(scenarios, key=_worst_first)),
         tuple(find_regressions(pairs, settings)),

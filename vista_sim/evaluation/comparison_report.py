@@ -96,13 +96,26 @@ def overall_rows(found: Comparison, everything: bool) -> list[Row]:
 def heading(found: Comparison) -> list[str]:
     """The two runs, a line each, and what of them is compared."""
     pairs = "1 case" if found.pairs == 1 else f"{found.pairs} cases"
-    lines = [f"a: {found.a}", f"b: {found.b}", f"both have {pairs}"]
+    lines = [
+        f"{label}: {folder}; policy {policy}; {versions}"
+        for label, folder, policy, versions in zip(
+            "ab", (found.a, found.b), found.policies, found.versions, strict=True
+        )
+    ]
+    lines.append(f"both have {pairs}{_SAMENESS[found.same_cases]}")
     lines += [
         f"{len(names)} of {label} alone are left out, such as {names[0]}"
         for label, names in (("a", found.only_a), ("b", found.only_b))
         if names
     ]
     return lines
+
+
+_SAMENESS = {
+    True: ", the same in both: recordings, geometry, code and settings",
+    False: " of the same names, which are not the same cases: see the warnings",
+    None: " of the same names; whether they are the same cases is not known",
+}
 
 
 def _count(found: Comparison) -> str:

@@ -13,7 +13,8 @@ from vista_sim.errors import RunError
 from vista_sim.evaluation.recovery import RecoveryTest
 from vista_sim.evaluation.report import Progress, Report
 from vista_sim.evaluation.whole_traces import TraceSettings, evaluate_traces
-from vista_sim.policies import Policy, load_policy, policy_hash
+from vista_sim.identity.policies import PolicyIdentity, identify_policy, load_identified
+from vista_sim.policies import Policy
 from vista_sim.policies.policy import check_policy
 from vista_sim.runs.filming import Filming, chosen
 from vista_sim.sensors.pool import CameraMaker
@@ -45,6 +46,7 @@ def evaluate(
     workers: int | None = None,
     step_timeout: float | None = None,
     resume: bool = False,
+    same_policy: bool = False,
     watch: Callable[[Score], None] | None = None,
 ) -> Report:
     """Judge a policy on a suite, or on plain traces.
@@ -76,6 +78,8 @@ def evaluate(
             as an object.
         step_timeout: s that the policy may take for a step (a suite alone); None: 10.
         resume: go on with the run at `out`, if there is one (a suite alone).
+        same_policy: with `resume`, take what cannot be known of the policy (what a factory reads,
+            what is served at a socket) as what it was (a suite alone).
         watch: called with the running score (a suite alone).
 
     Raises:
@@ -86,7 +90,7 @@ def evaluate(
 
     started = perf_counter()
     of_traces = TraceSettings(seed, recovery, section, dt, endings, recorded_camera, cameras)
-    of_suites = _SuiteSettings(workers, step_timeout, resume, watch)
+    of_suites = _SuiteSettings(workers, step_timeout, resume, same_policy, watch)
     if isinstance(suite, str | os.PathLike) and not Path(suite).is_dir():
         suite = load_suite(suite)
     if isinstance(suite, Suite):
@@ -97,10 +101,11 @@ def evaluate(
         seconds = perf_counter() - started
         return Report(result.policy, metrics, (), None, folder, seconds, result)
     refuse(_changed(of_suites), "a suite")
+    driver, identity = _load(policy)
     return evaluate_traces(
-        _load(policy),
+        driver,
         _name(policy),
-        policy_hash(policy),
+        identity,
         suite,
         out,
         of_traces,
@@ -117,6 +122,7 @@ class _SuiteSettings:
     workers: int | None = None
     step_timeout: float | None = None
     resume: bool = False
+    same_policy: bool = False
     watch: Callable[[Score], None] | None = None
 
 
@@ -157,13 +163,14 @@ def _on_suite(
             settings.watch(score)
 
     return evaluate_suite(
-        os.fspath(policy) if isinstance(policy, str | os.PathLike) else _load(policy),
+        os.fspath(policy) if isinstance(policy, str | os.PathLike) else _load(policy)[0],
         _name(policy),
         suite,
         out,
         workers=settings.workers,
         step_timeout=STEP_TIMEOUT if settings.step_timeout is None else settings.step_timeout,
         resume=settings.resume,
+        same_policy=settings.same_policy,
         filming=video,
         overwrite=overwrite,
         watch=tell,
@@ -174,8 +181,8 @@ def _name(policy: Policy | str | os.PathLike[str]) -> str:
     return os.fspath(policy) if isinstance(policy, str | os.PathLike) else type(policy).__name__
 
 
-def _load(policy: Policy | str | os.PathLike[str]) -> Policy:
+def _load(policy: Policy | str | os.PathLike[str]) -> tuple[Policy, PolicyIdentity]:
     if isinstance(policy, str | os.PathLike):
-        return load_policy(policy)
+        return load_identified(os.fspath(policy))
     check_policy(policy, "policy is")
-    return policy
+    return policy, identify_policy(policy)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from vista_sim.errors import RunError
 from vista_sim.evaluation import cases as run_cases
 from vista_sim.evaluation.cases import DRIVING, RECOVERY, Case
+from vista_sim.evaluation.suites.book import read_cases
+from vista_sim.identity.runs import doubts, is_known, mapping
 from vista_sim.runs.run import Run, columns
 
 Pair = tuple[Case, Case]
@@ -18,7 +22,6 @@ SETTINGS = {
     "views": "views",
     "section": "section",
     "seed": "seed",
-    "cases_sha256": "what the suite's cases fix (SHA-256)",
 }
 
 
@@ -69,17 +72,68 @@ def example(cases: Sequence[Case]) -> str:
     return cases[0].name if cases else "none"
 
 
-def setting_warnings(a: Run, b: Run) -> tuple[str, ...]:
-    """Settings in which two runs differ, a line each."""
-    found = []
-    for name, label in SETTINGS.items():
-        first, second = a.info.get(name), b.info.get(name)
-        if first != second:
-            found.append(f"the runs differ in {label}: {_shown(first)} and {_shown(second)}")
-    first, second = (run.info.get("versions", {}).get("vista-sim") for run in (a, b))
+@dataclass(frozen=True)
+class Sameness:
+    """Whether pairs of cases are the same ones, driven by two policies.
+
+    Args:
+        same: whether they are known to be; None: it is not known.
+        warnings: in what two runs differ, a line each.
+    """
+
+    same: bool | None
+    warnings: tuple[str, ...]
+
+
+def sameness(a: Run, b: Run, pairs: Sequence[Pair]) -> Sameness:
+    """Whether pairs of cases of two runs are the same: recordings, geometry, code and settings."""
+    settings = [
+        f"the runs differ in {label}: {_shown(a.info.get(name))} and {_shown(b.info.get(name))}"
+        for name, label in SETTINGS.items()
+        if a.info.get(name) != b.info.get(name)
+    ]
+    first, second = (mapping(run.info, "versions").get("vista-sim") for run in (a, b))
     if first != second:
-        found.append(f"the runs differ in vista-sim: {_shown(first)} and {_shown(second)}")
-    return tuple(found)
+        settings.append(f"the runs differ in vista-sim: {_shown(first)} and {_shown(second)}")
+    unclear = doubts(a.info, b.info)
+    known = is_known(a.info) and is_known(b.info)
+    if known:
+        settings += _code_warnings(a, b)
+    found = _case_warnings(a, b, pairs)
+    warnings = (*settings, *unclear, *(found or ()))
+    if settings or found or (known and unclear):
+        return Sameness(False, warnings)
+    return Sameness(True if known and found is not None else None, warnings)
+
+
+def _code_warnings(a: Run, b: Run) -> list[str]:
+    first, second = (mapping(run.info, "sources").get("simulator") for run in (a, b))
+    if first == second:
+        return []
+    return [f"the runs differ in the simulator's sources: {first:.12} and {second:.12}"]
+
+
+def _case_warnings(a: Run, b: Run, pairs: Sequence[Pair]) -> list[str] | None:
+    """Cases of one name that fix other things; None where it is not known what they fix."""
+    if not ("suite" in a.info or "suite" in b.info):
+        return []  # of plain traces, their names say all that the settings do not
+    try:
+        of_a, of_b = read_cases(a.folder), read_cases(b.folder)
+    except RunError:
+        return None
+    names = list(dict.fromkeys(case.name for case, _ in pairs))
+    if not all(name in of_a and name in of_b for name in names):
+        return None
+    nowhere = Path()
+    other = [
+        name
+        for name in names
+        if replace(of_a[name], trace=nowhere) != replace(of_b[name], trace=nowhere)
+    ]
+    if not other:
+        return []
+    count = "1 case fixes" if len(other) == 1 else f"{len(other)} cases fix"
+    return [f"{count} other settings in b than in a, such as {other[0]}"]
 
 
 def _shown(value: Any) -> str:

@@ -17,6 +17,8 @@ from vista_sim.evaluation.metrics import Table, select, summarize
 from vista_sim.evaluation.recovery import RecoveryTest, draw_places, try_recovery
 from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.evaluation.report import Progress, Report
+from vista_sim.identity.policies import PolicyIdentity
+from vista_sim.identity.traces import describe_traces
 from vista_sim.policies import Policy
 from vista_sim.policies.saliency import SaliencySource
 from vista_sim.runs.filming import Filming, Films, ViewRecorder
@@ -47,7 +49,7 @@ class TraceSettings:
 def evaluate_traces(
     driver: Policy,
     name: str,
-    sha256: str | None,
+    identity: PolicyIdentity,
     traces: TracePaths,
     out: str | os.PathLike[str] | None,
     settings: TraceSettings,
@@ -58,7 +60,7 @@ def evaluate_traces(
     """Judge a policy on plain traces; see `evaluate`.
 
     Args:
-        driver, name, sha256: the policy, what it is called, and the hash of its files.
+        driver, name, identity: the policy, what it is called, and by what it is known.
         filming: what is filmed; None: nothing.
     """
     started = perf_counter()
@@ -88,8 +90,8 @@ def evaluate_traces(
         out,
         {
             "what": "evaluation in closed loop" + (" and recovery test" if recovery else ""),
-            "policy": {"name": name, "sha256": sha256},
-            "traces": [{"path": str(t.root), "name": t.name} for t in world.traces],
+            "policy": {"name": name, **identity.to_json()},
+            "traces": describe_traces(world.traces),
             "seed": settings.seed,
             "dt": settings.dt,
             "views": world.cameras.views,

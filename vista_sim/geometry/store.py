@@ -41,6 +41,8 @@ INVERSE_DEPTH, CONFIDENCE, POSES, GROUND, EXPOSURE, DESCRIPTION = (
     "exposure.npy",
     "geometry.json",
 )
+#: What may be beside the description.
+ARRAYS = (INVERSE_DEPTH, CONFIDENCE, POSES, GROUND, EXPOSURE)
 CONFIDENT = 128  # of 255: what has more is called confident in reports
 _REMEDY = "run 'vista-sim bake' on the trace to make it again"
 
@@ -109,13 +111,11 @@ class GeometryStore:
         Raises:
             GeometryError: there is one that is malformed or does not belong to the trace.
         """
-        for path in (folder_in_trace(trace, camera), folder_in_cache(trace, camera)):
-            if (path / DESCRIPTION).exists():
-                recorded = trace.cameras[camera]
-                return cls(
-                    path, recorded.calibration.lens, recorded.frame_count, identify(trace, camera)
-                )
-        return None
+        path = geometry_folder(trace, camera)
+        if path is None:
+            return None
+        recorded = trace.cameras[camera]
+        return cls(path, recorded.calibration.lens, recorded.frame_count, identify(trace, camera))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return GeometryStore, self._arguments
@@ -140,6 +140,15 @@ def folder_in_cache(trace: Trace, camera: str) -> Path:
     cache = Path(platformdirs.user_cache_dir("vista_sim", appauthor=False))
     name = re.sub(r"[^A-Za-z0-9_-]", "_", trace.name)[:40]
     return cache / "geometry" / f"{name}-{identify(trace, camera)[:16]}" / camera
+
+
+def geometry_folder(trace: Trace, camera: str) -> Path | None:
+    """The folder of a camera's finished geometry; None if there is none."""
+    for find in (folder_in_trace, folder_in_cache):
+        path = find(trace, camera)
+        if (path / DESCRIPTION).exists():
+            return path
+    return None
 
 
 def identify(trace: Trace, camera: str) -> str:

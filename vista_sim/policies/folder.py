@@ -7,15 +7,13 @@ A policy folder holds `policy.json` and weights. Which package can read it stand
 
 from __future__ import annotations
 
-import hashlib
-import os
-from importlib.metadata import entry_points
-from os.path import isfile
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 from vista_sim.errors import PolicyError
-from vista_sim.files import open_file, read_json, shown
+from vista_sim.files import read_json, shown
 from vista_sim.policies.policy import Policy
 
 POLICY_FORMAT = "vista-policy/1"
@@ -39,34 +37,17 @@ def load_folder(folder: Path | str) -> Policy:
         PolicyError: the folder cannot be read, or no installed package has its loader.
     """
     folder = Path(folder)
-    name = read_policy_json(folder).get("loader")
+    policy: Policy = find_loader(folder, read_policy_json(folder)).load()(folder)
+    return policy
+
+
+def find_loader(folder: Path, values: Mapping[str, Any]) -> EntryPoint:
+    """The loader that a policy.json names. Raises PolicyError where nothing installed has it."""
+    name = values.get("loader")
     found = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
     if not isinstance(name, str) or name not in found:
         known = ", ".join(sorted(found)) or "none"
         raise PolicyError(
             f"{folder / 'policy.json'}: loader {shown(name)} is unknown; known: {known}"
         )
-    policy: Policy = found[name].load()(folder)
-    return policy
-
-
-def folder_hash(folder: Path) -> str:
-    """SHA-256 over policy.json and the files of its folder that it names. Raises PolicyError."""
-    names = {"policy.json"}
-    pending: list[Any] = [read_policy_json(folder)]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            pending += value.values()
-        elif isinstance(value, list):
-            pending += value
-        # Of most texts no file could bear the name: isfile says no to those.
-        elif isinstance(value, str) and Path(value).name == value and isfile(folder / value):
-            names.add(value)
-    digest = hashlib.sha256()
-    for name in sorted(names):
-        digest.update(os.fsencode(name) + b"\0")
-        with open_file(folder / name, PolicyError) as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+    return found[name]

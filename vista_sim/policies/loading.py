@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vista_sim.errors import PolicyError
 from vista_sim.files import one_line
-from vista_sim.policies.folder import folder_hash, load_folder
+from vista_sim.policies.folder import load_folder
 from vista_sim.policies.policy import Policy
 
 EXPERT = "expert"
@@ -30,7 +30,7 @@ def load_policy(what: str | os.PathLike[str]) -> Policy:
         PolicyError: there is no such policy, or it cannot be used.
         MissingDependencyError: an optional package is needed and not installed.
     """
-    kind = _kind(what)
+    kind = policy_kind(what)
     if kind == "expert":
         from vista_sim.evaluation.reference import ReferenceDriver
 
@@ -54,25 +54,25 @@ def policy_hash(what: object) -> str | None:
     """SHA-256 of the files that decide how a policy drives, for a run's record.
 
     Returns:
-        Of a folder: over policy.json and the files that it names. Of an ONNX file: over it, its
-        weights where they are apart, and the JSON file. None for all others: what decides how
-        code or another process drives cannot be seen from here.
+        Of a folder: over policy.json and the files that it names (all, where another package than
+        this one reads it). Of an ONNX file: over it, the JSON file, and the files that its tensors
+        name. Of a factory: over its module's file, or all of the package that it is in. None for
+        all others; `vista_sim.identity.policies` says what else is known of them.
 
     Raises:
         PolicyError: the files cannot be read.
     """
-    if not isinstance(what, str | os.PathLike):
-        return None
-    kind = _kind(what)
-    if kind == "onnx":
-        from vista_sim.policies.onnx.files import onnx_hash
+    from vista_sim.identity.policies import identify_policy
 
-        return onnx_hash(Path(what))
-    return folder_hash(Path(what)) if kind == "folder" else None
+    return identify_policy(what).sha256 if isinstance(what, str | os.PathLike) else None
 
 
-def _kind(what: str | os.PathLike[str]) -> str:
-    """Which of the ways to load a policy is meant. Raises PolicyError."""
+def policy_kind(what: str | os.PathLike[str]) -> str:
+    """Which way to load a policy is meant: expert, socket, factory, onnx or folder.
+
+    Raises:
+        PolicyError: there is no such policy.
+    """
     if isinstance(what, str):
         if what == EXPERT:
             return "expert"

@@ -1,6 +1,7 @@
 """A run on disk: what was driven, step by step, and how it went.
 
-    run.json          format "vista-run/1": what, versions, seeds, traces, policy, status, results
+    run.json          format "vista-run/1": what, versions, seeds, traces, policy, status, results;
+                      of traces, policy and code the hashes by which they are known
     episodes.parquet  a row each time a car was set on a path
     steps.parquet     a row each step, and one for each start
     timings.parquet   wall times of the steps, apart because they differ from run to run
@@ -47,6 +48,9 @@ PACKAGES = (
     "opencv-python-headless",
     "pyarrow",
     "torch",
+    "av",
+    "scipy",
+    "onnxruntime",
 )
 
 EPISODE_FIELDS: dict[str, pa.DataType] = {

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from vista_sim.errors import RunError
 from vista_sim.files import one_line
+from vista_sim.identity.sources import simulator_sources
 from vista_sim.runs.run import (
     FLUSH_EVERY,
     FORMAT,
@@ -62,6 +63,7 @@ class RunWriter:
             "format": f"{FORMAT}/{VERSION}",
             **info,
             "versions": versions(),
+            "sources": simulator_sources(),
             "status": "running",
         }
         terms = {f"reward_{term}": pa.float64() for term in reward_terms}

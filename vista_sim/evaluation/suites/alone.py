@@ -11,7 +11,8 @@ from vista_sim.evaluation.suites.crew import Driven
 from vista_sim.evaluation.suites.driving import CaseDriver, Job
 from vista_sim.evaluation.suites.rows import CaseRows
 from vista_sim.evaluation.suites.worker import Spent
-from vista_sim.policies import Policy, load_policy
+from vista_sim.identity.policies import PolicyIdentity, identify_policy, load_identified
+from vista_sim.policies import Policy
 
 if TYPE_CHECKING:
     from vista_sim.runs.filming import Films
@@ -40,13 +41,21 @@ class Alone:
     ) -> None:
         return
 
-    def get_ready(self, cases: int, films: Films | None) -> None:
-        """Load the policy; see `Crew.get_ready`."""
+    def identify(self) -> PolicyIdentity:
+        """Load the policy; see `Crew.identify`."""
         started = perf_counter()
-        policy = self._policy
-        loaded = load_policy(policy) if isinstance(policy, str) else policy
-        self._driver = CaseDriver(loaded, self._step_timeout, films=films)
+        if isinstance(self._policy, str):
+            self._loaded, identity = load_identified(self._policy)
+        else:
+            self._loaded, identity = self._policy, identify_policy(self._policy)
         self.start_up_s = perf_counter() - started
+        return identity
+
+    def get_ready(self, cases: int, films: Films | None) -> None:
+        """Make the driver; see `Crew.get_ready`."""
+        started = perf_counter()
+        self._driver = CaseDriver(self._loaded, self._step_timeout, films=films)
+        self.start_up_s += perf_counter() - started
 
     def drive(self, jobs: Sequence[Job]) -> Generator[Driven | Mapping[int, float], None, None]:
         """Drive cases; see `Crew.drive`."""

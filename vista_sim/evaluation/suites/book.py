@@ -24,8 +24,12 @@ from typing import Any
 import pyarrow as pa
 
 from vista_sim.errors import RunError
-from vista_sim.evaluation.suites.rows import CaseRows, Row
+from vista_sim.evaluation.suites.killed import cases_of, set_aside
+from vista_sim.evaluation.suites.rows import CaseRows, Row, was_killed
 from vista_sim.files import one_line
+from vista_sim.identity.runs import changed_traces, code_of, is_known, mapping
+from vista_sim.identity.sources import simulator_sources
+from vista_sim.identity.traces import TraceIdentity
 from vista_sim.runs.run import FLUSH_EVERY, Run, read_run, versions
 from vista_sim.runs.writer import RunWriter, write_text
 from vista_sim.scenarios.case import Case
@@ -42,14 +46,18 @@ class Book:
     Args:
         writer: of the run; also an attribute.
         before: the run that is gone on with; None: it is new.
+        killed: names of its cases that are driven again.
 
     Attributes:
         found: rows of the episodes of cases that the run had already, by index.
+        killed: names of the cases that are driven again because their process was killed.
         writing_s: wall time that writing took, s.
     """
 
-    def __init__(self, writer: RunWriter, before: Run | None = None) -> None:
-        self.writer = writer
+    def __init__(
+        self, writer: RunWriter, before: Run | None = None, killed: Sequence[str] = ()
+    ) -> None:
+        self.writer, self.killed = writer, list(killed)
         self.writing_s = 0.0
         self._folder = None if writer.folder is None else writer.folder / WAITING
         self._waiting: dict[int, CaseRows] = {}  # for an earlier case
@@ -64,9 +72,13 @@ class Book:
     def _read_waiting(self, folder: Path) -> None:
         for path in sorted(folder.glob("*.json")):
             index = int(path.stem)
+            rows = CaseRows(**json.loads(path.read_text(encoding="utf-8")))
+            if was_killed(rows.episodes):
+                path.unlink()
+                self.killed += [name for name in (rows.case,) if name not in self.killed]
+                continue
             self._kept.add(index)
             if index >= self._entered:
-                rows = CaseRows(**json.loads(path.read_text(encoding="utf-8")))
                 self._waiting[index] = rows
                 self.found[index] = rows.episodes
         self._enter()
@@ -85,7 +97,7 @@ class Book:
         self.writer.flush()
         if self._folder is not None:
             for index in set(self._waiting) - self._kept:
-                self._keep(self._folder, index)
+                keep_waiting(self._folder, index, self._waiting[index])
             for index in self._kept - set(self._waiting):
                 (self._folder / f"{index:06d}.json").unlink(missing_ok=True)
             self._kept = set(self._waiting)
@@ -123,15 +135,21 @@ class Book:
             self._episodes += len(rows.episodes)
             self._entered += 1
 
-    def _keep(self, folder: Path, index: int) -> None:
-        folder.mkdir(exist_ok=True)
-        write_text(folder / f"{index:06d}.json", json.dumps(self._waiting[index].to_json()))
+
+def keep_waiting(folder: Path, index: int, rows: CaseRows) -> None:
+    """Write the rows of a case that waits for an earlier one. Raises RunError."""
+    folder.mkdir(exist_ok=True)
+    write_text(folder / f"{index:06d}.json", json.dumps(rows.to_json()))
 
 
-def cases_hash(cases: Sequence[Case]) -> str:
-    """SHA-256 over all that the cases fix."""
-    text = json.dumps([case.to_json() for case in cases], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def cases_hash(cases: Sequence[Case], traces: Mapping[Path, TraceIdentity]) -> str:
+    """SHA-256 over all that the cases fix, and the traces that they are driven on.
+
+    Args:
+        traces: what they hold, by folder; where they lie decides nothing.
+    """
+    fixed = [case.to_json() | {"trace": traces[case.trace].to_json()} for case in cases]
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
 
 
 @contextmanager
@@ -164,19 +182,17 @@ def opened(
             yield Book(writer)
         return
     with locked(before.folder):
-        before = read_run(before.folder)  # as it is now that nobody else writes it
-        with RunWriter(before.folder, info, terms, resumed=before) as writer:
-            if not (before.folder / CASES).exists():
-                write_cases(before.folder, cases)
-            yield Book(writer, before)
+        aside = set_aside(read_run(before.folder))  # as it is now that nobody else writes it
+        for index, rows in aside.waiting.items():  # before they leave the tables
+            keep_waiting(before.folder / WAITING, index, rows)
+        with RunWriter(before.folder, info, terms, resumed=aside.run) as writer:
+            write_cases(before.folder, cases)  # the traces may lie elsewhere now
+            yield Book(writer, aside.run, aside.killed)
 
 
 def episodes_by_case(run: Run) -> dict[int, list[Row]]:
     """Rows of a run's episodes, by the index of their case: cases are in it in their order."""
-    cases: dict[str, list[Row]] = {}
-    for row in run.episodes.to_pylist():
-        cases.setdefault(row["case"], []).append(row)
-    return dict(enumerate(cases.values()))
+    return dict(enumerate(cases_of(run).values()))
 
 
 def write_cases(folder: Path, cases: Sequence[Case]) -> None:
@@ -201,17 +217,20 @@ def read_cases(folder: Path) -> dict[str, Case]:
     return {case.case: case for case in cases}
 
 
-def resumable(folder: Path, info: Mapping[str, Any], cases: Sequence[Case]) -> Run | None:
+def resumable(
+    folder: Path, info: Mapping[str, Any], cases: Sequence[Case], same_policy: bool = False
+) -> Run | None:
     """The run to go on with; None if there is none yet.
 
     Args:
         folder: of the run.
         info: what run.json of this run would say.
         cases: of this run.
+        same_policy: the user says that what cannot be known of the policy is as it was.
 
     Raises:
-        RunError: what is there is not a run of the same suite, policy, settings and versions; the
-            line names the first thing that differs.
+        RunError: what is there is not a run of the same suite, policy, settings, recordings and
+            code, or it cannot be known whether it is; the line names the first thing that differs.
     """
     if not folder.exists() or (folder.is_dir() and not any(_visible(folder))):
         return None
@@ -219,31 +238,55 @@ def resumable(folder: Path, info: Mapping[str, Any], cases: Sequence[Case]) -> R
     again = "start anew with another --out, or with --overwrite"
     if "suite" not in run.info:
         raise RunError(f"{folder}: is a run of plain traces; only runs of suites are resumed")
-    for label, before, now in _differing(run.info, info):
-        raise RunError(f"{folder}: cannot be resumed: {label} was {before}, is {now}; {again}")
-    if run.info["cases_sha256"] != info["cases_sha256"]:
-        what = _differing_case(folder, cases)
-        raise RunError(f"{folder}: cannot be resumed: {what}; {again}")
+    now = {**info, "versions": versions(), "sources": simulator_sources()}
+    for reason in _reasons_against(run, now, cases, same_policy):
+        raise RunError(f"{folder}: cannot be resumed: {reason}; {again}")
     return run
 
 
-def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    old, new = _identity(before), _identity({**now, "versions": versions()})
-    for name in dict.fromkeys((*old, *new)):
-        if old.get(name) != new.get(name):
-            yield name, old.get(name), new.get(name)
+def _reasons_against(
+    run: Run, now: Mapping[str, Any], cases: Sequence[Case], same_policy: bool
+) -> Iterator[str]:
+    """Why a run cannot go on as another one, what a user would look at first coming first."""
+    yield from _differing(_settings(run.info), _settings(now))
+    if not is_known(run.info):
+        yield "it was written before runs said which recordings and code decide them"
+    policies = (mapping(run.info, "policy"), mapping(now, "policy"))
+    yield from _differing(*({label: p.get(k) for label, k in _POLICY.items()} for p in policies))
+    for change in changed_traces(run.info, now):
+        yield f"{change} since its cases were driven"
+    if run.info.get("cases_sha256") != now["cases_sha256"]:
+        yield _differing_case(run.folder, cases)
+    yield from _differing(code_of(run.info), code_of(now))
+    unknown = policies[1].get("unknown")
+    if unknown and not same_policy:
+        yield (
+            f"it is not known whether {unknown} is what it was ({now['remedy']}); if you know that "
+            "it is, add --same-policy"
+        )
 
 
-def _identity(info: Mapping[str, Any]) -> dict[str, Any]:
-    """What must be the same for one run to go on as the other, by what it is called."""
-    policy = info.get("policy", {})
+#: What of a policy must be the same, by what it is called.
+_POLICY = {
+    "the policy's hash": "sha256",
+    "the hash of the code that reads the policy": "code",
+    "the policy's version": "version",
+}
+
+
+def _settings(info: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "the suite": info["suite"].get("name"),
-        "the policy": policy.get("name"),
-        "the policy's hash": policy.get("sha256"),
+        "the suite": mapping(info, "suite").get("name"),
+        "the policy": mapping(info, "policy").get("name"),
         "the time limit of a step": info.get("step_timeout"),
-        **{f"the version of {name}": v for name, v in info.get("versions", {}).items()},
     }
+
+
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """What differs, a sentence each."""
+    for name in dict.fromkeys((*before, *now)):
+        if before.get(name) != now.get(name):
+            yield f"{name} was {before.get(name)}, is {now.get(name)}"
 
 
 def _differing_case(folder: Path, cases: Sequence[Case]) -> str:

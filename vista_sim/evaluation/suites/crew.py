@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any, Self
 from vista_sim.errors import PolicyDiedError, PolicyError
 from vista_sim.evaluation.suites import worker
 from vista_sim.evaluation.suites.driving import Job, unstarted
-from vista_sim.evaluation.suites.rows import CaseRows
+from vista_sim.evaluation.suites.rows import KILLED, CaseRows
 from vista_sim.evaluation.suites.worker import Spent
 from vista_sim.policies import StepClock, Watchdog
 
 if TYPE_CHECKING:
+    from vista_sim.identity.policies import PolicyIdentity
     from vista_sim.runs.filming import Films
 
 LOADING_LIMIT = 600.0  # s that a policy may take to load
@@ -116,6 +117,7 @@ class Crew:
         self._hands: list[_Hand] = []
         self._leaving: list[BaseProcess] = []
         self._films: Films | None = None
+        self._identity: PolicyIdentity | None = None
         self.start_up_s = 0.0
 
     def __enter__(self) -> Self:
@@ -127,6 +129,17 @@ class Crew:
             self.__exit__(type(error), error, None)
             raise
         return self
+
+    def identify(self) -> PolicyIdentity:
+        """What decides how the policy drives, by a process that has loaded it; waits for that.
+
+        Raises:
+            PolicyError: it cannot be loaded.
+        """
+        while self._identity is None:
+            for _ in self._look(deque()):
+                pass
+        return self._identity
 
     def get_ready(self, cases: int, films: Films | None) -> None:
         """Start the others; one of them has loaded the policy when this returns.
@@ -240,6 +253,7 @@ class Crew:
             hand.rows.start = content[0]
         elif kind == worker.READY:
             hand.ready = True
+            self._compare(content[0])
             self.start_up_s += monotonic() - hand.started
         elif kind == worker.DONE:
             return Driven(*hand.end_case(), content[0])
@@ -250,6 +264,16 @@ class Crew:
             failed.add_note(content[1])
             raise failed
         return None
+
+    def _compare(self, identity: PolicyIdentity) -> None:
+        """A process has loaded the policy: it must be the one that the others have."""
+        if self._identity is None:
+            self._identity = identity
+        elif identity != self._identity:
+            raise PolicyError(
+                f"{self._assignment.policy}: has changed since the run began; start anew with "
+                "--overwrite, or put back what it was and go on with --resume"
+            )
 
     def _start(self) -> _Hand:
         here, there = self._context.Pipe()
@@ -292,6 +316,8 @@ class Crew:
 
 
 def _how_it_ended(code: int | None) -> str:
+    if code == -signal.SIGKILL:
+        return KILLED
     if code is not None and code < 0:
         try:
             return f"its process was ended by {signal.Signals(-code).name}"

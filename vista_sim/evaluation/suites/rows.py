@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from vista_sim.errors import PolicyDiedError
 
 Row = dict[str, Any]
 
 #: Ending of an episode whose policy broke.
 POLICY_FAILED = "policy_failed"
+#: How a process ended that somebody killed: for its memory, mostly, so that nothing is said of the
+#: policy by it.
+KILLED = "its process was ended by SIGKILL (out of memory?)"
+_KILLED = PolicyDiedError(KILLED).reason
+
+
+def was_killed(episodes: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether the process that drove a case was killed, by the rows of its episodes."""
+    return any(row.get("failure") == _KILLED for row in episodes)
 
 
 @dataclass
@@ -31,6 +42,11 @@ class CaseRows:
 
     def flush_now_and_then(self) -> None:
         """They stay where they are."""
+
+    @property
+    def case(self) -> str:
+        """The name of the case, once one of its episodes is over."""
+        return str(self.episodes[0]["case"]) if self.episodes else ""
 
     @property
     def seconds(self) -> float:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from vista_sim.errors import RunError
+from vista_sim.errors import RunError, TraceError
 from vista_sim.evaluation.judging import judge_tables
 from vista_sim.evaluation.suites.alone import Alone
 from vista_sim.evaluation.suites.book import cases_hash, episodes_by_case, opened, resumable
 from vista_sim.evaluation.suites.cost import Cost
 from vista_sim.evaluation.suites.crew import Assignment, Crew, Driven
 from vista_sim.evaluation.suites.driving import Job
+from vista_sim.evaluation.suites.killed import killed_cases
 from vista_sim.evaluation.suites.result import Score, SuiteResult
 from vista_sim.evaluation.suites.verdicts import (
     BROKE,
@@ -25,13 +27,16 @@ from vista_sim.evaluation.suites.verdicts import (
     check_requirements,
     rule,
 )
-from vista_sim.policies import Policy, policy_hash
+from vista_sim.identity.traces import TraceIdentity, describe_traces, identify_trace
+from vista_sim.policies import Policy
 from vista_sim.runs.filming import Filming, Films, chosen
 from vista_sim.runs.roads import road_table
 from vista_sim.runs.run import VIEWS, columns
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.suite import Suite
 from vista_sim.traces.trace import Trace
+
+logger = logging.getLogger(__name__)
 
 STEP_TIMEOUT = 10.0  # s
 FILMED = 8  # suites of more cases are not filmed unless asked for
@@ -47,6 +52,7 @@ def evaluate_suite(
     workers: int | None = None,
     step_timeout: float | None = STEP_TIMEOUT,
     resume: bool = False,
+    same_policy: bool = False,
     filming: Filming | bool | None = None,
     overwrite: bool = False,
     watch: Callable[[Score], None] | None = None,
@@ -56,6 +62,7 @@ def evaluate_suite(
     Args:
         name: of the policy.
         suite: read from its file.
+        same_policy: see `resumable`.
         filming: what is filmed, or whether anything is; None: suites of few cases.
         workers: processes; 0: none but this one; None: 1, or 0 for a policy that is an object.
 
@@ -75,6 +82,12 @@ def evaluate_suite(
     with _drivers(policy, workers, step_timeout) as drivers:
         cases = suite.cases()
         jobs, traces = _jobs(cases)
+        described = describe_traces(traces)
+        identities = {
+            trace.root: TraceIdentity(known["recording"], known["geometry"])
+            for trace, known in zip(traces, described, strict=True)
+        }
+        identity = drivers.identify()
         info = {
             "what": f"suite {suite.name}",
             "suite": {
@@ -84,16 +97,20 @@ def evaluate_suite(
                 "scenarios": _scenarios(suite, cases),
             },
             "cases": len(cases),
-            "cases_sha256": cases_hash(cases),
-            "policy": {"name": name, "sha256": policy_hash(policy)},
+            "cases_sha256": cases_hash(cases, identities),
+            "policy": {"name": name, **identity.to_json()},
             "step_timeout": step_timeout,
-            "traces": [{"path": str(trace.root), "name": trace.name} for trace in traces],
+            "traces": described,
             "views": "synthesized",
         }
-        before = resumable(out, info, cases) if resume and out is not None else None
+        before = None
+        if resume and out is not None:
+            now = info | {"remedy": identity.remedy}
+            before = resumable(out, now, cases, same_policy)
         filmed = chosen(len(cases) <= FILMED if filming is None else filming)
         films = None if out is None or filmed is None else Films(out / VIEWS, filmed)
-        if before is not None and before.info.get("status") == "complete":
+        complete = before is not None and before.info.get("status") == "complete"
+        if before is not None and complete and not killed_cases(before):
             found = {i: case_outcome(rows) for i, rows in episodes_by_case(before).items()}
             tables = columns(before.steps), columns(before.episodes)
             return _result(suite, name, found, tables, cost, len(found), started)
@@ -103,11 +120,18 @@ def evaluate_suite(
         with opened(out, info, cases, before, overwrite, roads) as book:
             found = {index: case_outcome(rows) for index, rows in book.found.items()}
             resumed = len(found)
+            if book.killed:
+                logger.warning(
+                    "%s: the process of %s was killed before (out of memory?); driven again",
+                    out,
+                    _listed(book.killed),
+                )
             tally = _Tally(cases, found.values(), watch)
             left = [job for job in jobs if job.index not in found]
             with book.kept(), closing(drivers.drive(left)) as events:
                 for event in events:
                     if isinstance(event, Driven):
+                        _check_unchanged(traces[event.job.trace], identities)
                         outcome = found[event.job.index] = case_outcome(event.rows.episodes)
                         cost.add(event.rows, event.spent)
                         book.add(event.job.index, event.rows)
@@ -118,7 +142,11 @@ def evaluate_suite(
             cost.start_up = drivers.start_up_s
             tables = columns(book.writer.steps.table()), columns(book.writer.episodes.table())
             result = _result(suite, name, found, tables, cost, resumed, started)
-            book.writer.info |= {"cost": dict(result.cost), "resumed_cases": resumed}
+            book.writer.info |= {
+                "cost": dict(result.cost),
+                "resumed_cases": resumed,
+                "retried_cases": book.killed,
+            }
             book.finish(result.to_json())
     return result
 
@@ -141,6 +169,21 @@ def _jobs(cases: Sequence[Case]) -> tuple[list[Job], list[Trace]]:
     roots: dict[Path, int] = {}
     jobs = [Job(i, roots.setdefault(c.trace, len(roots)), c) for i, c in enumerate(cases)]
     return jobs, [Trace.open(root) for root in roots]
+
+
+def _check_unchanged(trace: Trace, identities: Mapping[Path, TraceIdentity]) -> None:
+    """Raise TraceError if a trace is not what the cases before were driven on."""
+    if identify_trace(trace) != identities[trace.root]:
+        raise TraceError(
+            f"{trace.root}: the recording or its baked geometry has changed while a suite was "
+            "driven on it; start anew with --overwrite"
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and of {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def _scenarios(suite: Suite, cases: Sequence[Case]) -> list[dict[str, Any]]:

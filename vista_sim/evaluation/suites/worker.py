@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vista_sim.policies import StepClock
     from vista_sim.runs.filming import Films
 
-READY = "ready"  # the policy is loaded
+READY = "ready"  # PolicyIdentity: the policy is loaded
 BEGUN = "begun"  # start: an episode has begun
 ROWS = "rows"  # steps, timings, episodes, frames
 DONE = "done"  # Spent: the case is over
@@ -118,11 +118,11 @@ def _work(
     import cv2
 
     from vista_sim.evaluation.suites.driving import CaseDriver
-    from vista_sim.policies import load_policy
+    from vista_sim.identity.policies import load_identified
 
     cv2.setNumThreads(1)
-    loaded = load_policy(policy)
-    connection.send((READY,))
+    loaded, identity = load_identified(policy)
+    connection.send((READY, identity))
     films: Films | None = connection.recv()
     driver = CaseDriver(loaded, step_timeout, clock, films)
     while True:

@@ -1,14 +1,13 @@
-"""The files of an ONNX policy: the model, its description, and weights that lie apart."""
+"""The files of an ONNX policy: the model and its description."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 from vista_sim.errors import PolicyError
-from vista_sim.files import open_file, read_json, shown
+from vista_sim.files import read_json, shown
 
 FORMAT = "vista-onnx-policy/1"
 
@@ -38,14 +37,3 @@ def read_description(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict) or found != FORMAT:
         raise PolicyError(f"{path}: format is {shown(found)}; it must be {FORMAT!r}")
     return values
-
-
-def onnx_hash(model: Path) -> str:
-    """SHA-256 over a model, its description, and weights in NAME.onnx.data. Raises PolicyError."""
-    digest = hashlib.sha256()
-    description = description_path(model)
-    for path in (model, description, model.with_name(model.name + ".data")):
-        if os.path.isfile(path):
-            with open_file(path, PolicyError) as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())  # type: ignore[arg-type]
-    return digest.hexdigest()
