@@ -33,13 +33,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import GeometryError
-from vista_sim.files import read_json, require_file, shown
+from vista_sim.files import one_line, read_json, require_file, shown
 from vista_sim.onnx_session import open_session
 from vista_sim.traces.calibration import Lens
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 _DYNAMIC_PIXELS = 400_000  # a dynamic input has at most so many
+_MOST_PIXELS = 2**26  # of an input and an output
 _NEAREST = 0.01  # m; depth at or below is none
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 _CHOICES = {
@@ -150,7 +151,7 @@ class OnnxDepth:
         try:
             (answer,) = self._session.run([self._output], {self._input.name: self._fed(picture)})
         except Exception as error:  # ONNX Runtime's own classes, without a common base
-            reason = " ".join(str(error).split())[:300]
+            reason = one_line(error)
             raise GeometryError(f"{self.path}: does not run on its input ({reason})") from None
         values = self._plane(np.asarray(answer))
         if not np.isfinite(values).all():
@@ -179,6 +180,11 @@ class OnnxDepth:
     def _plane(self, answer: NDArray[Any]) -> NDArray[np.float64]:
         """The output (h, w) without the dimensions of size one around it."""
         sides = [side for side in answer.shape if side != 1]
+        if answer.size > _MOST_PIXELS:
+            raise GeometryError(
+                f"{self.path}: output {self._output!r} has the shape {answer.shape}; that is more "
+                f"than {_MOST_PIXELS} pixels"
+            )
         if answer.ndim > 4 or len(sides) != 2 or not np.issubdtype(answer.dtype, np.number):
             raise GeometryError(
                 f"{self.path}: output {self._output!r} is {answer.dtype} of shape {answer.shape}; "
@@ -219,6 +225,8 @@ class OnnxDepth:
             size = (sides[0], sides[1])
         if size is None and any(isinstance(side, int) for side in sides):
             raise GeometryError(f"{where}; name both sides in field 'size' of {self._json}")
+        if size is not None and not (min(size) >= 1 and size[0] * size[1] <= _MOST_PIXELS):
+            raise GeometryError(f"{where}; that is no picture of at most {_MOST_PIXELS} pixels")
         return layout, channels, size
 
     def _normalization(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -105,9 +105,7 @@ def load_document(file: Path, kind: str, _including: tuple[Path, ...] = ()) -> D
     chain = (*_including, file.resolve())
     if len(chain) > LONGEST_CHAIN:
         raise ScenarioError(
-            document.problem(
-                here, f"is the {len(chain)}th in a row; at most {LONGEST_CHAIN} can be"
-            )
+            document.problem(here, f"is one of more than {LONGEST_CHAIN} files; include fewer")
         )
     if path.resolve() in chain:
         names = " includes ".join(p.name for p in (*chain, path.resolve()))

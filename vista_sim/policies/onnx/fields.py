@@ -15,6 +15,7 @@ from vista_sim.errors import PolicyError
 from vista_sim.files import shown
 
 _REQUIRED: Any = object()
+MOST_LISTED = 1000  # entries of a list of objects
 
 
 class Fields:
@@ -144,7 +145,7 @@ class Fields:
     ) -> list[tuple[Any, str]]:
         """The entries of a list, each with its path."""
         value = self._value(name, default, wanted)
-        if not isinstance(value, list) or not (value or empty):
+        if not isinstance(value, list) or not (value or empty) or len(value) > MOST_LISTED:
             raise self.wrong(name, wanted)
         return [(entry, f"{self.inside(name)}[{i}]") for i, entry in enumerate(value)]
 
