@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 from driving_models import FLOAT, MEAN, describe, save, write_mean, write_passing
-from onnx import TensorProto, external_data_helper, helper, load, save_model
+from onnx import TensorProto, external_data_helper, helper, load
 from onnx_models import write_map
 
 from vista_sim import onnx_session
@@ -89,33 +89,37 @@ def test_a_file_is_tried_once_and_again_when_it_has_changed(tmp_path, monkeypatc
     assert len(tried) == 2
 
 
+def write_weights_apart(path, file, location):
+    """Move the constant "tens" of `write_mean` to a file, which the model says is elsewhere."""
+    model = load(path)
+    (tensor,) = [tensor for tensor in model.graph.initializer if tensor.name == "tens"]
+    file.write_bytes(tensor.raw_data)
+    external_data_helper.set_external_data(tensor, location)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    path.write_bytes(model.SerializeToString())
+
+
 @pytest.mark.parametrize("location", ["../secret.bin", "/etc/hostname", "a/../../secret.bin"])
 def test_weights_outside_the_folder_of_a_model_are_refused(tmp_path, location):
-    (tmp_path / "secret.bin").write_bytes(bytes(24))
     folder = tmp_path / "model"
     folder.mkdir()
     path = write_mean(folder / "model.onnx")
-    model = load(path)
-    for tensor in model.graph.initializer:
-        if tensor.name == "tens":
-            external_data_helper.set_external_data(tensor, location)
-            tensor.ClearField("raw_data")
-            tensor.data_location = TensorProto.EXTERNAL
-    path.write_bytes(model.SerializeToString())
+    write_weights_apart(path, tmp_path / "secret.bin", location)
     refused(path, "takes weights from", "which does not lie in its folder")
 
 
 def test_weights_in_the_folder_of_a_model_are_read(tmp_path):
     path = write_mean(tmp_path / "model.onnx")
-    model = load(path)
-    save_model(model, path, save_as_external_data=True, location="weights.bin", size_threshold=20)
+    write_weights_apart(path, tmp_path / "weights.bin", "weights.bin")
     policy = OnnxPolicy(path)
     policy.reset()
     image = np.full((40, 100, 3), 51, np.uint8)
     action = policy.act({"camera": image, "speed": np.array([2.0], np.float32)})
     assert math.isclose(action.curvature, 0.2, rel_tol=1e-5)
     (tmp_path / "weights.bin").unlink()
-    refused(path, "weights.bin: not found")
+    with pytest.raises(PolicyError, match=r"weights\.bin: not found"):
+        OnnxPolicy(path)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.json"])

@@ -6,7 +6,7 @@ import tomllib
 import pytest
 
 from vista_sim.errors import ScenarioError
-from vista_sim.scenarios import load_suite
+from vista_sim.scenarios import load_suite, suite
 from vista_sim.scenarios.toml_limits import check_depth
 
 HEAD = 'format = "vista-scenario/1"\nname = "one"\n'
@@ -100,13 +100,14 @@ def test_a_trace_whose_name_no_file_can_have_is_no_trace(refused, name):
     assert "no such trace" in problem
 
 
-def test_suites_in_suites_in_suites_end(refused, tmp_path):
+def test_suites_in_suites_in_suites_end(refused, tmp_path, monkeypatch):
+    monkeypatch.setattr(suite, "MOST_FILES", 50)
     for i in range(30):
         entry = f'[[scenarios]]\npath = "{i + 1}.toml"\n'
         text = f'format = "vista-suite/1"\nname = "s{i}"\n' + 2 * entry
         (tmp_path / f"{i}.toml").write_text(text)
     problems = refused((tmp_path / "0.toml").read_text())
-    assert any("is beyond 1000 files" in problem for problem in problems)
+    assert any("is beyond 50 files" in problem for problem in problems)
 
 
 def test_files_that_include_each_other_without_end_are_refused(refused, tmp_path):

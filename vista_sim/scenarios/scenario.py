@@ -260,8 +260,8 @@ def _traces(reader: Reader, value: Any) -> tuple[Path, ...]:
         elif os.path.isfile(folder / "trace.json"):
             folders[folder] = None
         else:
-            said = one_line(f"{name}: no such trace ({folder} has no trace.json)")
-            reader.note(here, said)
+            where = one_line(str(folder))
+            reader.note(here, f"{one_line(name)}: no such trace ({where} has no trace.json)")
     return tuple(folders)
 
 
