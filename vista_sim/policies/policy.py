@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import PolicyError, PolicyNotFiniteError, TraceError
-from vista_sim.files import check_whole, one_line
+from vista_sim.files import check_whole, one_line, shown
 from vista_sim.traces.calibration import Lens
 
 if TYPE_CHECKING:
@@ -128,12 +128,12 @@ def check_policy(policy: Any, what: str) -> None:
     """Refuse what is no policy, in words that begin with `what`. Raises PolicyError."""
     if isinstance(policy, type) or not isinstance(policy, Policy):
         raise PolicyError(
-            f"{what} {policy!r}, which is no policy: it needs reset(), act(observation, car) and "
-            "camera"
+            f"{what} {shown(policy)}, which is no policy: it needs reset(), act(observation, "
+            "car) and camera"
         )
     if not (policy.camera is None or isinstance(policy.camera, CameraSpec)):
         raise PolicyError(
-            f"{what} a policy whose camera is {policy.camera!r}; it must be a "
+            f"{what} a policy whose camera is {shown(policy.camera)}; it must be a "
             "vista_sim.CameraSpec or None"
         )
 
