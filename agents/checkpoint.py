@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from vista_sim.errors import PolicyError
+from vista_sim.files import one_line, read_bytes, read_json, shown
 
 from .files import write_atomically
-from .weights import check_fit
+from .weights import check_fit, largest_file, tensors_of
 
 FORMAT = "vista-checkpoint/2"
 JSON = "checkpoint.json"
@@ -109,9 +108,9 @@ def load_checkpoint(
     """
     path = folder / JSON
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path, PolicyError)
         if values["format"] != FORMAT:
-            raise PolicyError(f"{path}: format is {values['format']!r}; this reads {FORMAT!r}")
+            raise PolicyError(f"{path}: format is {shown(values['format'])}; this reads {FORMAT!r}")
         tensor_path = folder / str(values["tensors"]["file"])
         checksum = values["tensors"]["sha256"]
         progress = Progress(
@@ -128,29 +127,22 @@ def load_checkpoint(
             raise ValueError(f"step {progress.step} is not that of {tensor_path.name!r}")
     except PolicyError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise PolicyError(f"{path}: is not a readable checkpoint ({error!r})") from None
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise PolicyError(f"{path}: is not a readable checkpoint ({reason})") from None
     _check_same(path, made_by, json.loads(json.dumps(recipe)))
-    try:
-        data = tensor_path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise PolicyError(f"{tensor_path}: cannot be read ({error})") from None
+    # Of each weight: itself, the best so far, and what the optimizer keeps beside it.
+    data = read_bytes(tensor_path, PolicyError, largest_file(network.state_dict(), times=6))
     if hashlib.sha256(data).hexdigest() != checksum:
         raise PolicyError(f"{tensor_path}: was changed or cut short; start anew with --overwrite")
-    try:
-        tensors = load_tensors(data)
-    except SafetensorError as error:
-        raise PolicyError(f"{tensor_path}: is not a safetensors file ({error})") from None
+    tensors = tensors_of(data, tensor_path, PolicyError)
     parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimizer": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         parts.setdefault(part, {})[rest] = tensor
     check_fit(parts["network"], network.state_dict(), tensor_path, "this recipe", PolicyError)
     network.load_state_dict(parts["network"])
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in parts["optimizer"].items():
-        index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = tensor
+    state = _optimizer_state(parts["optimizer"], optimizer, tensor_path)
     optimizer.load_state_dict(
         {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
     )
@@ -195,6 +187,21 @@ def _check_same(path: Path, made_by: Any, wanted: Mapping[str, Any]) -> None:
             )
 
 
+def _optimizer_state(
+    tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, path: Path
+) -> dict[int, dict[str, Tensor]]:
+    """What an optimizer keeps, by number of the parameter. Raises PolicyError."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, _, key = name.partition(".")
+        known = index.isascii() and index.isdigit() and int(index[:9]) < len(parameters)
+        if not known or tensor.numel() not in (1, parameters[int(index)].numel()):
+            raise PolicyError(f"{path}: {name!r} fits no weights of this recipe's optimizer")
+        state.setdefault(int(index), {})[key] = tensor
+    return state
+
+
 def first_difference(made_by: Any, wanted: Any, name: str = "recipe") -> str | None:
     """Name of the first field in which two recipes differ, with both values."""
     if isinstance(made_by, dict) and isinstance(wanted, dict):
@@ -203,4 +210,4 @@ def first_difference(made_by: Any, wanted: Any, name: str = "recipe") -> str | N
             if found:
                 return found
         return None
-    return None if made_by == wanted else f"{name} ({made_by!r}, not {wanted!r})"
+    return None if made_by == wanted else f"{name} ({shown(made_by)}, not {shown(wanted)})"

@@ -13,30 +13,29 @@ from types import FrameType
 from .leading import leads
 
 INTERRUPTED = "vista-train: interrupted"
+KEPT = "the last checkpoint is kept: make room, and go on with --resume"
 GO_ON = "; a training goes on from its last checkpoint with --resume"
 
 
 def main(args: list[str] | None = None) -> None:
-    """Entry point of `vista-train`. A user's mistake is one line on stderr and exit status 2;
-    Ctrl-C and SIGTERM are one line and status 130 and 143.
+    """Entry point of `vista-train`. A user's mistake is one line on stderr and exit status 2, a
+    defect one line and status 1 (see `vista_sim.failures`); Ctrl-C and SIGTERM are one line and
+    status 130 and 143.
     """
-    args = sys.argv[1:] if args is None else args
     with _ended_at_once():
         from vista_sim import __version__
-        from vista_sim.errors import VistaError
+        from vista_sim.failures import one_line_endings, without_debug
         from vista_sim.interrupts import interruptible
+    args = without_debug(sys.argv[1:] if args is None else args)
     if args[:1] == ["--version"]:
         print(__version__)
         return
-    try:
+    with one_line_endings("vista-train: ", KEPT):
         with _ended_at_once():
             _need_training_extra()
             from .commands import run
         with interruptible(INTERRUPTED + GO_ON if leads() else ""):
             run(args)
-    except VistaError as error:
-        print(f"vista-train: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
 
 
 @contextlib.contextmanager

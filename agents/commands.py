@@ -98,7 +98,8 @@ def parse(args: Sequence[str]) -> Any:
                 kind,
                 args=rest,
                 prog="vista-train",
-                description="Trains policies that drive. --version prints the version.",
+                description="Trains policies that drive. --version prints the version; "
+                "--debug shows tracebacks of errors.",
                 config=(tyro.conf.AvoidSubcommands,),
             )
     except SystemExit as stop:

@@ -15,11 +15,13 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from vista_sim.errors import VistaError
+from vista_sim.files import one_line, read_bytes, shown
 from vista_sim.interrupts import uninterrupted
 
 from .files import write_atomically
 
 WEIGHTS = "weights.safetensors"
+MISSING = "cannot be read (there is no such file); train again"
 
 
 def save_model(
@@ -61,24 +63,43 @@ def load_weights(
         raise error(f"{folder / description}: field 'weights' must hold file and sha256")
     if written.get("file") != WEIGHTS:
         raise error(
-            f"{folder / description}: field 'weights' names file {written.get('file')!r}; weights "
-            f"are read from {WEIGHTS!r} alone"
+            f"{folder / description}: field 'weights' names file {shown(written.get('file'))}; "
+            f"weights are read from {WEIGHTS!r} alone"
         )
     path = folder / WEIGHTS
-    try:
-        data = path.read_bytes()
-    except OSError as reason:
-        raise error(f"{path}: cannot be read ({reason.strerror}); train again") from None
+    wanted = network.state_dict()
+    data = read_bytes(
+        path, error, largest_file(wanted), "cannot be read (there is none); train again"
+    )
     if hashlib.sha256(data).hexdigest() != written["sha256"]:
         raise error(
             f"{path}: does not match its checksum in {description}; it was changed or cut short"
         )
-    try:
-        tensors = load_tensors(data)
-    except SafetensorError as reason:
-        raise error(f"{path}: is not a safetensors file ({reason})") from None
-    check_fit(tensors, network.state_dict(), path, description, error)
+    tensors = tensors_of(data, path, error)
+    check_fit(tensors, wanted, path, description, error)
     network.load_state_dict(tensors)
+
+
+def largest_file(wanted: Mapping[str, Tensor], times: int = 1) -> int:
+    """Bytes that a safetensors file of tensors like these may have; `times`: so many of each."""
+    numbers = sum(tensor.numel() for tensor in wanted.values())
+    return times * (8 * numbers + 1024 * len(wanted)) + 2**20
+
+
+def tensors_of(data: bytes, path: Path, error: type[VistaError]) -> dict[str, Tensor]:
+    """Tensors by name of a safetensors file's content. Raises `error`, which names the file."""
+    try:
+        return load_tensors(data)
+    except (
+        SafetensorError,
+        RuntimeError,
+        ValueError,
+        TypeError,
+        KeyError,
+        OverflowError,
+    ) as reason:
+        # The library's class is raised of the format alone, not of shapes that cannot be.
+        raise error(f"{path}: is not a safetensors file ({one_line(reason)})") from None
 
 
 def check_fit(

@@ -114,8 +114,8 @@ MISTAKES = [
     (image(layout="HW"), "inputs[0].layout is 'HW'; it must be one with C, since colour is 'RGB'"),
     (image(scale="1/255"), "inputs[0].scale is '1/255'; it must be a number"),
     (image(scale=True), "inputs[0].scale is True; it must be a number"),
-    (image(scale=10**400), "inputs[0].scale is 1000"),
-    (image(mean=float("nan")), "inputs[0].mean is nan"),
+    (image(scale=10**400), "model.json: cannot be read as JSON (the number 1000"),
+    (image(mean=float("nan")), "model.json: cannot be read as JSON (NaN is no number"),
     (
         image(mean=[1, 2]),
         "inputs[0].mean is [1, 2]; it must be a number, or a list of 3, one per c",

@@ -27,8 +27,9 @@ from vista_sim.errors import (
 from vista_sim.evaluation.evaluate import evaluate
 from vista_sim.evaluation.recovery import RecoveryTest
 from vista_sim.policies import Action, CameraSpec, Policy, PolicyServer, SocketPolicy
-from vista_sim.policies.remote import wire
+from vista_sim.policies.remote import server, wire
 from vista_sim.policies.remote.address import Address
+from vista_sim.policies.remote.items import check_items
 from vista_sim.runs.run import read_run
 from vista_sim.tasks.state_vector import STATE_NAMES
 from vista_sim.traces.calibration import Lens, Vehicle
@@ -224,6 +225,10 @@ def test_a_policy_that_is_late_is_connected_anew(serving):
 READY = {"type": "ready", "protocol": wire.PROTOCOL, "name": "x", "camera": None}
 
 
+EMPTY = {"dtype": "uint8", "shape": [0, 2**63], "bytes": b""}
+ONE = {"dtype": "float32", "shape": [1], "bytes": struct.pack("<f", 1.0)}
+
+
 def framed(message):
     data = msgpack.packb(message)
     return struct.pack(">I", len(data)) + data
@@ -265,7 +270,10 @@ def peer():
     [
         (framed({**READY, "protocol": "vista-policy-socket/2"}), "protocol is 'vista-policy-socke"),
         (framed({**READY, "camera": 7}), "camera is 7; it must be a map or nil"),
-        (framed({**READY, "camera": {"size": [0, 5]}}), "each side must be 1 to 8192 px"),
+        (
+            framed({**READY, "camera": {"size": [0, 5]}}),
+            "size is 0; it must be a whole number",
+        ),
         (framed({**READY, "camera": {"size": "big"}}), "field 'camera' is not usable"),
         (framed({"type": "done"}), "answered 'done' to 'hello'; it must be 'ready' or 'error'"),
         (framed({"type": "error", "kind": "refused", "message": "go\naway"}), ": go away"),
@@ -273,6 +281,11 @@ def peer():
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the message says it has 1,213,486,160 bytes; at mo"),
         (struct.pack(">I", 3) + b"\xc1\xc1\xc1", "the message is no MessagePack"),
         (struct.pack(">I", 500) + b"\x91" * 500, "the message is no MessagePack"),
+        (framed({**READY, "name": EMPTY}), "holds an array uint8 (0, 9223372036854775808) of 0"),
+        (framed({**READY, "camera": {"size": [2**40, 9]}}), "size is 1099511627776; it must be"),
+        (framed({**READY, "protocol": ONE}), "protocol is array([1.], dtype=float32); this"),
+        (framed({**READY, "x": [{}] * 70_000}), "holds more than 65536 values"),
+        (framed({**READY, "x": msgpack.ExtType(5, b"a")}), "holds an extension"),
         (None, "closed the connection at 'hello'"),
     ],
 )
@@ -314,6 +327,9 @@ BOMB = {"dtype": "float64", "shape": [1 << 40], "bytes": b""}
         (framed({"type": "action", "curvature": BOMB}), PolicyRaisedError, "holds an array float6"),
         (framed({"type": "error", "kind": ["x"], "message": 3}), PolicyRaisedError, "raised: 3"),
         (framed({"type": "error", "kind": "timed out"}), PolicyTimeoutError, "timed out: no mess"),
+        (framed({"type": "error", "kind": ONE}), PolicyRaisedError, "raised: no message"),
+        (framed({"type": "action", "step": ONE}), PolicyRaisedError, "answered step array"),
+        (framed({"type": "done", "x": {**EMPTY, "dtype": ["u1"]}}), PolicyRaisedError, "array of"),
     ],
 )
 def test_garbage_in_place_of_an_action_is_told_in_one_line(peer, answer, kind, message):
@@ -333,6 +349,9 @@ def test_garbage_in_place_of_an_action_is_told_in_one_line(peer, answer, kind, m
         framed({"type": "hello", "protocol": "vista-policy-socket/0"}),
         framed({"type": "act"}),
         struct.pack(">I", 1) + b"\xc1",
+        struct.pack(">I", 12_000_000),  # nobody who is not known yet has so much to say
+        framed({"type": "hello", "protocol": ONE}),
+        framed({"type": "hello", "protocol": wire.PROTOCOL, "client": EMPTY}),
         b"",
     ],
 )
@@ -354,6 +373,76 @@ def test_a_server_survives_who_cannot_speak(serving, request_):
     policy = SocketPolicy(str(address))
     policy.reset()
     policy.close()
+
+
+def test_who_connects_and_is_silent_keeps_nobody_out(serving):
+    address = serving(Balance)
+    with contextlib.ExitStack() as silent:
+        for _ in range(server.MAX_CONNECTIONS):
+            silent.enter_context(address.connect(5.0))
+        policy = SocketPolicy(str(address))
+        policy.reset()
+        assert policy.act(OBSERVATION) == Action(0.0)
+        policy.close()
+
+
+def test_of_those_who_have_spoken_only_the_idle_make_room(monkeypatch):
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 2)
+    monkeypatch.setattr(server, "monotonic", lambda: now)
+    now = 100.0
+    with PolicyServer(Balance, "127.0.0.1:0") as serves, contextlib.ExitStack() as ends:
+        for greeted in (True, True):
+            _, theirs = map(ends.enter_context, socket.socketpair())
+            serves._guests[theirs] = guest = server._Guest()
+            guest.greeted = greeted
+        now = 100.0 + server.IDLE
+        assert not serves._make_room()  # nobody is silent for longer
+        now = 101.0 + server.IDLE
+        guest.is_served()  # the second waits for an answer
+        assert serves._make_room()
+        assert list(serves._guests.values()) == [guest]
+
+
+def test_a_server_that_fails_within_says_so_in_one_line(serving, caplog, monkeypatch):
+    def fails(policy, request):
+        raise ZeroDivisionError("within")
+
+    monkeypatch.setattr(server, "_answer", fails)
+    policy = SocketPolicy(str(serving(Balance)))
+    with pytest.raises(PolicyError, match="ZeroDivisionError: within"):
+        policy.reset()
+    (record,) = caplog.records
+    assert record.exc_info is None
+    assert "\n" not in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"type": "x", "list": [1, -5, 1.5, None, True, "text", b"bytes"], "map": {"a": {}}},
+        {"type": "x", "big": [2**63, -(2**63), 70_000, -70_000, 300, -300, "x" * 300]},
+        {"bin": [b"x" * 300, b"x" * 70_000], "str": "x" * 70_000, "list": list(range(70_000))},
+        {str(i): i for i in range(70_000)},
+    ],
+)
+def test_what_msgpack_writes_is_counted(message):
+    def count(value):
+        if isinstance(value, dict):
+            return 1 + sum(1 + count(v) for v in value.values())
+        return 1 + sum(map(count, value)) if isinstance(value, list) else 1
+
+    data = msgpack.packb(message)
+    check_items(data, count(message))
+    for wrong, most in ((data, count(message) - 1), (data[:-1], 10**6), (data + b"\0", 10**6)):
+        with pytest.raises(ValueError, match=r"values|too soon|follows"):
+            check_items(wrong, most)
+
+
+def test_a_text_that_would_take_gigabytes_is_refused_by_its_head():
+    for text in (b"\x80" * 12_000_000, b"\xdc\xff\xff" * 1000, b"\xdf\xff\xff\xff\xff"):
+        with pytest.raises(ValueError, match=r"holds more than 100 values|follows"):
+            check_items(text, 100)
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,7 @@ def test_all_that_is_wrong_is_said(write):
         (b"x = 1\x00\n", "one.toml:1: file: is not TOML ("),
         (b"a = " + b"[" * 100_000, "one.toml:1: file: is not TOML ("),
         (b"a = " + b"9" * 5000, "one.toml:1: file: is not TOML (Exceeds the limit"),
-        (b"#" * (5 * 2**20), "one.toml: is larger than 4194304 bytes; is it a scenario?"),
+        (b"#" * (5 * 2**20), "one.toml: is larger than 1048576 bytes; is it a scenario?"),
         (b"", 'one.toml:1: format: is missing; it must be "vista-scenario/1" or "vista-suite/1"'),
         (b'format = "vista-trace/1"\n', "one.toml:1: format: is 'vista-trace/1'; it must be"),
         (

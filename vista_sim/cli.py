@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import logging
 import sys
 from importlib import import_module
 from typing import Annotated
@@ -11,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vista_sim import __version__
-from vista_sim.errors import VistaError
+from vista_sim.failures import OPTION, one_line_endings, without_debug
 from vista_sim.interrupts import interruptible
 
 #: Modules with a `register(app)`; they import what is heavy inside their commands.
@@ -27,6 +25,12 @@ COMMAND_MODULES = (
     "vista_sim.policies.commands",
     "vista_sim.replay.viewer.commands",
     "vista_sim.drive.commands",
+)
+
+#: What is left where a disk is full or memory is short.
+KEPT = (
+    "what was finished before is kept: make room, and give the command again "
+    "(a suite goes on with --resume)"
 )
 
 
@@ -52,6 +56,10 @@ def build_app() -> typer.Typer:
             bool,
             typer.Option("--version", help="Print the version.", callback=_print_version),
         ] = False,
+        debug: Annotated[
+            bool,
+            typer.Option(OPTION, help="Show tracebacks of errors; VISTA_SIM_DEBUG=1 does too."),
+        ] = False,
     ) -> None:
         """Turns a recorded drive into a world a policy can drive in."""
 
@@ -61,22 +69,10 @@ def build_app() -> typer.Typer:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line. A user's mistake is one line on stderr and exit status 2; Ctrl-C and
-    SIGTERM are one line and status 130 and 143.
+    """Run the command line. A user's mistake is one line on stderr and exit status 2, a defect
+    one line and status 1 (see `vista_sim.failures`); Ctrl-C and SIGTERM are one line and status
+    130 and 143.
     """
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    try:
-        with interruptible("interrupted"):
-            build_app()(arguments)
-    except VistaError as error:
-        fail(str(error))
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
-            raise
-        fail(f"{error.filename or 'write'}: {error.strerror}")
-
-
-def fail(message: str) -> None:
-    """Print one line on stderr and exit with status 2."""
-    sys.stderr.write("error: " + " ".join(message.split()) + "\n")
-    sys.exit(2)
+    given = without_debug(sys.argv[1:] if arguments is None else arguments)
+    with one_line_endings("error: ", KEPT), interruptible("interrupted"):
+        build_app()(given)

@@ -1,7 +1,7 @@
 """Errors a user can cause. Each message is one line: what is wrong, where, and what would be right.
 
-The commands print the message on stderr and exit with status 2; nothing else is caught,
-so a defect of the program still shows its traceback.
+The commands print the message on stderr and exit with status 2; what else may end them is in
+`vista_sim.failures`.
 """
 
 from __future__ import annotations

@@ -68,7 +68,8 @@ def read_bytes(
 ) -> bytes:
     """The content of a file of at most `limit` bytes. Raises `error`."""
     with open_file(path, error, missing) as file:
-        content = file.read(limit + 1)
+        size = max(os.fstat(file.fileno()).st_size, 2**16)  # what is asked for takes memory
+        content = file.read(min(limit, size) + 1)
     if len(content) > limit:
         raise error(f"{path}: is larger than {limit} bytes; is it the right file?")
     return content

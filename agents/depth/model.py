@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vista_sim.errors import GeometryError
+from vista_sim.files import check_real, check_whole, one_line, shown
 from vista_sim.geometry.ground import ground_inverse_depth
 from vista_sim.geometry.models import DEPTH_FORMAT, DEPTH_JSON, read_depth_json
 from vista_sim.traces.calibration import Lens
 
+from ..networks.fields import config_from_json
 from ..threads import one_thread
 from ..weights import load_weights, save_model
 from .network import DepthNet, DepthNetConfig
@@ -65,17 +66,16 @@ class DepthModelSpec:
         network = values.get("network")
         if not isinstance(network, Mapping) or network.get("name") != NETWORK:
             name = network.get("name") if isinstance(network, Mapping) else network
-            raise GeometryError(f"{path}: network is {name!r}; this version knows {NETWORK!r}")
+            raise GeometryError(f"{path}: network is {shown(name)}; this version knows {NETWORK!r}")
         try:
-            given = dict(network["config"])
-            given["channels"] = tuple(int(c) for c in given["channels"])
-            config = DepthNetConfig(**given)
-            height, width = (int(side) for side in values["size"])
-            focal = float(values["focal"])
-            if not (math.isfinite(focal) and focal > 0 and min(height, width) > 0):
-                raise ValueError("size and focal must be positive")
+            config = config_from_json(DepthNetConfig, network["config"], "network")
+            height, width = (check_whole(side, "size", 1, 8192) for side in values["size"])
+            focal = check_real(values["focal"], "focal", 1e-3, 1e6)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise GeometryError(f"{path}: size, focal or network is not usable ({error})") from None
+            reason = one_line(error)
+            raise GeometryError(
+                f"{path}: size, focal or network is not usable ({reason})"
+            ) from None
         return cls(config, (height, width), focal)
 
 

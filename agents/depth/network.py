@@ -37,6 +37,8 @@ class DepthNetConfig:
             raise ValueError(f"pixels is {self.pixels}; it must be from 1024 to 4000000")
         if len(self.channels) < 3 or min(self.channels) < 4:
             raise ValueError(f"channels are {self.channels}; give three or more, each 4 or more")
+        if len(self.channels) > 8 or max(self.channels) > 1024:
+            raise ValueError(f"channels are {self.channels}; give at most 8, each at most 1024")
         if not 0.01 <= self.sky <= 100.0:
             raise ValueError(f"sky is {self.sky} px/m; it must be from 0.01 to 100")
 

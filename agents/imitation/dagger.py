@@ -14,13 +14,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save
+from safetensors.torch import save
+
+from vista_sim.errors import PolicyError
+from vista_sim.files import read_bytes
 
 from ..actions import in_units
 from ..files import write_atomically
 from ..networks.network import DrivingNetwork
 from ..networks.registry import build_network
 from ..threads import one_thread
+from ..weights import check_fit, largest_file, tensors_of
 from .frames import Frames
 from .gather import Array, Gatherer
 from .guided import MOST_CARS, VALIDATION, GuidedConfig, GuidedMaker, Places, StartConfig
@@ -72,7 +76,11 @@ class DaggerMaker:
     def make(self, number: int, weights: Path | None = None) -> Frames:
         rng = np.random.default_rng([self._setup.seed, 4, number])
         if weights is not None:
-            self._network.load_state_dict(load_file(weights))
+            wanted = self._network.state_dict()
+            data = read_bytes(weights, PolicyError, largest_file(wanted))
+            tensors = tensors_of(data, weights, PolicyError)
+            check_fit(tensors, wanted, weights, "this recipe", PolicyError)
+            self._network.load_state_dict(tensors)
         share = 1.0 if weights is None else self._config.beta**number
         driver = Mixture(self._setup, self._network.eval(), self._config.cars, share, rng)
         roads = [drive.train for drive in self._drives]

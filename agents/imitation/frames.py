@@ -16,6 +16,7 @@ from safetensors.numpy import save as save_arrays
 from torch import Tensor
 
 from vista_sim.errors import PolicyError
+from vista_sim.files import one_line, read_bytes
 
 from ..actions import Scales
 from ..files import write_atomically
@@ -23,6 +24,7 @@ from ..networks.heads import HeadConfig
 from ..networks.network import DrivingNetwork
 
 Floats = NDArray[np.float32]
+MAX_ROUND = 2**33  # bytes of a file of frames
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,12 @@ class Frames:
     def load(cls, path: Path) -> Frames:
         """Read what `save` wrote. Raises PolicyError."""
         try:
-            arrays: dict[str, Any] = load_arrays(path.read_bytes())
+            arrays: dict[str, Any] = load_arrays(read_bytes(path, PolicyError, MAX_ROUND))
             return cls(**arrays)
-        except (OSError, SafetensorError, TypeError) as error:
-            raise PolicyError(f"{path}: is not a file of frames ({error})") from None
+        except PolicyError:
+            raise
+        except (SafetensorError, TypeError, ValueError, KeyError, OverflowError) as error:
+            raise PolicyError(f"{path}: is not a file of frames ({one_line(error)})") from None
 
 
 @dataclass(frozen=True)

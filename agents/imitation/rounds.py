@@ -133,16 +133,18 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-_maker: Maker | None = None  # of the process that gathers
+# Of the process that gathers: what makes its maker, and the maker once it is needed.
+_factory: Callable[[], Maker] | None = None
+_maker: Maker | None = None
 
 
 def _open_maker(factory: Callable[[], Maker]) -> None:
     import torch
 
-    global _maker
+    global _factory
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    _maker = factory()
+    _factory = factory
 
 
 def _end_with_parent() -> None:
@@ -154,5 +156,8 @@ def _end_with_parent() -> None:
 
 
 def _make(number: int, weights: Path | None, path: Path) -> None:
-    assert _maker is not None
+    global _maker
+    if _maker is None:  # an error here reaches the process that waits; one on opening would not
+        assert _factory is not None
+        _maker = _factory()
     _maker.make(number, weights).save(path)

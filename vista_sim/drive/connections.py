@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import socket
 from collections.abc import Callable
 
 from vista_sim.errors import VistaError
+from vista_sim.failures import summary
 
 MOST = 32  # connections at a time; a browser holds up to 6 and a WebSocket
 RETRY = 0.5  # s after accepting failed, such as for want of file descriptors
+
+_log = logging.getLogger(__name__)
 
 
 class Connections:
@@ -50,9 +53,15 @@ class Connections:
                     await asyncio.sleep(RETRY)
                     continue
                 self._make_room()
-                with contextlib.suppress(OSError):  # it is gone already
+                try:
                     transport, _ = await loop.connect_accepted_socket(self._protocol, connection)
-                    self._open.append(transport)
+                except OSError:  # it is gone already
+                    continue
+                except Exception as error:  # others are to be accepted still
+                    _log.warning("a connection cannot be served (%s)", summary(error))
+                    connection.close()
+                    continue
+                self._open.append(transport)
         finally:
             self._listener.close()
 

@@ -16,13 +16,13 @@ input that the frame shows the effect of.
 from __future__ import annotations
 
 import json
-import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from vista_sim.errors import VistaError
+from vista_sim.files import parse_json, shown
 
 MAX_MESSAGE = 1024  # bytes, of what the page sends
 MAX_SEQ = 2**53  # JavaScript's numbers count so far
@@ -126,8 +126,8 @@ def parse_message(text: str) -> Message:
     if len(text) > MAX_MESSAGE:
         raise MessageError(f"a message has {len(text)} characters; at most {MAX_MESSAGE} are read")
     try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
+        values = parse_json(text)
+    except ValueError:
         raise MessageError("a message is no JSON") from None
     if not isinstance(values, dict):
         raise MessageError("a message is no JSON object")
@@ -142,28 +142,26 @@ def parse_message(text: str) -> Message:
         )
     if kind == "command":
         name = values.get("name")
-        if name not in COMMANDS:
-            raise MessageError(f"command {name!r:.40} is unknown; known: {', '.join(COMMANDS)}")
+        if not isinstance(name, str) or name not in COMMANDS:
+            raise MessageError(f"command {shown(name)} is unknown; known: {', '.join(COMMANDS)}")
         return Command(name)
     if kind == "ack":
         return Ack(_count(values, "frame"))
     if kind == "ping":
         return Ping(_count(values, "id"))
-    raise MessageError(f"a message's type is {kind!r:.40}; known: input, command, ack, ping")
+    raise MessageError(f"a message's type is {shown(kind)}; known: input, command, ack, ping")
 
 
 def _number(values: Mapping[str, Any], name: str, low: float) -> float:
     """A number, clipped to [low, 1]."""
     value = values.get(name, 0.0)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise MessageError(f"{name} is {value!r:.40}; it must be a number")
-    if not math.isfinite(value):
-        raise MessageError(f"{name} is {value}; it must be finite")
+        raise MessageError(f"{name} is {shown(value)}; it must be a number")
     return float(min(max(value, low), 1.0))
 
 
 def _count(values: Mapping[str, Any], name: str) -> int:
     value = values.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SEQ:
-        raise MessageError(f"{name} is {value!r:.40}; it must be a whole number, not negative")
+        raise MessageError(f"{name} is {shown(value)}; it must be a whole number, not negative")
     return value

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import GeometryError
+from vista_sim.files import read_json, shown
 from vista_sim.geometry.store import folder_in_cache
 from vista_sim.identity.files import digest_of_digests
 from vista_sim.identity.onnx_files import weight_files
@@ -89,7 +90,9 @@ def load_depth_model(spec: str | Path) -> DepthModel:
     found = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
     if loader not in found:
         known = ", ".join(sorted(found)) or "none"
-        raise GeometryError(f"{folder / DEPTH_JSON}: loader {loader!r} is unknown; known: {known}")
+        raise GeometryError(
+            f"{folder / DEPTH_JSON}: loader {shown(loader)} is unknown; known: {known}"
+        )
     try:
         load = found[loader].load()
     except ImportError as error:
@@ -103,18 +106,13 @@ def load_depth_model(spec: str | Path) -> DepthModel:
 def read_depth_json(folder: Path) -> dict[str, Any]:
     """Read and check depth.json of a model folder. Raises GeometryError."""
     path = folder / DEPTH_JSON
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise GeometryError(
-            f"{path}: not found; 'vista-train depth' makes a model folder"
-        ) from None
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise GeometryError(f"{path}: cannot be read as JSON ({reason})") from None
+    missing = "not found; 'vista-train depth' makes a model folder"
+    values = read_json(path, GeometryError, missing=missing)
     if not isinstance(values, dict) or values.get("format") != DEPTH_FORMAT:
         found = values.get("format") if isinstance(values, dict) else None
-        raise GeometryError(f"{path}: format is {found!r}; this version reads {DEPTH_FORMAT!r}")
+        raise GeometryError(
+            f"{path}: format is {shown(found)}; this version reads {DEPTH_FORMAT!r}"
+        )
     if not isinstance(values.get("loader"), str):
         raise GeometryError(f"{path}: field 'loader' must be a name")
     weights = values.get("weights")

@@ -22,8 +22,8 @@ The defaults are those of MiDaS, DPT and Depth Anything.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import GeometryError
+from vista_sim.files import one_line, read_json, require_file, shown
 from vista_sim.onnx_session import open_session
 from vista_sim.traces.calibration import Lens
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 _DYNAMIC_PIXELS = 400_000  # a dynamic input has at most so many
+_MOST_PIXELS = 2**26  # of an input and an output
 _NEAREST = 0.01  # m; depth at or below is none
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 _CHOICES = {
@@ -70,20 +72,16 @@ class OnnxSettings:
     @classmethod
     def read(cls, path: Path) -> OnnxSettings:
         """Read a JSON file; the defaults where there is none. Raises GeometryError."""
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if not os.path.exists(path):
             return cls()
-        except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise GeometryError(f"{path}: cannot be read as JSON ({reason})") from None
+        values = read_json(path, GeometryError)
         if not isinstance(values, dict):
             raise GeometryError(f"{path}: must hold an object of fields, such as {{}}")
         known = [f.name for f in dataclasses.fields(cls)]
         for field in values:
             if field not in known:
                 raise GeometryError(
-                    f"{path}: field {field!r} is unknown; known: {', '.join(known)}"
+                    f"{path}: field {shown(field)} is unknown; known: {', '.join(known)}"
                 )
         checked = {name: _checked(path, name, value) for name, value in values.items()}
         return cls(**checked)
@@ -153,7 +151,7 @@ class OnnxDepth:
         try:
             (answer,) = self._session.run([self._output], {self._input.name: self._fed(picture)})
         except Exception as error:  # ONNX Runtime's own classes, without a common base
-            reason = " ".join(str(error).split())[:300]
+            reason = one_line(error)
             raise GeometryError(f"{self.path}: does not run on its input ({reason})") from None
         values = self._plane(np.asarray(answer))
         if not np.isfinite(values).all():
@@ -182,6 +180,11 @@ class OnnxDepth:
     def _plane(self, answer: NDArray[Any]) -> NDArray[np.float64]:
         """The output (h, w) without the dimensions of size one around it."""
         sides = [side for side in answer.shape if side != 1]
+        if answer.size > _MOST_PIXELS:
+            raise GeometryError(
+                f"{self.path}: output {self._output!r} has the shape {answer.shape}; that is more "
+                f"than {_MOST_PIXELS} pixels"
+            )
         if answer.ndim > 4 or len(sides) != 2 or not np.issubdtype(answer.dtype, np.number):
             raise GeometryError(
                 f"{self.path}: output {self._output!r} is {answer.dtype} of shape {answer.shape}; "
@@ -222,6 +225,8 @@ class OnnxDepth:
             size = (sides[0], sides[1])
         if size is None and any(isinstance(side, int) for side in sides):
             raise GeometryError(f"{where}; name both sides in field 'size' of {self._json}")
+        if size is not None and not (min(size) >= 1 and size[0] * size[1] <= _MOST_PIXELS):
+            raise GeometryError(f"{where}; that is no picture of at most {_MOST_PIXELS} pixels")
         return layout, channels, size
 
     def _normalization(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -241,8 +246,7 @@ class OnnxDepth:
 
 def _open(path: Path) -> Any:
     """An inference session on one thread: the bake's workers are the others."""
-    if not path.is_file():
-        raise GeometryError(f"{path}: no such file; onnx:FILE names a depth model")
+    require_file(path, GeometryError, "no such file; onnx:FILE names a depth model")
     return open_session(path, "depth models in ONNX format", GeometryError)
 
 
@@ -250,10 +254,10 @@ def _checked(path: Path, name: str, value: Any) -> Any:
     """The value of a field if it can be one. Raises GeometryError."""
 
     def wrong(wanted: str) -> GeometryError:
-        return GeometryError(f"{path}: field {name!r} is {value!r}; it must be {wanted}")
+        return GeometryError(f"{path}: field {name!r} is {shown(value)}; it must be {wanted}")
 
     if name in _CHOICES:
-        if value not in _CHOICES[name]:
+        if not isinstance(value, str) or value not in _CHOICES[name]:
             raise wrong(" or ".join(f"{c!r}" for c in _CHOICES[name]))
         return value
     if name in ("mean", "std"):
@@ -283,4 +287,4 @@ def _checked(path: Path, name: str, value: Any) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e30 < value < 1e30

@@ -17,6 +17,8 @@ from typing import Any
 from vista_sim.errors import PolicyError
 from vista_sim.policies.policy import Policy, check_policy
 
+_MISSING = object()
+
 
 def make_policy(name: str) -> Policy:
     """Import and call `module:factory`.
@@ -26,25 +28,31 @@ def make_policy(name: str) -> Policy:
             returned is no policy.
     """
     module_name, _, attribute = name.partition(":")
-    here = os.getcwd()
-    if here not in sys.path:
+    try:
+        here = os.getcwd()
+    except OSError:  # it was removed; what is installed can still be imported
+        here = ""
+    if here and here not in sys.path:
         sys.path.insert(0, here)
     if not _exists(module_name):
         raise PolicyError(
-            f"{name}: there is no module {module_name!r}, neither in {here} nor installed"
+            f"{name}: there is no module {module_name!r}, neither in {here or 'a folder'} nor "
+            "installed"
         )
     factory: Any = _run(name, f"import of {module_name!r}", lambda: import_module(module_name))
     for part in attribute.split("."):
-        if not hasattr(factory, part):
+        holder = factory
+        factory = _run(name, f"{part!r}", lambda: getattr(holder, part, _MISSING))  # noqa: B023
+        if factory is _MISSING:
             raise PolicyError(f"{name}: module {module_name!r} has no {attribute!r}")
-        factory = getattr(factory, part)
     if not callable(factory):
         raise PolicyError(
             f"{name}: is a {type(factory).__name__}; name a callable without arguments that "
             "returns a policy"
         )
     policy = _run(name, "the factory", factory)
-    check_policy(policy, f"{name}: returned")
+    # Its attributes may be code, too.
+    _run(name, "what the factory returned", lambda: check_policy(policy, f"{name}: returned"))
     checked: Policy = policy
     return checked
 
@@ -57,7 +65,7 @@ def _exists(module: str) -> bool:
         missing = {".".join(parents[: i + 1]) for i in range(len(parents))}
         # Another name: a parent package fails to import; importing it will say how.
         return error.name not in {*missing, module}
-    except Exception:
+    except (Exception, SystemExit):
         return True
 
 

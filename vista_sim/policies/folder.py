@@ -7,13 +7,13 @@ A policy folder holds `policy.json` and weights. Which package can read it stand
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 from vista_sim.errors import PolicyError
+from vista_sim.files import read_json, shown
 from vista_sim.policies.policy import Policy
 
 POLICY_FORMAT = "vista-policy/1"
@@ -23,15 +23,10 @@ ENTRY_POINT_GROUP = "vista_sim.policies"
 def read_policy_json(folder: Path | str) -> dict[str, Any]:
     """Read and check policy.json of a policy folder. Raises PolicyError."""
     path = Path(folder) / "policy.json"
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise PolicyError(f"{path}: not found; a policy folder holds policy.json") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise PolicyError(f"{path}: cannot be read as JSON ({error})") from None
+    values = read_json(path, PolicyError, missing="not found; a policy folder holds policy.json")
     if not isinstance(values, dict) or values.get("format") != POLICY_FORMAT:
         found = values.get("format") if isinstance(values, dict) else None
-        raise PolicyError(f"{path}: format is {found!r}; this version reads {POLICY_FORMAT!r}")
+        raise PolicyError(f"{path}: format is {shown(found)}; this version reads {POLICY_FORMAT!r}")
     return values
 
 
@@ -52,5 +47,7 @@ def find_loader(folder: Path, values: Mapping[str, Any]) -> EntryPoint:
     found = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
     if not isinstance(name, str) or name not in found:
         known = ", ".join(sorted(found)) or "none"
-        raise PolicyError(f"{folder / 'policy.json'}: loader {name!r} is unknown; known: {known}")
+        raise PolicyError(
+            f"{folder / 'policy.json'}: loader {shown(name)} is unknown; known: {known}"
+        )
     return found[name]

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from vista_sim.errors import PolicyError
+from vista_sim.files import one_line
 from vista_sim.policies.folder import load_folder
 from vista_sim.policies.policy import Policy
 
@@ -77,13 +78,13 @@ def policy_kind(what: str | os.PathLike[str]) -> str:
             return "expert"
         if what.startswith(SOCKET):
             return "socket"
-        if _FACTORY.fullmatch(what) and not Path(what).exists():
+        if _FACTORY.fullmatch(what) and not os.path.exists(what):
             return "factory"
     if Path(what).suffix == ".onnx":
         return "onnx"
-    if not Path(what).exists():
+    if not os.path.exists(what):  # nor can a text that is no name, such as one with a null byte
         raise PolicyError(
-            f"{os.fspath(what)}: no such policy; give a folder with policy.json, an .onnx file, "
-            "module:factory, socket:HOST:PORT, socket:PATH, or expert"
+            f"{one_line(os.fspath(what))}: no such policy; give a folder with policy.json, an "
+            ".onnx file, module:factory, socket:HOST:PORT, socket:PATH, or expert"
         )
     return "folder"

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import PolicyError, PolicyNotFiniteError, TraceError
+from vista_sim.files import check_whole, one_line, shown
 from vista_sim.traces.calibration import Lens
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 #: Key of a trace's labels that are navigation commands, and of what a car observes of them.
 COMMAND = "command"
+MAX_SIDE = 8192  # px of a policy's camera
 
 
 @dataclass(frozen=True)
@@ -67,17 +69,21 @@ class CameraSpec:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> CameraSpec:
         try:
-            height, width = (int(v) for v in values["size"])
+            height, width = (check_whole(v, "size", 1, MAX_SIDE) for v in values["size"])
             fov = None if values.get("fov") is None else float(values["fov"])
             mount = values.get("mount")
             mount = None if mount is None else np.array(mount, dtype=np.float64).reshape(4, 4)
+            if mount is not None and not np.isfinite(mount).all():
+                raise ValueError("mount is not finite")
             lens = values.get("lens")
             if lens is not None:
                 sides, bends = tuple(lens["size"]), tuple(lens["distortion"])
                 lens = Lens(**{**lens, "size": sides, "distortion": bends})
             return cls((height, width), fov, mount, lens)
         except (KeyError, TypeError, ValueError, OverflowError, TraceError) as error:
-            raise PolicyError(f"policy.json: field 'camera' is not usable ({error})") from None
+            raise PolicyError(
+                f"policy.json: field 'camera' is not usable ({one_line(error)})"
+            ) from None
 
     def to_json(self) -> dict[str, Any]:
         values: dict[str, Any] = {"size": list(self.size), "fov": self.fov}
@@ -122,12 +128,12 @@ def check_policy(policy: Any, what: str) -> None:
     """Refuse what is no policy, in words that begin with `what`. Raises PolicyError."""
     if isinstance(policy, type) or not isinstance(policy, Policy):
         raise PolicyError(
-            f"{what} {policy!r}, which is no policy: it needs reset(), act(observation, car) and "
-            "camera"
+            f"{what} {shown(policy)}, which is no policy: it needs reset(), act(observation, "
+            "car) and camera"
         )
     if not (policy.camera is None or isinstance(policy.camera, CameraSpec)):
         raise PolicyError(
-            f"{what} a policy whose camera is {policy.camera!r}; it must be a "
+            f"{what} a policy whose camera is {shown(policy.camera)}; it must be a "
             "vista_sim.CameraSpec or None"
         )
 

@@ -5,7 +5,6 @@ For tests and benchmarks only: nothing that synthesizes views may import this.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
+from vista_sim.files import one_line, read_json
 from vista_sim.proving_ground.closing import Closing
 from vista_sim.proving_ground.record import (
     WORLD_VERSION,
@@ -47,13 +47,15 @@ class GroundTruth(Closing):
 
     def __init__(self, trace: str | os.PathLike[str], scene: Scene | None = None) -> None:
         path = Path(trace) / "trace.json"
-        try:
-            values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise TraceError(f"{path}: cannot be read ({error})") from None
-        if "proving_ground" not in values:
+        values: Any = read_json(path, TraceError)
+        if not isinstance(values, dict) or "proving_ground" not in values:
             raise TraceError(f"{path}: not recorded in the proving ground; no truth is known")
-        self.recording = Recording.from_json(values["proving_ground"])
+        try:
+            self.recording = Recording.from_json(values["proving_ground"])
+        except (AttributeError, TypeError, ValueError) as error:
+            raise TraceError(
+                f"{path}: field 'proving_ground' cannot be used ({one_line(error)})"
+            ) from None
         version = self.recording.world_version
         if version != WORLD_VERSION:
             raise TraceError(

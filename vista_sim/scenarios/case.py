@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vista_sim.errors import ScenarioError
+from vista_sim.files import one_line
 from vista_sim.scenarios.settings import Settings
 
 
@@ -52,17 +54,22 @@ class Case:
         """The case that `to_json` wrote. Raises ScenarioError."""
         from vista_sim.scenarios.reading import settings_from_json
 
-        start, end = values["section"]
-        return cls(
-            scenario=str(values["scenario"]),
-            case=str(values["case"]),
-            weight=float(values["weight"]),
-            trace=Path(values["trace"]),
-            section=(float(start), float(end)),
-            s=float(values["s"]),
-            lateral=float(values["lateral"]),
-            heading=float(values["heading"]),
-            road=str(values["road"]),
-            seed=int(values["seed"]),
-            settings=settings_from_json(values["settings"]),
-        )
+        try:
+            start, end = values["section"]
+            return cls(
+                scenario=str(values["scenario"]),
+                case=str(values["case"]),
+                weight=float(values["weight"]),
+                trace=Path(values["trace"]),
+                section=(float(start), float(end)),
+                s=float(values["s"]),
+                lateral=float(values["lateral"]),
+                heading=float(values["heading"]),
+                road=str(values["road"]),
+                seed=int(values["seed"]),
+                settings=settings_from_json(values["settings"]),
+            )
+        except ScenarioError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            raise ScenarioError(f"a case cannot be read ({one_line(repr(error))})") from None

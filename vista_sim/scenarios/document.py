@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from vista_sim.errors import ScenarioError
+from vista_sim.files import open_file
 from vista_sim.scenarios.fields import shown
 from vista_sim.scenarios.library import find_beside
 from vista_sim.scenarios.ranges import is_range
+from vista_sim.scenarios.toml_limits import check_depth
 from vista_sim.scenarios.toml_lines import key_lines
 
 FieldPath = tuple[str | int, ...]
 
-LARGEST = 4 * 2**20  # bytes of a file
+LARGEST = 2**20  # bytes of a file
+LONGEST_CHAIN = 20  # files that include each other
 INCLUDE = "include"
 #: Of these keys a table has one: one that is given takes the place of another in what is included.
 EXCLUSIVE: Mapping[FieldPath, tuple[str, ...]] = {("start",): ("s", "fraction", "places")}
@@ -61,7 +64,13 @@ class Document:
 
     def over(self, base: Document) -> Document:
         """The document's values in the place of another one's, and the rest of those."""
-        return Document(self.file, *_merge(base, self, base.values, self.values, ()))
+        kept = {
+            path: origin
+            for path, origin in base.origins.items()
+            if _is_kept(path, base.values, self.values)
+        }
+        merged = _merge(base.values, self.values, ())
+        return Document(self.file, merged, {**kept, **self.origins})
 
 
 def field_name(path: FieldPath) -> str:
@@ -94,6 +103,10 @@ def load_document(file: Path, kind: str, _including: tuple[Path, ...] = ()) -> D
     if path is None:
         raise ScenarioError(document.problem(here, f"{base}: no such file"))
     chain = (*_including, file.resolve())
+    if len(chain) > LONGEST_CHAIN:
+        raise ScenarioError(
+            document.problem(here, f"is one of more than {LONGEST_CHAIN} files; include fewer")
+        )
     if path.resolve() in chain:
         names = " includes ".join(p.name for p in (*chain, path.resolve()))
         raise ScenarioError(document.problem(here, f"goes in a circle: {names}"))
@@ -101,14 +114,8 @@ def load_document(file: Path, kind: str, _including: tuple[Path, ...] = ()) -> D
 
 
 def _parse(file: Path) -> Document:
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(LARGEST + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        raise ScenarioError(f"{file}: no such file") from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ScenarioError(f"{file}: cannot be read ({reason})") from None
+    with open_file(file, ScenarioError, "no such file") as opened:
+        content = opened.read(LARGEST + 1)
     if len(content) > LARGEST:
         raise ScenarioError(f"{file}: is larger than {LARGEST} bytes; is it a scenario?")
     try:
@@ -121,6 +128,7 @@ def _parse(file: Path) -> Document:
         ) from None
     source = source.replace("\r\n", "\n")
     try:
+        check_depth(source)
         values = tomllib.loads(source)
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, ValueError) else "nested too deeply"
@@ -161,38 +169,36 @@ def read_format(file: Path) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _merge(
-    base: Document,
-    top: Document,
-    low: Mapping[str, Any],
-    high: Mapping[str, Any],
-    path: FieldPath,
-) -> tuple[dict[str, Any], dict[FieldPath, Origin]]:
+def _merge(low: Mapping[str, Any], high: Mapping[str, Any], path: FieldPath) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    origins: dict[FieldPath, Origin] = {}
-    rivals = EXCLUSIVE.get(path, ())
-    replaced = set(rivals) if any(name in high for name in rivals) else set()
+    replaced = _replaced(path, high)
     for name in [*low, *(name for name in high if name not in low)]:
-        here = (*path, name)
         if name not in high:
             if name not in replaced:
                 values[name] = low[name]
-                origins |= _under(base, here)
         elif name in low and _is_table(low[name]) and _is_table(high[name]):
-            values[name], inner = _merge(base, top, low[name], high[name], here)
-            origins |= inner
-            if here in top.origins:
-                origins[here] = top.origins[here]
+            values[name] = _merge(low[name], high[name], (*path, name))
         else:
             values[name] = high[name]
-            origins |= _under(top, here)
-    return values, origins
+    return values
+
+
+def _replaced(path: FieldPath, high: Mapping[str, Any]) -> tuple[str, ...]:
+    """Keys of a table that go because another that excludes them is given on top."""
+    rivals = EXCLUSIVE.get(path, ())
+    return rivals if any(name in high for name in rivals) else ()
+
+
+def _is_kept(path: FieldPath, low: Any, high: Any) -> bool:
+    """Whether the value at a path is that of the lower document, after `_merge`."""
+    for place, name in enumerate(path):
+        if name not in high:
+            return name not in _replaced(path[:place], high)
+        low, high = low[name], high[name]
+        if not (_is_table(low) and _is_table(high)):
+            return False
+    return True
 
 
 def _is_table(value: Any) -> bool:
     return isinstance(value, dict) and not is_range(value)
-
-
-def _under(document: Document, path: FieldPath) -> dict[FieldPath, Origin]:
-    n = len(path)
-    return {where: origin for where, origin in document.origins.items() if where[:n] == path}

@@ -7,7 +7,6 @@ kind, as text: "5 deg", "60 km/h", "200 ms".
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -49,10 +48,10 @@ class Number:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise FieldError(f"is {shown(value)}; it must be {self.described()}")
         if self.whole and not isinstance(value, int):
-            raise FieldError(f"is {value!r}; it must be {self.described()}")
+            raise FieldError(f"is {shown(value)}; it must be {self.described()}")
         if not self.low <= value <= self.high:  # NaN is not
             hint = ""
-            if self.unit == "rad" and math.isfinite(value):
+            if self.unit == "rad" and abs(value) < 1e6:
                 hint = f' (degrees are written "{value:g} deg")'
             raise FieldError(
                 f"is {shown(value)}{' ' * bool(self.unit)}{self.unit}; "

@@ -70,14 +70,14 @@ def _listed(spec: Number, values: Any) -> tuple[float, ...]:
         raise FieldError(f"has values {shown(values)}; it must be a list of at least one number")
     if len(values) > MOST_CASES:
         raise FieldError(f"has {len(values)} values; at most {MOST_CASES} are swept")
-    read = []
+    read: dict[float, None] = {}
     for one in values:
         number = spec.read(one)
         if not isinstance(number, float):
             raise FieldError(f"has {number!r} among its values; they must be numbers")
         if number in read:
             raise FieldError(f"has {number:g} twice among its values")
-        read.append(number)
+        read[number] = None
     return tuple(read)
 
 

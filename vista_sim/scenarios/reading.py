@@ -14,6 +14,8 @@ from vista_sim.scenarios.fields import FieldError, Number, Spec, shown, spec_of,
 from vista_sim.scenarios.ranges import is_range, read_range
 from vista_sim.scenarios.settings import Settings
 
+MOST_HINTS = 20  # unknown keys of a table that are told one by one
+
 T = TypeVar("T")
 
 
@@ -43,9 +45,11 @@ class Reader:
     ) -> None:
         """Note every key that is not known, with the nearest one that is."""
         names = list(known)
-        for key in values:
-            if key not in names:
-                self.note((*path, key), _unknown(key, path, names))
+        wrong = [key for key in values if key not in names]
+        for key in wrong[:MOST_HINTS]:
+            self.note((*path, key), _unknown(key, path, names))
+        if len(wrong) > MOST_HINTS:
+            self.note(path, f"has {len(wrong) - MOST_HINTS} more unknown keys")
 
     def table(self, kind: type[T], values: Any, path: FieldPath, *others: str) -> T:
         """A dataclass of a table.

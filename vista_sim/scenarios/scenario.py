@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from vista_sim.errors import ScenarioError, TraceError
+from vista_sim.files import one_line
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.criteria import Criterion, read_criteria
 from vista_sim.scenarios.document import Document, FieldPath, field_name
@@ -28,6 +29,7 @@ from vista_sim.scenarios.settings import ROAD, Settings
 
 SCENARIO = "vista-scenario"
 SAMPLE = "sample:"
+MOST_MATCHES = 100_000  # of a pattern for traces
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _OWN_KEYS = ("format", "include", "name", "description", "traces", "seeds", "pass", "actors")
 
@@ -246,15 +248,20 @@ def _traces(reader: Reader, value: Any) -> tuple[Path, ...]:
         base = reader.document.origin(here).file.absolute().parent
         folder = Path(os.path.normpath(base / name))
         if glob.has_magic(name):
-            found = sorted(Path(one) for one in glob.glob(str(folder), recursive=True))
-            found = [one for one in found if (one / "trace.json").is_file()]
+            matches = itertools.islice(glob.iglob(str(folder), recursive=True), MOST_MATCHES + 1)
+            found = sorted(Path(one) for one in matches)
+            if len(found) > MOST_MATCHES:
+                reader.note(here, f"{name}: matches more than {MOST_MATCHES} files and folders")
+                continue
+            found = [one for one in found if os.path.isfile(one / "trace.json")]
             if not found:
                 reader.note(here, f"{name}: matches no trace (a folder with trace.json)")
             folders |= dict.fromkeys(found)
-        elif (folder / "trace.json").is_file():
+        elif os.path.isfile(folder / "trace.json"):
             folders[folder] = None
         else:
-            reader.note(here, f"{name}: no such trace ({folder} has no trace.json)")
+            where = one_line(str(folder))
+            reader.note(here, f"{one_line(name)}: no such trace ({where} has no trace.json)")
     return tuple(folders)
 
 
@@ -270,7 +277,7 @@ def _seeds(reader: Reader, value: Any) -> tuple[int, ...]:
             wrong = value[good.index(False)]
             reader.note(path, f"holds {shown(wrong)}; seeds are whole numbers, not negative")
         elif len(set(value)) < len(value):
-            twice = next(s for s in value if value.count(s) > 1)
+            (twice, _), *_ = Counter(value).most_common(1)
             reader.note(path, f"holds {twice} twice")
         else:
             return tuple(value)

@@ -26,6 +26,7 @@ from vista_sim.scenarios.scenario import (
 )
 
 SUITE = "vista-suite"
+MOST_FILES = 1000  # that a suite reads, those of suites in it too
 _KEYS = ("format", "include", "name", "description", "scenarios", "pass")
 _ENTRY_KEYS = ("path", "name", "description", "weight", "pass", "set")
 _WEIGHT = Number(1e-6, 1e6)
@@ -104,12 +105,18 @@ def load_suite(path: str | os.PathLike[str]) -> Suite:
     Raises:
         ScenarioError: with a line for everything that is wrong.
     """
-    return _load(find(path), ())
+    return _load(find(path), (), [])
 
 
-def _load(file: Path, including: tuple[Path, ...]) -> Suite:
+def _load(file: Path, including: tuple[Path, ...], read: list[Path]) -> Suite:
+    """A suite or scenario file.
+
+    Args:
+        including: suites that it is in, the outermost first.
+        read: all files that were read so far; suites in suites in suites can be very many.
+    """
     if _is_suite(file):
-        return _read_suite(load_document(file, SUITE), including)
+        return _read_suite(load_document(file, SUITE), including, read)
     scenario = read_scenario(load_document(file, SCENARIO))
     own = tuple(Requirement(scenario.name, (scenario.name,), c) for c in scenario.criteria)
     return Suite(scenario.name, scenario.description, file, (Member(scenario),), own)
@@ -125,7 +132,7 @@ def _is_suite(file: Path) -> bool:
     return False
 
 
-def _read_suite(document: Document, including: tuple[Path, ...]) -> Suite:
+def _read_suite(document: Document, including: tuple[Path, ...], read: list[Path]) -> Suite:
     reader = Reader(document)
     values = document.values
     reader.refuse_unknown(values, (), _KEYS)
@@ -142,7 +149,7 @@ def _read_suite(document: Document, including: tuple[Path, ...]) -> Suite:
     chain = (*including, document.file.resolve())
     for i, entry in enumerate(entries):
         try:
-            parts += _read_entry(reader, entry, ("scenarios", i), chain)
+            parts += _read_entry(reader, entry, ("scenarios", i), chain, read)
         except ScenarioError as error:
             problems += error.problems
     members = [member for part in parts for member in part.members]
@@ -160,7 +167,7 @@ def _read_suite(document: Document, including: tuple[Path, ...]) -> Suite:
 
 
 def _read_entry(
-    reader: Reader, entry: Any, path: FieldPath, chain: tuple[Path, ...]
+    reader: Reader, entry: Any, path: FieldPath, chain: tuple[Path, ...], read: list[Path]
 ) -> Iterator[Suite]:
     """The suite that an entry is, if it is a usable one."""
     document = reader.document
@@ -189,11 +196,16 @@ def _read_entry(
         names = " includes ".join(p.name for p in (*chain, file.resolve()))
         reader.note(where, f"goes in a circle: {names}")
         return
+    read.append(file)
+    if len(read) > MOST_FILES:
+        raise ScenarioError(
+            reader.document.problem(path, f"is beyond {MOST_FILES} files; a suite reads no more")
+        )
     if _is_suite(file):
         for key in ("name", "description", "set"):
             if key in entry:
                 reader.note((*path, key), f"is given, but {given} is a suite; it is a scenario's")
-        part = _load(file, chain)
+        part = _load(file, chain, read)
     else:
         scenario = _on_top(reader, load_document(file, SCENARIO), entry, path)
         if "name" in entry:

@@ -191,7 +191,7 @@ class Crew:
 
         Raises:
             VistaError: the policy cannot be loaded, or a case cannot be staged.
-            RuntimeError: a defect of this program, with its traceback.
+            RuntimeError: a defect of this program, with its traceback as a note.
         """
         waiting = deque(jobs)
         left = len(waiting)
@@ -260,7 +260,9 @@ class Crew:
         elif kind == worker.USER:
             raise content[0]
         elif kind == worker.BUG:
-            raise RuntimeError(f"a process that drives cases failed:\n{content[0]}")
+            failed = RuntimeError(f"a process that drives cases failed: {content[0]}")
+            failed.add_note(content[1])
+            raise failed
         return None
 
     def _compare(self, identity: PolicyIdentity) -> None:

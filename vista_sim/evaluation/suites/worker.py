@@ -20,6 +20,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from vista_sim.errors import VistaError
+from vista_sim.failures import explained, summary
 
 if TYPE_CHECKING:
     from vista_sim.evaluation.suites.driving import Job
@@ -32,7 +33,7 @@ BEGUN = "begun"  # start: an episode has begun
 ROWS = "rows"  # steps, timings, episodes, frames
 DONE = "done"  # Spent: the case is over
 USER = "user"  # VistaError: something the user gave cannot be used
-BUG = "bug"  # text: a traceback
+BUG = "bug"  # text: an error in one line, and its traceback
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -97,8 +98,10 @@ def work(
         return
     except VistaError as error:
         connection.send((USER, error))
-    except Exception:
-        connection.send((BUG, traceback.format_exc()))
+    except Exception as error:
+        line, status = explained(error)
+        told = VistaError(line) if status == 2 else None  # what the machine has no more of
+        connection.send((USER, told) if told else (BUG, summary(error), traceback.format_exc()))
 
 
 def _die_with_the_parent() -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import PolicyError
 from vista_sim.policies.onnx.fields import Fields
-from vista_sim.policies.onnx.history import History, read_history
+from vista_sim.policies.onnx.history import History, check_kept, read_history
 from vista_sim.policies.onnx.tensors import TensorInfo
 from vista_sim.policies.policy import CameraSpec
 
@@ -238,6 +238,9 @@ def _check_shape(fields: Fields, read: CameraInput, channels: int) -> None:
     if "T" not in read.layout:
         sides["C"] *= frames
     shape = tuple(sides[letter] for letter in read.layout)
+    check_kept(
+        fields, read.history, height * width * channels * np.dtype(read.tensor.dtype).itemsize
+    )
     if not read.tensor.takes(shape):
         raise PolicyError(
             f"{fields.where}: camera, crop, resize, colour, history and layout {read.layout} make "

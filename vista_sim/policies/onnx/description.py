@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,12 +72,27 @@ class Description:
     reader: ActionReader
 
 
+def check_model(values: Any, file: Path, sha256: str) -> None:
+    """Check that a description is of a model; to be called before that is opened.
+
+    Args:
+        values: of the JSON file.
+        file: for messages.
+        sha256: of the model's file.
+
+    Raises:
+        PolicyError: the description names another hash.
+    """
+    model = Fields(values, file, "", FIELDS).object("model", ("sha256", "opset"))
+    if model is not None and model.given("sha256") and model.values["sha256"] != sha256:
+        raise model.wrong("sha256", f"that of the model beside it, {sha256}")
+
+
 def read(
     values: Any,
     file: Path,
     inputs: dict[str, TensorInfo],
     outputs: dict[str, TensorInfo],
-    sha256: str,
 ) -> Description:
     """Check a description against its model.
 
@@ -84,15 +100,11 @@ def read(
         values: of the JSON file.
         file: for messages.
         inputs, outputs: of the model.
-        sha256: of the model's file.
 
     Raises:
         PolicyError: a field is missing, unknown or wrong, or does not fit the model.
     """
     fields = Fields(values, file, "", FIELDS)
-    model = fields.object("model", ("sha256", "opset"))
-    if model is not None and model.given("sha256") and model.values["sha256"] != sha256:
-        raise model.wrong("sha256", f"that of the model beside it, {sha256}")
     camera = _read_camera(fields)
     history = read_history(fields, History())
     listed = fields.listed("inputs", "a list of objects, one for each input of the model", True)
@@ -168,6 +180,6 @@ def _check_complete(file: Path, inputs: dict[str, TensorInfo], described: Sequen
                 f"{file}: input {name!r} of the model is not described; add it to inputs, or to "
                 "recurrent_state"
             )
-    for name in described:
-        if described.count(name) > 1:
-            raise PolicyError(f"{file}: input {name!r} of the model is described twice")
+    name, times = Counter(described).most_common(1)[0] if described else ("", 0)
+    if times > 1:
+        raise PolicyError(f"{file}: input {name!r} of the model is described twice")

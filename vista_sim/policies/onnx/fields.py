@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from vista_sim.errors import PolicyError
+from vista_sim.files import shown
 
 _REQUIRED: Any = object()
+MOST_LISTED = 1000  # entries of a list of objects
 
 
 class Fields:
@@ -32,13 +34,14 @@ class Fields:
     def __init__(self, values: Any, file: Path, path: str, allowed: Sequence[str]) -> None:
         self.file, self.path = file, path
         if not isinstance(values, Mapping):
-            raise PolicyError(f"{self.where} is {_shown(values)}; it must be an object")
+            raise PolicyError(f"{self.where} is {shown(values)}; it must be an object")
         for name in values:
             if name not in allowed:
                 near = difflib.get_close_matches(str(name), allowed, n=1)
                 meant = f" (did you mean {near[0]!r}?)" if near else ""
                 raise PolicyError(
-                    f"{self.where}: field {name!r} is unknown{meant}; allowed: {', '.join(allowed)}"
+                    f"{self.where}: field {shown(name)} is unknown{meant}; allowed: "
+                    f"{', '.join(allowed)}"
                 )
         self.values = values
 
@@ -63,9 +66,7 @@ class Fields:
         """The error of a field that is missing, or is not what is wanted."""
         if name not in self.values:
             return PolicyError(f"{self.place(name)} is missing; it must be {wanted}")
-        return PolicyError(
-            f"{self.place(name)} is {_shown(self.values[name])}; it must be {wanted}"
-        )
+        return PolicyError(f"{self.place(name)} is {shown(self.values[name])}; it must be {wanted}")
 
     def _value(self, name: str, default: Any, wanted: str) -> Any:
         if name not in self.values:
@@ -144,7 +145,7 @@ class Fields:
     ) -> list[tuple[Any, str]]:
         """The entries of a list, each with its path."""
         value = self._value(name, default, wanted)
-        if not isinstance(value, list) or not (value or empty):
+        if not isinstance(value, list) or not (value or empty) or len(value) > MOST_LISTED:
             raise self.wrong(name, wanted)
         return [(entry, f"{self.inside(name)}[{i}]") for i, entry in enumerate(value)]
 
@@ -158,8 +159,3 @@ def as_number(value: Any) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.errors import PolicyError
 from vista_sim.policies.onnx.fields import Fields
 
 ORDERS = ("oldest-first", "newest-first")
@@ -16,6 +17,7 @@ PADDINGS = ("repeat", "zeros")
 FIELDS = ("frames", "stride", "order", "padding")
 MAX_FRAMES = 256
 MAX_STRIDE = 1000
+MAX_KEPT = 1 << 30  # bytes of the frames that one input keeps
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,16 @@ class History:
         blank = np.zeros_like(kept[0]) if self.padding == "zeros" else kept[0]
         frames = [kept[i] if i >= 0 else blank for i in places]
         return frames if self.order == "oldest-first" else frames[::-1]
+
+
+def check_kept(fields: Fields, history: History, frame_bytes: int) -> None:
+    """Refuse a history that would take unreasonable memory. Raises PolicyError."""
+    kept = history.length * frame_bytes
+    if kept > MAX_KEPT:
+        raise PolicyError(
+            f"{fields.where}: {history.frames} frames with a stride of {history.stride} keep "
+            f"{kept / 2**20:.0f} MiB; at most {MAX_KEPT / 2**20:.0f} MiB can be"
+        )
 
 
 def read_history(fields: Fields, default: History) -> History:

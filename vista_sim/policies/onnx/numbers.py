@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vista_sim.errors import PolicyError
 from vista_sim.policies.onnx.camera import read_normalization
 from vista_sim.policies.onnx.fields import Fields, as_number
-from vista_sim.policies.onnx.history import History, read_history
+from vista_sim.policies.onnx.history import History, check_kept, read_history
 from vista_sim.policies.onnx.tensors import TensorInfo, check_size
 from vista_sim.policies.policy import COMMAND, place_of_command
 from vista_sim.tasks.state_vector import STATE_NAMES, STATE_UNITS
@@ -191,6 +191,7 @@ def _flat(value: Any) -> list[Any]:
 def _history(fields: Fields, tensor: TensorInfo, default: History, count: int) -> History:
     """The history of an entry with `count` numbers a frame, if the model takes so many."""
     history = read_history(fields, default)
+    check_kept(fields, history, 8 * count)
     size = count * history.frames
     if tensor.shape_for(size) is None:
         raise PolicyError(

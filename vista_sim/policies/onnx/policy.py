@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import PolicyError, PolicyRaisedError
-from vista_sim.onnx_session import open_session
+from vista_sim.files import one_line
+from vista_sim.onnx_session import file_sha256, open_session
 from vista_sim.policies.onnx.camera import CameraInput
-from vista_sim.policies.onnx.description import Input, read
+from vista_sim.policies.onnx.description import Input, check_model, read
 from vista_sim.policies.onnx.files import description_path, read_description
 from vista_sim.policies.onnx.numbers import SpeedInput
 from vista_sim.policies.onnx.tensors import tensor_infos
@@ -42,13 +42,13 @@ class OnnxPolicy:
         self.path = Path(path)
         self.description_path = description_path(self.path)
         values = read_description(self.description_path)
+        check_model(values, self.description_path, file_sha256(self.path, PolicyError))
         self._session = open_session(self.path, "policies in ONNX format", PolicyError)
         self.description = read(
             values,
             self.description_path,
             tensor_infos(self._session.get_inputs()),
             tensor_infos(self._session.get_outputs()),
-            hashlib.sha256(self.path.read_bytes()).hexdigest(),
         )
         self.camera: CameraSpec | None = self.description.camera
         states = self.description.states
@@ -82,8 +82,17 @@ class OnnxPolicy:
         try:
             found = self._session.run(self._wanted, {**fed, **self._state})
         except Exception as error:  # ONNX Runtime's own classes, without a common base
-            raise PolicyRaisedError(f"{self.path}: does not run on its inputs ({error})") from None
+            raise PolicyRaisedError(
+                f"{self.path}: does not run on its inputs ({one_line(error)})"
+            ) from None
         answers = dict(zip(self._wanted, map(np.asarray, found), strict=True))
+        for state in self.description.states:  # one that grows would take all memory in the end
+            if answers[state.output].shape != state.start.shape:
+                raise PolicyRaisedError(
+                    f"{self.path}: output {state.output!r} has the shape "
+                    f"{answers[state.output].shape}; the state that it goes on with has "
+                    f"{state.start.shape}"
+                )
         self._state = {state.input: answers[state.output] for state in self.description.states}
         speed = 0.0
         if self.description.reader.needs_speed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from pathlib import Path
 
 from vista_sim.addresses import ip_number
 from vista_sim.errors import PolicyError
+from vista_sim.files import shown
 
-_PORT = re.compile(r"(\[[^\]]*\]|[^/:]*):(\d+)")
+_PORT = re.compile(r"(\[[^\]]*\]|[^/:]*):(\d{1,9})")
 MAX_PATH = 107  # bytes; sockaddr_un of Linux
 FORMS = "HOST:PORT on this machine, such as 127.0.0.1:5555, or the PATH of a Unix socket"
 
@@ -33,15 +35,15 @@ class Address:
         text = text.removeprefix("socket:")
         found = _PORT.fullmatch(text)
         if found is None:
-            if not text or len(text.encode()) > MAX_PATH or "\0" in text:
+            if not text or len(os.fsencode(text)) > MAX_PATH or "\0" in text:
                 raise PolicyError(
-                    f"socket address is {text!r}; give {FORMS} of at most {MAX_PATH} bytes"
+                    f"socket address is {shown(text)}; give {FORMS} of at most {MAX_PATH} bytes"
                 )
             return cls(socket.AF_UNIX, text)
         host, port = found[1].strip("[]"), int(found[2])
         address = ip_number("127.0.0.1" if host == "localhost" else host)
         if address is None or not address.is_loopback or port > 65535:
-            raise PolicyError(f"socket address is {text!r}; give {FORMS}")
+            raise PolicyError(f"socket address is {shown(text)}; give {FORMS}")
         family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
         return cls(family, (str(address), port))
 

@@ -17,7 +17,7 @@ from vista_sim.errors import (
     PolicyRaisedError,
     PolicyTimeoutError,
 )
-from vista_sim.files import shown
+from vista_sim.files import one_line, shown
 from vista_sim.identity.policies import MAX_VERSION
 from vista_sim.policies.policy import Action, CameraSpec
 from vista_sim.policies.remote.address import Address
@@ -33,7 +33,6 @@ from vista_sim.policies.remote.wire import (
 if TYPE_CHECKING:
     from vista_sim.world import Car
 
-MAX_SIDE = 8192  # px
 _FAILURES: dict[str, type[PolicyFailureError]] = {
     failure.kind: failure
     for failure in (PolicyRaisedError, PolicyTimeoutError, PolicyNotFiniteError, PolicyDiedError)
@@ -104,18 +103,19 @@ class SocketPolicy:
         if car is not None:
             request["car"] = {"state": car.state_vector(), "vehicle": car.vehicle.to_json()}
         reply = self._ask(request, "action", self.step_timeout)
-        if reply.get("step") != self._step:
+        step = reply.get("step")
+        if type(step) is not int or step != self._step:
             self.close()
             raise PolicyRaisedError(
-                f"{self.address}: answered step {reply.get('step')!r} to step {self._step}"
+                f"{self.address}: answered step {shown(step)} to step {self._step}"
             )
         self._step += 1
         curvature, acceleration = reply.get("curvature"), reply.get("acceleration")
         steering, braking = _number(curvature), _number(acceleration)
         if steering is None or (braking is None and acceleration is not None):
             raise PolicyNotFiniteError(
-                f"{self.address}: answered curvature {curvature!r:.40} and acceleration "
-                f"{acceleration!r:.40}; they must be numbers"
+                f"{self.address}: answered curvature {shown(curvature)} and acceleration "
+                f"{shown(acceleration)}; they must be numbers"
             )
         return Action(steering, braking)
 
@@ -147,16 +147,18 @@ class SocketPolicy:
         }
         ready = self._ask(hello, "ready", self.connect_timeout)
         try:
-            if ready.get("protocol") != PROTOCOL:
+            protocol = ready.get("protocol")
+            if not isinstance(protocol, str) or protocol != PROTOCOL:
                 raise PolicyError(
-                    f"protocol is {ready.get('protocol')!r:.40}; this version speaks {PROTOCOL!r}"
+                    f"protocol is {shown(protocol)}; this version speaks {PROTOCOL!r}"
                 )
             camera = _read_camera(ready)
             version = _read_version(ready)
         except PolicyError as error:
             self.close()
             raise PolicyError(f"{self.address}: {error}") from None
-        self.name = str(ready.get("name", ""))[:200]
+        name = ready.get("name", "")
+        self.name = name[:200] if isinstance(name, str) else ""
         return camera, version
 
     def _ask(self, request: Mapping[str, Any], wanted: str, timeout: float) -> dict[str, Any]:
@@ -189,18 +191,21 @@ class SocketPolicy:
             raise self._error(reply)
         if not whole:
             raise PolicyRaisedError(
-                f"{self.address}: answered {reply['type']!r:.40} to {what!r}; it must be "
+                f"{self.address}: answered {shown(reply['type'])} to {what!r}; it must be "
                 f"{wanted!r} or 'error'"
             )
         return reply
 
     def _error(self, reply: Mapping[str, Any]) -> PolicyError:
-        message = " ".join(str(reply.get("message", "")).split())[:300] or "no message"
-        if reply.get("kind") == "refused":
+        said, kind = reply.get("message"), reply.get("kind")
+        told = said if isinstance(said, str) else "" if said is None else shown(said)
+        message = one_line(told) if told else "no message"
+        if not isinstance(kind, str):
+            return PolicyRaisedError(message)
+        if kind == "refused":
             self.close()
             return PolicyError(f"{self.address}: {message}")
-        kind = reply.get("kind")
-        failure = _FAILURES.get(kind) if isinstance(kind, str) else None
+        failure = _FAILURES.get(kind)
         return (failure or PolicyRaisedError)(message)
 
 
@@ -209,13 +214,11 @@ def _read_camera(ready: Mapping[str, Any]) -> CameraSpec | None:
     if values is None:
         return None
     if not isinstance(values, Mapping):
-        raise PolicyError(f"camera is {values!r:.40}; it must be a map or nil")
+        raise PolicyError(f"camera is {shown(values)}; it must be a map or nil")
     try:
         camera = CameraSpec.from_json(values)
     except PolicyError as error:
         raise PolicyError(str(error).removeprefix("policy.json: ")) from None
-    if not all(1 <= side <= MAX_SIDE for side in camera.size):
-        raise PolicyError(f"camera size is {camera.size}; each side must be 1 to {MAX_SIDE} px")
     return camera
 
 

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -15,11 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import PolicyError, PolicyFailureError, TraceError
+from vista_sim.failures import summary
+from vista_sim.files import one_line, shown
 from vista_sim.identity.policies import declared_version, load_identified
 from vista_sim.policies.guard import GuardedPolicy
 from vista_sim.policies.policy import Policy
 from vista_sim.policies.remote.address import Address
-from vista_sim.policies.remote.wire import MAX_REQUEST, PROTOCOL, WireError, receive, send
+from vista_sim.policies.remote.wire import (
+    MAX_HELLO,
+    MAX_REQUEST,
+    PROTOCOL,
+    WireError,
+    receive,
+    send,
+)
 from vista_sim.traces.calibration import Vehicle
 
 if TYPE_CHECKING:
@@ -28,6 +38,9 @@ if TYPE_CHECKING:
 HANDSHAKE_TIMEOUT = 10.0  # s
 SEND_TIMEOUT = 30.0  # s
 MAX_CONNECTIONS = 64
+IDLE = 60.0  # s without a request, after which a connection makes room where there is none
+MAX_STATE = 1024  # numbers in a car's state vector
+RETRY = 0.5  # s after accepting failed, such as for want of file descriptors
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +78,7 @@ class PolicyServer:
         self._listener = wanted.listen()
         where = self._listener.getsockname()
         self.address = Address(wanted.family, where if isinstance(where, str) else where[:2])
-        self._connections: set[socket.socket] = set()
+        self._guests: dict[socket.socket, _Guest] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
 
@@ -74,18 +87,22 @@ class PolicyServer:
         while not self._closed.is_set():
             try:
                 connection = self.address.accept(self._listener)
-            except OSError:
-                if self._closed.is_set():
-                    return
-                raise
-            with self._lock:
-                many = len(self._connections) >= MAX_CONNECTIONS
-                if not many:
-                    self._connections.add(connection)
-            if many:
+            except OSError as error:
+                if not self._closed.is_set():
+                    _log.warning("no connection can be accepted (%s)", error)
+                    self._closed.wait(RETRY)
+                continue
+            if not self._make_room():
                 connection.close()
                 continue
-            threading.Thread(target=self._attend, args=(connection,), daemon=True).start()
+            guest = _Guest()
+            with self._lock:
+                self._guests[connection] = guest
+            try:
+                threading.Thread(target=self._attend, args=(connection, guest), daemon=True).start()
+            except RuntimeError as error:  # the machine has no more threads
+                _log.warning("a connection cannot be served (%s)", error)
+                self._forget(connection)
 
     def close(self) -> None:
         """Stop listening, and close all connections."""
@@ -94,7 +111,7 @@ class PolicyServer:
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes a waiting accept
         self._listener.close()
         with self._lock:
-            for connection in self._connections:
+            for connection in self._guests:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
         if isinstance(self.address.where, str):
@@ -111,11 +128,35 @@ class PolicyServer:
     ) -> None:
         self.close()
 
-    def _attend(self, connection: socket.socket) -> None:
+    def _make_room(self) -> bool:
+        """Whether another connection can be served; who has said nothing for long may have to go.
+
+        So nobody who opens connections and is silent keeps others out.
+        """
+        with self._lock:
+            if len(self._guests) < MAX_CONNECTIONS:
+                return True
+            strangers = [c for c, guest in self._guests.items() if not guest.greeted]
+            idle = [c for c, guest in self._guests.items() if guest.idle_for > IDLE]
+            if not strangers and not idle:
+                return False
+            oldest = min(strangers or idle, key=lambda c: self._guests[c].since)
+            del self._guests[oldest]
+            with contextlib.suppress(OSError):
+                oldest.shutdown(socket.SHUT_RDWR)  # wakes its thread, which closes it
+        return True
+
+    def _forget(self, connection: socket.socket) -> None:
+        connection.close()
+        with self._lock:
+            self._guests.pop(connection, None)
+
+    def _attend(self, connection: socket.socket, guest: _Guest) -> None:
         """Serve one connection to its end."""
         taken = False
         try:
             self._greet(connection)
+            guest.greeted = True
             if self._lone is not None:
                 taken = self._in_use.acquire(blocking=False)
                 if not taken:
@@ -128,26 +169,31 @@ class PolicyServer:
             ready["version"] = self._version or version or None
             send(connection, ready, SEND_TIMEOUT)
             while True:
+                guest.waits()
                 request = receive(connection, MAX_REQUEST, None)
+                guest.is_served()
                 send(connection, _answer(policy, request), SEND_TIMEOUT)
         except (_RefusedError, WireError) as error:
             message = f"the message {error}" if isinstance(error, WireError) else str(error)
             _say(connection, {"type": "error", "kind": "refused", "message": message})
         except OSError:
             pass  # the other side is gone
+        except Exception as error:
+            _log.error("a connection ended: %s", summary(error))
+            message = f"the server failed ({summary(error)})"
+            _say(connection, {"type": "error", "kind": "refused", "message": message})
         finally:
             if taken:
                 self._in_use.release()
-            connection.close()
-            with self._lock:
-                self._connections.discard(connection)
+            self._forget(connection)
 
     def _greet(self, connection: socket.socket) -> None:
-        hello = receive(connection, MAX_REQUEST, HANDSHAKE_TIMEOUT)
-        if hello["type"] != "hello" or hello.get("protocol") != PROTOCOL:
+        hello = receive(connection, MAX_HELLO, HANDSHAKE_TIMEOUT)
+        kind, protocol = hello["type"], hello.get("protocol")
+        if kind != "hello" or not isinstance(protocol, str) or protocol != PROTOCOL:
             raise _RefusedError(
-                f"first message is {hello['type']!r:.40} of protocol "
-                f"{hello.get('protocol')!r:.40}; it must be 'hello' of {PROTOCOL!r}"
+                f"first message is {shown(kind)} of protocol {shown(protocol)}; it must be "
+                f"'hello' of {PROTOCOL!r}"
             )
 
     def _make_policy(self) -> tuple[GuardedPolicy, str]:
@@ -159,8 +205,8 @@ class PolicyServer:
             policy = self._make() if self._lone is None else self._lone
             return GuardedPolicy(policy), declared_version(policy)
         except Exception as error:
-            _log.exception("the policy cannot be made")
-            raise _RefusedError(f"the policy cannot be made ({error})") from None
+            _log.warning("the policy cannot be made: %s", summary(error))
+            raise _RefusedError(f"the policy cannot be made ({one_line(error)})") from None
 
 
 def serve(
@@ -215,6 +261,31 @@ class _RefusedError(Exception):
     """Who connected cannot be served."""
 
 
+class _Guest:
+    """Who is connected.
+
+    Attributes:
+        since: moment of `monotonic` from which nothing was heard.
+        greeted: whether it speaks the protocol.
+    """
+
+    def __init__(self) -> None:
+        self.since, self.greeted, self._served = monotonic(), False, False
+
+    @property
+    def idle_for(self) -> float:
+        """s; while it waits for an answer it is not idle."""
+        return 0.0 if self._served else monotonic() - self.since
+
+    def waits(self) -> None:
+        """Its next request may come at any time."""
+        self.since, self._served = monotonic(), False
+
+    def is_served(self) -> None:
+        """Its request is being answered."""
+        self._served = True
+
+
 class _RemoteCar:
     """What a policy can ask of a car that drives in another process."""
 
@@ -222,11 +293,13 @@ class _RemoteCar:
         state, vehicle = values.get("state"), values.get("vehicle")
         if not isinstance(state, np.ndarray) or not isinstance(vehicle, Mapping):
             raise WireError("has a car without a state and a vehicle")
+        if state.ndim != 1 or state.size > MAX_STATE:
+            raise WireError(f"has a car with a state of the shape {state.shape}")
         self._state = state
         try:
             self.vehicle = Vehicle.from_json(vehicle)
-        except TraceError as error:
-            raise WireError(f"has a car that cannot be ({error})") from None
+        except (TraceError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            raise WireError(f"has a car that cannot be ({one_line(error)})") from None
 
     def state_vector(self) -> NDArray[np.float32]:
         """See `Car.state_vector`."""
@@ -247,16 +320,21 @@ def _answer(policy: GuardedPolicy, request: Mapping[str, Any]) -> dict[str, Any]
             policy.reset()
             return {"type": "done"}
         if request["type"] != "act" or not isinstance(request.get("observation"), Mapping):
-            raise WireError(f"is {request['type']!r:.40}; it must be 'reset', or 'act' with a map")
+            kind = shown(request["type"])
+            raise WireError(f"is {kind}; it must be 'reset', or 'act' with a map")
+        step = request.get("step")
+        if step is not None and type(step) is not int:
+            raise WireError(f"has step {shown(step)}; it must be a whole number")
         values = request.get("car")
         car = _RemoteCar(values) if isinstance(values, Mapping) else None
         action = policy.act(request["observation"], cast("Car", car) if car else None)
     except PolicyFailureError as error:
-        _log.warning("the policy failed: %s", error, exc_info=error.__cause__)
+        _log.warning("the policy failed: %s", error)
+        _log.debug("the policy failed there", exc_info=error.__cause__)
         return {"type": "error", "kind": error.kind, "message": error.args[0]}
     return {
         "type": "action",
-        "step": request.get("step"),
+        "step": step,
         "curvature": float(action.curvature),
         "acceleration": None if action.acceleration is None else float(action.acceleration),
     }

@@ -17,10 +17,16 @@ from typing import Any
 import numpy as np
 
 from vista_sim.errors import MissingDependencyError
+from vista_sim.files import shown
+from vista_sim.policies.remote.items import check_items
 
 PROTOCOL = "vista-policy-socket/1"
 MAX_REQUEST = 1 << 28  # bytes; an image of 8192 x 8192 fits
 MAX_REPLY = 1 << 20  # bytes
+MAX_HELLO = 1 << 12  # bytes, of what a peer says that nobody knows yet
+MAX_VALUES = 1 << 16  # of a message: numbers, texts, lists, maps and arrays
+MAX_TEXT = 1 << 20  # bytes of one text
+WHOLE_WITHIN = 60.0  # s that a message may take that has begun
 MAX_DEPTH = 16
 DTYPES = (
     "bool",
@@ -62,7 +68,11 @@ def unpack(data: bytes) -> dict[str, Any]:
     """The map of a message without its length. Raises WireError."""
     msgpack = _msgpack()
     try:
-        message = msgpack.unpackb(data, raw=False, strict_map_key=True)
+        check_items(data, MAX_VALUES)
+    except ValueError as error:
+        raise WireError(f"is no MessagePack that is read: {error}") from None
+    try:
+        message = msgpack.unpackb(data, raw=False, strict_map_key=True, max_str_len=MAX_TEXT)
     except Exception as error:  # several classes, some without a common base
         raise WireError(f"is no MessagePack ({type(error).__name__})") from None
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
@@ -83,7 +93,7 @@ def receive(connection: socket.socket, limit: int, timeout: float | None) -> dic
 
     Args:
         limit: bytes that it may have; it is not read if it says it has more.
-        timeout: s in all; None: any.
+        timeout: s in all; None: any until it begins, and then `WHOLE_WITHIN`.
 
     Raises:
         WireError: what comes is no message.
@@ -91,7 +101,9 @@ def receive(connection: socket.socket, limit: int, timeout: float | None) -> dic
         TimeoutError, OSError: of the socket.
     """
     until = None if timeout is None else monotonic() + timeout
-    (length,) = _HEADER.unpack(_read(connection, _HEADER.size, until))
+    first = _read(connection, 1, until)
+    until = monotonic() + WHOLE_WITHIN if until is None else until
+    (length,) = _HEADER.unpack(first + _read(connection, _HEADER.size - 1, until))
     if length > limit:
         raise WireError(f"says it has {length:,} bytes; at most {limit:,} can be")
     return unpack(_read(connection, length, until))
@@ -146,14 +158,16 @@ def _arrays(value: Any, depth: int = 0) -> Any:
 
 def _array(value: dict[str, Any]) -> np.ndarray[Any, Any]:
     dtype, shape, data = value["dtype"], value["shape"], value["bytes"]
-    if dtype not in DTYPES or not isinstance(data, bytes):
-        raise WireError(f"holds an array of {str(dtype)[:40]!r}; allowed: {', '.join(DTYPES)}")
+    if not isinstance(dtype, str) or dtype not in DTYPES or not isinstance(data, bytes):
+        raise WireError(f"holds an array of {shown(dtype)}; allowed: {', '.join(DTYPES)}")
     if not isinstance(shape, list) or len(shape) > 8:
         raise WireError("holds an array without a shape of at most 8 sizes")
     if not all(type(side) is int and side >= 0 for side in shape):
         raise WireError("holds an array whose shape is no list of sizes")
     kind = np.dtype(dtype).newbyteorder("<")
-    if math.prod(shape) * kind.itemsize != len(data):
+    # Beside an empty side the others count too: NumPy has limits of its own for them.
+    huge = math.prod(max(side, 1) for side in shape) * kind.itemsize > MAX_REQUEST
+    if huge or math.prod(shape) * kind.itemsize != len(data):
         raise WireError(f"holds an array {dtype} {tuple(shape)} of {len(data)} bytes")
     read: np.ndarray[Any, Any] = np.frombuffer(data, kind).reshape(shape).astype(dtype)
     return read
