@@ -70,8 +70,8 @@ def example(cases: Sequence[Case]) -> str:
 
 
 def setting_warnings(a: Run, b: Run) -> tuple[str, ...]:
-    """Settings in which two runs differ, a line each."""
-    found = []
+    """Settings in which two runs differ, and what was left out of them, a line each."""
+    found = [*a.notes, *b.notes]
     for name, label in SETTINGS.items():
         first, second = a.info.get(name), b.info.get(name)
         if first != second:
