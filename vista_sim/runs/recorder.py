@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from vista_sim.errors import PolicyError
 from vista_sim.policies import Action, Policy
+from vista_sim.runs.asked import asked_s
 
 if TYPE_CHECKING:
     from vista_sim.world import Car
@@ -57,6 +58,7 @@ class Recorder:
         self.start: dict[str, Any] = {}
         self._distance = self._reward = 0.0
         self._at = (0.0, 0.0)
+        self._own_speed = False
 
     def begin(
         self,
@@ -70,6 +72,7 @@ class Recorder:
         self.episode += 1
         self._distance = self._reward = 0.0
         self._at = (car.x, car.y)
+        self._own_speed = False
         self.start = {
             "episode": self.episode,
             "kind": kind,
@@ -94,6 +97,7 @@ class Recorder:
         self._distance += math.hypot(car.x - self._at[0], car.y - self._at[1])
         self._at = (car.x, car.y)
         row = self._state(car)
+        self._own_speed |= car.controls.free_speed and row["action_acceleration"] is not None
         row["reward"] = reward
         for name, value in terms.items():
             row[f"reward_{name}"] = value
@@ -109,12 +113,22 @@ class Recorder:
         )
         self.writer.flush_now_and_then()
 
-    def end(self, car: Car, ending: str | None = None, **more: Any) -> None:
-        """The episode is over; `ending` where the car itself was not done."""
+    def end(
+        self, car: Car, ending: str | None = None, *, cut_short: bool = False, **more: Any
+    ) -> None:
+        """The episode is over.
+
+        Args:
+            car: that drove.
+            ending: where the car itself was not done.
+            cut_short: whether somebody broke it off who is no judge of the drive.
+            more: columns of the episode.
+        """
         self.writer.episodes.append(
             {
                 **self.start,
                 "end_s": car.s,
+                "asked_s": asked_s(car, self.start["start_s"], self._own_speed, cut_short),
                 "steps": car.steps,
                 "duration": car.t,
                 "distance": self._distance,

@@ -21,7 +21,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import RunError
 from vista_sim.files import one_line, read_json, require_file, shown
+from vista_sim.runs.asked import TIME_LIMIT, of_older
 from vista_sim.runs.checking import check_numbering, checked_info, read_table
 
 FORMAT = "vista-run"
@@ -62,6 +63,8 @@ EPISODE_FIELDS: dict[str, pa.DataType] = {
     "start_lateral": pa.float64(),
     "start_heading": pa.float64(),
     "end_s": pa.float64(),
+    # Where a time limit, or whoever broke it off, had it end; null: at the section's end.
+    "asked_s": pa.float64(),
     "steps": pa.int32(),
     "duration": pa.float64(),
     "distance": pa.float64(),
@@ -215,8 +218,19 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
         tables[name], notes = _read_grown(folder, name)
         lines += notes
     check_numbering(folder, tables["episodes"], tables["steps"])
+    older = "asked_s" not in tables["episodes"].column_names
     tables["episodes"] = with_columns(tables["episodes"], EPISODE_FIELDS)
-    return Run(folder, info, **tables, notes=tuple(lines))
+    run = Run(folder, info, **tables, notes=tuple(lines))
+    return _with_asked(run) if older else run
+
+
+def _with_asked(run: Run) -> Run:
+    """An older run with what its time limits asked for."""
+    if TIME_LIMIT not in run.episodes.column("ending").unique().to_pylist():
+        return run
+    place = run.episodes.schema.get_field_index("asked_s")
+    asked = of_older(run.episodes, run.steps, run.roads)
+    return replace(run, episodes=run.episodes.set_column(place, "asked_s", asked))
 
 
 def merged_path(path: Path) -> Path:

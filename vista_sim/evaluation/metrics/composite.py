@@ -25,8 +25,8 @@ from vista_sim.evaluation.metrics.safety import (
 from vista_sim.evaluation.metrics.tables import Floats, Table, Tables, floats, known
 from vista_sim.evaluation.plain import or_null
 
-DRIVING_SCORE = "driving-score/1 without other road users"
-CLOSED_LOOP_SCORE = "closed-loop-score/2 without other road users"
+DRIVING_SCORE = "driving-score/2 without other road users"
+CLOSED_LOOP_SCORE = "closed-loop-score/3 without other road users"
 
 NO_ROAD_USERS = "there are no other road users"
 NO_LIGHTS = "traces hold no traffic lights and signs"
@@ -156,7 +156,8 @@ def progress(episodes: Table) -> float:
 
     nuPlan's ego_progress_along_expert_route: ways of less than 2 m, that reached and that asked
     for, count as 2 m, and a car that ended more than 2 m behind its start made none. There the
-    route is what the recording drove in the same time; here, to the end of the section.
+    route is what the recording drove in the same time; here, to the end of the section, or, with
+    a time limit, as far as `runs.asked` says.
     """
     ways = path_lengths(episodes)
     if not ways.asked > 0:
