@@ -38,9 +38,10 @@ def open_video(path: Path) -> Iterator[OpenVideo]:
             if not container.streams.video:
                 raise RunError(f"{path}: holds no video")
             stream = container.streams.video[0]
-            if not 0 < stream.width * stream.height <= MAX_PIXELS:
-                size = f"{stream.width} x {stream.height}"
-                raise RunError(f"{path}: declares pictures of {size} pixels; it is damaged")
+            # Where no decoder is known there is no size either.
+            width, height = (getattr(stream, side, 0) or 0 for side in ("width", "height"))
+            if not 0 < width * height <= MAX_PIXELS:
+                raise RunError(f"{path}: declares pictures of {width} x {height}; it is damaged")
             stream.codec_context.options = limits
             yield OpenVideo(container, stream)
     except (av.FFmpegError, OSError, ValueError, IndexError) as error:
