@@ -312,9 +312,10 @@ def _print_recovery(recovery: Recovery, console: Console) -> None:
     for heading in test.headings:
         table.add_column(f"{math.degrees(heading):+.0f}°", justify="right")
     policy, expert = recovery.policy.sum(axis=0), recovery.expert.sum(axis=0)
-    for i, lateral in enumerate(test.laterals):
+    # Left of the path is on top, as on a map whose road goes to the right.
+    for i in sorted(range(len(test.laterals)), key=lambda i: -test.laterals[i]):
         pairs = zip(policy[i].tolist(), expert[i].tolist(), strict=True)
-        table.add_row(f"{lateral:+.1f}", *(f"{mine}/{best}" for mine, best in pairs))
+        table.add_row(f"{test.laterals[i]:+.1f}", *(f"{mine}/{best}" for mine, best in pairs))
     console.print(table)
     rate = "-" if math.isnan(recovery.rate) else f"{100 * recovery.rate:.1f} %"
     console.print(

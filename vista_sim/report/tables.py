@@ -11,8 +11,8 @@ from vista_sim.errors import RunError
 from vista_sim.evaluation.comparison import Comparison, compare
 from vista_sim.evaluation.comparison_report import closing, heading, overall_rows, what_got_worse
 from vista_sim.evaluation.judging import Judgement, Settings, judge_tables
-from vista_sim.evaluation.judging_report import BY_SCENARIO, interval, not_applicable
-from vista_sim.evaluation.labels import number, shown
+from vista_sim.evaluation.judging_report import interval, not_applicable
+from vista_sim.evaluation.labels import BY_SCENARIO, number, shown
 from vista_sim.evaluation.metrics.tables import select
 from vista_sim.evaluation.statistics import Interval
 from vista_sim.evaluation.suites.report import SHOWN
