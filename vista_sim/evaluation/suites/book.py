@@ -24,8 +24,8 @@ from typing import Any
 import pyarrow as pa
 
 from vista_sim.errors import RunError
-from vista_sim.evaluation.suites.rows import CaseRows, Row
-from vista_sim.files import one_line
+from vista_sim.evaluation.suites.rows import MOST_JSON, CaseRows, Row
+from vista_sim.files import one_line, read_json
 from vista_sim.runs.run import FLUSH_EVERY, Run, read_run, versions
 from vista_sim.runs.writer import RunWriter, write_text
 from vista_sim.scenarios.case import Case
@@ -63,10 +63,14 @@ class Book:
 
     def _read_waiting(self, folder: Path) -> None:
         for path in sorted(folder.glob("*.json")):
+            if not path.stem.isdecimal():
+                continue
             index = int(path.stem)
             self._kept.add(index)
             if index >= self._entered:
-                rows = CaseRows(**json.loads(path.read_text(encoding="utf-8")))
+                rows = CaseRows.read(path, self.writer.steps.schema)
+                if rows is None:
+                    continue  # damaged: the case is driven again
                 self._waiting[index] = rows
                 self.found[index] = rows.episodes
         self._enter()
@@ -195,8 +199,10 @@ def read_cases(folder: Path) -> dict[str, Case]:
     if not path.exists():
         return {}
     try:
-        cases = [Case.from_json(values) for values in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        cases = [Case.from_json(values) for values in read_json(path, RunError, MOST_JSON)]
+    except RunError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise RunError(f"{path}: holds no cases ({one_line(error)})") from None
     return {case.case: case for case in cases}
 
@@ -221,9 +227,13 @@ def resumable(folder: Path, info: Mapping[str, Any], cases: Sequence[Case]) -> R
         raise RunError(f"{folder}: is a run of plain traces; only runs of suites are resumed")
     for label, before, now in _differing(run.info, info):
         raise RunError(f"{folder}: cannot be resumed: {label} was {before}, is {now}; {again}")
-    if run.info["cases_sha256"] != info["cases_sha256"]:
+    if run.info.get("cases_sha256") != info["cases_sha256"]:
         what = _differing_case(folder, cases)
         raise RunError(f"{folder}: cannot be resumed: {what}; {again}")
+    names = [case.case for case in cases]
+    driven = list(dict.fromkeys(run.episodes.column("case").to_pylist()))
+    if driven != names[: len(driven)]:
+        raise RunError(f"{folder}: cannot be resumed: its episodes are of other cases; {again}")
     return run
 
 
@@ -249,8 +259,10 @@ def _identity(info: Mapping[str, Any]) -> dict[str, Any]:
 def _differing_case(folder: Path, cases: Sequence[Case]) -> str:
     """The first case that is not what it was."""
     try:
-        before = json.loads((folder / CASES).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        before = read_json(folder / CASES, RunError, MOST_JSON)
+    except RunError:
+        return "its cases differ"
+    if not isinstance(before, list) or not all(isinstance(old, dict) for old in before):
         return "its cases differ"
     if len(before) != len(cases):
         return f"the suite had {len(before)} cases, has {len(cases)}"
