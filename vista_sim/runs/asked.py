@@ -3,12 +3,13 @@
 To the end of its section, or to where a time limit, or whoever broke it off, ends it before:
 what that cuts off is no road that the driver missed. Where the speed is the driver's own, the
 measure is where the recording was after the same time: who dawdles, or does not set out, misses
-road. Where it is not (as recorded, times a factor, up to a limit), it is where the car was, or,
-after a crash, would have been when the time was over.
+road. Where it is not (as recorded, times a factor, up to a limit), it is where the car was when the
+time was over, or, after a crash, would have been.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,35 +18,37 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from vista_sim.traces.path import Path
     from vista_sim.world import Car
 
 POINTS = 200  # at which the recorded time is looked at
 TIME_LIMIT = "time_limit"
 
 
-def asked_s(car: Car, start_s: float, own_speed: bool, cut_short: bool) -> float | None:
-    """Arc length (m) at which an episode that is over had to end; None: that of its section.
+def time_limit(car: Car) -> float | None:
+    """How long an episode may last, s; None: as long as it takes."""
+    limit: float | None = getattr(getattr(car.world.task, "endings", None), TIME_LIMIT, None)
+    return limit
+
+
+def asked_from(
+    path: Path, span: tuple[float, float], time: float, factor: float = 1.0, most: float = math.inf
+) -> float:
+    """Arc length (m) to which the recording's speed leads in some time.
 
     Args:
-        car: at the end of the episode.
-        start_s: where it began, m.
-        own_speed: whether its driver held the speed.
-        cut_short: whether somebody broke it off.
+        path: the recorded one.
+        span: arc lengths of start and section's end, m; the answer is no further than the end.
+        time: s.
+        factor, most: times the recorded speed is driven, at most so many m/s.
     """
-    limit = getattr(getattr(car.world.task, "endings", None), "time_limit", None)
-    if cut_short:
-        limit = car.t
-    if limit is None:
-        return None
-    begin, left = (start_s, limit) if own_speed else (car.s, max(limit - car.t, 0.0))
-    end = car.section.end_s
-    if not begin < end:
+    start, end = span
+    if not start < end:
         return end
-    s = np.linspace(begin, end, POINTS)
-    times = np.array([car.trace.path.time(at) for at in s])
-    held = car.controls
-    needed = np.maximum(np.diff(times) / held.speed_factor, np.diff(s) / held.speed_limit)
-    return _reached(left, np.concatenate([[0.0], np.cumsum(needed)]), s)
+    s = np.linspace(start, end, POINTS)
+    times = np.array([path.time(at) for at in s])
+    needed = np.maximum(np.diff(times) / factor, np.diff(s) / most)
+    return _reached(time, np.concatenate([[0.0], np.cumsum(needed)]), s)
 
 
 def _reached(time: float, times: NDArray[np.float64], s: NDArray[np.float64]) -> float:

@@ -26,9 +26,10 @@ REWARD = "reward_"  # columns of the terms of a task's reward begin so
 LARGEST = 1e12  # what is larger was not measured
 LONGEST = 2000  # characters of a text
 MOST_TERMS = 100
-#: Rows that a table may have however small its file is, and so many for a byte: recorded steps
-#: take tens of bytes each, but what repeats itself can be declared for nothing.
-FEW_ROWS, ROWS_PER_BYTE = 300_000, 1.0
+#: Rows that a table may have however small its file is, and so many for a byte: of what is
+#: recorded a row takes 1.5 bytes (frames) to hundreds (steps), but what repeats itself can be
+#: declared for nothing.
+FEW_ROWS, ROWS_PER_BYTE = 300_000, 4.0
 FEW_EPISODES, EPISODES_PER_BYTE = 20_000, 0.25
 UNFINISHED = 10_000  # episodes that a kill can leave without a row
 SHORTEST_STEP = 5e-4  # s; settings allow a millisecond
@@ -58,27 +59,26 @@ LIMITS: dict[str, tuple[float, float]] = {
     "validity": (0, 1),
 }
 #: Kinds of the fields of run.json that are read; others are only shown.
-INFO: dict[str, type] = {
-    "status": str,
-    "what": str,
-    "policy": dict,
-    "versions": dict,
-    "traces": list,
-    "suite": dict,
-    "results": dict,
-    "cases_sha256": str,
+INFO: dict[str, tuple[type, str]] = {
+    "status": (str, "a text"),
+    "what": (str, "a text"),
+    "policy": (dict, "an object"),
+    "versions": (dict, "an object"),
+    "traces": (list, "a list"),
+    "suite": (dict, "an object"),
+    "results": (dict, "an object"),
+    "cases_sha256": (str, "a text"),
 }
 
 
 def checked_info(path: Path, info: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The fields of run.json without those of another kind, and a line for each of these."""
     sound, notes = dict(info), []
-    for name, kind in INFO.items():
+    for name, (kind, words) in INFO.items():
         value = info.get(name)
         if value is None:
             sound.pop(name, None)
         elif not isinstance(value, kind):
-            words = {str: "a text", dict: "an object", list: "a list"}[kind]
             notes.append(f"{path}: {name}: is {shown(value)}; it must be {words}; it is left out")
             del sound[name]
     return sound, notes

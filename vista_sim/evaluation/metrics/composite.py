@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -171,9 +172,9 @@ def largest_way_back(steps: Table) -> float:
     """Longest way driven backwards along the path within a second. Unit: m."""
     episode, t, s = np.asarray(steps["episode"]), floats(steps, "t"), floats(steps, "s")
     longest = 0.0
-    for name in np.unique(episode):
-        own = episode == name
-        longest = max(longest, _longest_fall(t[own], s[own]))
+    changes = np.flatnonzero(episode[1:] != episode[:-1]) + 1
+    for begin, end in pairwise([0, *changes.tolist(), len(episode)]):
+        longest = max(longest, _longest_fall(t[begin:end], s[begin:end]))
     return longest
 
 
