@@ -262,7 +262,7 @@ def _print_table(
     for heading in (
         "crashes",
         "crashes\nper km",
-        "driven without\nintervention",
+        "driven by\nitself",
         "cross-track error\nmean / max, m",
         "recovery",
         "of what the\nexpert recovers",

@@ -124,6 +124,9 @@ def test_no_crash_is_not_no_chance_of_one(tmp_path):
     assert gap.low == pytest.approx(300 / -math.log(0.05))
     assert math.isnan(gap.value)
     assert math.isnan(gap.high)
+    for name in ("crashes", "policy_failures"):  # the same three, not over a distance
+        assert (found[name].value, found[name].low) == (0.0, 0.0)
+        assert found[name].high == pytest.approx(-math.log(0.05))
 
 
 def test_few_drives_have_an_interval_of_crashes_alone(tmp_path):
@@ -134,6 +137,8 @@ def test_few_drives_have_an_interval_of_crashes_alone(tmp_path):
     per_km, gap = few["crashes_per_km"], few["distance_per_intervention_m"]
     km = few["distance_m"].value / 1000
     assert few["crashes"].value == 3
+    limits = few["crashes"].low, few["crashes"].high
+    assert limits == pytest.approx((stats.chi2.ppf(0.025, 6) / 2, stats.chi2.ppf(0.975, 8) / 2))
     assert (per_km.low, per_km.high) == pytest.approx(
         (stats.chi2.ppf(0.025, 6) / 2 / km, stats.chi2.ppf(0.975, 8) / 2 / km)
     )

@@ -17,5 +17,5 @@ def test_values_are_shown_in_the_unit_of_their_label():
     assert number("mean_heading_error_rad", math.pi) == "180.00"
     assert number("recovery_rate", 0.256) == "25.6"
     assert number("distance_m", 12.4) == "12"
-    assert number("driving-score/1 without other road users", 0.5) == "50.0"
+    assert number("driving-score/2 without other road users", 0.5) == "50.0"
     assert number("distance_m", math.nan) == "-"

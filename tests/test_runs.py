@@ -20,7 +20,7 @@ def write(folder, count=5, **options):
             writer.steps.append({"episode": 0, "step": i, "t": 0.1 * i, "reward_survive": 1.0})
             if i == 2:
                 writer.flush()
-        writer.episodes.append({"episode": 0, "ending": "end_of_trace"})
+        writer.episodes.append({"episode": 0, "trace": 0, "ending": "end_of_trace"})
         writer.finish({"crashes": 0})
     return folder
 
@@ -47,7 +47,7 @@ import os, signal
 from vista_sim.runs.writer import RunWriter
 writer = RunWriter({str(tmp_path / "run")!r}, {{"what": "a test"}})
 for i in range(10):
-    writer.steps.append({{"episode": 0, "step": i}})
+    writer.steps.append({{"episode": 0, "step": i, "t": 0.1 * i}})
     if i in (3, 7):
         writer.flush()
 os.kill(os.getpid(), signal.SIGKILL)
@@ -81,7 +81,7 @@ def test_a_kill_while_tables_are_merged_loses_nothing(tmp_path, monkeypatch):
 def test_an_error_keeps_what_was_driven(tmp_path, error, status):
     def fail():
         with RunWriter(tmp_path / "run", {}) as writer:
-            writer.steps.append({"episode": 0, "step": 0})
+            writer.steps.append({"episode": 0, "step": 0, "t": 0.0})
             raise error
 
     with pytest.raises(error):

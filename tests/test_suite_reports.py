@@ -70,6 +70,39 @@ def test_junit_names_what_failed_and_why(judge, tmp_path):
     assert total > 10
 
 
+def test_what_fails_without_a_criterion_fails_everywhere(judge, road_trace, tmp_path):
+    name = "unasked"
+    path = suite_files.scenario(tmp_path, road_trace, name, section=["time = [0.0, 8.0]"])
+    files = ["--junit", str(tmp_path / "j.xml"), "--markdown", str(tmp_path / "m.md")]
+    code, printed = judge("--policy", "suite_policies:straight", *files, suite=path)
+    assert code == 1
+    line = "straight on unasked: failed (no criteria; 1 case, 1 failed)"
+    assert line in printed.out
+    assert "failed cases: not clean, and no criterion is about them" in printed.out
+    root = ElementTree.parse(tmp_path / "j.xml").getroot()
+    assert (root.get("failures"), root.get("errors")) == ("1", "0")
+    (failure,) = root.iter("failure")
+    assert failure.get("message").startswith("off_road at s = 53.")
+    assert "1 failed" in (tmp_path / "m.md").read_text(encoding="utf-8")
+    code, printed = judge("--policy", "expert", *files, suite=path)
+    assert code == 0
+    assert "passed (no criteria; 1 case, 0 failed)" in printed.out
+    assert ElementTree.parse(tmp_path / "j.xml").getroot().get("failures") == "0"
+
+
+def test_what_criteria_allow_is_not_failed(judge, road_trace, tmp_path):
+    allowed = {"pass": ["crashes = { max = 1 }"]}
+    path = suite_files.scenario(
+        tmp_path, road_trace, "asked", section=["time = [0.0, 8.0]"], **allowed
+    )
+    files = ["--junit", str(tmp_path / "j.xml")]
+    code, printed = judge("--policy", "suite_policies:straight", *files, suite=path)
+    assert code == 0
+    assert "1 of 1 criteria met; 1 case, 0 failed, 1 not clean, as criteria judge" in printed.out
+    root = ElementTree.parse(tmp_path / "j.xml").getroot()
+    assert (root.get("failures"), root.get("errors")) == ("0", "0")
+
+
 def test_a_broken_policy_is_an_error_and_fails_the_suite(judge, tmp_path):
     files = ["--junit", str(tmp_path / "j.xml"), "--markdown", str(tmp_path / "m.md")]
     code, _ = judge("--policy", "suite_policies:breaking", *files)

@@ -227,7 +227,7 @@ def test_hostile_names_stay_names(tmp_path):
 def test_steps_without_a_place_are_left_out(tmp_path):
     folder = write_run(tmp_path / "run")
     table = pq.read_table(folder / "steps.parquet")
-    for name, at, value in (("x", 3, np.nan), ("y", 4, 1e300), ("t", 5, None)):
+    for name, at, value in (("x", 3, np.nan), ("y", 4, 1e300), ("yaw", 5, None)):
         values = table.column(name).to_pylist()
         values[at] = value
         place = table.schema.get_field_index(name)

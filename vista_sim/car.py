@@ -66,7 +66,8 @@ class Car:
             trace has labels "command", "command": their value; with `observes_state`, "state"
             float32 (K,).
         observes_state: whether `observe` adds the state vector; False unless set.
-        validity: share of the first camera's pixels that a recorded frame saw; NaN without one.
+        validity: share of the first camera's pixels, of those that its policy uses, that a
+            recorded frame saw; NaN without one.
         valid: bool (height, width), which pixels these are; None without one.
         controls: how it follows its actions; from the next start on.
         delivery: how its images get to `observations`; None: each at once.
@@ -134,6 +135,7 @@ class Car:
         fov: float | None = None,
         mount: ArrayLike | None = None,
         lens: Lens | None = None,
+        used: tuple[int, int, int, int] | None = None,
     ) -> None:
         """Add a camera; it is observed from the next reset on.
 
@@ -143,6 +145,7 @@ class Car:
             fov: horizontal field of view, rad; None: the recorded camera's.
             mount: T_vehicle_camera; None: the recorded camera's.
             lens: in place of `fov`, of a camera with distortion.
+            used: what of the image counts for `validity`, see `CameraSpec`; None: all of it.
         """
         if lens is not None and not isinstance(lens, Lens):
             raise WorldError(f"lens is {lens!r}; give a vista_sim.traces.calibration.Lens")
@@ -160,7 +163,7 @@ class Car:
                 pose = check_mount(mount)
             except ValueError as error:
                 raise WorldError(str(error)) from None
-        spec = CameraSpec((int(size[0]), int(size[1])), fov, pose, lens)
+        spec = CameraSpec((int(size[0]), int(size[1])), fov, pose, lens, used)
         self.world.cameras.check(spec)
         self._specs[name] = spec
 
@@ -284,7 +287,7 @@ class Car:
             seen, self.valid = self.delivery.deliver(self.t, seen, valid)
         seen_share = math.nan
         if self.valid is not None:
-            seen_share = np.count_nonzero(self.valid) / self.valid.size
+            seen_share = self._specs["camera"].share_seen(self.valid)
         self.state[0, c.VALIDITY] = seen_share
         observations: dict[str, Any] = dict(seen)
         observations["speed"] = np.array([self.speed], dtype=np.float32)

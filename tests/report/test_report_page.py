@@ -337,7 +337,7 @@ def test_the_verdict_of_a_suite_and_its_criteria_are_shown(tmp_path):
     )
     page, _ = page_of(tmp_path, [folder])
     assert "failed" in page.words
-    assert "0 of 1 criteria met, 1 cases, 1 failed" in page.words
+    assert "0 of 1 criteria met, 1 case, 1 not clean" in page.words
     assert "crashes: at most 0 s 1 not met" in page.words
 
 

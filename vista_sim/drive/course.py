@@ -224,7 +224,7 @@ class Course:
         car.spawn_camera("camera", self.size, WIDEST_VIEW if lens.fov > WIDEST_VIEW else None)
         if self.policy_camera is not None:
             spec = self.policy_camera
-            car.spawn_camera(POLICY_CAMERA, spec.size, spec.fov, spec.mount, spec.lens)
+            car.spawn_camera(POLICY_CAMERA, spec.size, spec.fov, spec.mount, spec.lens, spec.used)
         prepare(car, case)
         return Stage(case, world, car)
 

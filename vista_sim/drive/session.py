@@ -112,7 +112,7 @@ class Session:
             now = monotonic()
             self._pace += 0.1 * (min(1.0, dt / max(now - last, 1e-6)) - self._pace)
             last = now
-        self.log.end(self.course, STOPPED)
+        self.log.end(self.course, STOPPED, cut_short=True)
         self.phase = ENDED
 
     def _obey(self, name: str) -> None:

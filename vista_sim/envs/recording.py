@@ -218,7 +218,7 @@ class RecordRun(gymnasium.Wrapper[Any, Any, Any, Any]):
         more: dict[str, Any] = {"ending": CUT if ending is None else ending}
         if isinstance(driving, ScenarioEnv):
             more["recovered"] = driving.recovered
-        self._recorder.end(driving.car, **more)
+        self._recorder.end(driving.car, cut_short=ending is None, **more)
 
 
 class _Frames:

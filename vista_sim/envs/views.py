@@ -119,7 +119,7 @@ class BatchViews:
             for i in rows.tolist():
                 if self._world.randomization is not None:
                     images[i] = self._world.cars[i].developed(CAMERA, images[i])
-                states[i, c.VALIDITY] = np.count_nonzero(valids[i]) / valids[i].size
+                states[i, c.VALIDITY] = self._spec.share_seen(valids[i])
         seconds = (perf_counter() - started) / max(1, count)
         for _, rows in groups:
             states[rows, c.VIEW_SECONDS] = seconds

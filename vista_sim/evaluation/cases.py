@@ -162,7 +162,7 @@ def _by_episode(steps: Table) -> tuple[dict[int, tuple[int, int]], dict[str, NDA
         keys.insert(0, steps["step"])
     ordered = select(steps, np.lexsort(keys))
     found, first = np.unique(ordered["episode"], return_index=True)
-    ends = [*first[1:].tolist(), rows(ordered)]
+    ends = [*first[1:].tolist(), rows(ordered)][: len(first)]  # none where there are no steps
     return dict(zip(found.tolist(), zip(first.tolist(), ends, strict=True), strict=True)), ordered
 
 

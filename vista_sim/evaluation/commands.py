@@ -130,6 +130,7 @@ def evaluate(
     """Judge a policy in closed loop: on a suite of scenarios, or on whole traces.
 
     On a suite, the exit status is 0 if it is passed, 1 if not, 2 for a mistake in what was given.
+    Scenarios without criteria are passed if no case of theirs crashes or fails to recover.
     Its files say what is driven and asked for; see scenarios/README.md. A policy that raises,
     hangs, dies or answers with NaN costs only the case that it drives, which then has failed.
 
@@ -326,9 +327,10 @@ def _print_recovery(recovery: Recovery, console: Console) -> None:
     for heading in test.headings:
         table.add_column(f"{math.degrees(heading):+.0f}°", justify="right")
     policy, expert = recovery.policy.sum(axis=0), recovery.expert.sum(axis=0)
-    for i, lateral in enumerate(test.laterals):
+    # Left of the path is on top, as on a map whose road goes to the right.
+    for i in sorted(range(len(test.laterals)), key=lambda i: -test.laterals[i]):
         pairs = zip(policy[i].tolist(), expert[i].tolist(), strict=True)
-        table.add_row(f"{lateral:+.1f}", *(f"{mine}/{best}" for mine, best in pairs))
+        table.add_row(f"{test.laterals[i]:+.1f}", *(f"{mine}/{best}" for mine, best in pairs))
     console.print(table)
     rate = "-" if math.isnan(recovery.rate) else f"{100 * recovery.rate:.1f} %"
     console.print(

@@ -6,8 +6,8 @@ counts as it was driven, so that the values are those that `vista-sim evaluate` 
 and distances are of what was driven, without weights.
 
 Intervals are by a bootstrap over scenarios and, within them, independent cases. With fewer than
-six of these there is none (see `resampling.enough`), but for rates of crashes and interventions:
-those are then taken for Poisson processes, and always where none was seen.
+six of these there is none (see `resampling.enough`), but for numbers and rates of crashes and
+interventions: those are then taken for Poisson processes, and always where none was seen.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from vista_sim.evaluation.metrics.measures import (
     Measure,
     driving_measures,
 )
-from vista_sim.evaluation.metrics.pools import Pool, RatioPool
+from vista_sim.evaluation.metrics.pools import Pool, RatioPool, TotalPool
 from vista_sim.evaluation.metrics.tables import Floats, Table
 from vista_sim.evaluation.metrics.validity import VALID
 from vista_sim.evaluation.resampling import (
@@ -209,7 +209,11 @@ def _interval(
     once = np.ones((1, len(weights)))
     value = float(pool(weights * once, once)[0])
     value = value if math.isfinite(value) else math.nan
-    if measure.kind != "plain" and isinstance(pool, RatioPool):
+    if measure.kind == "count" and isinstance(pool, TotalPool):
+        count = round(float(np.nansum(pool.values)))
+        if not count or counts is None:
+            return Interval(value, *_rate_of_events(count, 1.0, level))
+    elif measure.kind != "plain" and isinstance(pool, RatioPool):
         events = pool.parts if measure.kind == "rate" else pool.wholes
         exposure = pool.wholes if measure.kind == "rate" else pool.parts
         count = round(float(events.sum()))

@@ -44,6 +44,8 @@ def metrics(
     status = found.info.get("status")
     if status != "complete":
         typer.echo(f"warning: {run}: the run did not end (status {status!r})", err=True)
+    for note in found.notes:
+        typer.echo(f"warning: {note}", err=True)
     if as_json:
         values = {"run": str(run), "status": status, **judgement.to_json()}
         typer.echo(json.dumps(values, indent=2, allow_nan=False))

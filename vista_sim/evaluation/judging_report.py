@@ -6,23 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vista_sim.evaluation.labels import number, shown
+from vista_sim.evaluation.labels import BY_SCENARIO, number, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from vista_sim.evaluation.judging import Judgement, Verdict
     from vista_sim.evaluation.statistics import Interval
-
-#: Of each scenario, where there are several, with heads that leave room for each other.
-BY_SCENARIO = {
-    "crashes": "crashes",
-    "share_without_intervention": "by itself, %",
-    "mean_cross_track_error_m": "error, mean, m",
-    "max_cross_track_error_m": "max, m",
-    "comfortable_episodes": "comfort, %",
-    "recovery_rate": "recovered, %",
-}
 
 
 def print_judgement(run: str, judgement: Judgement, scenarios: bool, console: Console) -> None:

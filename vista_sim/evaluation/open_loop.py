@@ -96,7 +96,7 @@ def open_loop(
     car = world.spawn_agent()
     if policy.camera is not None:
         spec = policy.camera
-        car.spawn_camera("camera", spec.size, spec.fov, spec.mount, spec.lens)
+        car.spawn_camera("camera", spec.size, spec.fov, spec.mount, spec.lens, spec.used)
     plan = [
         (trace, index, part, _moments(part, dt))
         for trace, parts in enumerate(world.sections)

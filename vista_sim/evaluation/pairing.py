@@ -78,7 +78,7 @@ class Sameness:
 
     Args:
         same: whether they are known to be; None: it is not known.
-        warnings: in what two runs differ, a line each.
+        warnings: in what two runs differ, and what was left out of them, a line each.
     """
 
     same: bool | None
@@ -100,7 +100,7 @@ def sameness(a: Run, b: Run, pairs: Sequence[Pair]) -> Sameness:
     if known:
         settings += _code_warnings(a, b)
     found = _case_warnings(a, b, pairs)
-    warnings = (*settings, *unclear, *(found or ()))
+    warnings = (*a.notes, *b.notes, *settings, *unclear, *(found or ()))
     if settings or found or (known and unclear):
         return Sameness(False, warnings)
     return Sameness(True if known and found is not None else None, warnings)

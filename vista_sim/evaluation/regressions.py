@@ -88,5 +88,5 @@ def find_regressions(pairs: Sequence[Pair], settings: Settings) -> list[Regressi
 
 def _last_digit(name: str) -> float:
     """One of the last digit that is shown of a metric, in its own unit."""
-    _, factor, digits = shown(name)
+    _, factor, digits, _ = shown(name)
     return 10.0**-digits / factor * (1 - 1e-9)

@@ -76,7 +76,7 @@ def evaluate_traces(
     car, expert_car = world.spawn_agent(), world.spawn_agent()
     if driver.camera is not None:
         spec = driver.camera
-        car.spawn_camera("camera", spec.size, spec.fov, spec.mount, spec.lens)
+        car.spawn_camera("camera", spec.size, spec.fov, spec.mount, spec.lens, spec.used)
     recovery, section = settings.recovery, settings.section
     test = recovery if isinstance(recovery, RecoveryTest) else RecoveryTest()
     places = draw_places(world, test, settings.seed) if recovery else ()

@@ -53,18 +53,39 @@ class CameraSpec:
         fov: horizontal, rad; None: that of the recorded camera, or of `lens`.
         mount: T_vehicle_camera; None: that of the recorded camera.
         lens: in place of `fov`, of a camera with distortion; resized to `size`.
+        used: (top, bottom, left, right), px: rows from top and columns from left on, up to bottom
+            and right, are what the policy gets of the image; None: all of it. Only these count
+            where it is told how much of a view was really recorded.
     """
 
     size: tuple[int, int] = (66, 200)
     fov: float | None = None
     mount: NDArray[np.float64] | None = None
     lens: Lens | None = None
+    used: tuple[int, int, int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.fov is not None and not 0 < self.fov < math.pi:
             raise ValueError(f"fov is {self.fov} rad; it must be between 0 and pi")
         if self.lens is not None and self.fov is not None:
             raise ValueError("fov and lens are both given; a lens has its own field of view")
+        if self.used is not None:
+            (top, bottom, left, right), (height, width) = self.used, self.size
+            if not (0 <= top < bottom <= height and 0 <= left < right <= width):
+                raise ValueError(
+                    f"used is {self.used}; it must be rows and columns of {height} x {width} pixels"
+                )
+
+    def share_seen(self, valid: NDArray[np.bool_]) -> float:
+        """Share of the pixels that the policy gets which a recorded frame saw.
+
+        Args:
+            valid: bool (height, width), which pixels one saw.
+        """
+        if self.used is not None:
+            top, bottom, left, right = self.used
+            valid = valid[top:bottom, left:right]
+        return float(np.count_nonzero(valid) / valid.size)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> CameraSpec:
@@ -79,7 +100,11 @@ class CameraSpec:
             if lens is not None:
                 sides, bends = tuple(lens["size"]), tuple(lens["distortion"])
                 lens = Lens(**{**lens, "size": sides, "distortion": bends})
-            return cls((height, width), fov, mount, lens)
+            used = values.get("used")
+            if used is not None:
+                top, bottom, left, right = (int(v) for v in used)
+                used = top, bottom, left, right
+            return cls((height, width), fov, mount, lens, used)
         except (KeyError, TypeError, ValueError, OverflowError, TraceError) as error:
             raise PolicyError(
                 f"policy.json: field 'camera' is not usable ({one_line(error)})"
@@ -90,6 +115,8 @@ class CameraSpec:
         values["mount"] = None if self.mount is None else self.mount.tolist()
         if self.lens is not None:
             values["lens"] = dataclasses.asdict(self.lens)
+        if self.used is not None:
+            values["used"] = list(self.used)
         return values
 
 

@@ -97,7 +97,8 @@ def write_report(
         elif choice == "link" and clips:
             temporary = Path(tempfile.mkdtemp(prefix=f".{beside.name}.", dir=out.absolute().parent))
             videos.link(clips, temporary, beside.name)
-        notes = videos.notes(clips) if choice != "none" else []
+        notes = [note for sheet in sheets for note in sheet.run.notes]
+        notes += videos.notes(clips) if choice != "none" else []
         told(work + 4, work + 5, "writing")
         html = template.render(page, notes=notes, **_of_clips(page, clips, plotly, choice))
         if temporary is not None:

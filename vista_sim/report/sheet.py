@@ -7,30 +7,19 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vista_sim.errors import RunError
 from vista_sim.evaluation import cases as run_cases
 from vista_sim.evaluation.metrics.recovery import EXPERT
 from vista_sim.evaluation.metrics.tables import Table, floats, rows, select, texts
-from vista_sim.runs.run import (
-    EPISODE_FIELDS,
-    FRAME_FIELDS,
-    ROAD_FIELDS,
-    STEP_FIELDS,
-    Run,
-    columns,
-    read_run,
-)
+from vista_sim.runs.run import EPISODE_FIELDS, Run, columns, read_run
 from vista_sim.tasks.lane_following import CRASHES, HEADING, OFF_ROAD
 from vista_sim.tasks.recovery import RECOVERED, TIMED_OUT
 
-SENSIBLE = 1e12  # what is larger was not measured
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 #: How an episode went, the gravest first.
@@ -153,15 +142,10 @@ def read_sheet(folder: str | os.PathLike[str], index: int = 0) -> Sheet:
         RunError: it is missing, malformed or of a newer version.
     """
     run = read_run(folder)
-    episodes = _checked(run.folder, "episodes", run.episodes, EPISODE_FIELDS, ("episode", "trace"))
-    steps = _checked(run.folder, "steps", run.steps, STEP_FIELDS, ("episode", "step", "t"))
-    frames = _checked(run.folder, "frames", run.frames, FRAME_FIELDS, tuple(FRAME_FIELDS))
-    road_needs = ("trace", "s", "x", "y", "yaw")
-    roads = _checked(run.folder, "roads", run.roads, ROAD_FIELDS, road_needs)
+    episodes, steps = columns(run.episodes), columns(run.steps)
+    frames, roads = columns(run.frames), columns(run.roads)
     steps = select(steps, np.lexsort((steps["step"], steps["episode"])))
     numbers, first = np.unique(episodes["episode"], return_index=True)
-    if len(numbers) != rows(episodes):
-        raise RunError(f"{run.folder / 'episodes.parquet'}: episode: a number is there twice")
     episodes = select(episodes, first)
     begun, start = np.unique(steps["episode"], return_index=True)
     ends = [*start[1:].tolist(), rows(steps)][: len(start)]
@@ -200,44 +184,6 @@ def _outcome(ending: str, failure: str, finished: bool) -> str:
     if not finished:
         return CUT_OFF
     return BACK if ending == RECOVERED else FINE
-
-
-def _checked(
-    folder: Path,
-    name: str,
-    table: pa.Table,
-    fields: Mapping[str, pa.DataType],
-    needed: tuple[str, ...],
-) -> Table:
-    """A table with the columns that the page reads, each of its type; what cannot be is NaN."""
-    path = folder / f"{name}.parquet"
-    found: dict[str, pa.ChunkedArray] = {}
-    for column in table.column_names:
-        kind = fields.get(column)
-        if kind is None:
-            if not column.startswith("reward_"):
-                continue
-            kind = pa.float64()
-        try:
-            found[column] = table.column(column).cast(kind)
-        except (pa.ArrowException, ValueError):
-            raise RunError(
-                f"{path}: {column}: is {table.column(column).type}; it must be {kind}"
-            ) from None
-    for column in needed:
-        if column not in found:
-            raise RunError(f"{path}: {column}: the column is missing")
-        if found[column].null_count:
-            raise RunError(f"{path}: {column}: {found[column].null_count} values are missing")
-    if not found:
-        raise RunError(f"{path}: has no column that is known")
-    arrays = columns(pa.table(found))
-    for column, values in arrays.items():
-        if values.dtype.kind == "f":
-            arrays[column] = np.where(np.abs(values) < SENSIBLE, values, np.nan)
-            if column in needed and np.isnan(arrays[column]).any():
-                raise RunError(f"{path}: {column}: holds values that are no finite numbers")
-    return arrays
 
 
 def _unfinished(number: int, steps: Table, bounds: tuple[int, int]) -> dict[str, Any]:

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 import av
 from av.video.reformatter import VideoReformatter
 
+from vista_sim.errors import RunError
+from vista_sim.runs.videos import open_video
+
 WIDTH = 384  # px
 KEY_EVERY = 20  # frames
 #: Half the time of "superfast" for 6 % more bytes: "ultrafast", but with its best entropy coding.
@@ -31,8 +34,7 @@ def format_of(path: Path) -> Format:
         ValueError: it cannot be read, or holds no frame.
     """
     try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
+        with open_video(path) as (container, stream):
             moments = []
             for packet in container.demux(stream):
                 if packet.pts is not None and packet.size:
@@ -40,8 +42,8 @@ def format_of(path: Path) -> Format:
                 if len(moments) == 2:
                     break
             rate, size = stream.average_rate, (stream.width, stream.height)
-    except (av.FFmpegError, OSError, ValueError, IndexError) as error:
-        raise ValueError(f"{path}: cannot be read as a video") from error
+    except RunError as error:
+        raise ValueError(str(error)) from error
     if not moments:
         raise ValueError(f"{path}: holds no frame")
     if len(moments) == 2 and moments[1] > moments[0]:
@@ -59,10 +61,9 @@ def shrunk(path: Path, rate: float) -> bytes:
     per_second = Fraction(rate).limit_denominator(1000)
     try:
         with (
-            av.open(str(path)) as source,
+            open_video(path) as (source, video),
             av.open(target, "w", format="mp4") as container,
         ):
-            video = source.streams.video[0]
             video.codec_context.thread_count = 1  # several videos are made at a time
             scale = min(1.0, WIDTH / video.width)
             stream: Any = container.add_stream("libx264", rate=per_second)
@@ -87,6 +88,6 @@ def shrunk(path: Path, rate: float) -> bytes:
                 small.pts, small.time_base = count, 1 / per_second
                 container.mux(stream.encode(small))
             container.mux(stream.encode(None))
-    except (av.FFmpegError, OSError, ValueError, IndexError) as error:
-        raise ValueError(f"{path}: cannot be decoded") from error
+    except RunError as error:
+        raise ValueError(str(error)) from error
     return target.getvalue()

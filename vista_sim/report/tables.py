@@ -11,8 +11,8 @@ from vista_sim.errors import RunError
 from vista_sim.evaluation.comparison import Comparison, compare
 from vista_sim.evaluation.comparison_report import closing, heading, overall_rows, what_got_worse
 from vista_sim.evaluation.judging import Judgement, Settings, judge_tables
-from vista_sim.evaluation.judging_report import BY_SCENARIO, interval, not_applicable
-from vista_sim.evaluation.labels import number, shown
+from vista_sim.evaluation.judging_report import interval, not_applicable
+from vista_sim.evaluation.labels import BY_SCENARIO, number, shown
 from vista_sim.evaluation.metrics.tables import select
 from vista_sim.evaluation.statistics import Interval
 from vista_sim.evaluation.suites.report import SHOWN
@@ -66,7 +66,7 @@ class Standing:
 
     Args:
         passed: of a suite; None where nothing is asked or it is not known.
-        word: passed, failed, or that there is no verdict.
+        word: passed, failed, cut off, or that there are no criteria.
         note: one line on what that is from.
         criteria: of the suite.
     """
@@ -242,14 +242,14 @@ def standing(sheet: Sheet) -> Standing:
         return Standing(None, "cut off", note, criteria)
     passed = results.get("passed")
     if not isinstance(passed, bool):
-        return Standing(None, "no verdict", "only a suite has criteria", criteria)
+        return Standing(None, "no criteria", "nothing had to be passed", criteria)
     met = sum(criterion.met for criterion in criteria)
     parts = [f"{met} of {len(criteria)} criteria met"] if criteria else ["no criteria"]
     cases = mapping(results, "cases")
-    for name, words in (("all", "cases"), ("failed", "failed"), ("broke", "broke the policy")):
+    for name, words in (("all", "case"), ("failed", "not clean"), ("broke", "broke the policy")):
         count = cases.get(name)
         if isinstance(count, int) and (count or name == "all"):
-            parts.append(f"{count} {words}")
+            parts.append(f"{count} {words}{'s' if name == 'all' and count != 1 else ''}")
     return Standing(passed, "passed" if passed else "failed", ", ".join(parts), criteria)
 
 

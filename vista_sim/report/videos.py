@@ -76,7 +76,7 @@ def clips_of(sheet: Sheet) -> list[Clip]:
     order = np.lexsort((frames["step"], views, frames["episode"]))
     episode, view = frames["episode"][order], views[order]
     step, frame = frames["step"][order], frames["frame"][order]
-    files = np.array(frames["file"], dtype=str)[order]
+    files = frames["file"][order]
     starts = np.flatnonzero(
         np.r_[True, (episode[1:] != episode[:-1]) | (view[1:] != view[:-1])]
     ).tolist()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from vista_sim.errors import PolicyError
 from vista_sim.policies import Action, Policy
+from vista_sim.runs.asked import TIME_LIMIT, asked_from, time_limit
 
 if TYPE_CHECKING:
     from vista_sim.world import Car
@@ -57,6 +58,7 @@ class Recorder:
         self.start: dict[str, Any] = {}
         self._distance = self._reward = 0.0
         self._at = (0.0, 0.0)
+        self._own_speed = False
 
     def begin(
         self,
@@ -70,6 +72,7 @@ class Recorder:
         self.episode += 1
         self._distance = self._reward = 0.0
         self._at = (car.x, car.y)
+        self._own_speed = False
         self.start = {
             "episode": self.episode,
             "kind": kind,
@@ -82,6 +85,7 @@ class Recorder:
             "start_s": car.s,
             "start_lateral": car.lateral,
             "start_heading": car.heading_error,
+            "asked_s": self._asked(car, time_limit(car)),
             **more,
         }
         self.writer.steps.append(self._state(car))
@@ -94,6 +98,7 @@ class Recorder:
         self._distance += math.hypot(car.x - self._at[0], car.y - self._at[1])
         self._at = (car.x, car.y)
         row = self._state(car)
+        self._own_speed |= car.controls.free_speed and row["action_acceleration"] is not None
         row["reward"] = reward
         for name, value in terms.items():
             row[f"reward_{name}"] = value
@@ -109,12 +114,26 @@ class Recorder:
         )
         self.writer.flush_now_and_then()
 
-    def end(self, car: Car, ending: str | None = None, **more: Any) -> None:
-        """The episode is over; `ending` where the car itself was not done."""
+    def end(
+        self, car: Car, ending: str | None = None, *, cut_short: bool = False, **more: Any
+    ) -> None:
+        """The episode is over.
+
+        Args:
+            car: that drove.
+            ending: where the car itself was not done.
+            cut_short: whether somebody broke it off who is no judge of the drive.
+            more: columns of the episode.
+        """
+        asked = self.start["asked_s"]
+        if cut_short or car.ending == TIME_LIMIT:
+            # Where the speed is not the driver's, the car itself says how far the time was enough.
+            asked = self._asked(car, car.t) if self._own_speed else car.s
         self.writer.episodes.append(
             {
                 **self.start,
                 "end_s": car.s,
+                "asked_s": asked,
                 "steps": car.steps,
                 "duration": car.t,
                 "distance": self._distance,
@@ -124,6 +143,15 @@ class Recorder:
             }
         )
         self.writer.flush_now_and_then()
+
+    def _asked(self, car: Car, time: float | None) -> float | None:
+        """How far along the path a time asks for; None: without a limit."""
+        if time is None:
+            return None
+        held = car.controls
+        start_s = car.s if car.steps == 0 else self.start["start_s"]
+        span = start_s, car.section.end_s
+        return asked_from(car.trace.path, span, time, held.speed_factor, held.speed_limit)
 
     def _state(self, car: Car) -> dict[str, Any]:
         action = car.action

@@ -19,22 +19,23 @@ the table, also after a kill. When the run ends well the parts become one file.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vista_sim.errors import RunError
-from vista_sim.files import one_line
+from vista_sim.files import one_line, read_json, require_file, shown
+from vista_sim.runs.asked import TIME_LIMIT, of_older
+from vista_sim.runs.checking import check_numbering, checked_info, read_table
 
 FORMAT = "vista-run"
 VERSION = 1
@@ -66,6 +67,8 @@ EPISODE_FIELDS: dict[str, pa.DataType] = {
     "start_lateral": pa.float64(),
     "start_heading": pa.float64(),
     "end_s": pa.float64(),
+    # Where a time limit, or whoever broke it off, had it end; null: at the section's end.
+    "asked_s": pa.float64(),
     "steps": pa.int32(),
     "duration": pa.float64(),
     "distance": pa.float64(),
@@ -153,7 +156,11 @@ _SINCE_LATER = ("frames",)  # tables that older runs lack
 
 @dataclass(frozen=True)
 class Run:
-    """A run read from disk: run.json and its tables."""
+    """A run read from disk: run.json and its tables, as `runs.checking` says they are.
+
+    Args:
+        notes: what was left out because it cannot be, a line each.
+    """
 
     folder: Path
     info: dict[str, Any]
@@ -161,27 +168,39 @@ class Run:
     steps: pa.Table
     timings: pa.Table
     frames: pa.Table
-    roads: pa.Table
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def roads(self) -> pa.Table:
+        """The recorded roads; without rows in older runs. Raises RunError where it is damaged."""
+        path = self.folder / ROADS
+        if not os.path.lexists(path):
+            return _empty(ROAD_FIELDS)
+        return read_table(path, "roads", ROAD_FIELDS)[0]
 
     @property
     def policy_name(self) -> str:
         """What the policy is called: of a path its last part, of none the run's folder."""
         policy = self.info.get("policy")
         name = policy.get("name") if isinstance(policy, dict) else None
-        text = str(name or self.folder.resolve().name)
+        text = one_line(str(name or self.folder.resolve().name))
         return text.rstrip("/").rsplit("/", 1)[-1] or text
 
     def video(self, file: str) -> Path:
         """Path of a video that `frames` names; it may be missing.
 
         Raises:
-            RunError: the name leads elsewhere than into the run's folder of views.
+            RunError: the name leads elsewhere than into the run's folder of views, or to what is
+                no file.
         """
         if not _is_plain(file):
             raise RunError(f"{self.folder / 'frames.parquet'}: file {file!r} is no plain file name")
         path = self.folder / VIEWS / file
-        if path.is_symlink():
-            raise RunError(f"{path}: is a link; a run's videos are files of it")
+        for one in (path.parent, path):
+            if os.path.islink(one):
+                raise RunError(f"{one}: is a link; a run's videos are files of it")
+        if os.path.lexists(path):
+            require_file(path, RunError)
         return path
 
 
@@ -193,20 +212,29 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     """
     folder = Path(folder)
     path = folder / "run.json"
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"{path}: not found; a run is a folder with run.json") from None
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read as JSON ({one_line(error)})") from None
+    info = read_json(path, RunError, missing="not found; a run is a folder with run.json")
     found = str(info.get("format")) if isinstance(info, dict) else None
     if found is None or found.split(".")[0] != f"{FORMAT}/{VERSION}":
-        raise RunError(f"{path}: format is {found!r}; this version reads '{FORMAT}/{VERSION}'")
-    tables = {name: _read_grown(folder, name) for name in TABLES}
-    tables["episodes"] = _with_all_columns(tables["episodes"])
-    roads = folder / ROADS
-    road = _read_table(roads) if roads.exists() else _empty(ROAD_FIELDS)
-    return Run(folder, info, **tables, roads=road)
+        raise RunError(f"{path}: format is {shown(found)}; this version reads '{FORMAT}/{VERSION}'")
+    info, lines = checked_info(path, info)
+    tables = {}
+    for name in TABLES:
+        tables[name], notes = _read_grown(folder, name)
+        lines += notes
+    check_numbering(folder, tables["episodes"], tables["steps"])
+    older = "asked_s" not in tables["episodes"].column_names
+    tables["episodes"] = with_columns(tables["episodes"], EPISODE_FIELDS)
+    run = Run(folder, info, **tables, notes=tuple(lines))
+    return _with_asked(run) if older else run
+
+
+def _with_asked(run: Run) -> Run:
+    """An older run with what its time limits asked for."""
+    if TIME_LIMIT not in run.episodes.column("ending").unique().to_pylist():
+        return run
+    place = run.episodes.schema.get_field_index("asked_s")
+    asked = of_older(run.episodes, run.steps, run.roads)
+    return replace(run, episodes=run.episodes.set_column(place, "asked_s", asked))
 
 
 def merged_path(path: Path) -> Path:
@@ -214,17 +242,15 @@ def merged_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.merged")
 
 
-def _read_grown(folder: Path, name: str) -> pa.Table:
-    """A table that grew."""
+def _read_grown(folder: Path, name: str) -> tuple[pa.Table, tuple[str, ...]]:
+    """A table that grew, and what was left out of it."""
     path = folder / f"{name}.parquet"
     merged = merged_path(path)
     # A kill between the last two steps of a merge leaves the whole file under its first name.
     where = merged if merged.exists() and not path.exists() else path
-    if name in _SINCE_LATER and not where.exists():
-        return _empty(TABLES[name])
-    table = _read_table(where)
-    # A folder without any part yet has no columns.
-    return table if table.num_columns else _empty(TABLES[name])
+    if name in _SINCE_LATER and not os.path.lexists(where):
+        return _empty(TABLES[name]), ()
+    return read_table(where, name, TABLES[name])
 
 
 def _empty(fields: Mapping[str, pa.DataType]) -> pa.Table:
@@ -239,12 +265,12 @@ def _is_plain(name: object) -> bool:
     )
 
 
-def _with_all_columns(episodes: pa.Table) -> pa.Table:
-    """With nulls for the columns that older runs do not have."""
-    for name, kind in EPISODE_FIELDS.items():
-        if name not in episodes.column_names:
-            episodes = episodes.append_column(name, pa.nulls(episodes.num_rows, kind))
-    return episodes
+def with_columns(table: pa.Table, fields: Mapping[str, pa.DataType]) -> pa.Table:
+    """A table with nulls for the columns that it, being older, does not have."""
+    for name, kind in fields.items():
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(table.num_rows, kind))
+    return table
 
 
 def columns(table: pa.Table) -> dict[str, NDArray[Any]]:
@@ -253,7 +279,10 @@ def columns(table: pa.Table) -> dict[str, NDArray[Any]]:
     for name in table.column_names:
         column = table.column(name).combine_chunks()
         if pa.types.is_string(column.type):
-            result[name] = np.array(column.fill_null("").to_pylist(), dtype=object)
+            # Each text is in memory once, however many rows share it.
+            texts = column.fill_null("").dictionary_encode()
+            known = np.array([*texts.dictionary.to_pylist(), ""], dtype=object)
+            result[name] = known[texts.indices.to_numpy()]
         elif pa.types.is_boolean(column.type):
             result[name] = column.fill_null(False).to_numpy(zero_copy_only=False)
         else:
@@ -270,12 +299,3 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _read_table(path: Path) -> pa.Table:
-    try:
-        return pq.read_table(path)
-    except FileNotFoundError:
-        raise RunError(f"{path}: not found") from None
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read as Parquet ({one_line(error)})") from None

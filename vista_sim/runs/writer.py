@@ -29,6 +29,7 @@ from vista_sim.runs.run import (
     Run,
     merged_path,
     versions,
+    with_columns,
 )
 from vista_sim.traces.atomic import whole_file
 
@@ -168,7 +169,8 @@ class _GrowingTable:
         self._parts: list[pa.Table] = []
         if before is not None:
             if before.num_rows:
-                self._parts = [before.select(self.schema.names).cast(self.schema)]
+                whole = with_columns(before, fields).select(self.schema.names)
+                self._parts = [whole.cast(self.schema)]
             self._reopen()
         elif self.path is not None:
             self.path.mkdir()

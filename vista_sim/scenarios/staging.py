@@ -192,7 +192,7 @@ class Stager:
         car.observes_state = self._observes_state
         if self.camera is not None:
             spec = self.camera
-            car.spawn_camera("camera", spec.size, spec.fov, spec.mount, spec.lens)
+            car.spawn_camera("camera", spec.size, spec.fov, spec.mount, spec.lens, spec.used)
         prepare(car, case)
         return Stage(case, world, car, observe)
 

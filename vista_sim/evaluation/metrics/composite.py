@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,8 @@ from vista_sim.evaluation.metrics.safety import (
 from vista_sim.evaluation.metrics.tables import Floats, Table, Tables, floats, known
 from vista_sim.evaluation.plain import or_null
 
-DRIVING_SCORE = "driving-score/1 without other road users"
-CLOSED_LOOP_SCORE = "closed-loop-score/2 without other road users"
+DRIVING_SCORE = "driving-score/2 without other road users"
+CLOSED_LOOP_SCORE = "closed-loop-score/3 without other road users"
 
 NO_ROAD_USERS = "there are no other road users"
 NO_LIGHTS = "traces hold no traffic lights and signs"
@@ -156,7 +157,8 @@ def progress(episodes: Table) -> float:
 
     nuPlan's ego_progress_along_expert_route: ways of less than 2 m, that reached and that asked
     for, count as 2 m, and a car that ended more than 2 m behind its start made none. There the
-    route is what the recording drove in the same time; here, to the end of the section.
+    route is what the recording drove in the same time; here, to the end of the section, or, with
+    a time limit, as far as `runs.asked` says.
     """
     ways = path_lengths(episodes)
     if not ways.asked > 0:
@@ -170,9 +172,9 @@ def largest_way_back(steps: Table) -> float:
     """Longest way driven backwards along the path within a second. Unit: m."""
     episode, t, s = np.asarray(steps["episode"]), floats(steps, "t"), floats(steps, "s")
     longest = 0.0
-    for name in np.unique(episode):
-        own = episode == name
-        longest = max(longest, _longest_fall(t[own], s[own]))
+    changes = np.flatnonzero(episode[1:] != episode[:-1]) + 1
+    for begin, end in pairwise([0, *changes.tolist(), len(episode)]):
+        longest = max(longest, _longest_fall(t[begin:end], s[begin:end]))
     return longest
 
 

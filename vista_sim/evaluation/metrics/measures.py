@@ -41,15 +41,16 @@ class Measure:
         pool: makes the metric a function of how the cases count.
         tested: whether a comparison of runs tests it for a difference. The others say the same
             in another way, and would only make the correction for many tests harsher.
-        kind: "rate" of rare events over an exposure, or "gap" between them, the exposure over
-            their number: where none was seen, the interval is that of the rule of three.
+        kind: "count" of rare events, their "rate" over an exposure, or the "gap" between them,
+            the exposure over their number: where none was seen, the interval is that of the rule
+            of three, the same for all of them.
     """
 
     name: str
     better: Better
     pool: Callable[[Sequence[Tables]], Pool]
     tested: bool = False
-    kind: Literal["plain", "rate", "gap"] = "plain"
+    kind: Literal["plain", "count", "rate", "gap"] = "plain"
 
     def of(self, tables: Tables) -> float:
         """The metric of tables taken together; NaN where nothing was measured."""
@@ -139,8 +140,8 @@ def driving_measures(valid: float = VALID) -> tuple[Measure, ...]:
         valid: share of recorded pixels below which a view counts as beyond validity.
     """
     return (
-        Measure("crashes", "lower", _total(_crashes)),
-        Measure("policy_failures", "lower", _total(_of_episodes(safety.failures))),
+        Measure("crashes", "lower", _total(_crashes), kind="count"),
+        Measure("policy_failures", "lower", _total(_of_episodes(safety.failures)), kind="count"),
         Measure("distance_m", "neither", _total(_distance)),
         Measure(
             "crashes_per_km", "lower", _ratio(_crashes, _distance, 1000.0), tested=True, kind="rate"

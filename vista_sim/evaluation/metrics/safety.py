@@ -19,7 +19,8 @@ class Ways(NamedTuple):
     """Lengths along recorded paths, m, summed over what was asked to be driven.
 
     Args:
-        asked: from where the car first started to the end of the section.
+        asked: from where the car first started to the end of the section, or to where its time
+            was over (see `runs.asked`).
         reached: of it up to the farthest point the car came to, with what it was set back over.
         tried: what all tries were asked to drive, see `share_without_intervention`.
         covered: what the car drove by itself of that.
@@ -71,7 +72,8 @@ def share_without_intervention(episodes: Table) -> float:
 
     Path length covered by the episodes over the length that they were asked to drive: from the
     first start on a section to its end, each case by itself. The rest is what the car was set
-    back over after crashes, and what it did not come to.
+    back over after crashes, and what it did not come to. What a time limit cuts off was not
+    asked for.
 
     Where somebody went back and drove the same road again, as a human may who restarts a drive,
     each try counts by itself. One that was given up for another was asked to drive no further than
@@ -96,7 +98,8 @@ def route_completion(episodes: Table) -> float:
 def path_lengths(episodes: Table) -> Ways:
     """Lengths asked, reached, tried and covered, each section of each case by itself."""
     start, section_end = floats(episodes, "start_s"), floats(episodes, "section_end_s")
-    end = np.minimum(floats(episodes, "end_s"), section_end)  # a step may reach beyond
+    limit = np.fmin(floats(episodes, "asked_s"), section_end)
+    end = np.minimum(floats(episodes, "end_s"), limit)  # a step may reach beyond
     keys = zip(
         texts(episodes, "scenario").tolist(),
         texts(episodes, "case").tolist(),
@@ -109,16 +112,18 @@ def path_lengths(episodes: Table) -> Ways:
         sections.setdefault(key, []).append(row)
     asked = reached = tried = covered = 0.0
     for own in sections.values():
-        first, last = float(start[own].min()), float(section_end[own].max())
-        asked += last - first
-        reached += max(float(end[own].max()) - first, 0.0)
+        # What was asked at last counts: who restarts a drive is asked for it again.
+        first, farthest = float(start[own].min()), float(end[own].max())
+        last = float(limit[own[-1]])
+        asked += max(last, farthest) - first
+        reached += max(farthest - first, 0.0)
         section_tried, section_covered = _tries(start[own].tolist(), end[own].tolist(), last)
         tried += section_tried
         covered += section_covered
     return Ways(asked, reached, tried, covered)
 
 
-def _tries(starts: list[float], ends: list[float], section_end: float) -> tuple[float, float]:
+def _tries(starts: list[float], ends: list[float], asked: float) -> tuple[float, float]:
     """Lengths tried and covered by the episodes of a section, in the order they were driven in."""
     tried = covered = 0.0
     first = farthest = starts[0]
@@ -128,4 +133,4 @@ def _tries(starts: list[float], ends: list[float], section_end: float) -> tuple[
             first = farthest = start
         covered += max(end - max(start, farthest), 0.0)
         farthest = max(farthest, end)
-    return tried + section_end - first, covered
+    return tried + max(asked, farthest) - first, covered

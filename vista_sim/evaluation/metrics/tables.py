@@ -49,11 +49,13 @@ def floats(table: Table, name: str) -> Floats:
     return np.asarray(table[name], dtype=np.float64)
 
 
-def texts(table: Table, name: str) -> NDArray[np.str_]:
+def texts(table: Table, name: str) -> NDArray[Any]:
     """A column of texts, (n,); "" where it is null, and all "" where there is none."""
     if name not in table:
         return np.full(rows(table), "")
-    return np.asarray(table[name]).astype(str)
+    column = np.asarray(table[name])
+    # As objects each text is in memory once; as an array of str all are as long as the longest.
+    return column if column.dtype == object else column.astype(str)
 
 
 def select(table: Table, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:

@@ -25,8 +25,8 @@ import pyarrow as pa
 
 from vista_sim.errors import RunError
 from vista_sim.evaluation.suites.killed import cases_of, set_aside
-from vista_sim.evaluation.suites.rows import CaseRows, Row, was_killed
-from vista_sim.files import one_line
+from vista_sim.evaluation.suites.rows import MOST_JSON, CaseRows, Row, was_killed
+from vista_sim.files import one_line, read_json
 from vista_sim.identity.runs import changed_traces, code_of, is_known, mapping
 from vista_sim.identity.sources import simulator_sources
 from vista_sim.identity.traces import TraceIdentity
@@ -71,11 +71,14 @@ class Book:
 
     def _read_waiting(self, folder: Path) -> None:
         for path in sorted(folder.glob("*.json")):
+            if not path.stem.isdecimal():
+                continue
             index = int(path.stem)
-            rows = CaseRows(**json.loads(path.read_text(encoding="utf-8")))
-            if was_killed(rows.episodes):
+            rows = CaseRows.read(path, self.writer.steps.schema)
+            if rows is None or was_killed(rows.episodes):  # damaged, or killed: driven again
                 path.unlink()
-                self.killed += [name for name in (rows.case,) if name not in self.killed]
+                if rows is not None and rows.case not in self.killed:
+                    self.killed.append(rows.case)
                 continue
             self._kept.add(index)
             if index >= self._entered:
@@ -211,8 +214,10 @@ def read_cases(folder: Path) -> dict[str, Case]:
     if not path.exists():
         return {}
     try:
-        cases = [Case.from_json(values) for values in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        cases = [Case.from_json(values) for values in read_json(path, RunError, MOST_JSON)]
+    except RunError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise RunError(f"{path}: holds no cases ({one_line(error)})") from None
     return {case.case: case for case in cases}
 
@@ -241,6 +246,10 @@ def resumable(
     now = {**info, "versions": versions(), "sources": simulator_sources()}
     for reason in _reasons_against(run, now, cases, same_policy):
         raise RunError(f"{folder}: cannot be resumed: {reason}; {again}")
+    names = [case.case for case in cases]
+    driven = list(dict.fromkeys(run.episodes.column("case").to_pylist()))
+    if driven != names[: len(driven)]:
+        raise RunError(f"{folder}: cannot be resumed: its episodes are of other cases; {again}")
     return run
 
 
@@ -292,8 +301,10 @@ def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[st
 def _differing_case(folder: Path, cases: Sequence[Case]) -> str:
     """The first case that is not what it was."""
     try:
-        before = json.loads((folder / CASES).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        before = read_json(folder / CASES, RunError, MOST_JSON)
+    except RunError:
+        return "its cases differ"
+    if not isinstance(before, list) or not all(isinstance(old, dict) for old in before):
         return "its cases differ"
     if len(before) != len(cases):
         return f"the suite had {len(before)} cases, has {len(cases)}"

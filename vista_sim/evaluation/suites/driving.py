@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.evaluation.suites.rows import POLICY_FAILED
 from vista_sim.policies import GuardedPolicy, Policy
 from vista_sim.policies.saliency import SaliencySource
+from vista_sim.runs.asked import asked_from
 from vista_sim.runs.recorder import Recorder, Sink, Watcher, drive
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.settings import RECOVERY
@@ -168,6 +170,8 @@ def unstarted(job: Job) -> dict[str, Any]:
     case = job.case
     trace = Trace.open(case.trace)
     start_s, end_s = (trace.path.arc_length(t) for t in case.section)
+    limit, speed = case.settings.time_limit, case.settings.speed
+    most = math.inf if speed.limit is None else speed.limit
     return {
         **labels_of(job),
         "driver": "policy",
@@ -178,6 +182,9 @@ def unstarted(job: Job) -> dict[str, Any]:
         "start_s": case.s,
         "start_lateral": case.lateral,
         "start_heading": case.heading,
+        "asked_s": None
+        if limit is None
+        else asked_from(trace.path, (case.s, end_s), limit, speed.factor, most),
     }
 
 

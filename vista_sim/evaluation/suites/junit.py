@@ -3,7 +3,8 @@
 A `testsuite` for each scenario, with a `testcase` for each of its cases, and one for each pass
 criterion. A case whose policy broke is an `error` with the reason; a criterion that is not met
 is a `failure` that says the value and what cases it is from. A case that crashed is no failure
-by itself: whether it may is what criteria say; its `system-out` says that it did.
+by itself where criteria say whether it may; its `system-out` says that it did. Where there are
+none, it is a `failure`.
 The format is that of Apache Ant's junitreport task, without a schema of its own; as CI systems
 document it: github.com/testmoapp/junitxml.
 """
@@ -38,13 +39,14 @@ def write_junit(result: SuiteResult, path: Path) -> None:
 
 def _root(result: SuiteResult) -> ElementTree.Element:
     root = ElementTree.Element("testsuites", name=_text(result.name))
+    failed = set(result.failed)
     by_scenario: dict[str, list[CaseOutcome]] = {}
     for case in result.cases:
         by_scenario.setdefault(case.scenario, []).append(case)
     scenarios = {name: ElementTree.SubElement(root, "testsuite", name=name) for name in by_scenario}
     for name, cases in by_scenario.items():
         for case in cases:
-            _add_case(scenarios[name], result.name, case)
+            _add_case(scenarios[name], result.name, case, case in failed)
     for ruling in result.rulings:
         of = ruling.requirement.of
         if of not in scenarios:
@@ -59,7 +61,7 @@ def _root(result: SuiteResult) -> ElementTree.Element:
     return root
 
 
-def _add_case(parent: ElementTree.Element, suite: str, case: CaseOutcome) -> None:
+def _add_case(parent: ElementTree.Element, suite: str, case: CaseOutcome, failed: bool) -> None:
     element = ElementTree.SubElement(
         parent,
         "testcase",
@@ -73,6 +75,9 @@ def _add_case(parent: ElementTree.Element, suite: str, case: CaseOutcome) -> Non
             element, "error", type=_text(kind), message=_text(case.reason)
         )
         error.text = _text(case.reason)
+    elif failed:
+        message = _text(case.reason)
+        ElementTree.SubElement(element, "failure", type="case", message=message).text = message
     elif case.reason:
         ElementTree.SubElement(element, "system-out").text = _text(case.reason)
 

@@ -11,7 +11,7 @@ from vista_sim.evaluation.judging_report import interval, not_applicable, scenar
 from vista_sim.evaluation.labels import number, shown
 from vista_sim.evaluation.markdown import plain, table
 from vista_sim.evaluation.suites.junit import shown_value
-from vista_sim.evaluation.suites.verdicts import BROKE, FAILED
+from vista_sim.evaluation.suites.verdicts import BROKE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,8 +90,11 @@ def verdict_line(result: SuiteResult) -> str:
     """The verdict with what it is from."""
     met = sum(ruling.passed for ruling in result.rulings)
     count, broke = len(result.cases), result.count(BROKE)
-    parts = [f"{met} of {len(result.rulings)} criteria met" if result.rulings else "no criteria"]
-    parts.append(f"{count} case{'' if count == 1 else 's'}, {result.count(FAILED)} failed")
+    asked = f"{met} of {len(result.rulings)} criteria met" if result.rulings else "no criteria"
+    cases = f"{count} case{'' if count == 1 else 's'}, {len(result.failed)} failed"
+    if result.unclean:
+        cases += f", {len(result.unclean)} not clean, as criteria judge"
+    parts = [asked, cases]
     if broke:
         parts.append(f"the policy broke in {broke}")
     word = "passed" if result.passed else "failed"
@@ -112,8 +115,13 @@ def _tables(result: SuiteResult, show: Show) -> None:
     if result.rulings:
         heads = ("criterion", "asked of", "value", "verdict")
         show("criteria", heads, [_ruling(ruling) for ruling in result.rulings])
-    for outcome, title in ((BROKE, "cases in which the policy broke"), (FAILED, "failed cases")):
-        own = [(c.case, c.reason) for c in result.cases if c.outcome == outcome]
+    broke = [case for case in result.cases if case.outcome == BROKE]
+    for cases, title in (
+        (broke, "cases in which the policy broke"),
+        (result.failed, "failed cases: not clean, and no criterion is about them"),
+        (result.unclean, "cases that were not clean, as criteria judge"),
+    ):
+        own = [(c.case, c.reason) for c in cases]
         if own:
             more = f", the first {EXAMPLES} of {len(own)}" if len(own) > EXAMPLES else ""
             show(title + more, ("case", "what happened"), own[:EXAMPLES])

@@ -34,7 +34,7 @@ class Score:
         over = self.clean + self.failed + self.broke
         broke = f", {self.broke} broke" if self.broke else ""
         return (
-            f"{over}/{self.cases} cases: {self.clean} passed, {self.failed} failed{broke}; "
+            f"{over}/{self.cases} cases: {self.clean} clean, {self.failed} not clean{broke}; "
             f"{self.crashes} crash{'' if self.crashes == 1 else 'es'}"
         )
 
@@ -68,8 +68,22 @@ class SuiteResult:
 
     @property
     def passed(self) -> bool:
-        """Whether all requirements are met, and the policy never broke."""
-        return all(ruling.passed for ruling in self.rulings) and not self.count(BROKE)
+        """Whether all requirements are met, no case failed, and the policy never broke."""
+        met = all(ruling.passed for ruling in self.rulings)
+        return met and not self.failed and not self.count(BROKE)
+
+    @property
+    def failed(self) -> tuple[CaseOutcome, ...]:
+        """Cases that were not clean where no requirement says what may happen."""
+        return tuple(c for c in self.cases if c.outcome == FAILED and not self._asked(c))
+
+    @property
+    def unclean(self) -> tuple[CaseOutcome, ...]:
+        """Cases that were not clean, of scenarios on which requirements have the verdict."""
+        return tuple(c for c in self.cases if c.outcome == FAILED and self._asked(c))
+
+    def _asked(self, case: CaseOutcome) -> bool:
+        return any(case.scenario in ruling.requirement.scenarios for ruling in self.rulings)
 
     def count(self, outcome: str) -> int:
         """Cases of an outcome."""

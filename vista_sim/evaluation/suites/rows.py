@@ -6,9 +6,17 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from vista_sim.errors import PolicyDiedError
+from vista_sim.errors import PolicyDiedError, RunError
+from vista_sim.files import read_json
+from vista_sim.runs.run import TABLES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MOST_JSON = 512 * 2**20  # bytes: a hundred thousand cases take some 150 MB
 
 Row = dict[str, Any]
 
@@ -110,6 +118,29 @@ class CaseRows:
             episodes=renumbered(self.episodes),
             frames=renumbered(self.frames),
         )
+
+    @classmethod
+    def read(cls, path: Path, steps: pa.Schema) -> CaseRows | None:
+        """The rows that `to_json` wrote; None where the file holds others.
+
+        Args:
+            path: of the file.
+            steps: the columns of steps, with the task's terms.
+        """
+        import pyarrow as pa
+
+        try:
+            values = read_json(path, RunError, MOST_JSON)
+            rows = cls(**{name: values[name] for name in TABLES})
+            for name, fields in TABLES.items():
+                schema = steps if name == "steps" else pa.schema(list(fields.items()))
+                pa.Table.from_pylist(getattr(rows, name), schema=schema)
+            whole = bool(rows.episodes) and all(
+                isinstance(row.get("episode"), int) and row.get("case") for row in rows.episodes
+            )
+        except (RunError, KeyError, TypeError, AttributeError, ValueError, pa.ArrowException):
+            return None
+        return rows if whole else None
 
     def to_json(self) -> dict[str, list[Row]]:
         """As plain JSON values, which Python reads back to the last bit."""

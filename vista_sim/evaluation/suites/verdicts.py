@@ -1,6 +1,7 @@
 """How each case of a suite went, and whether the suite is passed.
 
-A suite is passed if every requirement of its files is met and the policy never broke.
+A suite is passed if every requirement of its files is met, the policy never broke, and every case
+of a scenario that no requirement is about is clean.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class CaseOutcome:
 
     Args:
         scenario, case: which.
-        outcome: "clean"; "failed": the car crashed or did not recover; "broke": the policy did.
+        outcome: "clean"; "failed": not clean, the car crashed or did not recover; "broke": the
+            policy did.
         crashes: how many.
         reason: in one line; "" where it was clean.
         seconds: simulated with the policy.
@@ -53,7 +55,7 @@ def case_outcome(episodes: Sequence[Mapping[str, Any]]) -> CaseOutcome:
     """How a case went, from the rows of its episodes."""
     own = [row for row in episodes if row["driver"] != EXPERT]
     crashed = [row for row in own if row["ending"] in CRASHES]
-    reasons = [f"{row['ending']} at s = {row['end_s']:.1f} m" for row in crashed]
+    reasons = [_crash(row) for row in crashed]
     outcome = FAILED if crashed else CLEAN
     if any(row["ending"] == TIMED_OUT for row in own):
         outcome, reasons = FAILED, ["not recovered"]
@@ -66,8 +68,13 @@ def case_outcome(episodes: Sequence[Mapping[str, Any]]) -> CaseOutcome:
         outcome=outcome,
         crashes=len(crashed),
         reason="; ".join(reasons),
-        seconds=float(sum(row["duration"] for row in own)),
+        seconds=float(sum(row["duration"] or 0.0 for row in own)),
     )
+
+
+def _crash(row: Mapping[str, Any]) -> str:
+    where = "" if row["end_s"] is None else f" at s = {row['end_s']:.1f} m"
+    return f"{row['ending']}{where}"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -117,7 +118,7 @@ def read(
     _check_complete(file, inputs, [i.tensor.name for i in described] + [s.input for s in states])
     return Description(
         name=fields.text("name", default=file.stem),
-        camera=camera,
+        camera=_with_used(camera, described),
         inputs=described,
         states=states,
         reader=read_outputs(fields, outputs),
@@ -170,6 +171,23 @@ def _read_camera(fields: Fields) -> CameraSpec | None:
     except ValueError as error:
         raise PolicyError(f"{camera.place('mount')}: {error}") from None
     return spec
+
+
+def _with_used(camera: CameraSpec | None, inputs: Sequence[Input]) -> CameraSpec | None:
+    """The camera with the smallest box around what the inputs keep of its image."""
+    kept = [entry for entry in inputs if isinstance(entry, CameraInput)]
+    if camera is None or not kept:
+        return camera
+    rows, columns = [entry.rows for entry in kept], [entry.columns for entry in kept]
+    box = (
+        min(span.start for span in rows),
+        max(span.stop for span in rows),
+        min(span.start for span in columns),
+        max(span.stop for span in columns),
+    )
+    if box == (0, camera.size[0], 0, camera.size[1]):
+        return camera
+    return dataclasses.replace(camera, used=box)
 
 
 def _check_complete(file: Path, inputs: dict[str, TensorInfo], described: Sequence[str]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from vista_sim.replay.viewer.drives import ShownRun
 from vista_sim.replay.viewer.recording import Recording
 from vista_sim.replay.viewer.views import Shots, note_lost, view_path
 from vista_sim.runs.filming import CAMERA, SALIENCY, SCENE, VALIDITY
+from vista_sim.runs.videos import open_video
 
 Image = NDArray[np.uint8]
 
@@ -57,7 +57,7 @@ def log_overlays(
                 done += _log_overlay(
                     recording, run, (base, view), one, every, path, sizes[base], painters[view]
                 )
-            except (RunError, OSError, av.FFmpegError, ValueError) as error:
+            except (RunError, OSError, ValueError) as error:
                 note_lost(recording, run, view, one.file, error)
             report(min(done, total), total)
         if every > 1:
@@ -122,7 +122,7 @@ def _log_overlay(
 
 def _decoded(path: Path, wanted: dict[int, int]) -> Iterator[tuple[int, Image]]:
     """Number and gray levels (h, w), at most WIDTH wide, of the wanted frames of a video."""
-    with av.open(str(path)) as container:
+    with open_video(path) as (container, _):
         last = max(wanted)
         for number, frame in enumerate(container.decode(video=0)):
             if number in wanted:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.errors import VistaError
+from vista_sim.errors import RunError, VistaError
 from vista_sim.identity.traces import is_recording
 from vista_sim.replay.viewer.drives import ShownRun
 from vista_sim.replay.viewer.recording import FAR
@@ -114,13 +114,20 @@ class Roads:
         """The road of a trace of a run: as the run kept it, else as the trace says."""
         key = (run.index, index)
         if key not in self._roads:
-            table = columns(run.run.roads)
-            own = table.pop("trace", np.zeros(0)) == index
-            road = road_from({name: values[own] for name, values in table.items() if own.any()})
+            road = self._kept(run, index)
             if road is None and (trace := self.trace(run, index)) is not None:
                 road = road_of(trace)
             self._roads[key] = road
         return self._roads[key]
+
+    def _kept(self, run: ShownRun, index: int) -> Road | None:
+        try:
+            table = columns(run.run.roads)
+        except RunError as error:
+            self._note(f"{run.label}: the recorded road is left out ({error})")
+            return None
+        own = table.pop("trace") == index
+        return road_from({name: values[own] for name, values in table.items() if own.any()})
 
     def _open(self, run: ShownRun, place: object, told: Mapping[str, Any]) -> Trace | None:
         left_out = "point clouds and sensor frustums are left out"

@@ -34,6 +34,9 @@ class RunReplay:
         self.runs: list[ShownRun] = open_runs(folders)
         self.points = points
         self.recording = Recording(", ".join(run.label for run in self.runs))
+        for run in self.runs:
+            for note in run.run.notes:
+                self.recording.note(note)
         self.slots = arrange(self.runs, episodes, self.recording.notes)
         self.roads = Roads(self.recording.note)
         self.shots: dict[int, dict[str, list[Shots]]] = {}

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import RunError
+from vista_sim.files import require_file
 from vista_sim.replay.viewer.drives import ShownRun, Slot
 from vista_sim.replay.viewer.recording import Recording, shown
 from vista_sim.replay.viewer.roads import Roads
 from vista_sim.replay.viewer.scene import frustum_path, log_frustum
 from vista_sim.runs.filming import CAMERA, RECORDED, SCENE, VIEWS
 from vista_sim.runs.run import columns
+from vista_sim.runs.videos import open_video
 
 PICTURES = (SCENE, CAMERA, RECORDED)
 MAX_BYTES = 400 * 2**20  # of videos, in all
@@ -40,10 +40,8 @@ def view_path(recording: Recording, run: ShownRun, view: str) -> str:
 
 
 def shots_of(run: ShownRun, slots: list[Slot]) -> dict[str, list[Shots]]:
-    """When frames are shown, by view and file. Raises RunError."""
+    """When frames are shown, by view and file."""
     table = columns(run.run.frames)
-    if not _is_sound(table):
-        raise RunError(f"{run.run.folder / 'frames.parquet'}: lacks a column, or has a wrong kind")
     starts = {d.episode: s for s in slots for d in s.drives if d.run == run.index}
     times = {
         (int(e), int(k)): float(t)
@@ -53,8 +51,6 @@ def shots_of(run: ShownRun, slots: list[Slot]) -> dict[str, list[Shots]]:
     gathered: dict[tuple[str, str], list[tuple[float, int, int]]] = {}
     rows = (table[name] for name in ("episode", "step", "view", "file", "frame"))
     for episode, step, view, file, frame in zip(*rows, strict=True):
-        if not (np.isfinite(episode) and np.isfinite(step) and np.isfinite(frame)) or frame < 0:
-            continue
         slot, t = starts.get(int(episode)), times.get((int(episode), int(step)))
         if slot is None or t is None or view not in VIEWS:
             continue
@@ -66,11 +62,6 @@ def shots_of(run: ShownRun, slots: list[Slot]) -> dict[str, list[Shots]]:
         columns_of = (np.array(column) for column in zip(*rows_of, strict=True))
         found.setdefault(view, []).append(Shots(file, *columns_of))
     return found
-
-
-def _is_sound(frames: dict[str, NDArray[Any]]) -> bool:
-    kinds = {"episode": "fiu", "step": "fiu", "frame": "fiu", "view": "O", "file": "O"}
-    return all(name in frames and frames[name].dtype.kind in k for name, k in kinds.items())
 
 
 def log_views(
@@ -92,14 +83,14 @@ def log_views(
         for one in shots.get(view, ()):
             try:
                 path = run.run.video(one.file)
-                taken += path.stat().st_size
+                taken += require_file(path, RunError)
                 if taken > MAX_BYTES:
                     raise RunError("the videos are too large to be shown all; choose episodes")
                 size = size_of(path)
                 _log_video(recording, run, view, one, path)
                 sizes[view] = size
                 shown_shots.append(one)
-            except (RunError, OSError, av.FFmpegError, ValueError, RuntimeError) as error:
+            except (RunError, OSError, ValueError, RuntimeError) as error:
                 note_lost(recording, run, view, one.file, error)
         if view in sizes:
             _clear_stale(recording, run, view, slots, shown_shots)
@@ -110,7 +101,7 @@ def log_views(
 
 def note_lost(recording: Recording, run: ShownRun, view: str, file: str, error: Exception) -> None:
     """Remember that a video cannot be shown."""
-    # What the system and FFmpeg say, without their numbers.
+    # What the system says, without its number.
     reason = str(getattr(error, "strerror", None) or error)
     name = shown(file)
     reason = shown(
@@ -121,10 +112,7 @@ def note_lost(recording: Recording, run: ShownRun, view: str, file: str, error: 
 
 def size_of(path: Path) -> tuple[int, int]:
     """(height, width) of a video."""
-    with av.open(str(path)) as container:
-        if not container.streams.video:
-            raise RunError("it holds no video")
-        stream = container.streams.video[0]
+    with open_video(path) as (_, stream):
         return stream.height, stream.width
 
 
