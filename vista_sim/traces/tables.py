@@ -21,6 +21,10 @@ from vista_sim.parquet import column_names, read_columns
 
 Array = NDArray[Any]
 
+#: ns; the years 1824 to 2116. Differences of two such times fit into 64 bits.
+MAX_TIME = 2**62
+SHORTEST_STEP, LONGEST_STEP = 5e-4, 30.0  # s, median of the rows of a table
+
 _NAMES = {
     "int": "a whole number",
     "float": "a number",
@@ -116,6 +120,10 @@ def check_times(
     path: Path, t_ns: NDArray[np.int64], name: str = "t_ns", strict: bool = True
 ) -> None:
     """Raise TraceError unless times increase (or, if not strict, never decrease)."""
+    bad = (t_ns <= -MAX_TIME) | (t_ns >= MAX_TIME)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise TraceError(f"{path}: row {row}: {name} is {t_ns[row]}; it must be in nanoseconds")
     step = np.diff(t_ns)
     bad = step <= 0 if strict else step < 0
     if bad.any():
@@ -130,10 +138,18 @@ def check_span(path: Path, t_ns: NDArray[np.int64]) -> None:
     if len(t_ns) < 2:
         return
     median = float(np.median(np.diff(t_ns))) * 1e-9
-    if not 1e-5 < median < 30.0:
+    if not SHORTEST_STEP < median < LONGEST_STEP:
         raise TraceError(
             f"{path}: rows are {median:.3g} s apart if t_ns is in nanoseconds; is it another unit?"
         )
+
+
+def check_size(path: Path, name: str, values: Array, most: float, right: str) -> None:
+    """Raise TraceError unless all values (n,) or (n, k) are within -most and most."""
+    bad = ~(np.abs(values) <= most)
+    if bad.any():
+        place = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise TraceError(f"{path}: row {place[0]}: {name} is {abs(values[place]):.4g}; {right}")
 
 
 def require_same_length(path: Path, columns: Mapping[str, Sequence[Any] | Array]) -> int:

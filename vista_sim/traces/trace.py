@@ -24,6 +24,7 @@ from vista_sim.errors import TraceError
 from vista_sim.files import read_json
 from vista_sim.traces.annotations import Timeline, read_labels, read_road, read_tracks, timelines
 from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Vehicle
+from vista_sim.traces.checks import CameraTimes, Finding, check_camera, refuse
 from vista_sim.traces.ego import read_ego
 from vista_sim.traces.lidar import RecordedLidar, open_lidar
 from vista_sim.traces.path import TracePath
@@ -66,6 +67,7 @@ class Trace:
         ego: motion of the car, row by row.
         cameras, lidars: sensors by name.
         labels: marked stretches of time.
+        findings: what in the recording contradicts itself (see `traces.checks`).
         road: s, left, right (n,): distance from the path to the road's edges, m; empty if
             not recorded.
         extra: keys of trace.json beyond the format's own.
@@ -87,6 +89,7 @@ class Trace:
             raise TraceError(f"{path}: {error}") from None
         self.start_ns, self.ego = read_ego(self.root / "ego.parquet")
         self.duration = float(self.ego.t[-1])
+        self.findings: tuple[Finding, ...] = self.ego.findings
         cameras: dict[str, RecordedCamera] = {}
         lidars: dict[str, RecordedLidar] = {}
         for name, sensor in _sensors(path, values).items():
@@ -182,8 +185,12 @@ class Trace:
 
     @cached_property
     def gaps(self) -> tuple[tuple[float, float], ...]:
-        """Stretches (s) in which the ego motion or a camera has no samples, in order of time."""
-        found = gaps(self.ego.t)
+        """Stretches (s) that cannot be driven, in order of time.
+
+        The ego motion or a camera has no samples there, or the ego motion contradicts itself
+        (`findings` says how).
+        """
+        found = list(self.ego.breaks)
         for camera in self.cameras.values():
             found += gaps(camera.t, self.duration)
         clipped = {(max(a, 0.0), min(b, self.duration)) for a, b in found}
@@ -321,12 +328,16 @@ def _open_camera(
     if len(index) != len(t_ns):
         raise TraceError(f"{video}: holds {len(index)} frames, but {table.name} lists {len(t_ns)}")
     t = (t_ns - trace.start_ns) * 1e-9
+    findings = check_camera(CameraTimes(name, t, trace.duration))
+    refuse(root, findings)
     inside = (t >= -_TIME_SLACK) & (t <= trace.duration + _TIME_SLACK)
     if not inside.any():
         raise TraceError(
             f"{table}: no frame lies within the time of ego.parquet "
-            f"({t[0]:.3f} to {t[-1]:.3f} s of 0 to {trace.duration:.3f} s)"
+            f"({t[0]:.3f} to {t[-1]:.3f} s of 0 to {trace.duration:.3f} s); are both clocks and "
+            "units of time the same?"
         )
+    trace.findings += findings
     # Frames before the first or after the last ego row have no pose and are left out.
     t = np.clip(t[inside], 0.0, trace.duration)
     t.setflags(write=False)
