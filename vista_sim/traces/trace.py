@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
-from vista_sim.files import read_json
+from vista_sim.files import read_json, shown
 from vista_sim.traces.annotations import Timeline, read_labels, read_road, read_tracks, timelines
 from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Vehicle
 from vista_sim.traces.checks import CameraTimes, Finding, check_camera, refuse
@@ -79,9 +79,9 @@ class Trace:
         self.root = Path(root).absolute()
         values = read_trace_json(self.root)
         path = self.root / "trace.json"
-        self.name = str(values.get("name", self.root.name))
-        self.licence = str(values.get("licence", ""))
-        self.source = str(values.get("source", ""))
+        self.name = _text(path, values, "name", self.root.name)
+        self.licence = _text(path, values, "licence")
+        self.source = _text(path, values, "source")
         self.extra = {k: v for k, v in values.items() if k not in KNOWN_KEYS}
         try:
             self.vehicle = Vehicle.from_json(_object(values.get("vehicle", {}), "vehicle"))
@@ -274,7 +274,9 @@ def read_trace_json(root: Path) -> dict[str, Any]:
     match = re.fullmatch(rf"{FORMAT}/(\d{{1,6}})(\.\d+)*", str(values.get("format")))
     if match is None:
         found = values.get("format")
-        raise TraceError(f"{path}: format is {found!r}; this version reads '{FORMAT}/{VERSION}'")
+        raise TraceError(
+            f"{path}: format is {shown(found)}; this version reads '{FORMAT}/{VERSION}'"
+        )
     if int(match[1]) > VERSION:
         raise TraceError(
             f"{path}: format is {values['format']!r}, newer than '{FORMAT}/{VERSION}' "
@@ -287,15 +289,24 @@ def check_sensor_name(name: str, where: str) -> None:
     """Raise TraceError unless a sensor name is usable as a file name in every trace."""
     if not isinstance(name, str) or not _SENSOR_NAME.fullmatch(name):
         raise TraceError(
-            f"{where}: sensor name {name!r} is not allowed; use letters, digits, '-' and '_'"
+            f"{where}: sensor name {shown(name)} is not allowed; use letters, digits, '-' and '_'"
         )
     if name in RESERVED_NAMES:
         raise TraceError(f"{where}: sensor name {name!r} is reserved; choose another")
 
 
+def _text(path: Path, values: Mapping[str, Any], key: str, default: str = "") -> str:
+    value = values.get(key, default)
+    if value is None:
+        return default
+    if not isinstance(value, str):
+        raise TraceError(f"{path}: {key} is {shown(value)}; it must be text")
+    return value
+
+
 def _object(value: Any, name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise TraceError(f"{name!r} is {value!r}; it must be a JSON object")
+        raise TraceError(f"{name!r} is {shown(value)}; it must be a JSON object")
     return value
 
 
@@ -342,7 +353,8 @@ def _open_camera(
     t = np.clip(t[inside], 0.0, trace.duration)
     t.setflags(write=False)
     if calibration.mask is not None and not _plain_file(root, calibration.mask):
-        raise TraceError(f"{root}: mask {calibration.mask!r} of {name!r} is no file of the trace")
+        mask = shown(calibration.mask)
+        raise TraceError(f"{root}: mask {mask} of {name!r} is no file of the trace")
     return RecordedCamera(name, video, calibration, t, index.only(inside))
 
 

@@ -13,7 +13,7 @@ from vista_sim.errors import TraceError
 from vista_sim.traces.checks.cameras import CameraTimes, few_frames_inside, time_unit
 from vista_sim.traces.checks.finding import Finding
 from vista_sim.traces.checks.heading import heading_against_motion, reversing
-from vista_sim.traces.checks.jumps import position_jumps
+from vista_sim.traces.checks.jumps import position_jumps, way_length
 from vista_sim.traces.checks.motion import Motion
 from vista_sim.traces.checks.pictures import PictureValues, dark, pale
 from vista_sim.traces.checks.rates import pose_rate
@@ -37,6 +37,7 @@ __all__ = [
 MOTION_CHECKS: tuple[Callable[[Motion], list[Finding]], ...] = (
     upside_down,
     speed_unit,
+    way_length,
     heading_against_motion,
     yaw_rate_sign,
     reversing,

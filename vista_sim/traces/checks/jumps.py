@@ -9,11 +9,26 @@ from vista_sim.traces.checks.finding import Finding, places
 from vista_sim.traces.checks.motion import Motion
 from vista_sim.traces.checks.spans import merged
 from vista_sim.traces.checks.units import EGO
+from vista_sim.traces.smoothing import arc_of_rows
 
 Floats = NDArray[np.float64]
 
 SPREAD = 0.5  # s that a jump may be spread over, by interpolation or a filter
+LONGEST = 1e6  # m of a drive
 LARGEST = 1000.0  # m; what is farther is no localization any more
+
+
+def way_length(motion: Motion) -> list[Finding]:
+    """The way is longer than one recording can be; what is computed along it would fill memory."""
+    step = np.linalg.norm(np.diff(motion.position, axis=0), axis=1)
+    if step.sum() < LONGEST:
+        return []
+    way = float(arc_of_rows(np.ascontiguousarray(motion.position[:, :2]))[-1])
+    if way < LONGEST:
+        return []
+    text = f"positions are a way of {way / 1000:.0f} km"
+    remedy = "positions must be in m, and of one drive (split longer recordings)"
+    return [Finding("way-length", "refuse", EGO, text, remedy)]
 
 
 def position_jumps(motion: Motion) -> list[Finding]:
