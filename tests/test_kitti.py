@@ -194,7 +194,7 @@ ERRORS = {
         rewrite(f"{SEQUENCE}/calib.txt", lambda rows: ["P0:" + " 0" * 12, *rows[1:]]),
         r"calib\.txt: line P0 is no projection matrix",
     ),
-    "no times": (remove(SEQUENCE, "times.txt"), r"times\.txt: cannot be read"),
+    "no times": (remove(SEQUENCE, "times.txt"), r"times\.txt: not found"),
     "fewer times": (
         rewrite(f"{SEQUENCE}/times.txt", lambda rows: rows[:-2]),
         r"times\.txt: holds 22 times, .* holds 24 poses",

@@ -18,9 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.errors import TraceError
 from vista_sim.files import check_real, shown
+from vista_sim.images import MAX_PIXELS, MAX_SIDE
 
-MAX_SIZE = 16384  # px of a side
-MAX_PIXELS = 2**27  # of a picture: 400 MB
 MAX_FOCAL = 1e6  # px
 MAX_COEFFICIENT = 1e6  # of the distortion
 MAX_MOUNT = 100.0  # m from the rear axle
@@ -322,9 +321,9 @@ class LidarCalibration:
 
 def check_size(size: tuple[int, int], name: str = "camera size") -> None:
     """Raise TraceError unless a size (height, width) is one that a picture can have."""
-    if not (min(size) >= 1 and max(size) <= MAX_SIZE and size[0] * size[1] <= MAX_PIXELS):
+    if not (min(size) >= 1 and max(size) <= MAX_SIDE and size[0] * size[1] <= MAX_PIXELS):
         raise TraceError(
-            f"{name} is {shown(size)}; it must be (height, width) of 1 to {MAX_SIZE} pixels each"
+            f"{name} is {shown(size)}; it must be (height, width) of 1 to {MAX_SIDE} pixels each"
         )
 
 

@@ -19,7 +19,7 @@ from av.codec.context import Flags
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from vista_sim.traces.calibration import MAX_PIXELS
+from vista_sim.images import MAX_PIXELS
 from vista_sim.traces.video_index import VideoIndex
 
 Image = NDArray[np.uint8]
