@@ -194,7 +194,7 @@ ERRORS = {
         rewrite(f"{SEQUENCE}/calib.txt", lambda rows: ["P0:" + " 0" * 12, *rows[1:]]),
         r"calib\.txt: line P0 is no projection matrix",
     ),
-    "no times": (remove(SEQUENCE, "times.txt"), r"times\.txt: cannot be read"),
+    "no times": (remove(SEQUENCE, "times.txt"), r"times\.txt: not found"),
     "fewer times": (
         rewrite(f"{SEQUENCE}/times.txt", lambda rows: rows[:-2]),
         r"times\.txt: holds 22 times, .* holds 24 poses",
@@ -225,6 +225,73 @@ ERRORS = {
         ),
         r"000005\.png: is \(38, 62\); the first image is \(38, 60\)",
     ),
+    "times 1e308": (
+        rewrite(f"{SEQUENCE}/times.txt", lambda rows: [*rows[:3], "1e308", *rows[4:]]),
+        r"times\.txt: line 4: time is 1e\+308; is it in s",
+    ),
+    "times in ns": (
+        rewrite(f"{SEQUENCE}/times.txt", lambda rows: [f"{float(r) * 1e9 + 1e18}" for r in rows]),
+        r"times\.txt: line 1: time is 1e\+18; is it in s",
+    ),
+    "times too close": (
+        rewrite(f"{SEQUENCE}/times.txt", lambda rows: [f"{i * 1e-11}" for i in range(len(rows))]),
+        r"times\.txt: line 2: time must increase, by 1 ns at least",
+    ),
+    "singular matrix": (
+        rewrite(f"{SEQUENCE}/calib.txt", lambda rows: ["P0: 1 0 0 0 1 1 0 0 0 0 0 0", *rows[1:]]),
+        r"calib\.txt: line P0 is no projection matrix",
+    ),
+    "skewed matrix": (
+        rewrite(
+            f"{SEQUENCE}/calib.txt", lambda rows: ["P0: 70 5 30 0 0 70 20 0 0 0 1 0", *rows[1:]]
+        ),
+        r"calib\.txt: line P0 is no projection matrix",
+    ),
+    "absurd matrix": (
+        rewrite(
+            f"{SEQUENCE}/calib.txt", lambda rows: ["P0: 1e300 0 1 0 0 1e300 1 0 0 0 1 0", *rows[1:]]
+        ),
+        r"calib\.txt: line P0 is no projection matrix",
+    ),
+    "line twice": (
+        rewrite(f"{SEQUENCE}/calib.txt", lambda rows: [rows[0], *rows]),
+        r"calib\.txt: line P0 is there twice",
+    ),
+    "poses 1e300": (
+        rewrite("poses/00.txt", lambda rows: [rows[0], "1e300 " * 12, *rows[2:]]),
+        r"00\.txt: pose 1 is no rotation and translation",
+    ),
+    "mirrored pose": (
+        rewrite("poses/00.txt", lambda rows: [rows[0], "1 0 0 0 0 1 0 0 0 0 -1 0", *rows[2:]]),
+        r"00\.txt: pose 1 is no rotation and translation",
+    ),
+    "text in another coding": (
+        lambda root: (root / "poses/00.txt").write_bytes(b"\xff\xfe1\x000\x00"),
+        r"00\.txt: line 1: is not UTF-8 text",
+    ),
+    "image missing and one too many": (
+        lambda root: (root / GRAY / "000007.png").rename(root / GRAY / "000024.png"),
+        r"image_0: holds 24 images, .* 24 poses; the first missing is 000007\.png and "
+        r"000024\.png has no pose",
+    ),
+    "image too many": (
+        lambda root: shutil.copy(root / GRAY / "000007.png", root / GRAY / "000030.png"),
+        r"image_0: holds 25 images, .* 24 poses; 000030\.png has no pose",
+    ),
+    "frame twice": (
+        lambda root: shutil.copy(root / GRAY / "000007.png", root / GRAY / "7.png"),
+        r"image_0: 000007\.png and 7\.png are the same frame",
+    ),
+    "another format": (
+        lambda root: [p.rename(p.with_suffix(".webp")) for p in (root / GRAY).iterdir()],
+        r"image_0: holds 24 images in another format \(000000\.webp\); PNG or JPEG is needed",
+    ),
+    "sixteen bits": (
+        lambda root: cv2.imwrite(
+            str(root / GRAY / "000000.png"), np.full((38, 60), 4095, np.uint16)
+        ),
+        r"000000\.png: has 16 bits a channel",
+    ),
     "centimetres": (
         rewrite("poses/00.txt", lambda rows: [scaled(row, 100) for row in rows]),
         r"ego\.parquet: row 0: speed is 80.*; it must be in m/s",
@@ -246,6 +313,23 @@ def test_a_wrong_recording_is_refused_with_one_line(kitti, tmp_path, case):
         import_kitti_odometry(kitti, tmp_path / "t", cameras="left", images="gray")
     assert "\n" not in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == ["kitti"]
+
+
+def test_byte_order_marks_jpegs_and_brackets_in_paths_do_no_harm(kitti, tmp_path):
+    root = kitti.rename(tmp_path / "my [kitti] drive")
+    for path in (f"{SEQUENCE}/calib.txt", f"{SEQUENCE}/times.txt", "poses/00.txt"):
+        text = (root / path).read_text()
+        (root / path).write_text(text, encoding="utf-8-sig")
+    for path in sorted((root / GRAY).iterdir()):
+        image = cv2.imread(str(path))
+        path.unlink()
+        cv2.imwrite(str(path.with_suffix(".jpg")), image, [cv2.IMWRITE_JPEG_QUALITY, 98])
+    options = {"cameras": "left", "images": "gray"}
+    trace = Trace.open(import_kitti_odometry(root, tmp_path / "[a] trace", **options))
+    for index in (0, 11, 23):
+        wanted = image_of(index, 0)[..., ::-1].astype(int)
+        away = np.abs(trace.cameras["left"].frame(index) - wanted)
+        assert away[:, np.r_[:8, 20:60]].max() <= 8
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from vista_sim.geometry.pinhole import PinholePictures
 from vista_sim.geometry.settings import Matching, default_size
 from vista_sim.geometry.store import GeometryStore
 from vista_sim.geometry.working import WorkingCamera
+from vista_sim.images import read_mask
 from vista_sim.traces.trace import Trace
 
 from .network import DepthNetConfig
@@ -132,10 +133,9 @@ class DepthDrive:
         name = self.recorded.calibration.mask
         if name is None:
             return np.ones(self.lens.size, np.float32)
-        mask = cv2.imread(str(self.trace.root / name), cv2.IMREAD_GRAYSCALE)
-        if mask is None:
-            raise GeometryError(f"{self.trace.root / name}: the mask cannot be read as an image")
-        hidden = np.repeat((mask > 0).astype(np.uint8)[..., None] * np.uint8(255), 3, axis=2)
+        size = self.recorded.calibration.lens.size
+        mask = read_mask(self.trace.root / name, size, GeometryError)
+        hidden = np.repeat(mask.astype(np.uint8)[..., None] * np.uint8(255), 3, axis=2)
         return (self._pictures.picture(hidden)[..., 0] == 0).astype(np.float32)
 
 

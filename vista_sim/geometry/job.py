@@ -17,6 +17,7 @@ from vista_sim.geometry.partial import Partial, read_object, write_json
 from vista_sim.geometry.settings import BakeSettings
 from vista_sim.geometry.source import BakeContext, PreparedSource, ReportingSource, encode
 from vista_sim.geometry.store import CONFIDENCE, CONFIDENT, EXPOSURE, GROUND, INVERSE_DEPTH, POSES
+from vista_sim.images import read_mask
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
 from vista_sim.traces.video import RecordedCamera
@@ -251,9 +252,7 @@ def _own_hood(
         return None
     import cv2
 
-    mask = cv2.imread(str(trace.root / name), cv2.IMREAD_GRAYSCALE)
-    if mask is None:
-        raise GeometryError(f"{trace.root / name}: the mask cannot be read as an image")
-    small = cv2.resize((mask > 0).astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
+    mask = read_mask(trace.root / name, recorded.calibration.lens.size, GeometryError)
+    small = cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
     hidden: NDArray[np.bool_] = small > 0
     return hidden

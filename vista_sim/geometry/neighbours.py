@@ -18,10 +18,10 @@ Floats = NDArray[np.float64]
 def stretches(trace: Trace, times: Floats) -> NDArray[np.int64]:
     """Number (n,) of the gapless stretch each frame belongs to.
 
-    Frames are never compared across a gap of the camera or of the ego motion: the pose is a
-    guess inside it.
+    Frames are never compared across a gap of the camera or a break of the ego motion: the pose is
+    a guess inside it.
     """
-    cuts = [0.5 * (start + end) for start, end in gaps(trace.ego.t)]
+    cuts = [0.5 * (start + end) for start, end in trace.ego.breaks]
     number = np.searchsorted(np.sort(np.array(cuts)), times)
     for start, _ in gaps(times):
         number = number + (times > start)

@@ -16,6 +16,8 @@ from vista_sim.transforms import Matrix
 
 Floats = NDArray[np.float64]
 
+_APART = 1000.0  # m; farther than any other frame is looked for
+
 
 @dataclass(frozen=True)
 class Synthesis:
@@ -75,7 +77,7 @@ class Planner:
         self._trace = trace
         self._mount = _plain(T_vehicle_camera)
         self._ego = (_plain(ego.t), _plain(ego.position), _plain(ego.quaternion))
-        self._drives = [_Drive(cache, synthesis) for cache in frames]
+        self._drives = [_Drive(cache, synthesis, ego.cuts) for cache in frames]
 
     def plan(self, ts: Floats, offsets: Floats) -> Plans:
         """Choose the frames of n views.
@@ -118,14 +120,19 @@ class Planner:
 class _Drive:
     """One recorded camera along the drive."""
 
-    def __init__(self, cache: FrameCache, synthesis: Synthesis) -> None:
+    def __init__(
+        self, cache: FrameCache, synthesis: Synthesis, cuts: Sequence[tuple[float, float]]
+    ) -> None:
         self.mount = _plain(cache.camera.calibration.T_vehicle_camera)
         usable = slice(cache.first, cache.last + 1)
         self._first = cache.first
+        times = _plain(cache.times[usable])
         recorded, fitted = _plain(cache.poses[usable]), _plain(cache.fitted_poses[usable])
         steps = np.linalg.norm(np.diff(recorded[:, :3, 3], axis=0), axis=1)
+        for start, end in cuts:  # frames at both sides are of different coordinates
+            steps[(times[1:] > start) & (times[:-1] < end)] += _APART
         self._frames: tuple[Any, ...] = (
-            _plain(cache.times[usable]),
+            times,
             np.concatenate([[0.0], np.cumsum(steps)]),
             recorded,
             fitted,

@@ -10,7 +10,12 @@ import numpy as np
 
 from vista_sim.errors import TraceError
 from vista_sim.traces.sections import Label
-from vista_sim.traces.tables import Array, check_times, read_table
+from vista_sim.traces.tables import MAX_TIME, Array, check_size, check_times, read_table
+
+MAX_LENGTH = 1e8  # m along a path
+MAX_ROAD = 1000.0  # m from the path to an edge of the road
+MAX_PLACE = 1e7  # m from the first pose
+MAX_TRACK = 200.0  # m, side of a road user
 
 #: Times (s), increasing, and the value from each of them on until the next; None: no label.
 Timeline = tuple[Sequence[float], Sequence[str | None]]
@@ -22,6 +27,8 @@ def read_labels(path: Path, start_ns: int) -> tuple[Label, ...]:
         return ()
     kinds = {"start_ns": "int", "end_ns": "int", "key": "str", "value": "str"}
     columns = read_table(path, kinds)
+    for name in ("start_ns", "end_ns"):
+        check_size(path, name, columns[name], MAX_TIME, "it must be in nanoseconds")
     if (columns["end_ns"] < columns["start_ns"]).any():
         row = int(np.flatnonzero(columns["end_ns"] < columns["start_ns"])[0])
         raise TraceError(f"{path}: row {row}: the label ends before it starts")
@@ -58,6 +65,9 @@ def read_road(path: Path) -> dict[str, Array]:
     if not path.exists():
         return {}
     columns = read_table(path, {"s": "float", "left": "float", "right": "float"})
+    check_size(path, "s", columns["s"], MAX_LENGTH, "it must be in m")
+    for name in ("left", "right"):
+        check_size(path, name, columns[name], MAX_ROAD, "it must be in m")
     if (np.diff(columns["s"]) <= 0).any():
         row = int(np.flatnonzero(np.diff(columns["s"]) <= 0)[0]) + 1
         raise TraceError(f"{path}: row {row}: s must increase")
@@ -80,5 +90,18 @@ def read_tracks(path: Path, start_ns: int) -> dict[str, Array]:
     for name, width in (("pose", 7), ("size", 3)):
         if len(columns[name]) and columns[name].shape[1] != width:
             raise TraceError(f"{path}: column {name!r} must hold {width} numbers a row")
+        columns[name] = columns[name].reshape(-1, width)
+    check_size(path, "pose", columns["pose"][:, :3], MAX_PLACE, "positions must be in m")
+    check_size(path, "pose", columns["pose"][:, 3:], 1.5, "quaternions have length 1")
+    length = np.linalg.norm(columns["pose"][:, 3:], axis=1)
+    if (np.abs(length - 1) > 1e-2).any():
+        row = int(np.flatnonzero(np.abs(length - 1) > 1e-2)[0])
+        raise TraceError(
+            f"{path}: row {row}: quaternion has length {length[row]:.4g}; it must be 1"
+        )
+    check_size(path, "size", columns["size"], MAX_TRACK, "it must be in m")
+    if (columns["size"] <= 0).any():
+        row = int(np.argwhere(columns["size"] <= 0)[0][0])
+        raise TraceError(f"{path}: row {row}: size must be positive, in m")
     columns["t"] = (columns.pop("t_ns") - start_ns) * 1e-9
     return columns

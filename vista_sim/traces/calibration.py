@@ -17,7 +17,26 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.errors import TraceError
+from vista_sim.files import check_real, shown
+from vista_sim.images import MAX_PIXELS, MAX_SIDE
 
+MAX_FOCAL = 1e6  # px
+MAX_COEFFICIENT = 1e6  # of the distortion
+MAX_MOUNT = 100.0  # m from the rear axle
+MAX_READOUT = 10.0  # s
+#: Smallest and largest of each field of a vehicle.
+_VEHICLE = {
+    "length": (0.1, 100.0),
+    "width": (0.1, 20.0),
+    "height": (0.1, 20.0),
+    "wheelbase": (0.05, 50.0),
+    "rear_overhang": (1e-3, 50.0),
+    "steering_ratio": (0.1, 1000.0),
+    "max_tire_angle": (1e-3, math.pi / 2),
+    "max_tire_rate": (1e-3, 1000.0),
+    "max_acceleration": (1e-3, 1000.0),
+    "max_deceleration": (1e-3, 1000.0),
+}
 DISTORTION_LENGTH = {"pinhole": 5, "fisheye": 4}
 MAX_RAYLESS = 0.1  # share of pixels; calibrations of wide lenses often fail in the corners
 
@@ -40,8 +59,7 @@ class Vehicle:
 
     def __post_init__(self) -> None:
         for name, value in vehicle_values(self).items():
-            if not (math.isfinite(value) and value > 0):
-                raise TraceError(f"vehicle {name} is {value}; it must be positive and finite")
+            _number(value, f"vehicle {name}", *_VEHICLE[name])
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -50,7 +68,7 @@ class Vehicle:
         given: dict[str, Any] = {}
         for name in names:
             if name in values:
-                given[name] = _number(values[name], f"vehicle {name}")
+                given[name] = _number(values[name], f"vehicle {name}", *_VEHICLE[name])
         assumed = {n for n in names if n not in given}
         assumed.update(n for n in _list(values.get("assumed"), "assumed") if n in names)
         return cls(**given, assumed=tuple(sorted(assumed)))
@@ -87,7 +105,7 @@ class Lens:
 
     def __post_init__(self) -> None:
         if self.model not in DISTORTION_LENGTH:
-            raise TraceError(f"camera model is {self.model!r}; known are pinhole and fisheye")
+            raise TraceError(f"camera model is {shown(self.model)}; known are pinhole and fisheye")
         if not self.distortion:
             object.__setattr__(self, "distortion", (0.0,) * DISTORTION_LENGTH[self.model])
         if len(self.distortion) != DISTORTION_LENGTH[self.model]:
@@ -95,12 +113,13 @@ class Lens:
                 f"a {self.model} camera has {DISTORTION_LENGTH[self.model]} distortion "
                 f"coefficients, not {len(self.distortion)}"
             )
-        if not np.isfinite([self.fx, self.fy, self.cx, self.cy, *self.distortion]).all():
-            raise TraceError("camera intrinsics must be finite numbers")
-        if self.fx <= 0 or self.fy <= 0:
-            raise TraceError(f"camera focal lengths are {self.fx}, {self.fy} px; must be positive")
-        if min(self.size) < 1:
-            raise TraceError(f"camera size is {self.size}; it must be (height, width) in pixels")
+        for name in ("cx", "cy"):
+            _number(getattr(self, name), f"camera {name}", -MAX_FOCAL, MAX_FOCAL)
+        for name in ("fx", "fy"):
+            _number(getattr(self, name), f"camera focal length {name}", 1e-3, MAX_FOCAL)
+        for value in self.distortion:
+            _number(value, "distortion", -MAX_COEFFICIENT, MAX_COEFFICIENT)
+        check_size(self.size)
 
     @classmethod
     def from_fov(cls, size: tuple[int, int], fov: float) -> Self:
@@ -237,9 +256,12 @@ class CameraCalibration:
                 "without a ray; is it of another lens, or in another unit?"
             )
         if self.timestamp not in ("start", "middle", "end"):
-            raise TraceError(f"timestamp is {self.timestamp!r}; it must be start, middle or end")
-        if not (math.isfinite(self.readout) and self.readout >= 0):
-            raise TraceError(f"readout is {self.readout} s; it must not be negative")
+            raise TraceError(
+                f"timestamp is {shown(self.timestamp)}; it must be start, middle or end"
+            )
+        _number(self.readout, "readout", 0.0, MAX_READOUT)
+        if self.mask is not None and not isinstance(self.mask, str):
+            raise TraceError(f"mask is {shown(self.mask)}; it must be the name of a PNG")
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -248,7 +270,7 @@ class CameraCalibration:
             if name not in values:
                 raise TraceError(f"calibration field {name!r} is missing")
         k = _array(values["K"], (3, 3), "K")
-        size = _array(values["size"], (2,), "size")
+        size = _sides(values["size"])
         if k[0, 1] != 0 or k[1, 0] != 0 or tuple(k[2]) != (0, 0, 1):
             raise TraceError("K must be fx 0 cx, 0 fy cy, 0 0 1 (pixels without skew)")
         distortion = _list(values.get("distortion"), "distortion")
@@ -258,14 +280,16 @@ class CameraCalibration:
             fy=float(k[1, 1]),
             cx=float(k[0, 2]),
             cy=float(k[1, 2]),
-            size=(int(size[0]), int(size[1])),
-            distortion=tuple(_number(d, "distortion") for d in distortion),
+            size=size,
+            distortion=tuple(
+                _number(d, "distortion", -MAX_COEFFICIENT, MAX_COEFFICIENT) for d in distortion
+            ),
         )
         return cls(
             lens=lens,
             T_vehicle_camera=_array(values["T_vehicle_camera"], (4, 4), "T_vehicle_camera"),
             timestamp=str(values.get("timestamp", "middle")),
-            readout=_number(values.get("readout", 0.0), "readout"),
+            readout=_number(values.get("readout", 0.0), "readout", 0.0, MAX_READOUT),
             mask=values.get("mask"),
         )
 
@@ -300,7 +324,12 @@ class LidarCalibration:
         if "T_vehicle_lidar" not in values:
             raise TraceError("calibration field 'T_vehicle_lidar' is missing")
         mount = _array(values["T_vehicle_lidar"], (4, 4), "T_vehicle_lidar")
-        return cls(mount, bool(values.get("motion_compensated", True)))
+        compensated = values.get("motion_compensated", True)
+        if not isinstance(compensated, bool):
+            raise TraceError(
+                f"motion_compensated is {shown(compensated)}; it must be true or false"
+            )
+        return cls(mount, compensated)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -310,26 +339,44 @@ class LidarCalibration:
         }
 
 
-def _number(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TraceError(f"{name} is {value!r}; it must be a number")
+def check_size(size: tuple[int, int], name: str = "camera size") -> None:
+    """Raise TraceError unless a size (height, width) is one that a picture can have."""
+    if not (min(size) >= 1 and max(size) <= MAX_SIDE and size[0] * size[1] <= MAX_PIXELS):
+        raise TraceError(
+            f"{name} is {shown(size)}; it must be (height, width) of 1 to {MAX_SIDE} pixels each"
+        )
+
+
+def _sides(value: Any) -> tuple[int, int]:
+    height, width = _array(value, (2,), "size")
+    if height != int(height) or width != int(width):
+        raise TraceError(f"size is {shown(value)}; it must be whole numbers (height, width)")
+    return int(height), int(width)
+
+
+def _number(value: Any, name: str, low: float, high: float) -> float:
+    if isinstance(value, np.number):
+        value = value.item()
     try:
-        return float(value)
-    except OverflowError:
-        raise TraceError(f"{name} is too large a number") from None
+        return check_real(value, name, low, high)
+    except ValueError as error:
+        raise TraceError(str(error)) from None
 
 
 def _list(value: Any, name: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list | tuple):
-        raise TraceError(f"{name} is {value!r}; it must be a list")
+        raise TraceError(f"{name} is {shown(value)}; it must be a list")
     return list(value)
 
 
 def _array(value: Any, shape: tuple[int, ...], name: str) -> NDArray[np.float64]:
     try:
-        array = np.array(value, dtype=np.float64)
+        array = np.array(value)
+        if array.dtype.kind not in "iuf":  # text such as "1" would be taken for a number
+            raise TypeError
+        array = array.astype(np.float64)
     except (TypeError, ValueError, OverflowError):
         raise TraceError(f"{name} must be numbers of shape {shape}") from None
     if array.shape != shape:
@@ -348,5 +395,7 @@ def check_rigid(value: ArrayLike, name: str) -> NDArray[np.float64]:
     orthonormal = np.abs(rotation @ rotation.T - np.eye(3)).max() < 1e-4
     if not orthonormal or np.linalg.det(rotation) < 0 or not np.allclose(pose[3], (0, 0, 0, 1)):
         raise TraceError(f"{name} is not a rigid transform (rotation and translation)")
+    if np.abs(pose[:3, 3]).max() > MAX_MOUNT:
+        raise TraceError(f"{name} is over {MAX_MOUNT:g} m from the rear axle; it must be in m")
     pose.setflags(write=False)
     return pose

@@ -41,7 +41,10 @@ def info(
         typer.Option(help="PNG that --frame writes; TRACE-CAMERA-FRAME.png where not given."),
     ] = None,
 ) -> None:
-    """Say what a trace holds: duration, length, sensors, ranges, gaps, sections and geometry."""
+    """Say what a trace holds: duration, length, sensors, ranges, gaps, sections and geometry.
+
+    Findings say what in the recording contradicts itself, and what to do about it.
+    """
     from vista_sim.errors import VistaError
     from vista_sim.traces.summary import summarize
     from vista_sim.traces.trace import Trace
@@ -125,7 +128,18 @@ def kitti_odometry(
             overwrite=overwrite,
             progress=report,
         )
+    _warn(made)
     typer.echo(str(made))
+
+
+def _warn(made: Path) -> None:
+    """Say on stderr what in an imported recording contradicts itself."""
+    from vista_sim.traces.summary import find_all
+    from vista_sim.traces.trace import Trace
+
+    with Trace.open(made) as trace:
+        for finding in find_all(trace):
+            typer.echo(f"{finding.level}: {made / finding.line}", err=True)
 
 
 def _print(summary: dict[str, Any]) -> None:
@@ -163,6 +177,11 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         text = f"{curvature['min']:+.4f} to {curvature['max']:+.4f} 1/m (left is positive)"
         rows.append(("curvature", text))
     rows.append(("gaps", _intervals(summary["gaps"]) or "none"))
+    for finding in summary["findings"]:
+        text = f"{finding['where']}: {finding['text']}; {finding['remedy']}"
+        rows.append((f"{finding['level']} ({finding['name']})", text))
+    if not summary["findings"]:
+        rows.append(("findings", "none"))
     sections = [(s["start"], s["end"]) for s in summary["sections"]]
     share = f"{summary['usable_duration']:.1f} s, {summary['usable_length']:.1f} m"
     rows.append(("sections", f"{_intervals(sections) or 'none'} ({share})"))

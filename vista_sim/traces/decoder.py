@@ -19,6 +19,7 @@ from av.codec.context import Flags
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from vista_sim.images import MAX_PIXELS
 from vista_sim.traces.video_index import VideoIndex
 
 Image = NDArray[np.uint8]
@@ -37,6 +38,8 @@ class _Decoder:
         self.context: Any = av.CodecContext.create(codec, "r")
         if extradata:
             self.context.extradata = extradata
+        # What a frame declares of itself is not believed beyond what a camera can have.
+        self.context.options = {"max_pixels": str(MAX_PIXELS)}
         self.context.thread_count = 1
         self.context.flags |= Flags.low_delay
         self._reformatter = VideoReformatter()
@@ -134,6 +137,8 @@ def read_frame(path: Path, index: VideoIndex, number: int, size: tuple[int, int]
     frame = decoder.decode(data)
     if frame is None:
         raise ValueError("the video holds no such frame")
+    if (frame.height, frame.width) not in (size, tuple(n + n % 2 for n in size)):
+        raise ValueError(f"it is {frame.height} x {frame.width}, not {size[0]} x {size[1]}")
     image = decoder.rgb(frame, size)
     decoders[key] = decoder
     while len(decoders) > _KEPT:

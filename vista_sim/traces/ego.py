@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.errors import TraceError
-from vista_sim.traces.tables import Array, check_span, check_times, read_table
+from vista_sim.traces.checks import Finding, Motion, check_motion, refuse
+from vista_sim.traces.sections import Interval, gaps, joined
+from vista_sim.traces.tables import Array, check_size, check_span, check_times, read_table
 from vista_sim.transforms import Matrix
 
 Floats = NDArray[np.float64]
@@ -22,8 +24,9 @@ REQUIRED = {"t_ns": "int"} | dict.fromkeys((*POSITION, *QUATERNION, "speed", "ya
 OPTIONAL = {"steering_angle": "float", "acceleration": "float"}
 
 MAX_SPEED = 150.0  # m/s; faster than any road car
-MAX_JUMP_SPEED = 100.0  # m/s between two rows
 MAX_YAW_RATE = 10.0  # rad/s; a car at its limits turns with about 1
+MAX_POSITION = 1e7  # m from the first pose; half way around the earth is 2e7
+MAX_OPTIONAL = 1e4  # of a steering angle (rad) or an acceleration (m/s²)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,7 @@ class EgoMotion:
         yaw_rate: (n,) rad/s, positive to the left.
         optional: further columns of the recording by name (steering_angle rad,
             acceleration m/s²).
+        findings: what contradicts itself in them (see `traces.checks`).
     """
 
     t: Floats
@@ -46,6 +50,17 @@ class EgoMotion:
     speed: Floats
     yaw_rate: Floats
     optional: dict[str, Floats] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+    @cached_property
+    def breaks(self) -> list[Interval]:
+        """Stretches (s) in which the motion is not known: without rows, or contradicting itself."""
+        return joined([*gaps(self.t), *self.cuts])
+
+    @cached_property
+    def cuts(self) -> list[Interval]:
+        """Stretches (s) in which rows contradict each other, in order of time."""
+        return [span for f in self.findings if f.level == "cut" for span in f.spans]
 
     @property
     def yaw(self) -> Floats:
@@ -81,32 +96,38 @@ class EgoMotion:
         return matrix_at, t, position, quaternion
 
 
-def check_ego(path: Path, columns: dict[str, Array]) -> None:
-    """Raise TraceError unless ego columns (as `REQUIRED`) are plausible, in the right units.
+def check_ego(path: Path, columns: dict[str, Array]) -> tuple[Finding, ...]:
+    """Check ego columns (as `REQUIRED`): the gate, then the columns against each other.
 
     Args:
         path: named in errors.
         columns: equally long arrays by column name.
+
+    Returns:
+        What contradicts itself, but not so that the trace must be refused.
+
+    Raises:
+        TraceError: values are of absurd size, or columns cannot be of one drive.
     """
     t_ns = columns["t_ns"]
     if len(t_ns) < 2:
         raise TraceError(f"{path}: has {len(t_ns)} rows; at least 2 are needed")
     check_times(path, t_ns)
     check_span(path, t_ns)
-    with np.errstate(over="ignore"):  # an absurd value becomes infinite and is refused below
-        norm = np.sqrt(sum(columns[name] ** 2 for name in QUATERNION))
+    for name in QUATERNION:
+        check_size(path, name, columns[name], 1.5, "quaternions have length 1")
+    norm = np.sqrt(sum(columns[name] ** 2 for name in QUATERNION))
     _refuse(path, np.abs(norm - 1) > 1e-2, norm, "quaternion has length {:.4g}; it must be 1")
-    speed, rate = np.abs(columns["speed"]), np.abs(columns["yaw_rate"])
-    _refuse(path, speed > MAX_SPEED, speed, "speed is {:.4g}; it must be in m/s")
-    _refuse(path, rate > MAX_YAW_RATE, rate, "yaw_rate is {:.4g}; it must be in rad/s")
-    t = (t_ns - t_ns[0]) * 1e-9
-    position = np.stack([columns[name] for name in POSITION], axis=1)
-    with np.errstate(over="ignore"):
-        step = np.linalg.norm(np.diff(position, axis=0), axis=1)
-    jump = np.concatenate([[0.0], np.where(step > 2.0, step / np.diff(t), 0.0)])
-    text = "position jumps at {:.4g} m/s; positions must be in m, t_ns in nanoseconds"
-    _refuse(path, jump > MAX_JUMP_SPEED, jump, text)
-    _compare_speeds(path, t, position, columns["speed"])
+    check_size(path, "speed", columns["speed"], MAX_SPEED, "it must be in m/s")
+    check_size(path, "yaw_rate", columns["yaw_rate"], MAX_YAW_RATE, "it must be in rad/s")
+    for name in POSITION:
+        check_size(path, name, columns[name], MAX_POSITION, "positions must be in m")
+    for name in OPTIONAL:
+        if name in columns:
+            check_size(path, name, columns[name], MAX_OPTIONAL, "it must be in rad and m/s²")
+    findings = check_motion(_motion(columns))
+    refuse(path.parent, findings)
+    return findings
 
 
 def _refuse(path: Path, bad: NDArray[np.bool_], values: Array, text: str) -> None:
@@ -115,44 +136,34 @@ def _refuse(path: Path, bad: NDArray[np.bool_], values: Array, text: str) -> Non
         raise TraceError(f"{path}: row {row}: {text.format(values[row])}")
 
 
-def _compare_speeds(path: Path, t: Floats, position: Floats, speed: Floats) -> None:
-    """Refuse a speed column that is clearly not the derivative of the positions in m/s."""
-    stride = max(1, round(1.0 / float(np.median(np.diff(t)))))
-    if len(t) <= 2 * stride:
-        return
-    travelled = np.linalg.norm(position[stride:] - position[:-stride], axis=1)
-    moved = travelled / (t[stride:] - t[:-stride])
-    mean_speed = np.convolve(np.abs(speed), np.full(stride, 1 / stride), "valid")[: len(moved)]
-    fast = (moved > 3.0) & (t[stride:] - t[:-stride] < 1.5)
-    if fast.sum() < 5:
-        return
-    ratio = float(np.median(mean_speed[fast] / moved[fast]))
-    if not 0.6 < ratio < 1.6:
-        hint = {3.6: "km/h", 2.237: "mph", 3.281: "ft/s"}
-        unit = next((u for f, u in hint.items() if abs(ratio / f - 1) < 0.04), "another unit")
-        raise TraceError(
-            f"{path}: speed is {ratio:.2f} times what the positions say; "
-            f"it must be in m/s (is it {unit}?)"
-        )
+def _motion(columns: dict[str, Array]) -> Motion:
+    t_ns = columns["t_ns"]
+    return Motion(
+        t=(t_ns - t_ns[0]) * 1e-9,
+        position=np.stack([columns[name] for name in POSITION], axis=1),
+        quaternion=continuous(np.stack([columns[name] for name in QUATERNION], axis=1)),
+        speed=columns["speed"],
+        yaw_rate=columns["yaw_rate"],
+    )
 
 
 def read_ego(path: Path) -> tuple[int, EgoMotion]:
     """Read ego.parquet: the time of its first row (ns) and the motion. Raises TraceError."""
     columns = read_table(path, REQUIRED, OPTIONAL)
-    check_ego(path, columns)
-    t_ns = columns["t_ns"]
-    quaternion = np.stack([columns[name] for name in QUATERNION], axis=1)
+    findings = check_ego(path, columns)
+    checked = _motion(columns)
     motion = EgoMotion(
-        t=(t_ns - t_ns[0]) * 1e-9,
-        position=np.stack([columns[name] for name in POSITION], axis=1),
-        quaternion=continuous(quaternion),
-        speed=columns["speed"],
-        yaw_rate=columns["yaw_rate"],
+        t=checked.t,
+        position=checked.position,
+        quaternion=checked.quaternion,
+        speed=checked.speed,
+        yaw_rate=checked.yaw_rate,
         optional={name: columns[name] for name in OPTIONAL if name in columns},
+        findings=findings,
     )
     for array in (motion.t, motion.position, motion.quaternion, motion.speed, motion.yaw_rate):
         array.setflags(write=False)
-    return int(t_ns[0]), motion
+    return int(columns["t_ns"][0]), motion
 
 
 def continuous(quaternion: ArrayLike) -> Floats:

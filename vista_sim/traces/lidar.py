@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
+from vista_sim.parquet import check_size as check_declared
+from vista_sim.parquet import column_names, open_table
 from vista_sim.traces.calibration import LidarCalibration
-from vista_sim.traces.tables import Array, check_times, read_table
+from vista_sim.traces.tables import MAX_TIME, Array, check_size, check_times, read_table, to_columns
 
 REQUIRED = {"sweep": "int", "t_ns": "int"} | dict.fromkeys(("x", "y", "z", "intensity"), "float")
 OPTIONAL = {"ring": "int", "point_t_ns": "int"}
+MAX_RANGE = 1e5  # m
+MAX_INTENSITY = 1e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,21 +67,25 @@ class RecordedLidar:
 
 
 def _read_rows(path: Path, start: int, stop: int) -> dict[str, Array]:
-    with pq.ParquetFile(path) as file:
-        present = set(file.schema_arrow.names)
-        names = [n for n in {**REQUIRED, **OPTIONAL} if n in present]
+    """Checked columns of the rows from start to stop. Raises TraceError."""
+    with open_table(path, TraceError) as file:
+        names = [n for n in {**REQUIRED, **OPTIONAL} if n in file.schema_arrow.names]
         ends = np.cumsum([file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)])
+        if not len(ends) or stop > ends[-1]:
+            raise TraceError(f"{path}: has changed since the trace was opened")
         first = int(np.searchsorted(ends, start, side="right"))
         last = int(np.searchsorted(ends, stop, side="left"))
         offset = int(ends[first - 1]) if first else 0
-        table = file.read_row_groups(list(range(first, last + 1)), names)
+        groups = list(range(first, last + 1))
+        check_declared(path, file, names, TraceError, groups)
+        table = file.read_row_groups(groups, names)
     rows = table.slice(start - offset, stop - start)
-    columns = {n: rows.column(n).to_numpy() for n in names}
-    for name in (*"xyz", "intensity"):
-        columns[name] = columns[name].astype(np.float64)
-        if not np.isfinite(columns[name]).all():
-            row = start + int(np.flatnonzero(~np.isfinite(columns[name]))[0])
-            raise TraceError(f"{path}: row {row}: {name} must be finite")
+    columns = to_columns(path, rows, {**REQUIRED, **OPTIONAL}, start)
+    for name in "xyz":
+        check_size(path, name, columns[name], MAX_RANGE, "points must be in m", start)
+    if "point_t_ns" in columns:
+        check_size(path, "point_t_ns", columns["point_t_ns"], MAX_TIME, "is it in ns?", start)
+    check_size(path, "intensity", columns["intensity"], MAX_INTENSITY, "is it damaged?", start)
     return columns
 
 
@@ -87,20 +94,17 @@ def open_lidar(
 ) -> RecordedLidar:
     """Check a lidar table by its columns and sweeps, not point by point. Raises TraceError."""
     columns = read_table(path, {"sweep": "int", "t_ns": "int"})
-    try:
-        present = set(pq.read_schema(path).names)
-    except OSError as error:
-        raise TraceError(f"{path}: cannot be read ({error})") from None
+    present = set(column_names(path, TraceError))
     for column in REQUIRED:
         if column not in present:
             raise TraceError(f"{path}: column {column!r} is missing; it has {sorted(present)}")
     sweep, t_ns = columns["sweep"], columns["t_ns"]
     if not len(sweep):
         raise TraceError(f"{path}: holds no points")
-    if (np.diff(sweep) < 0).any():
-        row = int(np.flatnonzero(np.diff(sweep) < 0)[0]) + 1
+    if (sweep[1:] < sweep[:-1]).any():
+        row = int(np.flatnonzero(sweep[1:] < sweep[:-1])[0]) + 1
         raise TraceError(f"{path}: row {row}: rows must be sorted by sweep")
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(sweep)) + 1])
+    starts = np.concatenate([[0], np.flatnonzero(sweep[1:] != sweep[:-1]) + 1])
     check_times(path, t_ns[starts])
     t = (t_ns[starts] - start_ns) * 1e-9
     return RecordedLidar(

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import OffPathError, TraceError
 from vista_sim.traces.ego import EgoMotion
-from vista_sim.traces.sections import gaps
 from vista_sim.traces.smoothing import arc_of_rows, local_fit, thin
 from vista_sim.transforms import Matrix
 
@@ -73,7 +72,7 @@ class TracePath:
     def __init__(self, ego: EgoMotion, root: Path | None = None) -> None:
         self._ego = ego
         self._name = str(root or "trace")
-        rows_s, rough, points, curvature = _build(ego)
+        rows_s, rough, points, curvature, splits = _build(ego)
         step = np.linalg.norm(np.diff(points, axis=0), axis=1)
         bend = np.clip(curvature[:-1] * step, -1.0, 1.0)
         # The arc over a chord, from the curvature: chord = arc (1 - (k arc)²/24).
@@ -84,7 +83,7 @@ class TracePath:
         self.points: Floats = points
         self.s: Floats = s
         self._curvature = curvature
-        self._pieces = _spline(s, points)
+        self._pieces = _spline(s, points, splits)
         self.points.setflags(write=False)
         self.s.setflags(write=False)
 
@@ -209,36 +208,89 @@ class TracePath:
         return min(max(s, 0.0), self.length)
 
 
-def _build(ego: EgoMotion) -> tuple[Floats, Floats, Floats, Floats]:
-    """Rough arc length of each row; that of the points, the points, and their curvature."""
+@dataclass(frozen=True)
+class _Stretch:
+    """Rows [first, stop) that are smoothed together, and the arc length they are taken for, m."""
+
+    first: int
+    stop: int
+    low: float
+    high: float
+
+
+def _stretches(ego: EgoMotion, rows_s: Floats) -> tuple[list[_Stretch], list[float]]:
+    """What lies between breaks of the motion, and at which arc lengths the path is torn.
+
+    Through a gap the path goes straight from the one side to the other. Where rows contradict
+    each other there is no way between both sides: each goes on straight to the middle.
+    """
+    found: list[_Stretch] = []
+    torn: list[float] = []
+    first, low = 0, float(rows_s[0])
+    for start, end in ego.breaks:
+        before = int(np.searchsorted(ego.t, start, side="right")) - 1
+        after = int(np.searchsorted(ego.t, end))
+        high, next_low = float(rows_s[before]), float(rows_s[after])
+        if any(a < end and b > start for a, b in ego.cuts):
+            high = next_low = 0.5 * (high + next_low)
+            torn.append(high)
+        found.append(_Stretch(first, before + 1, low, high))
+        first, low = after, next_low
+    found.append(_Stretch(first, len(rows_s), low, float(rows_s[-1])))
+    return found, torn
+
+
+def _build(ego: EgoMotion) -> tuple[Floats, Floats, Floats, Floats, list[int]]:
+    """Rough arc length of each row; that of the points, the points, their curvature, and splits.
+
+    A split is the index of a point that the path does not lead to from the point before.
+    """
     xy = np.ascontiguousarray(ego.position[:, :2])
     rows_s = arc_of_rows(xy)
     if rows_s[-1] < 2 * SPACING:  # the car stands: straight ahead is its path
         first_yaw = float(ego.yaw[0])
         knots = np.array([0.0, SPACING, 2 * SPACING])
         ahead = np.outer(knots, (math.cos(first_yaw), math.sin(first_yaw)))
-        return rows_s, knots, xy[0] + ahead, np.zeros(3)
+        return rows_s, knots, xy[0] + ahead, np.zeros(3), []
     count = max(3, round(float(rows_s[-1]) / SPACING) + 1)
     knots = np.linspace(0.0, float(rows_s[-1]), count)
     points = np.stack([np.interp(knots, rows_s, xy[:, k]) for k in (0, 1)], axis=1)
     curvature = np.zeros(count)
     yaw = ego.yaw
-    # Nothing is known between the rows at both sides of a gap: smooth each side by itself.
-    edges = [0, *(int(np.searchsorted(ego.t, b)) for _, b in gaps(ego.t)), len(xy)]
-    for first, stop in pairwise(edges):
-        rows = first + thin(rows_s[first:stop], 0.05)
-        inside = (knots >= rows_s[first]) & (knots <= rows_s[stop - 1])
+    # Nothing is known between the rows at both sides of a break: smooth each side by itself.
+    stretches, torn = _stretches(ego, rows_s)
+    for stretch in stretches:
+        rows = stretch.first + thin(rows_s[stretch.first : stretch.stop], 0.05)
+        inside = (knots >= stretch.low) & (knots <= stretch.high)
         at = rows_s[rows]
         if len(rows) < 3 or not inside.any():
             continue
-        points[inside], _ = local_fit(knots[inside], at, xy[rows], POSITION_REACH, 2)
-        _, curvature[inside] = local_fit(knots[inside], at, yaw[rows], HEADING_REACH, 2)
-    return rows_s, knots, points, curvature
+        places = np.clip(knots[inside], at[0], at[-1])
+        points[inside], slope = local_fit(places, at, xy[rows], POSITION_REACH, 2)
+        points[inside] += (knots[inside] - places)[:, None] * slope
+        _, curvature[inside] = local_fit(places, at, yaw[rows], HEADING_REACH, 2)
+    splits = sorted({int(np.searchsorted(knots, place, side="right")) for place in torn})
+    return rows_s, knots, points, curvature, [k for k in splits if 0 < k < count]
 
 
-def _spline(s: Floats, points: Floats) -> Floats:
-    """Cubic coefficients (m - 1, 8), highest first, of x and then y for each piece."""
+def _spline(s: Floats, points: Floats, splits: list[int]) -> Floats:
+    """Cubic coefficients (m - 1, 8), highest first, of x and then y for each piece.
+
+    The piece before a split goes straight on.
+    """
     from scipy.interpolate import CubicSpline
 
-    curve = CubicSpline(s, points)
-    return np.concatenate([curve.c[:, :, 0], curve.c[:, :, 1]], axis=0).T
+    pieces = np.zeros((4, len(s) - 1, 2))
+    for first, stop in pairwise([0, *splits, len(s)]):
+        if stop - first >= 2:
+            pieces[:, first : stop - 1] = CubicSpline(s[first:stop], points[first:stop]).c
+        if stop == len(s):
+            continue
+        pieces[3, stop - 1] = points[stop - 1]
+        if stop - first >= 2:
+            u = s[stop - 1] - s[stop - 2]
+            a, b, c, _ = pieces[:, stop - 2]
+            pieces[2, stop - 1] = (3 * a * u + 2 * b) * u + c
+        else:
+            pieces[2, stop - 1] = (points[stop] - points[stop - 1]) / (s[stop] - s[stop - 1])
+    return np.concatenate([pieces[:, :, 0], pieces[:, :, 1]], axis=0).T

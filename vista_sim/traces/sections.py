@@ -74,6 +74,17 @@ def gaps(t: Floats, duration: float | None = None) -> list[Interval]:
     return found
 
 
+def joined(intervals: Iterable[Interval]) -> list[Interval]:
+    """Intervals in order of their starts, those that overlap as one."""
+    found: list[Interval] = []
+    for start, end in sorted(intervals):
+        if found and start < found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return found
+
+
 def running_median(t: Floats, values: Floats, window: float = FLICKER) -> Floats:
     """Median over a centred window (s) of about evenly spaced samples; steps stay sharp."""
     from scipy.ndimage import median_filter

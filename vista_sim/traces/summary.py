@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from vista_sim.errors import TraceError
+from vista_sim.traces.checks import Finding, PictureValues, check_pictures
+from vista_sim.traces.checks.pictures import SAMPLES
 from vista_sim.traces.sections import MIN_SPEED
 from vista_sim.traces.trace import Trace
 
@@ -19,7 +22,8 @@ def summarize(trace: Trace, min_speed: float = MIN_SPEED) -> dict[str, Any]:
 
     Returns:
         duration (s), length (m), frames (by camera), sensors, speed and curvature ranges,
-        gaps and sections (s, and m of arc length), geometry (cameras with a baked one), baked
+        gaps and sections (s, and m of arc length), findings (what in the recording contradicts
+        itself, see `traces.checks`), geometry (cameras with a baked one), baked
         (of each of them: sources, size, share of confident pixels, how much poses were moved
         and the ground drifts; see `geometry.store.GeometryStore.report`).
     """
@@ -45,6 +49,7 @@ def summarize(trace: Trace, min_speed: float = MIN_SPEED) -> dict[str, Any]:
         "speed": _range(trace.ego.speed),
         "curvature": _range(curvature),
         "gaps": [list(gap) for gap in trace.gaps],
+        "findings": [finding.to_json() for finding in find_all(trace)],
         "sections": [
             {"start": s.start, "end": s.end, "start_s": s.start_s, "end_s": s.end_s}
             for s in sections
@@ -58,6 +63,23 @@ def summarize(trace: Trace, min_speed: float = MIN_SPEED) -> dict[str, Any]:
         "baked": baked,
         "vehicle_assumed": list(trace.vehicle.assumed),
     }
+
+
+def find_all(trace: Trace) -> tuple[Finding, ...]:
+    """Findings of an open trace and of some of its pictures, which are decoded for it."""
+    findings = trace.findings
+    for name, camera in trace.cameras.items():
+        chosen = np.unique(np.linspace(0, camera.frame_count - 1, SAMPLES).astype(int))
+        pictures = []
+        for index in chosen:
+            try:
+                pictures.append(camera.frame(int(index)))
+            except TraceError as error:
+                text = str(error).partition(": ")[2]
+                remedy = "views cannot be made from it (is the video damaged?)"
+                findings += (Finding("broken-picture", "warn", camera.path.name, text, remedy),)
+        findings += check_pictures(PictureValues.of(name, pictures))
+    return findings
 
 
 def _range(values: Any) -> dict[str, float] | None:

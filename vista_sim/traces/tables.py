@@ -17,9 +17,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
+from vista_sim.files import one_line
 from vista_sim.parquet import column_names, read_columns
 
 Array = NDArray[Any]
+
+#: ns; the years 1824 to 2116. Differences of two such times fit into 64 bits.
+MAX_TIME = 2**62
+SHORTEST_STEP, LONGEST_STEP = 5e-4, 30.0  # s, median of the rows of a table
 
 _NAMES = {
     "int": "a whole number",
@@ -66,17 +71,32 @@ def read_table(
     missing = [name for name in required if name not in table.column_names]
     if missing:
         present = sorted(column_names(path, TraceError))
-        raise TraceError(f"{path}: column {missing[0]!r} is missing; it has {present}")
+        raise TraceError(
+            f"{path}: column {missing[0]!r} is missing; it has {one_line(str(present))}"
+        )
+    return to_columns(path, table, wanted)
+
+
+def to_columns(
+    path: Path, table: pa.Table, kinds: Mapping[str, str], first_row: int = 0
+) -> dict[str, Array]:
+    """Columns of a table that are there, checked as `read_table` does. Raises TraceError.
+
+    Args:
+        path: named in errors.
+        table: rows of the file, from `first_row` on.
+        kinds: column names, each with its kind.
+    """
     return {
-        name: _column(path, name, table.column(name).combine_chunks(), kind)
-        for name, kind in wanted.items()
+        name: _column(path, name, table.column(name).combine_chunks(), kind, first_row)
+        for name, kind in kinds.items()
         if name in table.column_names
     }
 
 
-def _column(path: Path, name: str, column: pa.Array, kind: str) -> Array:
+def _column(path: Path, name: str, column: pa.Array, kind: str, first_row: int) -> Array:
     if column.null_count:
-        row = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
+        row = first_row + int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
         raise TraceError(f"{path}: row {row}: {name} has no value; every row needs one")
     kinds = pa.types
     type_ = column.type
@@ -84,7 +104,7 @@ def _column(path: Path, name: str, column: pa.Array, kind: str) -> Array:
     if kind == "vector" and (kinds.is_list(type_) or kinds.is_fixed_size_list(type_)):
         array = _vectors(path, name, column)
     elif kind == "int" and kinds.is_integer(type_):
-        array = column.to_numpy(zero_copy_only=False).astype(np.int64)
+        array = _whole(path, name, column.to_numpy(zero_copy_only=False))
     elif kind == "float" and (kinds.is_integer(type_) or kinds.is_floating(type_)):
         array = column.to_numpy(zero_copy_only=False).astype(np.float64)
     elif kind == "str" and (
@@ -97,15 +117,27 @@ def _column(path: Path, name: str, column: pa.Array, kind: str) -> Array:
         bad = ~np.isfinite(array)
         if bad.any():
             row = int(np.argwhere(bad)[0][0])
-            raise TraceError(f"{path}: row {row}: {name} is {array[row]}; it must be finite")
+            raise TraceError(
+                f"{path}: row {first_row + row}: {name} is {array[row]}; it must be finite"
+            )
     return array
+
+
+def _whole(path: Path, name: str, values: Array) -> Array:
+    if values.dtype == np.uint64 and (values > np.iinfo(np.int64).max).any():
+        raise TraceError(f"{path}: column {name!r} holds numbers that 63 bits do not hold")
+    return values.astype(np.int64)
 
 
 def _vectors(path: Path, name: str, column: pa.Array) -> Array:
     rows = column.to_pylist()
+    if not rows:
+        return np.zeros((0, 0))
     lengths = {len(row) for row in rows}
     if len(lengths) > 1:
-        raise TraceError(f"{path}: column {name!r} has rows of different lengths {sorted(lengths)}")
+        raise TraceError(
+            f"{path}: column {name!r} has rows of {min(lengths)} to {max(lengths)} numbers"
+        )
     try:
         return np.array(rows, dtype=np.float64).reshape(len(rows), -1)
     except (TypeError, ValueError):
@@ -116,7 +148,11 @@ def check_times(
     path: Path, t_ns: NDArray[np.int64], name: str = "t_ns", strict: bool = True
 ) -> None:
     """Raise TraceError unless times increase (or, if not strict, never decrease)."""
-    step = np.diff(t_ns)
+    bad = (t_ns <= -MAX_TIME) | (t_ns >= MAX_TIME)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise TraceError(f"{path}: row {row}: {name} is {t_ns[row]}; it must be in nanoseconds")
+    step = np.diff(t_ns)  # of two such times fits
     bad = step <= 0 if strict else step < 0
     if bad.any():
         row = int(np.flatnonzero(bad)[0]) + 1
@@ -130,10 +166,21 @@ def check_span(path: Path, t_ns: NDArray[np.int64]) -> None:
     if len(t_ns) < 2:
         return
     median = float(np.median(np.diff(t_ns))) * 1e-9
-    if not 1e-5 < median < 30.0:
+    if not SHORTEST_STEP < median < LONGEST_STEP:
         raise TraceError(
             f"{path}: rows are {median:.3g} s apart if t_ns is in nanoseconds; is it another unit?"
         )
+
+
+def check_size(
+    path: Path, name: str, values: Array, most: float, right: str, first_row: int = 0
+) -> None:
+    """Raise TraceError unless all values (n,) or (n, k) are within -most and most."""
+    bad = ~((values >= -most) & (values <= most))  # |-2**63| is negative
+    if bad.any():
+        place = tuple(int(i) for i in np.argwhere(bad)[0])
+        row, value = first_row + place[0], abs(float(values[place]))
+        raise TraceError(f"{path}: row {row}: {name} is {value:.4g}; {right}")
 
 
 def require_same_length(path: Path, columns: Mapping[str, Sequence[Any] | Array]) -> int:

@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
-from vista_sim.files import read_json
+from vista_sim.files import read_json, shown
 from vista_sim.identity.files import file_state
 from vista_sim.traces.annotations import Timeline, read_labels, read_road, read_tracks, timelines
 from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Vehicle
+from vista_sim.traces.checks import CameraTimes, Finding, check_camera, refuse
 from vista_sim.traces.ego import read_ego
 from vista_sim.traces.lidar import RecordedLidar, open_lidar
 from vista_sim.traces.path import TracePath
@@ -67,6 +68,7 @@ class Trace:
         ego: motion of the car, row by row.
         cameras, lidars: sensors by name.
         labels: marked stretches of time.
+        findings: what in the recording contradicts itself (see `traces.checks`).
         road: s, left, right (n,): distance from the path to the road's edges, m; empty if
             not recorded.
         extra: keys of trace.json beyond the format's own.
@@ -78,9 +80,9 @@ class Trace:
         self.root = Path(root).absolute()
         values = read_trace_json(self.root)
         path = self.root / "trace.json"
-        self.name = str(values.get("name", self.root.name))
-        self.licence = str(values.get("licence", ""))
-        self.source = str(values.get("source", ""))
+        self.name = _text(path, values, "name", self.root.name)
+        self.licence = _text(path, values, "licence")
+        self.source = _text(path, values, "source")
         self.extra = {k: v for k, v in values.items() if k not in KNOWN_KEYS}
         try:
             self.vehicle = Vehicle.from_json(_object(values.get("vehicle", {}), "vehicle"))
@@ -88,6 +90,7 @@ class Trace:
             raise TraceError(f"{path}: {error}") from None
         self.start_ns, self.ego = read_ego(self.root / "ego.parquet")
         self.duration = float(self.ego.t[-1])
+        self.findings: tuple[Finding, ...] = self.ego.findings
         cameras: dict[str, RecordedCamera] = {}
         lidars: dict[str, RecordedLidar] = {}
         for name, sensor in _sensors(path, values).items():
@@ -183,8 +186,12 @@ class Trace:
 
     @cached_property
     def gaps(self) -> tuple[tuple[float, float], ...]:
-        """Stretches (s) in which the ego motion or a camera has no samples, in order of time."""
-        found = gaps(self.ego.t)
+        """Stretches (s) that cannot be driven, in order of time.
+
+        The ego motion or a camera has no samples there, or the ego motion contradicts itself
+        (`findings` says how).
+        """
+        found = list(self.ego.breaks)
         for camera in self.cameras.values():
             found += gaps(camera.t, self.duration)
         clipped = {(max(a, 0.0), min(b, self.duration)) for a, b in found}
@@ -268,7 +275,9 @@ def read_trace_json(root: Path) -> dict[str, Any]:
     match = re.fullmatch(rf"{FORMAT}/(\d{{1,6}})(\.\d+)*", str(values.get("format")))
     if match is None:
         found = values.get("format")
-        raise TraceError(f"{path}: format is {found!r}; this version reads '{FORMAT}/{VERSION}'")
+        raise TraceError(
+            f"{path}: format is {shown(found)}; this version reads '{FORMAT}/{VERSION}'"
+        )
     if int(match[1]) > VERSION:
         raise TraceError(
             f"{path}: format is {values['format']!r}, newer than '{FORMAT}/{VERSION}' "
@@ -281,15 +290,24 @@ def check_sensor_name(name: str, where: str) -> None:
     """Raise TraceError unless a sensor name is usable as a file name in every trace."""
     if not isinstance(name, str) or not _SENSOR_NAME.fullmatch(name):
         raise TraceError(
-            f"{where}: sensor name {name!r} is not allowed; use letters, digits, '-' and '_'"
+            f"{where}: sensor name {shown(name)} is not allowed; use letters, digits, '-' and '_'"
         )
     if name in RESERVED_NAMES:
         raise TraceError(f"{where}: sensor name {name!r} is reserved; choose another")
 
 
+def _text(path: Path, values: Mapping[str, Any], key: str, default: str = "") -> str:
+    value = values.get(key, default)
+    if value is None:
+        return default
+    if not isinstance(value, str):
+        raise TraceError(f"{path}: {key} is {shown(value)}; it must be text")
+    return value
+
+
 def _object(value: Any, name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise TraceError(f"{name!r} is {value!r}; it must be a JSON object")
+        raise TraceError(f"{name!r} is {shown(value)}; it must be a JSON object")
     return value
 
 
@@ -322,17 +340,22 @@ def _open_camera(
     if len(index) != len(t_ns):
         raise TraceError(f"{video}: holds {len(index)} frames, but {table.name} lists {len(t_ns)}")
     t = (t_ns - trace.start_ns) * 1e-9
+    findings = check_camera(CameraTimes(name, t, trace.duration))
+    refuse(root, findings)
     inside = (t >= -_TIME_SLACK) & (t <= trace.duration + _TIME_SLACK)
     if not inside.any():
         raise TraceError(
             f"{table}: no frame lies within the time of ego.parquet "
-            f"({t[0]:.3f} to {t[-1]:.3f} s of 0 to {trace.duration:.3f} s)"
+            f"({t[0]:.3f} to {t[-1]:.3f} s of 0 to {trace.duration:.3f} s); are both clocks and "
+            "units of time the same?"
         )
+    trace.findings += findings
     # Frames before the first or after the last ego row have no pose and are left out.
     t = np.clip(t[inside], 0.0, trace.duration)
     t.setflags(write=False)
     if calibration.mask is not None and not _plain_file(root, calibration.mask):
-        raise TraceError(f"{root}: mask {calibration.mask!r} of {name!r} is no file of the trace")
+        mask = shown(calibration.mask)
+        raise TraceError(f"{root}: mask {mask} of {name!r} is no file of the trace")
     return RecordedCamera(name, video, calibration, t, index.only(inside))
 
 

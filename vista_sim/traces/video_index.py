@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
-from vista_sim.files import one_line
+from vista_sim.files import one_line, open_file, require_file
+
+_MAX_INDEX = 2**28  # bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +52,15 @@ def read_index(path: Path, size: tuple[int, int]) -> VideoIndex:
         TraceError: missing, not a video, cut off, of another size, or with frames that are
             not key frames.
     """
+    bytes_present = require_file(path, TraceError)
+    declared = _declared_frames(path)
+    if declared > bytes_present:
+        raise TraceError(
+            f"{path}: declares {declared} frames in {bytes_present} bytes; it is damaged"
+        )
     try:
-        bytes_present = path.stat().st_size
-        container: Any = av.open(str(path))
-    except FileNotFoundError:
-        raise TraceError(f"{path}: not found") from None
+        # By content, FFmpeg would also take playlists, which name other files and addresses.
+        container: Any = av.open(str(path), format="mp4")
     except (av.FFmpegError, OSError, ValueError) as error:
         boxes = _top_boxes(path)
         if boxes[:1] == ["ftyp"] and "moov" not in boxes:
@@ -92,26 +98,47 @@ def read_index(path: Path, size: tuple[int, int]) -> VideoIndex:
 
 def _top_boxes(path: Path) -> list[str]:
     """Types of the whole boxes at the top of an MP4 (ISO 14496-12, 4.2), as far as they go."""
-    found: list[str] = []
-    try:
-        end = path.stat().st_size
-        with path.open("rb") as file:
-            at = 0
-            while at + 8 <= end and len(found) < 64:
-                file.seek(at)
-                header = file.read(16)
-                size = int.from_bytes(header[:4], "big")
-                if size == 1:
-                    size = int.from_bytes(header[8:16], "big")
-                if size == 0:
-                    size = end - at
-                if size < 8 or at + size > end:
-                    break
-                found.append(header[4:8].decode("latin-1"))
-                at += size
-    except OSError:
-        return found
+    return [kind for kind, _, _ in _boxes(path)]
+
+
+def _boxes(path: Path) -> list[tuple[str, int, int]]:
+    """Type, start and size in bytes of each whole box at the top of an MP4."""
+    found: list[tuple[str, int, int]] = []
+    end = require_file(path, TraceError)
+    with open_file(path, TraceError) as file:
+        at = 0
+        while at + 8 <= end and len(found) < 64:
+            file.seek(at)
+            header = file.read(16)
+            size = int.from_bytes(header[:4], "big")
+            if size == 1:
+                size = int.from_bytes(header[8:16], "big")
+            if size == 0:
+                size = end - at
+            if size < 8 or at + size > end:
+                break
+            found.append((header[4:8].decode("latin-1"), at, size))
+            at += size
     return found
+
+
+def _declared_frames(path: Path) -> int:
+    """For how many frames the sample sizes of an MP4 are (stsz, ISO 14496-12, 8.7.3), at most.
+
+    Where all sizes are the same they take no bytes of their own, and any number can be declared.
+    """
+    most = 0
+    for kind, start, size in _boxes(path):
+        if kind != "moov" or size > _MAX_INDEX:
+            continue
+        with open_file(path, TraceError) as file:
+            file.seek(start)
+            box = file.read(size)
+        at = box.find(b"stsz")
+        while 0 <= at <= len(box) - 16:
+            most = max(most, int.from_bytes(box[at + 12 : at + 16], "big"))
+            at = box.find(b"stsz", at + 4)
+    return most
 
 
 def reason_of(error: BaseException) -> str:

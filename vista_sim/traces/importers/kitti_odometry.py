@@ -1,9 +1,10 @@
 """Imports the odometry benchmark of KITTI (Geiger, Lenz, Urtasun, CVPR 2012).
 
-Layout: sequences/NN/{calib.txt, times.txt, image_0 .. image_3}, poses/NN.txt. Images are
-rectified pairs, gray (0 left, 1 right) or colour (2 left, 3 right); poses are those of the
-left gray camera in its first frame. The vehicle is not in the data, so where the camera
-sits on it is given by options whose defaults describe the car of the recordings:
+Layout: sequences/NN/{calib.txt, times.txt, image_0 .. image_3}, poses/NN.txt. Images, PNG or JPEG,
+are numbered like the lines of the poses, from 0. They are rectified pairs, gray (0 left, 1 right)
+or colour (2 left, 3 right); poses are those of the left gray camera in its first frame. The vehicle
+is not in the data, so where the camera sits on it is given by options whose defaults describe the
+car of the recordings:
 
 - height 1.65 m above the road (Geiger et al., IJRR 2013, figure 3);
 - mount_x 1.08 m ahead of the rear axle: the camera is 0.27 m ahead of the laser scanner
@@ -22,13 +23,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
+from vista_sim.files import read_text
+from vista_sim.images import read_image
 from vista_sim.traces.atomic import check_destination
 from vista_sim.traces.calibration import CameraCalibration, Lens, Vehicle
+from vista_sim.traces.importers.numbered import numbered_images
 from vista_sim.traces.smoothing import local_fit
 from vista_sim.traces.writer import TraceWriter, level_to_first_pose
 from vista_sim.transforms import Matrix, camera_mount, inverse, quaternion_from_matrix
@@ -40,6 +43,10 @@ SMOOTHING = 0.5  # s to each side of a speed or yaw rate
 LICENCE = "CC BY-NC-SA 3.0"
 # VW Passat B6 Variant, by its maker's data sheet.
 VEHICLE = {"length": 4.774, "width": 1.82, "height": 1.517, "wheelbase": 2.709}
+
+MAX_NUMBERS = 2**28  # bytes of a file of poses or times
+MAX_PLACE = 1e7  # m from the first pose
+MAX_TIME = 4e9  # s; nanoseconds of it fit into 62 bits
 
 _SIDES = {"gray": {"left": 0, "right": 1}, "color": {"left": 2, "right": 3}}
 
@@ -172,10 +179,7 @@ def _find(src: Path, sequence: str) -> tuple[Path, Path]:
 def _read_numbers(path: Path, columns: int) -> Floats:
     """Rows of a text file, (n, columns). Raises TraceError naming the line."""
     rows: list[list[float]] = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TraceError(f"{path}: cannot be read ({type(error).__name__})") from None
+    lines = read_text(path, TraceError, MAX_NUMBERS).splitlines()
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -193,10 +197,19 @@ def _read_poses(path: Path) -> Matrix:
     rows = _read_numbers(path, 12)
     if len(rows) < 2:
         raise TraceError(f"{path}: holds {len(rows)} poses; at least 2 are needed")
+    turns = rows.reshape(-1, 3, 4)
+    absurd = (np.abs(turns[:, :, :3]) > 2.0).any(axis=(1, 2))
+    absurd |= (np.abs(turns[:, :, 3]) > MAX_PLACE).any(axis=1)
+    if absurd.any():
+        raise TraceError(
+            f"{path}: pose {np.flatnonzero(absurd)[0]} is no rotation and translation in m "
+            "(12 numbers, 3x4)"
+        )
     poses = np.tile(np.eye(4), (len(rows), 1, 1))
     poses[:, :3, :] = rows.reshape(-1, 3, 4)
     error = np.abs(poses[:, :3, :3] @ np.swapaxes(poses[:, :3, :3], 1, 2) - np.eye(3))
-    bad = np.flatnonzero(error.max(axis=(1, 2)) > 1e-3)
+    mirrored = np.linalg.det(poses[:, :3, :3]) < 0
+    bad = np.flatnonzero((error.max(axis=(1, 2)) > 1e-3) | mirrored)
     if len(bad):
         raise TraceError(f"{path}: pose {bad[0]} is no rotation and translation (12 numbers, 3x4)")
     return poses
@@ -206,25 +219,27 @@ def _read_times(path: Path, count: int, poses_path: Path) -> NDArray[np.int64]:
     times = _read_numbers(path, 1)[:, 0]
     if len(times) != count:
         raise TraceError(f"{path}: holds {len(times)} times, {poses_path} holds {count} poses")
-    bad = np.flatnonzero(np.diff(times) <= 0)
+    far = np.flatnonzero(np.abs(times) > MAX_TIME)
+    if len(far):
+        raise TraceError(f"{path}: line {far[0] + 1}: time is {times[far[0]]:.4g}; is it in s?")
+    t_ns = np.round(times * 1e9).astype(np.int64)
+    bad = np.flatnonzero(np.diff(t_ns) <= 0)
     if len(bad):
-        raise TraceError(f"{path}: line {bad[0] + 2}: time must increase")
-    return np.round(times * 1e9).astype(np.int64)
+        raise TraceError(f"{path}: line {bad[0] + 2}: time must increase, by 1 ns at least")
+    return t_ns
 
 
 def _read_calibration(path: Path) -> dict[str, Floats]:
     """The 3x4 matrices of calib.txt by name, for the lines that are there."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise TraceError(f"{path}: not found; the calibration is needed") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise TraceError(f"{path}: cannot be read ({type(error).__name__})") from None
+    text = read_text(path, TraceError, missing="not found; the calibration is needed")
+    lines = text.splitlines()
     matrices: dict[str, Floats] = {}
     for line in lines:
         name, _, rest = line.partition(":")
         if not re.fullmatch(r"P[0-3]", name.strip()):
             continue
+        if name.strip() in matrices:
+            raise TraceError(f"{path}: line {name.strip()} is there twice")
         try:
             matrices[name.strip()] = np.array(rest.split(), dtype=np.float64).reshape(3, 4)
         except ValueError:
@@ -257,9 +272,9 @@ def _find_streams(
         if f"P{i}" not in calib:
             raise TraceError(f"{calib_path}: line P{i}, the calibration of image_{i}, is missing")
         P = calib[f"P{i}"]
-        if not np.isfinite(P).all() or P[0, 0] <= 0 or P[1, 1] <= 0 or P[2, 2] != 1:
+        if not _is_projection(P):
             raise TraceError(f"{calib_path}: line P{i} is no projection matrix K [I t]")
-        files = _list_images(folder / f"image_{i}", count, poses_path)
+        files = numbered_images(folder / f"image_{i}", count, poses_path)
         centre = np.asarray(-np.linalg.solve(P[:, :3], P[:, 3]), dtype=np.float64)
         streams[side] = _Stream(files, P[:, :3], centre)
     return streams
@@ -269,28 +284,18 @@ def _there(folder: Path, calib: dict[str, Floats], number: int) -> bool:
     return (folder / f"image_{number}").is_dir() and f"P{number}" in calib
 
 
-def _list_images(folder: Path, count: int, poses_path: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise TraceError(f"{folder}: no such folder of images")
-    present = sorted(folder.glob("*.png"))
-    if len(present) != count:
-        names = {path.name for path in present}
-        gone = next((n for i in range(count) if (n := f"{i:06d}.png") not in names), None)
-        detail = f"; the first missing is {gone}" if gone else ""
-        raise TraceError(
-            f"{folder}: holds {len(present)} images, {poses_path} holds {count} poses{detail}"
-        )
-    return present
+def _is_projection(P: Floats) -> bool:
+    """Whether a matrix (3, 4) is that of a rectified camera: pixels without skew."""
+    bounded = bool(np.isfinite(P).all()) and bool((np.abs(P) < 1e9).all())
+    without_skew = P[0, 1] == P[1, 0] == P[2, 0] == P[2, 1] == 0 and P[2, 2] == 1
+    return bounded and without_skew and min(P[0, 0], P[1, 1]) > 0
 
 
 def _read_image(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8]:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise TraceError(f"{path}: cannot be read as an image")
+    image = read_image(path, TraceError)
     if size is not None and image.shape[:2] != size:
         raise TraceError(f"{path}: is {image.shape[:2]}; the first image is {size} (height, width)")
-    rgb: NDArray[np.uint8] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    return rgb
+    return image
 
 
 def _calibration(stream: _Stream, size: tuple[int, int], mount: Matrix) -> CameraCalibration:

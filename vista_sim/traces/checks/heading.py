@@ -1,0 +1,140 @@
+"""Headings against the direction of motion: a car drives where it looks.
+
+With the vehicle frame at the rear axle the angle between both is the slip of the tires, a few
+degrees; with the frame elsewhere on the car it reaches some tens of degrees in hairpins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vista_sim.traces.checks.finding import Finding, places
+from vista_sim.traces.checks.motion import Motion, Window
+from vista_sim.traces.checks.spans import merged
+from vista_sim.traces.checks.units import EGO
+from vista_sim.traces.sections import MIN_SPEED
+
+Floats = NDArray[np.float64]
+
+SLIP = np.radians(45.0)  # more than any car slips
+OFFSET = np.radians(30.0)  # more than a frame elsewhere on the car makes all the time
+SHARE = 0.2  # of the way that may slip more
+_AXES = "yaw is 0 along the world's x axis and positive to the left"
+
+
+@dataclass(frozen=True)
+class _Course:
+    """Of n windows: direction of motion and heading in the middle, rad, way and expected way, m."""
+
+    course: Floats
+    heading: Floats
+    way: Floats
+    expected: Floats
+
+    def agreement(self, phase: Floats) -> tuple[float, float]:
+        """How alike angles are, 0 to 1, and their mean."""
+        mean = np.sum(self.way * np.exp(1j * phase)) / np.sum(self.way)
+        return float(np.abs(mean)), float(np.angle(mean))
+
+
+def heading_against_motion(motion: Motion) -> list[Finding]:
+    """Headings of another convention: compass, NED, degrees, another axis."""
+    course = _course(motion)
+    if course is None:
+        return []
+    slip = _wrapped(course.course - course.heading)
+    alike, offset = course.agreement(slip)
+    share = float(course.way[np.abs(slip) > SLIP].sum() / course.way.sum())
+    turn = _turning(course)
+    steady = alike > 0.9 and abs(offset) > OFFSET
+    against = turn is not None and turn < 0.5
+    if not (steady or share > SHARE or against):
+        return []
+    explained = _explained(course, alike, offset, share, turn)
+    return [Finding("heading", "refuse", EGO, *explained)]
+
+
+def reversing(motion: Motion) -> list[Finding]:
+    """The car moves backwards faster than is driven, while its speed is positive."""
+    runs = np.flatnonzero(np.diff(np.concatenate([[0], motion.backward.astype(int), [0]])))
+    first, last = runs[::2], runs[1::2] - 1
+    fast = [motion.speed[a : b + 1].max() > MIN_SPEED for a, b in zip(first, last, strict=True)]
+    if not any(fast):
+        return []
+    spans = merged(motion.t[first[fast]], motion.t[last[fast]])
+    text = f"the car moves backwards with a positive speed {places(spans)}"
+    remedy = "speed must be negative there; what is reversed is not driven"
+    return [Finding("reversing", "cut", EGO, text, remedy, spans)]
+
+
+def _course(motion: Motion) -> _Course | None:
+    """Directions of motion where they can be told; None if too few can."""
+    least = max(2.0, 15.0 * float(motion.noise[0]))
+    for seconds in (1.0, 2.0, 4.0):
+        window = motion.window(seconds)
+        stride = int(window.last[0] - window.first[0])
+        # Neither a standing car, nor one that goes to and fro within the window.
+        good = window.sound & (window.distance > least)
+        good &= window.distance > 0.7 * window.expected
+        good &= window.distance < 2.0 * window.expected
+        if np.count_nonzero(good) >= 5 and window.distance[good].sum() / stride >= 10.0:
+            return _measured(motion, window, good)
+    return None
+
+
+def _measured(motion: Motion, window: Window, good: NDArray[np.bool_]) -> _Course | None:
+    middle = (window.first + window.last) // 2
+    speed = motion.speed[middle]
+    direction = np.where(speed < 0, -1.0, 1.0)[:, None] * window.moved
+    course = np.arctan2(direction[:, 1], direction[:, 0])
+    heading = 0.5 * (motion.yaw[window.first] + motion.yaw[window.last])
+    # Moving backwards with a positive speed is a matter of `reversing`, unless it is the rule.
+    back = good & (np.abs(_wrapped(course - heading)) > np.pi - SLIP)
+    if window.distance[back].sum() < 0.5 * window.distance[good].sum():
+        good = good & ~back
+    way, expected = window.distance[good], window.expected[good]
+    return _Course(np.unwrap(course[good]), heading[good], way, expected)
+
+
+def _turning(course: _Course) -> float | None:
+    """Turn of the headings over turn of the motion; None where the drive hardly turns."""
+    lag = max(1, min(len(course.course) // 6, 50))
+    moved = _wrapped(course.course[lag:] - course.course[:-lag])
+    turned = _wrapped(course.heading[lag:] - course.heading[:-lag])
+    # A jump to the side that makes a bend of 0.35 rad makes the way 6 % longer too.
+    longer = course.way > 1.06 * course.expected * np.median(course.way / course.expected)
+    bends = (np.abs(moved) > 0.35) & ~longer[lag:] & ~longer[:-lag]
+    if np.count_nonzero(bends) < 5:
+        return None
+    return float(np.median(turned[bends] / moved[bends]))
+
+
+def _explained(
+    course: _Course, alike: float, offset: float, share: float, turn: float | None
+) -> tuple[str, str]:
+    """What is wrong, and which convention explains it best."""
+    mirrored, _ = course.agreement(course.course + course.heading)
+    degrees, _ = course.agreement(np.degrees(course.course) - course.heading)
+    if degrees > max(alike, mirrored, 0.7):
+        text = f"headings are off the direction of motion on {100 * share:.0f} % of the way"
+        return text, f"{_AXES} (are they degrees that were taken for radians?)"
+    if turn is not None and abs(turn) < 0.3:
+        return "headings hardly turn where the car does", f"{_AXES} (are they recorded at all?)"
+    if alike >= max(mirrored, degrees, 0.7) - 0.05 and abs(offset) > OFFSET:
+        text = f"headings are {abs(np.degrees(offset)):.0f} degrees off the direction of motion"
+        if abs(offset) > np.radians(150.0):
+            return text, f"{_AXES}; or speed must be negative where the car reverses"
+        return text, f"{_AXES} (are they compass angles, or of NED or camera axes?)"
+    text = f"headings are off the direction of motion on {100 * share:.0f} % of the way"
+    if mirrored > 0.7:
+        text = "headings turn against the motion"
+        return text, f"{_AXES} (are they compass or NED angles, positive clockwise?)"
+    return text, f"{_AXES} (are they in degrees, compass, or of another sensor?)"
+
+
+def _wrapped(angle: Floats) -> Floats:
+    result: Floats = (angle + np.pi) % (2 * np.pi) - np.pi
+    return result
