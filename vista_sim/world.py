@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vista_sim.car import Car
+from vista_sim.car import ALONE, Car
 from vista_sim.dynamics.state import Table, empty_table
 from vista_sim.dynamics.surroundings import Surroundings
 from vista_sim.errors import WorldError
@@ -53,6 +53,17 @@ class World:
             `traces.calibration.Vehicle`).
         cameras: makes what views come from, in place of synthesizing them from the traces (and
             of the backend and what it keeps); all else of the world stays the same.
+
+    A world can be copied with `copy.deepcopy` and pickled: its cars with it, wherever they are.
+
+    Attributes:
+        traces, vehicles, sections: what is driven, trace by trace.
+        dt, task, randomization: as given.
+        cameras: where views come from.
+        sampler: draws starts.
+        rng: what is drawn, is drawn from it.
+        cars: in the order in which they were added.
+        table: (rows, WIDTH), a row a car and room for more, see `dynamics.state`.
 
     Raises:
         TraceError: a trace cannot be opened.
@@ -102,21 +113,26 @@ class World:
             self.cameras = CameraPool(
                 self.traces, recorded_camera, backend, cameras_kept, cache_bytes
             )
-        self.sampler = StartSampler(self.traces, self.sections, starts or Starts())
+        starts = Starts() if starts is None else starts
+        if isinstance(self.task, LaneFollowing):
+            driven = zip(self.traces, self.sections, strict=True)
+            self.task.check_starts(starts, (trace for trace, sections in driven if sections))
+        self.sampler = StartSampler(self.traces, self.sections, starts)
         self.randomization = randomization
         self.rng = np.random.default_rng()
         self.cars: list[Car] = []
         self._surroundings: dict[int, Surroundings] = {}
-        self._table = empty_table(1)
+        self.table = empty_table(1)
+
+    def __copy__(self) -> World:
+        raise WorldError(ALONE.format(what="world"))
 
     def spawn_agent(self) -> Car:
         """Add a car. It has no pose until `reset`."""
         row = len(self.cars)
-        if row == len(self._table):
-            self._table = np.concatenate([self._table, empty_table(row)])
-            for i, other in enumerate(self.cars):
-                other.use(self._table[i : i + 1])
-        car = Car(self, self._table[row : row + 1])
+        if row == len(self.table):
+            self.table = np.concatenate([self.table, empty_table(row)])
+        car = Car(self, row)
         self.cars.append(car)
         return car
 
@@ -126,7 +142,7 @@ class World:
 
         Until the next `spawn_agent`, which may move it.
         """
-        return self._table[: len(self.cars)]
+        return self.table[: len(self.cars)]
 
     def surroundings(self, trace: int) -> Surroundings:
         """What is needed of a trace (an index) to drive in it."""

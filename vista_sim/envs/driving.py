@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
+from vista_sim.car import ALONE
 from vista_sim.envs.arguments import check_observe, check_size
 from vista_sim.errors import WorldError
 from vista_sim.policies import Action, CameraSpec
@@ -94,6 +96,26 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.terms = tuple(terms)
         self._display: Any = None
         self._composer: Any = None
+
+    def beside(self) -> Self:
+        """A further environment that shares what it can, with randomness of its own.
+
+        Spaces are its own too: wrappers of vector environments write into them.
+        """
+        other: Self = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.observation_space = deepcopy(self.observation_space)
+        other.action_space = deepcopy(self.action_space)
+        other.metadata = dict(self.metadata)
+        other._np_random = other._np_random_seed = None
+        other._composer = other._display = None
+        return other
+
+    def __copy__(self) -> Self:
+        raise WorldError(ALONE.format(what="environment"))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_display": None}  # a copy opens a window of its own
 
     @property
     def ending(self) -> str | None:
@@ -200,10 +222,10 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             self._composer.follow(self.car)
 
     def observation(self) -> Observation:
-        """What the car has observed, as the observation space has it."""
+        """What the car has observed, as the observation space has it; the caller's own."""
         seen = self.car.observations
         return {
-            self.observe: seen[self.observe],
+            self.observe: seen[self.observe].copy(),
             "speed": np.minimum(seen["speed"], _TOP_SPEED),
         }
 

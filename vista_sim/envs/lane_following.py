@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import copy
 from typing import Any, Self
 
 from numpy.typing import ArrayLike
@@ -97,13 +96,11 @@ class LaneFollowingEnv(DrivingEnv):
 
     def beside(self) -> Self:
         """A further environment in the same world: another car, with randomness of its own."""
-        other = copy(self)
+        other = super().beside()
         other.car = self.world.spawn_agent()
         other.car.observes_state = self.car.observes_state
         for name, spec in self.car.specs.items():
             other.car.spawn_camera(name, spec.size, spec.fov, spec.mount, spec.lens)
-        other._np_random = other._np_random_seed = None
-        other._composer = other._display = None
         return other
 
     def reset(

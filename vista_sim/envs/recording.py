@@ -128,6 +128,12 @@ class RecordRun(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._begun = self._steps = 0
         self._waiting_since = perf_counter()
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise RunError(
+            f"a RecordRun cannot be copied or pickled: two would write {self.folder}; copy the "
+            "environment below it (env.env) and record that one into another folder"
+        )
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:

@@ -9,6 +9,7 @@ Importing this module loads Stable-Baselines3 (and PyTorch).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from typing import Any
 
 import gymnasium
@@ -51,7 +52,9 @@ class SB3VecEnv(VecEnv):  # type: ignore[misc]
             )
         envs.autoreset_mode = AutoresetMode.SAME_STEP
         self.envs = envs
-        super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
+        # Copies: `VecNormalize` writes into the spaces of what it wraps.
+        spaces = deepcopy((envs.single_observation_space, envs.single_action_space))
+        super().__init__(envs.num_envs, *spaces)
         self.metadata = envs.metadata
         self._actions: NDArray[np.float32] | None = None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from copy import copy
 from typing import Any, Self
 
 import numpy as np
@@ -116,10 +115,8 @@ class ScenarioEnv(DrivingEnv):
 
     def beside(self) -> Self:
         """A further environment of the same cases, frames and traces, with its own randomness."""
-        other = copy(self)
+        other = super().beside()
         other._stage = None
-        other._np_random = other._np_random_seed = None
-        other._composer = other._display = None
         return other
 
     def keep(self, environments: int) -> None:

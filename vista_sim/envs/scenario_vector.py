@@ -84,7 +84,7 @@ class ScenarioVectorEnv(DrivingVectorEnv):
                 env.car.take({}, None)
             else:
                 image, valid = self._seen[CAMERA][i], self._valids[i]
-                if env.car.delivery is not None or not self.copy:
+                if env.car.delivery is not None:
                     image = image.copy()  # it may be seen only some steps later
                 env.car.take({CAMERA: image}, valid.copy())
             for name, value in env.observation().items():

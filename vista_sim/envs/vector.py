@@ -162,5 +162,5 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
             name: np.where(told, values, 0.0)
             for name, values in zip(self._task.terms, self._terms.T, strict=True)
         }
-        infos["reward_terms"] = terms | {f"_{name}": told for name in terms}
-        return infos | {f"_{name}": told for name in infos}
+        infos["reward_terms"] = terms | {f"_{name}": told.copy() for name in terms}
+        return infos | {f"_{name}": told.copy() for name in infos}

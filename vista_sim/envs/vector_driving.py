@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from copy import deepcopy
+from typing import Any, Self
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, create_empty_array
 from numpy.typing import ArrayLike, NDArray
 
+from vista_sim.car import ALONE
 from vista_sim.envs import arguments
 from vista_sim.envs.driving import DrivingEnv, Observation
 from vista_sim.errors import WorldError
@@ -42,8 +44,9 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         self.render_mode = first.render_mode
         self.metadata = {**first.metadata, "render_modes": ["rgb_array"]}
         self.autoreset_mode = arguments.autoreset_mode(autoreset_mode)
-        self.single_observation_space = first.observation_space
-        self.single_action_space = first.action_space
+        # Its own objects: some wrappers write into the spaces that they are given.
+        self.single_observation_space = deepcopy(first.observation_space)
+        self.single_action_space = deepcopy(first.action_space)
         self.observation_space = batch_space(first.observation_space, n)
         self.action_space = batch_space(first.action_space, n)
         arrays: Any = create_empty_array(first.observation_space, n)
@@ -55,6 +58,9 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         self._names = tuple(terms)
         self._terms = np.zeros((n, len(terms)))
         self._ended, self._cut = np.zeros((2, n), dtype=np.bool_)
+
+    def __copy__(self) -> Self:
+        raise WorldError(ALONE.format(what="vector environment"))
 
     @abstractmethod
     def _drive(self, rows: NDArray[np.int64], actions: ArrayLike) -> None:
@@ -124,7 +130,6 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         """
         chosen = np.asarray(rows, dtype=np.int64)
         self._begin(chosen, seeds, options)
-        self._fresh(keep=len(chosen) < self.num_envs)
         self._observe(chosen)
         told = np.zeros(self.num_envs, dtype=np.bool_)
         told[chosen] = True
@@ -161,7 +166,6 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
             self._begin(np.flatnonzero(over))
         ended, truncated = self._ended.copy(), self._cut.copy()
         terminated = ended & ~truncated
-        self._fresh()
         self._observe(self._everyone)
         infos: dict[str, Any] = {}
         if mode is AutoresetMode.SAME_STEP and ended.any():
@@ -219,11 +223,8 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         self._terms[rows] = 0.0
         self._ended[rows] = self._cut[rows] = False
 
-    def _fresh(self, keep: bool = False) -> None:
-        """With `copy`, go on with new arrays; those returned before stay as they are."""
-        if self.copy:
-            new = np.copy if keep else np.empty_like
-            self._seen = {name: new(array) for name, array in self._seen.items()}
-
     def _observation(self) -> Observation:
-        return dict(self._seen)
+        """What is handed out; with `copy`, whoever keeps it or writes into it changes nothing."""
+        if not self.copy:
+            return dict(self._seen)
+        return {name: array.copy() for name, array in self._seen.items()}

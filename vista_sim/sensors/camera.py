@@ -40,6 +40,8 @@ Mask = NDArray[np.bool_]
 class Camera:
     """A camera on the virtual car. It keeps working memory: one thread at a time may use it.
 
+    A copy, also by `copy.copy` or pickle, is a camera with working memory of its own.
+
     Args:
         trace: an open trace, or its folder.
         name: the recorded camera whose frames are used, or several: of those, the one that
@@ -104,10 +106,23 @@ class Camera:
         self.T_vehicle_camera = np.array(
             recorded.T_vehicle_camera if mount is None else check_mount(mount), dtype=np.float64
         )
+        self.T_vehicle_camera.setflags(write=False)
         budget = cache_bytes if isinstance(cache_bytes, FrameBudget) else FrameBudget(cache_bytes)
         self._frames = tuple(
             FrameCache(self.trace, one, working_size(self._recorded_lens(one), self.lens), budget)
             for one in self.names
+        )
+        self._made_of = (
+            self.trace,
+            self.names,
+            None,
+            None,
+            self.T_vehicle_camera,
+            backend,
+            budget,
+            self.synthesis,
+            self.lens,
+            device,
         )
         self._planner = Planner(self.trace, self._frames, self.T_vehicle_camera, self.synthesis)
         module, enough = import_module(BACKENDS[backend]), self.synthesis.min_unseen
@@ -120,6 +135,9 @@ class Camera:
             self._renderer = module.HostRenderer(self.device_renderer)
         else:
             self._renderer = CpuRenderer(self._frames, self.lens, module, enough)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Camera, self._made_of
 
     def render(self, t: float, offset: ArrayLike = (0.0, 0.0, 0.0)) -> tuple[Images, Mask]:
         """Synthesize one image.

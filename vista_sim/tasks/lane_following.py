@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Literal
@@ -16,6 +16,8 @@ from vista_sim.errors import WorldError
 
 if TYPE_CHECKING:
     from vista_sim.dynamics.state import Table
+    from vista_sim.tasks.starts import Starts
+    from vista_sim.traces.trace import Trace
     from vista_sim.world import Car
 
 OFF_ROAD = "off_road"
@@ -92,6 +94,39 @@ class LaneFollowing:
     def terms(self) -> tuple[str, ...]:
         """Names of the reward terms."""
         return tuple(vars(self.rewards))
+
+    def check_starts(self, starts: Starts, traces: Iterable[Trace]) -> None:
+        """Refuse starts that the endings never allow.
+
+        Args:
+            starts: how they are drawn.
+            traces: that are driven.
+
+        Raises:
+            WorldError: what may be drawn is over at once, or a trace does not say where its
+                road ends though the endings ask for that.
+        """
+        endings = self.endings
+        if starts.heading > endings.max_heading:
+            raise WorldError(
+                f"starts are turned by up to {starts.heading:g} rad (perturb_heading); that must "
+                f"be within the endings' max_heading, {endings.max_heading:g} rad"
+            )
+        widest, road = endings.max_lateral, ""
+        if isinstance(widest, str):
+            edges = [(trace.road, trace.root) for trace in traces]
+            for table, root in edges:
+                if not table:
+                    raise WorldError(
+                        f"{root}: has no road.parquet; give max_lateral in metres instead"
+                    )
+            reach = [np.maximum(table["left"], table["right"]).max() for table, _ in edges]
+            widest, road = float(max(reach, default=math.inf)), ", the road's widest"
+        if starts.lateral > widest:
+            raise WorldError(
+                f"starts are up to {starts.lateral:g} m beside the path (perturb_lateral); that "
+                f"must be within the endings' max_lateral, {widest:g} m{road}"
+            )
 
     def reward_terms(self, car: Car) -> dict[str, float]:
         terms, _ = self._judge_one(car)

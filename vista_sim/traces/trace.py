@@ -55,7 +55,8 @@ _TIME_SLACK = 1e-6  # s; rounding of float seconds at the ends of a trace
 class Trace:
     """An open trace. `Trace.open(folder)` makes one.
 
-    It may be pickled (it is opened again by its path), forked, and used by many threads.
+    It may be pickled (it is opened again by its path), forked, and used by many threads. It does
+    not change, so a copy is the trace itself.
 
     Attributes:
         root: the folder.
@@ -108,6 +109,8 @@ class Trace:
         self.lidars: Mapping[str, RecordedLidar] = MappingProxyType(lidars)
         self.labels = read_labels(self.root / "labels.parquet", self.start_ns)
         self.road = read_road(self.root / "road.parquet")
+        for array in (*self.ego.optional.values(), *self.road.values()):
+            array.setflags(write=False)  # whoever opens this trace too gets the same arrays
 
     @classmethod
     def open(cls, path: str | os.PathLike[str] | Trace) -> Trace:
@@ -135,8 +138,14 @@ class Trace:
     def __repr__(self) -> str:
         return f"Trace({str(self.root)!r}, {self.duration:.1f} s, cameras {list(self.cameras)})"
 
-    def __reduce__(self) -> tuple[type[Trace], tuple[str]]:
-        return Trace, (str(self.root),)
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return Trace.open, (str(self.root),)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
 
     def __enter__(self) -> Self:
         return self
