@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.car import ALONE
 from vista_sim.envs.arguments import check_observe, check_size
+from vista_sim.envs.endings import ending_code
 from vista_sim.errors import WorldError
 from vista_sim.policies import Action, CameraSpec
 from vista_sim.tasks.state_vector import MAX_SPEED, STATE_LIMITS
@@ -44,10 +45,11 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         control_speed: whether there is a second action.
         terms: names of the reward terms.
         render_mode: None, "rgb_array", or "human".
+        text_infos: whether `info` has texts beside its numbers.
 
     Attributes:
         world, car: that are driven; the class that derives from this one sets them.
-        dt, terms: as given.
+        dt, terms, text_infos: as given.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012  # as Gymnasium declares it
@@ -71,6 +73,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         control_speed: bool,
         terms: Sequence[str],
         render_mode: str | None,
+        text_infos: bool = True,
     ) -> None:
         if not (math.isfinite(curvature_limit) and curvature_limit > 0):
             raise WorldError(f"curvature_limit is {curvature_limit} 1/m; it must be positive")
@@ -94,6 +97,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         speed = spaces.Box(0.0, MAX_SPEED, (1,), np.float32)
         self.observation_space = spaces.Dict({observe: seen, "speed": speed})
         self.terms = tuple(terms)
+        self.text_infos = bool(text_infos)
         self._display: Any = None
         self._composer: Any = None
 
@@ -231,10 +235,14 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def info(self, terms: dict[str, float]) -> dict[str, Any]:
         """What `step` tells beside the observation, with the reward terms of the last step."""
+        return self.numbers(terms) | (self.texts() if self.text_infos else {})
+
+    def numbers(self, terms: dict[str, float]) -> dict[str, Any]:
+        """What of `info` is numbers, and dicts of them."""
         car = self.car
         told = {
             "reward_terms": terms,
-            "ending": self.ending,
+            "ending_code": ending_code(self.ending),
             "trace": car.trace_index,
             "s": car.s,
             "lateral": car.lateral,
@@ -245,3 +253,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if self.observe == "camera":
             told["validity"] = car.validity
         return told
+
+    def texts(self) -> dict[str, str]:
+        """What of `info` is text: the name of the ending, once there is one."""
+        return {} if self.ending is None else {"ending": self.ending}

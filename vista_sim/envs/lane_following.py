@@ -23,9 +23,11 @@ class LaneFollowingEnv(DrivingEnv):
 
     Actions and observations are those of `DrivingEnv`.
 
-    `info` holds reward_terms (weighted; they add up to the reward), ending (a name or None),
-    trace, s, lateral, heading_error, speed, validity (share of the camera's pixels that a
-    recorded frame saw; only where a camera is observed) and distance_to_recording (m).
+    `info` holds reward_terms (weighted; they add up to the reward), ending_code (0 while the
+    episode goes on, else an index of `envs.endings.ENDINGS`), trace, s, lateral, heading_error,
+    speed, validity (share of the camera's pixels that a recorded frame saw; only where a camera
+    is observed) and distance_to_recording (m); and in the step that ends the episode, ending:
+    its name.
 
     Args:
         traces: one or several trace folders, or open traces.
@@ -48,6 +50,8 @@ class LaneFollowingEnv(DrivingEnv):
         randomization: how the camera differs from episode to episode: exposure, white balance,
             blur, noise, mount (see `sensors.randomization`); None: it does not.
         world_options: further arguments of `World`.
+        text_infos: whether `info` has texts (ending) beside numbers; without, what a vector
+            environment over this one tells can be made tensors of.
 
     `reset(options={"trace": 0, "s": 40.0, "lateral": 0.5, "heading": -0.05})` sets a start
     exactly; what is left out is drawn.
@@ -74,10 +78,20 @@ class LaneFollowingEnv(DrivingEnv):
         randomization: Randomization | None = None,
         world_options: Mapping[str, Any] | None = None,
         observe: Observed = "camera",
+        text_infos: bool = True,
     ) -> None:
         check_observe(observe, fov=fov, mount=mount, lens=lens, randomization=randomization)
         task = LaneFollowing(endings or Endings(), rewards or Rewards())
-        super().__init__(observe, size, dt, curvature_limit, control_speed, task.terms, render_mode)
+        super().__init__(
+            observe,
+            size,
+            dt,
+            curvature_limit,
+            control_speed,
+            task.terms,
+            render_mode,
+            text_infos,
+        )
         self.world = World(
             traces,
             dt=dt,

@@ -32,11 +32,12 @@ class ScenarioEnv(DrivingEnv):
     An episode ends at a crash also where an evaluation would set the car back; in mode
     "recovery", being recovered, or not in time, cuts it.
 
-    `info` has "scenario" and "case" beside what `VistaSim/LaneFollowing-v0` tells.
+    `info` has "case_index", and the texts "scenario" and "case", beside what
+    `VistaSim/LaneFollowing-v0` tells.
 
     Args:
         scenario: a file, the name of an installed one, or a `Suite`.
-        observe, size, fov, mount, lens, render_mode: as `LaneFollowingEnv` takes them.
+        observe, size, fov, mount, lens, render_mode, text_infos: as `LaneFollowingEnv` takes them.
         curvature_limit: 1/m, that an action of 1 stands for, in all cases.
         backend: of the camera.
 
@@ -58,6 +59,7 @@ class ScenarioEnv(DrivingEnv):
         render_mode: str | None = None,
         observe: Observed = "camera",
         backend: str = "numba",
+        text_infos: bool = True,
     ) -> None:
         check_observe(observe, fov=fov, mount=mount, lens=lens)
         self.suite = scenario if isinstance(scenario, Suite) else load_suite(scenario)
@@ -71,11 +73,12 @@ class ScenarioEnv(DrivingEnv):
             any(case.settings.speed.mode == FREE for case in self.cases),
             first.lane_following().terms,
             render_mode,
+            text_infos,
         )
         camera = None if observe == "state" else _camera(check_size(size), fov, mount, lens)
         self._stager = Stager(camera, backend, observes_state=observe == "state")
         self._stage: Stage | None = None
-        self._by_name = {case.case: case for case in self.cases}
+        self._by_name = {case.case: index for index, case in enumerate(self.cases)}
 
     @property
     def case(self) -> Case:
@@ -136,9 +139,11 @@ class ScenarioEnv(DrivingEnv):
         self.follow()
         return self.world.task.reward_terms(self.car)
 
-    def info(self, terms: dict[str, float]) -> dict[str, Any]:
-        case = self.case
-        return super().info(terms) | {"scenario": case.scenario, CASE: case.case}
+    def numbers(self, terms: dict[str, float]) -> dict[str, Any]:
+        return super().numbers(terms) | {"case_index": self._by_name[self.case.case]}
+
+    def texts(self) -> dict[str, str]:
+        return super().texts() | {"scenario": self.case.scenario, CASE: self.case.case}
 
     def _drive(self, action: Action) -> None:
         self._staged().step(action)
@@ -161,7 +166,7 @@ class ScenarioEnv(DrivingEnv):
                     f"case {wanted!r} is not one of {self.suite.file}; "
                     f"the first of {len(self.cases)} is {self.cases[0].case!r}"
                 )
-            return self._by_name[wanted]
+            return self.cases[self._by_name[wanted]]
         whole = isinstance(wanted, int | np.integer) and not isinstance(wanted, bool)
         if not whole or not 0 <= wanted < len(self.cases):
             raise WorldError(

@@ -27,7 +27,8 @@ class ScenarioVectorEnv(DrivingVectorEnv):
 
     Args:
         num_envs: how many.
-        autoreset_mode, copy, workers, render_mode: see `LaneFollowingVectorEnv`.
+        autoreset_mode, copy, workers, render_mode, max_episode_steps: see
+            `LaneFollowingVectorEnv`.
         settings: arguments of `ScenarioEnv`.
 
     Attributes:
@@ -47,6 +48,7 @@ class ScenarioVectorEnv(DrivingVectorEnv):
         copy: bool = True,
         workers: int | None = None,
         render_mode: str | None = None,
+        max_episode_steps: int | None = None,
         **settings: Any,
     ) -> None:
         count = arguments.check_count("num_envs", num_envs)
@@ -55,7 +57,7 @@ class ScenarioVectorEnv(DrivingVectorEnv):
         first = ScenarioEnv(render_mode=render_mode, **settings)
         first.keep(count)
         envs = [first, *(first.beside() for _ in range(count - 1))]
-        super().__init__(envs, first.terms, autoreset_mode, copy)
+        super().__init__(envs, first.terms, autoreset_mode, copy, max_episode_steps)
         self._observed = first.observe
         self._renderers = Renderers(threads)
 
@@ -113,5 +115,5 @@ class ScenarioVectorEnv(DrivingVectorEnv):
         infos: dict[str, Any] = {}
         for i in np.flatnonzero(told).tolist():
             terms = dict(zip(self._names, self._terms[i].tolist(), strict=True))
-            infos = self._add_info(infos, self.envs[i].info(terms), i)
+            infos = self._add_info(infos, self.envs[i].numbers(terms), i)
         return infos

@@ -34,7 +34,8 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
 
     Environment i seeded with seed + i gives the same bytes as a `LaneFollowingEnv` with that
     seed, through resets too. Observations, actions and infos are those of `LaneFollowingEnv`
-    in Gymnasium's vector format.
+    in Gymnasium's vector format; infos hold numbers alone, so that tensors can be made of them
+    (`ending_code`, an index of `envs.endings.ENDINGS`), but for final_info, which has all.
 
     Args:
         num_envs: how many.
@@ -47,6 +48,8 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
         workers: threads that make views; None: as many as there are cores, at most 8. What
             is seen does not depend on it.
         render_mode: None or "rgb_array".
+        max_episode_steps: steps after which an episode is cut, as Gymnasium's `TimeLimit` does;
+            None: only the task ends it.
         settings: arguments of `LaneFollowingEnv`.
 
     Attributes:
@@ -65,6 +68,7 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
         copy: bool = True,
         workers: int | None = None,
         render_mode: str | None = None,
+        max_episode_steps: int | None = None,
         **settings: Any,
     ) -> None:
         count = arguments.check_count("num_envs", num_envs)
@@ -79,7 +83,7 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
         assert isinstance(task, LaneFollowing)
         self._task = task
         envs = [first, *(first.beside() for _ in range(count - 1))]
-        super().__init__(envs, task.terms, autoreset_mode, copy)
+        super().__init__(envs, task.terms, autoreset_mode, copy, max_episode_steps)
         self._observed = first.observe
         self._views: BatchViews | None = None
         self._info_columns = dict(_INFO)
@@ -155,9 +159,7 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
             for name, column in self._info_columns.items()
         }
         infos["trace"] = np.where(told, self.world.states[:, c.TRACE], 0.0).astype(np.int64)
-        infos["ending"] = np.full(self.num_envs, None, dtype=object)
-        for i in np.flatnonzero(told & (self._codes != 0)).tolist():
-            infos["ending"][i] = ENDINGS[self._codes[i]]
+        infos["ending_code"] = np.where(told, self._codes, 0)
         terms = {
             name: np.where(told, values, 0.0)
             for name, values in zip(self._task.terms, self._terms.T, strict=True)

@@ -26,7 +26,7 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
     Args:
         envs: a single one for each car; they share what they can.
         terms: names of the reward terms.
-        autoreset_mode, copy: see `LaneFollowingVectorEnv`.
+        autoreset_mode, copy, max_episode_steps: see `LaneFollowingVectorEnv`.
 
     Attributes:
         envs, copy: as given.
@@ -38,6 +38,7 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         terms: Sequence[str],
         autoreset_mode: str | AutoresetMode,
         copy: bool,
+        max_episode_steps: int | None = None,
     ) -> None:
         first, n = envs[0], len(envs)
         self.envs, self.num_envs, self.copy = envs, n, bool(copy)
@@ -57,7 +58,11 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         self._everyone = np.arange(n)
         self._names = tuple(terms)
         self._terms = np.zeros((n, len(terms)))
-        self._ended, self._cut = np.zeros((2, n), dtype=np.bool_)
+        self._ended, self._cut = np.zeros((2, n), dtype=np.bool_)  # by the task
+        self._most: int | None = None
+        if max_episode_steps is not None:
+            self._most = arguments.check_count("max_episode_steps", max_episode_steps)
+        self._steps = np.zeros(n, dtype=np.int64)
 
     def __copy__(self) -> Self:
         raise WorldError(ALONE.format(what="vector environment"))
@@ -72,7 +77,7 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
 
     @abstractmethod
     def _infos(self, told: NDArray[np.bool_]) -> dict[str, Any]:
-        """Infos of the environments in the mask `told`; of others, zeros and None."""
+        """Infos of the environments in the mask `told`, numbers alone; of others, zeros."""
 
     @abstractmethod
     def _unset(self) -> NDArray[np.bool_]:
@@ -147,25 +152,26 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         Raises:
             WorldError: actions that cannot be, or an environment that must be reset first.
         """
-        over = self._ended.copy()
+        over = self._over
         mode = self.autoreset_mode
         if self._unset().any():
             raise WorldError("call reset before the first step")
         if mode is not AutoresetMode.NEXT_STEP and over.any():
             i = int(over.argmax())
             raise WorldError(
-                f"environment {i} is over ({self.envs[i].ending}); "
+                f"environment {i} is over ({self.envs[i].ending or 'max_episode_steps'}); "
                 "reset it first: reset(options={'reset_mask': ...})"
             )
         driven = np.flatnonzero(~over)
         self._drive(driven, actions)
+        self._steps[driven] += 1
         rewards = np.zeros(self.num_envs)
         for term in self._terms[driven].T:  # one after the other, as a single one does
             rewards[driven] += term
         if over.any():
             self._begin(np.flatnonzero(over))
-        ended, truncated = self._ended.copy(), self._cut.copy()
-        terminated = ended & ~truncated
+        ended, terminated = self._over, self._ended & ~self._cut
+        truncated = self._cut | self._timed_out
         self._observe(self._everyone)
         infos: dict[str, Any] = {}
         if mode is AutoresetMode.SAME_STEP and ended.any():
@@ -179,6 +185,18 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
             self._observe(again)
         infos |= self._infos(np.ones(self.num_envs, dtype=np.bool_))
         return self._observation(), rewards, terminated, truncated, infos
+
+    @property
+    def _timed_out(self) -> NDArray[np.bool_]:
+        """Which episodes have had all the steps that they may have."""
+        if self._most is None:
+            return np.zeros(self.num_envs, dtype=np.bool_)
+        return self._steps >= self._most
+
+    @property
+    def _over(self) -> NDArray[np.bool_]:
+        """Which episodes are over."""
+        return self._ended | self._timed_out
 
     def render(self) -> tuple[Any, ...]:
         """A picture of each environment: uint8 RGB (height, width, 3)."""
@@ -222,6 +240,7 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
             self.envs[i].start(seeds[i] if seeds else None, options[i] if options else None)
         self._terms[rows] = 0.0
         self._ended[rows] = self._cut[rows] = False
+        self._steps[rows] = 0
 
     def _observation(self) -> Observation:
         """What is handed out; with `copy`, whoever keeps it or writes into it changes nothing."""
