@@ -20,12 +20,34 @@ from typing import Any, TypeVar
 
 import numba
 from numba.core import config
+from numba.core.ir import Loc
 
 from vista_sim.own_folder import own_folder, temporary_folder
 
 logger = logging.getLogger(__name__)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _without_a_working_folder() -> None:
+    """Have Numba compile where the working folder is gone: it asks for it to name source lines.
+
+    Not part of Numba's public interface: where it changes, such a folder must be there.
+    """
+    named: Any = getattr(Loc, "_get_path", None)
+    if named is None:
+        return
+
+    def path_of(loc: Any) -> str:
+        try:
+            return str(named(loc))
+        except OSError:
+            return str(loc.filename)
+
+    Loc._get_path = path_of
+
+
+_without_a_working_folder()
 
 
 def njit(**options: Any) -> Callable[[Function], Function]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -26,9 +27,11 @@ def make_policy(name: str) -> Policy:
             returned is no policy.
     """
     module_name, _, attribute = name.partition(":")
-    here = os.getcwd()
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    here = "the working folder, which is gone"
+    with suppress(FileNotFoundError):
+        here = os.getcwd()
+        if here not in sys.path:
+            sys.path.insert(0, here)
     if not _exists(module_name):
         raise PolicyError(
             f"{name}: there is no module {module_name!r}, neither in {here} nor installed"

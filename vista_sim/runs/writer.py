@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vista_sim.errors import RunError
-from vista_sim.files import one_line
+from vista_sim.files import absolute, one_line
 from vista_sim.runs.run import (
     FLUSH_EVERY,
     FORMAT,
@@ -262,7 +262,8 @@ def check_folder(folder: str | os.PathLike[str], overwrite: bool = False) -> Non
                 raise RunError(f"{folder}: is there already; choose another name or overwrite it")
             if not (folder / "run.json").is_file():
                 raise RunError(f"{folder}: holds no run (no run.json), so it is not overwritten")
-        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        places = (folder, *absolute(folder, RunError).parents)
+        there = next(place for place in places if place.exists())
         if not there.is_dir():
             raise RunError(f"{folder}: cannot be written ({there} is no folder)")
         if not os.access(there, os.W_OK | os.X_OK):

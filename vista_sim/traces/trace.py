@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
-from vista_sim.files import read_json
+from vista_sim.files import absolute, read_json
 from vista_sim.traces.annotations import Timeline, read_labels, read_road, read_tracks, timelines
 from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Vehicle
 from vista_sim.traces.ego import read_ego
@@ -75,7 +75,7 @@ class Trace:
     _state: tuple[object, ...] = ()  # of its files when it was opened
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = Path(root).absolute()
+        self.root = absolute(root, TraceError)
         values = read_trace_json(self.root)
         path = self.root / "trace.json"
         self.name = str(values.get("name", self.root.name))
@@ -125,7 +125,7 @@ class Trace:
         """
         if isinstance(path, Trace):
             return path
-        root = Path(path).absolute()
+        root = absolute(path, TraceError)
         state = _state_of(root)
         known = _open_traces.get(root)
         if known is not None and known._state == state:
