@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vista_sim.arguments import check_number, check_size
 from vista_sim.dynamics import state as c
 from vista_sim.dynamics.actuation import ActuationDelay, Controls
 from vista_sim.errors import WorldError
@@ -34,6 +35,22 @@ if TYPE_CHECKING:
 
 #: Of copies that would go on to drive, or draw from, what the original drives and draws from.
 ALONE = "a shallow copy of a {what} would share its state; copy it with copy.deepcopy"
+
+
+def camera_spec(
+    size: Sequence[int], fov: float | None, mount: ArrayLike | None, lens: Lens | None
+) -> CameraSpec:
+    """The camera of these settings; see `Car.spawn_camera`. Raises WorldError."""
+    if lens is not None and not isinstance(lens, Lens):
+        raise WorldError(f"lens is {lens!r}; give a vista_sim.traces.calibration.Lens")
+    from vista_sim.sensors.camera import check_mount
+
+    angle = None if fov is None else check_number("fov", fov, "rad")
+    try:
+        pose = None if mount is None else check_mount(mount)
+        return CameraSpec(check_size(size), angle, pose, lens)
+    except (TypeError, ValueError) as error:
+        raise error if isinstance(error, WorldError) else WorldError(str(error)) from None
 
 
 MOST_DRAWN = 1000  # starts that are drawn for one episode, until one is possible
@@ -158,7 +175,7 @@ class Car:
     def spawn_camera(
         self,
         name: str = "camera",
-        size: tuple[int, int] = (66, 200),
+        size: Sequence[int] = (66, 200),
         fov: float | None = None,
         mount: ArrayLike | None = None,
         lens: Lens | None = None,
@@ -171,24 +188,19 @@ class Car:
             fov: horizontal field of view, rad; None: the recorded camera's.
             mount: T_vehicle_camera; None: the recorded camera's.
             lens: in place of `fov`, of a camera with distortion.
+
+        Raises:
+            WorldError: a value that cannot be, or a trace without a camera to make views from.
         """
-        if lens is not None and not isinstance(lens, Lens):
-            raise WorldError(f"lens is {lens!r}; give a vista_sim.traces.calibration.Lens")
-        if fov is not None and lens is not None:
-            raise WorldError("fov and lens are both given; a lens has its own field of view")
         if not self._specs and name != "camera":
             raise WorldError(f"the first camera is observed as 'camera', not as {name!r}")
         if name in self._specs or name in ("speed", "state", COMMAND):
             raise WorldError(f"there is an observation {name!r} already; choose another name")
-        pose = None
-        if mount is not None:
-            from vista_sim.sensors.camera import check_mount
-
-            try:
-                pose = check_mount(mount)
-            except ValueError as error:
-                raise WorldError(str(error)) from None
-        self._specs[name] = CameraSpec((int(size[0]), int(size[1])), fov, pose, lens)
+        spec = camera_spec(size, fov, mount, lens)
+        for trace, sections in enumerate(self.world.sections):
+            if sections:
+                self.world.cameras.check(trace, spec)
+        self._specs[name] = spec
 
     def reset(
         self,
@@ -406,7 +418,7 @@ class Car:
     ) -> Start:
         world = self.world
         for name, value in (("s", s), ("lateral", lateral), ("heading", heading)):
-            if value is not None and not math.isfinite(value):
+            if value is not None and not math.isfinite(check_number(f"start {name}", value)):
                 raise WorldError(f"start {name} is {value}; it must be finite")
         if trace is not None and not 0 <= trace < len(world.traces):
             raise WorldError(f"trace is {trace}; there are {len(world.traces)}, counted from 0")

@@ -67,6 +67,8 @@ def absolute(path: str | os.PathLike[str], error: type[Exception]) -> Path:
     """A path from the root on. Raises `error` where the working folder that it is in is gone."""
     try:
         return Path(path).absolute()
+    except TypeError:
+        raise error(f"{shown(path)}: is no path; give the name of a folder") from None
     except FileNotFoundError:
         raise error(f"{path}: the working folder is gone; give a path that begins with /") from None
 

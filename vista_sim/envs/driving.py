@@ -13,8 +13,9 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
+from vista_sim.arguments import check_flag, check_number, check_size
 from vista_sim.car import ALONE
-from vista_sim.envs.arguments import check_observe, check_size
+from vista_sim.envs.arguments import check_observe, numbers
 from vista_sim.envs.endings import ending_code
 from vista_sim.errors import WorldError
 from vista_sim.policies import Action, CameraSpec
@@ -75,16 +76,17 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         render_mode: str | None,
         text_infos: bool = True,
     ) -> None:
-        if not (math.isfinite(curvature_limit) and curvature_limit > 0):
+        curvature_limit = check_number("curvature_limit", curvature_limit, "1/m")
+        if not 0 < curvature_limit < math.inf:
             raise WorldError(f"curvature_limit is {curvature_limit} 1/m; it must be positive")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise WorldError(f"render_mode is {render_mode!r}; known are rgb_array and human")
         check_observe(observe)
         height, width = check_size(size)
         self.observe = observe
-        self.dt = dt
+        self.dt = dt = check_number("dt", dt, "s")
         self.curvature_limit = float(curvature_limit)
-        self.control_speed = bool(control_speed)
+        self.control_speed = check_flag("control_speed", control_speed)
         self.render_mode = render_mode
         self.metadata = {**type(self).metadata, "render_fps": round(1 / dt) if dt > 0 else 10}
         seen: spaces.Space[Any]
@@ -97,7 +99,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         speed = spaces.Box(0.0, MAX_SPEED, (1,), np.float32)
         self.observation_space = spaces.Dict({observe: seen, "speed": speed})
         self.terms = tuple(terms)
-        self.text_infos = bool(text_infos)
+        self.text_infos = check_flag("text_infos", text_infos)
         self._display: Any = None
         self._composer: Any = None
 
@@ -202,19 +204,19 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._composer.restart(self.car)
 
     def _action(self, action: ArrayLike) -> Action:
-        values = np.asarray(action, dtype=np.float64).reshape(-1)
+        values = numbers("action", action).reshape(-1)
         if values.shape != self.action_space.shape:
             raise WorldError(
                 f"action has shape {np.shape(action)}; it must be {self.action_space.shape}"
             )
-        numbers = values.tolist()
-        for number in numbers:
+        given = values.tolist()
+        for number in given:
             if math.isnan(number):
-                raise WorldError(f"action is {numbers}; it must hold numbers from -1 to 1")
-        steer = max(-1.0, min(1.0, numbers[0]))
+                raise WorldError(f"action is {given}; it must hold numbers from -1 to 1")
+        steer = max(-1.0, min(1.0, given[0]))
         acceleration = None
         if self.control_speed:
-            pedal = max(-1.0, min(1.0, numbers[1]))
+            pedal = max(-1.0, min(1.0, given[1]))
             vehicle = self.car.vehicle
             strongest = vehicle.max_acceleration if pedal > 0 else vehicle.max_deceleration
             acceleration = pedal * strongest

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from numpy.typing import ArrayLike
 
-from vista_sim.envs.arguments import check_observe, check_size, start_options
+from vista_sim.envs.arguments import check_observe, start_options
 from vista_sim.envs.driving import DrivingEnv, Observation, Observed
+from vista_sim.errors import WorldError
+from vista_sim.files import shown
 from vista_sim.sensors.randomization import Randomization
 from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
 from vista_sim.tasks.starts import StartMode, Starts
@@ -81,7 +84,9 @@ class LaneFollowingEnv(DrivingEnv):
         text_infos: bool = True,
     ) -> None:
         check_observe(observe, fov=fov, mount=mount, lens=lens, randomization=randomization)
-        task = LaneFollowing(endings or Endings(), rewards or Rewards())
+        task = LaneFollowing(
+            Endings() if endings is None else endings, Rewards() if rewards is None else rewards
+        )
         super().__init__(
             observe,
             size,
@@ -100,13 +105,13 @@ class LaneFollowingEnv(DrivingEnv):
             section=section,
             recorded_camera=recorded_camera,
             randomization=randomization,
-            **(world_options or {}),
+            **_world_options(world_options),
         )
         self.car = self.world.spawn_agent()
         if observe == "state":
             self.car.observes_state = True
         else:
-            self.car.spawn_camera("camera", check_size(size), fov, mount, lens)
+            self.car.spawn_camera("camera", size, fov, mount, lens)
 
     def beside(self) -> Self:
         """A further environment in the same world: another car, with randomness of its own."""
@@ -131,3 +136,21 @@ class LaneFollowingEnv(DrivingEnv):
         self.world.rng = self.np_random
         self.car.start(**start_options(options))
         self._check_start()
+
+
+def _world_options(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Arguments of `World` that the environment itself does not set. Raises WorldError."""
+    if options is None:
+        return {}
+    known = {
+        name
+        for name, argument in inspect.signature(World).parameters.items()
+        if argument.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    known -= set(inspect.signature(LaneFollowingEnv).parameters) | {"task", "starts"}
+    if not isinstance(options, Mapping):
+        raise WorldError(f"world_options is {shown(options)}; give them by name, in a dict")
+    for name in options:
+        if name not in known:
+            raise WorldError(f"world_options has {name!r}; known are {', '.join(sorted(known))}")
+    return options

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import gymnasium
 
-from vista_sim.envs.arguments import check_count
+from vista_sim.arguments import check_count
 from vista_sim.envs.driving import DrivingEnv
 from vista_sim.envs.scenario import ScenarioEnv
 from vista_sim.errors import RunError, WorldError

@@ -9,14 +9,16 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vista_sim.envs.arguments import check_observe, check_size
+from vista_sim.car import camera_spec
+from vista_sim.envs.arguments import check_observe
 from vista_sim.envs.driving import DrivingEnv, Observation, Observed
 from vista_sim.errors import WorldError
-from vista_sim.policies import Action, CameraSpec
+from vista_sim.policies import Action
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.settings import FREE
 from vista_sim.scenarios.staging import Stage, Stager
 from vista_sim.scenarios.suite import Suite, load_suite
+from vista_sim.sensors.backends import BACKENDS
 from vista_sim.tasks.recovery import RECOVERED, TIMED_OUT
 from vista_sim.traces.calibration import Lens
 
@@ -62,6 +64,8 @@ class ScenarioEnv(DrivingEnv):
         text_infos: bool = True,
     ) -> None:
         check_observe(observe, fov=fov, mount=mount, lens=lens)
+        if backend not in BACKENDS:
+            raise WorldError(f"backend is {backend!r}; known are {', '.join(BACKENDS)}")
         self.suite = scenario if isinstance(scenario, Suite) else load_suite(scenario)
         self.cases = self.suite.cases()
         first = self.cases[0].settings
@@ -75,7 +79,7 @@ class ScenarioEnv(DrivingEnv):
             render_mode,
             text_infos,
         )
-        camera = None if observe == "state" else _camera(check_size(size), fov, mount, lens)
+        camera = None if observe == "state" else camera_spec(size, fov, mount, lens)
         self._stager = Stager(camera, backend, observes_state=observe == "state")
         self._stage: Stage | None = None
         self._by_name = {case.case: index for index, case in enumerate(self.cases)}
@@ -173,13 +177,3 @@ class ScenarioEnv(DrivingEnv):
                 f"case is {wanted!r}; give a name, or an index below {len(self.cases)}"
             )
         return self.cases[int(wanted)]
-
-
-def _camera(
-    size: tuple[int, int], fov: float | None, mount: ArrayLike | None, lens: Lens | None
-) -> CameraSpec:
-    try:
-        pose = None if mount is None else np.array(mount, dtype=np.float64).reshape(4, 4)
-        return CameraSpec(size, fov, pose, lens)
-    except (TypeError, ValueError) as error:
-        raise WorldError(f"camera: {error}") from None

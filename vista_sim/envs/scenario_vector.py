@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import ArrayLike, NDArray
 
+from vista_sim.arguments import check_count
 from vista_sim.envs import arguments
 from vista_sim.envs.scenario import ScenarioEnv
 from vista_sim.envs.vector_driving import DrivingVectorEnv
@@ -51,7 +52,7 @@ class ScenarioVectorEnv(DrivingVectorEnv):
         max_episode_steps: int | None = None,
         **settings: Any,
     ) -> None:
-        count = arguments.check_count("num_envs", num_envs)
+        count = check_count("num_envs", num_envs)
         threads = arguments.check_workers(workers)
         arguments.check_pictures(render_mode)
         first = ScenarioEnv(render_mode=render_mode, **settings)

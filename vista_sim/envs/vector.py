@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import ArrayLike, NDArray
 
+from vista_sim.arguments import check_count
 from vista_sim.dynamics import state as c
 from vista_sim.envs import arguments
 from vista_sim.envs.lane_following import LaneFollowingEnv
@@ -71,12 +72,14 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
         max_episode_steps: int | None = None,
         **settings: Any,
     ) -> None:
-        count = arguments.check_count("num_envs", num_envs)
+        count = check_count("num_envs", num_envs)
         threads = arguments.check_workers(workers)
         arguments.check_pictures(render_mode)
         # Cars in as many traces must not throw each other's cameras out.
         kept = {"cameras_kept": count + _CAMERAS_TO_SPARE}
-        settings["world_options"] = kept | dict(settings.get("world_options") or {})
+        options = settings.get("world_options")
+        if options is None or isinstance(options, Mapping):
+            settings["world_options"] = kept | dict(options or {})
         first = LaneFollowingEnv(render_mode=render_mode, **settings)
         self.world = first.world
         task = self.world.task

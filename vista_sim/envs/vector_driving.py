@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, create_empty_array
 from numpy.typing import ArrayLike, NDArray
 
+from vista_sim.arguments import check_count, check_flag
 from vista_sim.car import ALONE
 from vista_sim.envs import arguments
 from vista_sim.envs.driving import DrivingEnv, Observation
@@ -41,7 +42,7 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         max_episode_steps: int | None = None,
     ) -> None:
         first, n = envs[0], len(envs)
-        self.envs, self.num_envs, self.copy = envs, n, bool(copy)
+        self.envs, self.num_envs, self.copy = envs, n, check_flag("copy", copy)
         self.render_mode = first.render_mode
         self.metadata = {**first.metadata, "render_modes": ["rgb_array"]}
         self.autoreset_mode = arguments.autoreset_mode(autoreset_mode)
@@ -61,7 +62,7 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         self._ended, self._cut = np.zeros((2, n), dtype=np.bool_)  # by the task
         self._most: int | None = None
         if max_episode_steps is not None:
-            self._most = arguments.check_count("max_episode_steps", max_episode_steps)
+            self._most = check_count("max_episode_steps", max_episode_steps)
         self._steps = np.zeros(n, dtype=np.int64)
 
     def __copy__(self) -> Self:

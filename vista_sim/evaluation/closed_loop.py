@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vista_sim.arguments import check_number
 from vista_sim.errors import PolicyNotFiniteError, WorldError
 from vista_sim.evaluation.suites.rows import POLICY_FAILED
 from vista_sim.policies import Policy
@@ -32,7 +33,7 @@ class ClosedLoop:
     setback: float = 2.0
 
     def __post_init__(self) -> None:
-        if not self.setback > 0:
+        if not check_number("setback", self.setback, "s") > 0:
             raise WorldError(f"setback is {self.setback} s; it must be positive")
 
 

@@ -48,7 +48,7 @@ class Action:
 def _number(name: str, value: Any) -> float:
     """A finite number. Raises PolicyNotFiniteError: whatever else a car would do is a guess."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise PolicyNotFiniteError(f"{name} is {shown(value)}; it must be a number, as float(x)")
+        raise PolicyNotFiniteError(f"{name} is {shown(value)}; it must be a number: float(x)")
     try:
         number = float(value)
     except OverflowError:

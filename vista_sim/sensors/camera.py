@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vista_sim.arguments import check_count, check_size
 from vista_sim.errors import TraceError
+from vista_sim.sensors.backends import BACKENDS
 from vista_sim.sensors.blocks import FrameBudget
 from vista_sim.sensors.cpu import CpuRenderer
 from vista_sim.sensors.frames import FrameCache
@@ -23,12 +25,6 @@ if TYPE_CHECKING:
     from vista_sim.sensors.torch_backend import HostRenderer, TorchRenderer, TorchViews
 
 __all__ = ["BACKENDS", "Camera", "Synthesis", "virtual_lens"]
-
-BACKENDS = {
-    "numpy": "vista_sim.sensors.reference",
-    "numba": "vista_sim.sensors.numba_cpu",
-    "torch": "vista_sim.sensors.torch_backend",
-}
 
 # Frames are enlarged for a finer view, up to this; beyond, a view gains nothing.
 _MAX_ENLARGEMENT = 3.0
@@ -101,13 +97,16 @@ class Camera:
         if lens is None:
             self.lens: Lens = virtual_lens(recorded.lens, size, fov)
         else:
-            self.lens = lens if size is None else lens.resized(_checked_size(size))
+            self.lens = lens if size is None else lens.resized(check_size(size))
         self.size: tuple[int, int] = self.lens.size
         self.T_vehicle_camera = np.array(
             recorded.T_vehicle_camera if mount is None else check_mount(mount), dtype=np.float64
         )
         self.T_vehicle_camera.setflags(write=False)
-        budget = cache_bytes if isinstance(cache_bytes, FrameBudget) else FrameBudget(cache_bytes)
+        if isinstance(cache_bytes, FrameBudget):
+            budget = cache_bytes
+        else:
+            budget = FrameBudget(check_count("cache_bytes", cache_bytes, least=0))
         self._frames = tuple(
             FrameCache(self.trace, one, working_size(self._recorded_lens(one), self.lens), budget)
             for one in self.names
@@ -246,8 +245,7 @@ class Camera:
         return View(images[0], sources[0], depth.copy())
 
     def _plan_one(self, t: float, offset: ArrayLike) -> Plans:
-        offsets = np.asarray(offset, dtype=np.float64)[None]
-        return self._planner.plan(np.array([t], dtype=np.float64), offsets)
+        return self._planner.plan(_numbers("ts", [t]), _numbers("offsets", offset)[None])
 
     def _recorded_lens(self, name: str) -> Lens:
         return self.trace.cameras[name].calibration.lens
@@ -259,6 +257,8 @@ def _numbers(name: str, values: Any) -> NDArray[np.float64]:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be numbers, all of one kind") from None
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite numbers")
     if name == "ts" and array.ndim != 1:
         raise ValueError(f"ts has shape {array.shape}; give one time for each view")
     return array
@@ -274,20 +274,13 @@ def check_mount(mount: ArrayLike) -> NDArray[np.float64]:
 
 def virtual_lens(recorded: Lens, size: tuple[int, int] | None, fov: float | None) -> Lens:
     """The lens of a camera made from a recorded one; see `Camera` for the rules."""
-    height, width = recorded.size if size is None else _checked_size(size)
+    height, width = recorded.size if size is None else check_size(size)
     if fov is not None:
         return Lens.from_fov((height, width), fov)
     aspect = (width / height) / (recorded.size[1] / recorded.size[0])
     if abs(aspect - 1) < 0.02:
         return recorded.resized((height, width))
     return Lens.from_fov((height, width), recorded.fov)
-
-
-def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
-    height, width = int(size[0]), int(size[1])
-    if height < 1 or width < 1:
-        raise ValueError(f"size is {size}; it must be (height, width) in pixels")
-    return height, width
 
 
 def working_size(recorded: Lens, lens: Lens) -> tuple[int, int]:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.arguments import check_number
 from vista_sim.dynamics.state import FIRST
 from vista_sim.errors import WorldError
+from vista_sim.files import shown
 
 if TYPE_CHECKING:
     from vista_sim.dynamics.state import Table
@@ -47,11 +49,11 @@ class Endings:
                     f"max_lateral is {self.max_lateral!r}; give metres, or 'road' for the "
                     "trace's own road edges"
                 )
-        elif not self.max_lateral > 0:
+        elif not check_number("max_lateral", self.max_lateral, "m") > 0:
             raise WorldError(f"max_lateral is {self.max_lateral} m; it must be positive")
-        if not 0 < self.max_heading <= math.pi:
+        if not 0 < check_number("max_heading", self.max_heading, "rad") <= math.pi:
             raise WorldError(f"max_heading is {self.max_heading} rad; it must be in (0, pi]")
-        if self.time_limit is not None and not self.time_limit > 0:
+        if self.time_limit is not None and not check_number("time_limit", self.time_limit, "s") > 0:
             raise WorldError(f"time_limit is {self.time_limit} s; it must be positive")
 
 
@@ -75,7 +77,7 @@ class Rewards:
 
     def __post_init__(self) -> None:
         for name, weight in vars(self).items():
-            if not math.isfinite(weight):
+            if not math.isfinite(check_number(f"reward weight {name}", weight)):
                 raise WorldError(f"reward weight {name} is {weight}; it must be finite")
 
 
@@ -85,6 +87,14 @@ class LaneFollowing:
 
     endings: Endings = field(default_factory=Endings)
     rewards: Rewards = field(default_factory=Rewards)
+
+    def __post_init__(self) -> None:
+        for name, kind in (("endings", Endings), ("rewards", Rewards)):
+            if not isinstance(getattr(self, name), kind):
+                raise WorldError(
+                    f"{name} is {shown(getattr(self, name))}; give {kind.__name__}(...) of "
+                    "vista_sim.tasks.lane_following"
+                )
 
     @property
     def truncations(self) -> frozenset[str]:
