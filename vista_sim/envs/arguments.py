@@ -78,7 +78,7 @@ def seeds_of(seed: int | Iterable[int | None] | None, count: int) -> list[int | 
         return [None] * count
     if isinstance(seed, int | np.integer):
         return [int(seed) + i for i in range(count)]
-    if isinstance(seed, str) or not isinstance(seed, Iterable):
+    if not isinstance(seed, Iterable):
         raise WorldError(f"seed is {shown(seed)}; give a whole number, or one for each environment")
     seeds = [None if one is None else check_count("seed", one, least=0) for one in seed]
     if len(seeds) != count:
