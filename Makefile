@@ -4,12 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo drive test lint format bench clean
+# Of test-lowest: the lowest versions that pyproject.toml allows, in an environment of its own.
+LOWEST := .venv-lowest
+LOWEST_READY := $(LOWEST)/.ready
+LOWEST_PYTHON ?= $(PYTHON)
+TESTS ?= tests
+
+.PHONY: help demo drive test test-lowest lint format bench clean
 
 help:
 	@echo "make demo    set up, train two policies on the sample drive, judge and film them"
 	@echo "make drive   set up and drive the sample drive yourself, in the browser"
 	@echo "make test    set up and run the tests"
+	@echo "make test-lowest  run the tests with the lowest version of every dependency (2 GB;"
+	@echo "             TESTS=tests/test_world.py for some, LOWEST_PYTHON=python3.13 for another Python)"
 	@echo "make lint    set up and check format, style and types"
 	@echo "make format  set up and put the code into its format"
 	@echo "make bench   set up and measure speed and fidelity"
@@ -31,6 +39,19 @@ drive: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
+# uv resolves to the lowest direct dependencies, which pip cannot. What only tests need is as ever.
+$(LOWEST_READY): pyproject.toml
+	$(LOWEST_PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --upgrade pip uv
+	$(LOWEST)/bin/uv pip compile --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
+		--index-strategy unsafe-best-match --extra all pyproject.toml -o $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python \
+		--index-strategy unsafe-best-match -c $(LOWEST)/lowest.txt -e '.[all,dev]'
+	touch $(LOWEST_READY)
+
+test-lowest: $(LOWEST_READY)
+	$(LOWEST)/bin/python -m pytest -n 2 --dist loadgroup -p no:cacheprovider $(TESTS)
+
 lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -45,4 +66,4 @@ bench: $(READY)
 	$(BIN)/python benchmarks/fidelity.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(LOWEST) .pytest_cache .mypy_cache .ruff_cache

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vista_sim.errors import PolicyError
+from vista_sim.locks import Lock
 
 from .checkpoint import JSON as CHECKPOINT_JSON
 from .checkpoint import has_checkpoint
@@ -46,23 +46,16 @@ def claimed(out: Path) -> Iterator[None]:
     if (out / "trace.json").exists():
         raise PolicyError(f"{out}: is a trace; --out names a folder of its own")
     made = not out.exists()
-    lock = out / LOCK
     try:
         out.mkdir(parents=True, exist_ok=True)
-        file = lock.open("a")
     except OSError as error:
         raise PolicyError(f"{out}: cannot be written to ({error.strerror})") from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise PolicyError(f"{out}: another training is at work there") from None
-        try:
+    try:
+        with Lock(out / LOCK, PolicyError, f"{out}: another training is at work there"):
             yield
-        finally:
-            lock.unlink(missing_ok=True)
-            if made and not any(out.iterdir()):
-                out.rmdir()
+    finally:
+        if made and not any(out.iterdir()):
+            out.rmdir()
 
 
 def prepare_folder(

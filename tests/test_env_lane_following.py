@@ -132,7 +132,7 @@ def test_info_tells_where_the_car_is(env):
     assert info["speed"] == pytest.approx(8.0)
     assert info["distance_to_recording"] == pytest.approx(0.5, abs=0.05)
     assert 0.5 < info["validity"] <= 1.0
-    assert info["ending"] is None
+    assert (info["ending_code"], "ending" in info) == (0, False)
 
 
 def test_leaving_the_road_terminates_and_the_traces_end_truncates(env):

@@ -133,5 +133,6 @@ def test_many_of_them_run_as_gymnasium_puts_them_together(write):
     envs = gymnasium.make_vec(ID, num_envs=2, scenario=write(TEXT), size=SIZE)
     observations, infos = envs.reset(seed=3)
     assert observations["camera"].shape == (2, *SIZE, 3)
-    assert all(name.startswith("one/road") for name in infos["case"])
+    cases = envs.get_attr("cases")[0]
+    assert all(cases[i].case.startswith("one/road") for i in infos["case_index"])
     envs.close()

@@ -10,6 +10,7 @@ from conftest import write_road
 from gymnasium.vector import SyncVectorEnv
 from same_bytes import assert_same
 
+from vista_sim.envs.endings import ENDINGS
 from vista_sim.envs.scenario import ScenarioEnv
 from vista_sim.errors import ScenarioError, WorldError
 
@@ -70,7 +71,8 @@ def many(suite, num_envs=COUNT, **options):
 
 
 def loop(suite, num_envs=COUNT, autoreset_mode="NextStep", **options):
-    make = lambda: ScenarioEnv(suite, **({"size": SIZE} | options))  # noqa: E731
+    options = {"size": SIZE, "text_infos": False} | options
+    make = lambda: ScenarioEnv(suite, **options)  # noqa: E731
     return SyncVectorEnv([make] * num_envs, autoreset_mode=autoreset_mode)
 
 
@@ -85,18 +87,19 @@ def loop(suite, num_envs=COUNT, autoreset_mode="NextStep", **options):
 )
 def test_it_gives_the_same_bytes_as_single_environments(suite, mode, options):
     singles = {name: value for name, value in options.items() if name == "observe"}
-    ours = many(suite, autoreset_mode=mode, **({"workers": 3} | options))
+    ours = many(suite, autoreset_mode=mode, text_infos=False, **({"workers": 3} | options))
     theirs = loop(suite, autoreset_mode=mode, **singles)
     rng = np.random.default_rng(3)
     first = ours.reset(seed=7)
     assert_same(first, theirs.reset(seed=7))
-    seen, endings = set(first[1]["scenario"]), set()
+    cases = ours.envs[0].cases
+    seen, endings = {cases[i].scenario for i in first[1]["case_index"]}, set()
     for _ in range(90):
         actions = rng.uniform(-0.4, 0.4, ours.action_space.shape).astype(np.float32)
         step = ours.step(actions)
         assert_same(step, theirs.step(actions))
-        seen |= set(step[4]["scenario"])
-        endings |= set(step[4].get("final_info", step[4])["ending"])
+        seen |= {cases[i].scenario for i in step[4]["case_index"]}
+        endings |= {ENDINGS[i] for i in step[4].get("final_info", step[4])["ending_code"]}
         over = step[2] | step[3]
         if mode == "Disabled" and over.any():
             again = [envs.reset(options={"reset_mask": over.copy()}) for envs in (ours, theirs)]
@@ -109,9 +112,10 @@ def test_it_gives_the_same_bytes_as_single_environments(suite, mode, options):
 
 def test_cases_can_be_named_and_are_drawn_as_single_environments_draw_them(suite):
     ours, single = many(suite, 3), ScenarioEnv(suite, size=SIZE)
-    drawn = ours.reset(seed=11)[1]["case"].tolist()
-    assert drawn == [single.reset(seed=11 + i)[1]["case"] for i in range(3)]
-    assert set(ours.reset(options={"case": 4})[1]["case"]) == {single.cases[4].case}
+    drawn = ours.reset(seed=11)[1]["case_index"].tolist()
+    names = [single.reset(seed=11 + i)[1]["case"] for i in range(3)]
+    assert [single.cases[i].case for i in drawn] == names
+    assert set(ours.reset(options={"case": 4})[1]["case_index"]) == {4}
     with pytest.raises(WorldError, match="index below"):
         ours.reset(options={"case": -1})
     ours.close()

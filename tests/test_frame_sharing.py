@@ -3,6 +3,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import tempfile
 import threading
 import time
 import zlib
@@ -347,3 +348,17 @@ def test_hundreds_of_traces_hold_few_files_open(road_trace, tmp_path, monkeypatc
     for number in range(30):
         car.reset(trace=number, s=20.0)
     assert len(os.listdir("/proc/self/fd")) - before < 15
+
+
+def test_without_a_temporary_folder_frames_stay_in_the_process(road_trace, monkeypatch):
+    def none():
+        raise FileNotFoundError("No usable temporary directory found")
+
+    expected = cache_of(road_trace, size=(19, 38))[4].image.copy()
+    monkeypatch.delenv("VISTA_SIM_FRAMES", raising=False)
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    monkeypatch.setattr(blocks, "_checked", (-1, None, None))
+    assert blocks._folder() is None
+    cache = cache_of(road_trace, size=(19, 37))
+    assert cache[4].image.shape == (19, 37, 3)
+    np.testing.assert_array_equal(cache_of(road_trace, size=(19, 38))[4].image, expected)

@@ -8,7 +8,7 @@ import pytest
 from tiny import calibration, frame_of, write_tiny_trace
 
 from vista_sim import World
-from vista_sim.errors import TraceError
+from vista_sim.errors import TraceError, WorldError
 from vista_sim.traces.calibration import CameraCalibration, Lens, Vehicle
 from vista_sim.traces.trace import Trace
 from vista_sim.traces.writer import TraceWriter
@@ -40,7 +40,7 @@ def test_a_camera_of_another_shape_than_a_very_wide_fisheye_is_refused_when_it_i
     fisheye_trace,
 ):
     car = World([fisheye_trace]).spawn_agent()
-    with pytest.raises(TraceError, match=r"sees 190 degrees.*at most 170; give fov"):
+    with pytest.raises(WorldError, match=r"sees 190 degrees.*at most 170; give fov"):
         car.spawn_camera("camera", size=(66, 200))
     assert not car.specs
 

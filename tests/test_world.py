@@ -95,9 +95,8 @@ def test_the_road_may_end_the_episode_on_each_side(road_trace):
 def test_road_edges_that_are_not_there_are_named(tmp_path):
     write_straight(tmp_path / "straight", lambda t: 8.0)
     task = LaneFollowing(Endings(max_lateral="road"))
-    car = World(tmp_path / "straight", task=task).spawn_agent()
     with pytest.raises(WorldError, match=r"road\.parquet"):
-        car.reset()
+        World(tmp_path / "straight", task=task)
 
 
 def test_speed_is_as_recorded_where_the_car_is(tmp_path):

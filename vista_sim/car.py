@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vista_sim.arguments import check_number, check_size
 from vista_sim.dynamics import state as c
 from vista_sim.dynamics.actuation import ActuationDelay, Controls
 from vista_sim.errors import WorldError
@@ -30,6 +31,33 @@ if TYPE_CHECKING:
     from vista_sim.traces.sections import Section
     from vista_sim.traces.trace import Trace
     from vista_sim.world import World
+
+
+#: Of copies that would go on to drive, or draw from, what the original drives and draws from.
+ALONE = "a shallow copy of a {what} would share its state; copy it with copy.deepcopy"
+
+
+def camera_spec(
+    size: Sequence[int],
+    fov: float | None,
+    mount: ArrayLike | None,
+    lens: Lens | None,
+    used: tuple[int, int, int, int] | None = None,
+) -> CameraSpec:
+    """The camera of these settings; see `Car.spawn_camera`. Raises WorldError."""
+    if lens is not None and not isinstance(lens, Lens):
+        raise WorldError(f"lens is {lens!r}; give a vista_sim.traces.calibration.Lens")
+    from vista_sim.sensors.camera import check_mount
+
+    angle = None if fov is None else check_number("fov", fov, "rad")
+    try:
+        pose = None if mount is None else check_mount(mount)
+        return CameraSpec(check_size(size), angle, pose, lens, used)
+    except (TypeError, ValueError) as error:
+        raise error if isinstance(error, WorldError) else WorldError(str(error)) from None
+
+
+MOST_DRAWN = 1000  # starts that are drawn for one episode, until one is possible
 
 
 class _Column:
@@ -72,7 +100,7 @@ class Car:
         controls: how it follows its actions; from the next start on.
         delivery: how its images get to `observations`; None: each at once.
         view_seconds: wall time that the last step's views took, s.
-        state: (1, WIDTH) its row of the world's table, see `dynamics.state`.
+        state: (1, WIDTH) its row of the world's table as it is now, see `dynamics.state`.
     """
 
     x = _Column(c.X)
@@ -95,13 +123,10 @@ class Car:
 
     trace_index: int
     section: Section
-    path: TracePath
-    vehicle: Vehicle
-    surroundings: Surroundings
 
-    def __init__(self, world: World, state: Table) -> None:
+    def __init__(self, world: World, row: int) -> None:
         self.world = world
-        self.use(state)
+        self._row = row
         self.dt = world.dt
         self.observes_state = False
         self.controls = Controls()
@@ -113,15 +138,39 @@ class Car:
         self.valid: NDArray[np.bool_] | None = None
         self.ending: str | None = "not_reset"
 
-    def use(self, state: Table) -> None:
-        """Keep the state in `state` (1, WIDTH) from now on."""
-        self.state = state
-        self.number: Callable[[int], float] = state[0].item
+    # A car keeps no array of its own: what it says is what the world's table holds, also after
+    # the table was made larger and in copies of the world.
+    @property
+    def state(self) -> Table:
+        """(1, WIDTH) its row of the world's table."""
+        return self.world.table[self._row : self._row + 1]
+
+    def number(self, column: int) -> float:
+        """A column of its state."""
+        return self.world.table.item(self._row, column)
+
+    def __copy__(self) -> Car:
+        raise WorldError(ALONE.format(what="car"))
 
     @property
     def trace(self) -> Trace:
         """The trace it drives in."""
         return self.world.traces[self.trace_index]
+
+    @property
+    def path(self) -> TracePath:
+        """Of the trace."""
+        return self.trace.path
+
+    @property
+    def vehicle(self) -> Vehicle:
+        """What it drives as."""
+        return self.world.vehicles[self.trace_index]
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """What moves it."""
+        return self.world.surroundings(self.trace_index)
 
     @property
     def done(self) -> bool:
@@ -131,7 +180,7 @@ class Car:
     def spawn_camera(
         self,
         name: str = "camera",
-        size: tuple[int, int] = (66, 200),
+        size: Sequence[int] = (66, 200),
         fov: float | None = None,
         mount: ArrayLike | None = None,
         lens: Lens | None = None,
@@ -146,25 +195,18 @@ class Car:
             mount: T_vehicle_camera; None: the recorded camera's.
             lens: in place of `fov`, of a camera with distortion.
             used: what of the image counts for `validity`, see `CameraSpec`; None: all of it.
+
+        Raises:
+            WorldError: a value that cannot be, or a trace without a camera to make views from.
         """
-        if lens is not None and not isinstance(lens, Lens):
-            raise WorldError(f"lens is {lens!r}; give a vista_sim.traces.calibration.Lens")
-        if fov is not None and lens is not None:
-            raise WorldError("fov and lens are both given; a lens has its own field of view")
         if not self._specs and name != "camera":
             raise WorldError(f"the first camera is observed as 'camera', not as {name!r}")
         if name in self._specs or name in ("speed", "state", COMMAND):
             raise WorldError(f"there is an observation {name!r} already; choose another name")
-        pose = None
-        if mount is not None:
-            from vista_sim.sensors.camera import check_mount
-
-            try:
-                pose = check_mount(mount)
-            except ValueError as error:
-                raise WorldError(str(error)) from None
-        spec = CameraSpec((int(size[0]), int(size[1])), fov, pose, lens, used)
-        self.world.cameras.check(spec)
+        spec = camera_spec(size, fov, mount, lens, used)
+        for trace, sections in enumerate(self.world.sections):
+            if sections:
+                self.world.cameras.check(trace, spec)
         self._specs[name] = spec
 
     def reset(
@@ -187,6 +229,9 @@ class Car:
     ) -> None:
         """Start an episode without observing. What is not given is drawn as the world's starts say.
 
+        What is drawn is drawn again while the episode would be over at once: on a narrow stretch
+        of road, or beside a bend.
+
         Args:
             trace: index into the world's traces; 0 if only `s` is given.
             s: arc length on the trace's path, m; inside a drivable section.
@@ -196,20 +241,12 @@ class Car:
         Raises:
             WorldError: a value that is not finite or not possible.
         """
-        start = self._choose_start(trace, s, lateral, heading)
-        world = self.world
-        section = world.section_at(start.trace, start.s)
-        self.trace_index, self.section = start.trace, section
-        trace_ = world.traces[start.trace]
-        self.path, self.vehicle = trace_.path, world.vehicles[start.trace]
-        self.surroundings = world.surroundings(start.trace)
-        bounds = (section.start, section.end, section.start_s, section.end_s)
-        self.state[0, c.START : c.END_S + 1] = bounds
-        self.state[0, c.TRACE] = start.trace
-        controls = self.controls
-        self.state[0, c.SPEED_FACTOR] = controls.speed_factor
-        self.state[0, c.SPEED_LIMIT] = controls.speed_limit
-        self.surroundings.begin(self.state, 0, start.s, start.lateral, start.heading)
+        drawn = None in (s, lateral, heading)
+        for _ in range(MOST_DRAWN if drawn else 1):
+            self._place(self._choose_start(trace, s, lateral, heading))
+            if self.ending is None:
+                break
+        world, controls = self.world, self.controls
         self._delay = None
         if controls.delay > 0:
             self._delay = ActuationDelay(controls.delay, self.dt)
@@ -222,6 +259,19 @@ class Car:
                 name: RandomizedCamera(world.randomization.draw(world.rng), self._mount(spec))
                 for name, spec in self._specs.items()
             }
+
+    def _place(self, start: Start) -> None:
+        """Put it at a start."""
+        world = self.world
+        section = world.section_at(start.trace, start.s)
+        self.trace_index, self.section = start.trace, section
+        bounds = (section.start, section.end, section.start_s, section.end_s)
+        state = self.state
+        state[0, c.START : c.END_S + 1] = bounds
+        state[0, c.TRACE] = start.trace
+        state[0, c.SPEED_FACTOR] = self.controls.speed_factor
+        state[0, c.SPEED_LIMIT] = self.controls.speed_limit
+        self.surroundings.begin(state, 0, start.s, start.lateral, start.heading)
         self._conclude()
 
     def carry_on(self) -> None:
@@ -284,7 +334,9 @@ class Car:
         seen: Mapping[str, Any] = {n: self.developed(n, image) for n, image in images.items()}
         self.valid = valid
         if self.delivery is not None and images:
-            seen, self.valid = self.delivery.deliver(self.t, seen, valid)
+            arrived, self.valid = self.delivery.deliver(self.t, seen, valid)
+            # The same image may arrive once more, and who saw it may have written into it.
+            seen = {name: image.copy() for name, image in arrived.items()}
         seen_share = math.nan
         if self.valid is not None:
             seen_share = self._specs["camera"].share_seen(self.valid)
@@ -373,7 +425,7 @@ class Car:
     ) -> Start:
         world = self.world
         for name, value in (("s", s), ("lateral", lateral), ("heading", heading)):
-            if value is not None and not math.isfinite(value):
+            if value is not None and not math.isfinite(check_number(f"start {name}", value)):
                 raise WorldError(f"start {name} is {value}; it must be finite")
         if trace is not None and not 0 <= trace < len(world.traces):
             raise WorldError(f"trace is {trace}; there are {len(world.traces)}, counted from 0")

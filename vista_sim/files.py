@@ -63,6 +63,16 @@ def require_file(path: Path, error: type[Exception], missing: str = "not found")
         return os.fstat(file.fileno()).st_size
 
 
+def absolute(path: str | os.PathLike[str], error: type[Exception]) -> Path:
+    """A path from the root on. Raises `error` where the working folder that it is in is gone."""
+    try:
+        return Path(path).absolute()
+    except TypeError:
+        raise error(f"{shown(path)}: is no path; give the name of a folder") from None
+    except FileNotFoundError:
+        raise error(f"{path}: the working folder is gone; give a path that begins with /") from None
+
+
 def read_bytes(
     path: Path, error: type[Exception], limit: int = MAX_TEXT, missing: str = "not found"
 ) -> bytes:

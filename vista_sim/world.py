@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vista_sim.car import Car
+from vista_sim.arguments import check_number
+from vista_sim.car import ALONE, Car
 from vista_sim.dynamics.state import Table, empty_table
 from vista_sim.dynamics.surroundings import Surroundings
 from vista_sim.errors import WorldError
@@ -54,6 +54,17 @@ class World:
         cameras: makes what views come from, in place of synthesizing them from the traces (and
             of the backend and what it keeps); all else of the world stays the same.
 
+    A world can be copied with `copy.deepcopy` and pickled: its cars with it, wherever they are.
+
+    Attributes:
+        traces, vehicles, sections: what is driven, trace by trace.
+        dt, task, randomization: as given.
+        cameras: where views come from.
+        sampler: draws starts.
+        rng: what is drawn, is drawn from it.
+        cars: in the order in which they were added.
+        table: (rows, WIDTH), a row a car and room for more, see `dynamics.state`.
+
     Raises:
         TraceError: a trace cannot be opened.
         WorldError: no trace has anything to drive.
@@ -77,16 +88,23 @@ class World:
         vehicle: Mapping[str, float] | None = None,
         cameras: CameraMaker | None = None,
     ) -> None:
-        if not (math.isfinite(dt) and 0 < dt <= 1):
+        dt = check_number("dt", dt, "s")
+        if not 0 < dt <= 1:
             raise WorldError(f"dt is {dt} s; it must be above 0 and at most 1")
         if randomization is not None and not isinstance(randomization, Randomization):
             raise WorldError(f"randomization is {randomization!r}; give a Randomization")
-        given = [traces] if isinstance(traces, str | os.PathLike | Trace) else list(traces)
+        if isinstance(exclude_labels, str):
+            raise WorldError(f"exclude_labels is {exclude_labels!r}; give a list of labels")
+        min_speed = check_number("min_speed", min_speed, "m/s")
+        if section is not None:
+            section = _span(section)
+        single = not isinstance(traces, Iterable) or isinstance(traces, str | os.PathLike | Trace)
+        given = [traces] if single else list(traces)
         if not given:
             raise WorldError("traces is empty; give at least one trace")
         self.traces = tuple(Trace.open(trace) for trace in given)
         self.vehicles = tuple(_with(trace.vehicle, vehicle or {}) for trace in self.traces)
-        self.dt = float(dt)
+        self.dt = dt
         self.task: Task = task if task is not None else LaneFollowing()
         self.sections = tuple(
             trace.find_sections(min_speed, exclude_labels, section) for trace in self.traces
@@ -102,21 +120,32 @@ class World:
             self.cameras = CameraPool(
                 self.traces, recorded_camera, backend, cameras_kept, cache_bytes
             )
-        self.sampler = StartSampler(self.traces, self.sections, starts or Starts())
+        if recorded_camera is not None:
+            for index, sections in enumerate(self.sections):
+                if sections:
+                    self.cameras.recorded_name(index)
+        starts = Starts() if starts is None else starts
+        if not isinstance(starts, Starts):
+            raise WorldError(f"starts is {starts!r}; give a Starts")
+        if isinstance(self.task, LaneFollowing):
+            driven = zip(self.traces, self.sections, strict=True)
+            self.task.check_starts(starts, (trace for trace, sections in driven if sections))
+        self.sampler = StartSampler(self.traces, self.sections, starts)
         self.randomization = randomization
         self.rng = np.random.default_rng()
         self.cars: list[Car] = []
         self._surroundings: dict[int, Surroundings] = {}
-        self._table = empty_table(1)
+        self.table = empty_table(1)
+
+    def __copy__(self) -> World:
+        raise WorldError(ALONE.format(what="world"))
 
     def spawn_agent(self) -> Car:
         """Add a car. It has no pose until `reset`."""
         row = len(self.cars)
-        if row == len(self._table):
-            self._table = np.concatenate([self._table, empty_table(row)])
-            for i, other in enumerate(self.cars):
-                other.use(self._table[i : i + 1])
-        car = Car(self, self._table[row : row + 1])
+        if row == len(self.table):
+            self.table = np.concatenate([self.table, empty_table(row)])
+        car = Car(self, row)
         self.cars.append(car)
         return car
 
@@ -126,7 +155,7 @@ class World:
 
         Until the next `spawn_agent`, which may move it.
         """
-        return self._table[: len(self.cars)]
+        return self.table[: len(self.cars)]
 
     def surroundings(self, trace: int) -> Surroundings:
         """What is needed of a trace (an index) to drive in it."""
@@ -175,11 +204,23 @@ class World:
         )
 
 
+def _span(section: Sequence[float]) -> tuple[float, float]:
+    """(start, end), s. Raises WorldError."""
+    try:
+        start, end = section
+    except (TypeError, ValueError):
+        raise WorldError(f"section is {section!r}; it must be (start, end) in s") from None
+    first, last = check_number("section start", start, "s"), check_number("section end", end, "s")
+    if not first < last:
+        raise WorldError(f"section is {first:g} to {last:g} s; its start must be before its end")
+    return first, last
+
+
 def _with(vehicle: Vehicle, values: Mapping[str, float]) -> Vehicle:
     """A vehicle with some fields replaced. Raises WorldError or TraceError."""
     known = vehicle_values(vehicle)
     for name in values:
         if name not in known:
             raise WorldError(f"vehicle has no field {name!r}; known: {', '.join(known)}")
-    changes: dict[str, Any] = dict(values)
+    changes: dict[str, Any] = {n: check_number(f"vehicle {n}", v) for n, v in values.items()}
     return dataclasses.replace(vehicle, **changes)

@@ -7,12 +7,14 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vista_sim.arguments import check_number
 from vista_sim.dynamics import state as c
 from vista_sim.errors import WorldError
 
 if TYPE_CHECKING:
     from vista_sim.dynamics.state import Table
 
+LONGEST_DELAY = 60.0  # s; every step of it is kept
 _ROUNDING = 1e-9  # of a step
 
 
@@ -37,8 +39,13 @@ class Controls:
     free_speed: bool = True
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.delay) and self.delay >= 0):
-            raise WorldError(f"delay is {self.delay} s; it must be finite and not negative")
+        for name in ("delay", "speed_factor", "speed_limit"):
+            check_number(name, getattr(self, name))
+        if not 0 <= self.delay <= LONGEST_DELAY:
+            raise WorldError(
+                f"delay is {self.delay} s; it must be finite and not negative, at most "
+                f"{LONGEST_DELAY:g} s"
+            )
         if not (math.isfinite(self.speed_factor) and self.speed_factor > 0):
             raise WorldError(f"speed_factor is {self.speed_factor}; it must be positive")
         if not self.speed_limit > 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +31,17 @@ class Surroundings:
     def __init__(self, trace: Trace, vehicle: Vehicle | None = None) -> None:
         from vista_sim.dynamics import driving
 
+        self._made_of = trace, vehicle
         self.bicycle = KinematicBicycle(vehicle or trace.vehicle)
         road = trace.road
         edges = np.array([road[name] for name in ("s", "left", "right")]) if road else _NO_EDGES
         self.path = trace.path
         self.arrays = (self.bicycle.limits, *trace.path.arrays, np.array(edges, dtype=np.float64))
         self._begin, self._drive = driving.begin, driving.drive
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Numba would pickle its functions, and compile each anew where it is read.
+        return Surroundings, self._made_of
 
     def begin(self, table: Table, row: int, s: float, lateral: float, heading: float) -> None:
         """Put a car (a row of its table) at an offset from the path; see `driving.begin`."""

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from vista_sim.arguments import check_count
 from vista_sim.errors import WorldError
+from vista_sim.files import shown
 
 MOST_WORKERS = 8  # beyond, threads wait for each other's Python more than they gain
 START_OPTIONS = ("trace", "s", "lateral", "heading")
-
-
-def check_size(size: Sequence[int]) -> tuple[int, int]:
-    """(height, width), px."""
-    try:
-        height, width = (int(n) for n in size)
-    except (TypeError, ValueError):
-        raise WorldError(f"size is {size!r}; it must be (height, width) in pixels") from None
-    if min(height, width) < 1:
-        raise WorldError(f"size is {size}; it must be (height, width) in pixels, each at least 1")
-    return height, width
 
 
 def check_observe(observe: str, **of_cameras: Any) -> None:
@@ -34,13 +25,6 @@ def check_observe(observe: str, **of_cameras: Any) -> None:
     for name, value in of_cameras.items():
         if observe == "state" and value is not None:
             raise WorldError(f"{name} is given with observe='state', where no camera is observed")
-
-
-def check_count(name: str, value: Any) -> int:
-    """A whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise WorldError(f"{name} is {value!r}; it must be a whole number of at least 1")
-    return int(value)
 
 
 def check_workers(workers: Any) -> int:
@@ -94,7 +78,9 @@ def seeds_of(seed: int | Iterable[int | None] | None, count: int) -> list[int | 
         return [None] * count
     if isinstance(seed, int | np.integer):
         return [int(seed) + i for i in range(count)]
-    seeds = [None if one is None else int(one) for one in seed]
+    if not isinstance(seed, Iterable):
+        raise WorldError(f"seed is {shown(seed)}; give a whole number, or one for each environment")
+    seeds = [None if one is None else check_count("seed", one, least=0) for one in seed]
     if len(seeds) != count:
         raise WorldError(f"seed has {len(seeds)} values for {count} environments")
     return seeds
@@ -112,11 +98,19 @@ def check_mask(mask: Any, count: int) -> NDArray[np.bool_]:
     return mask
 
 
+def numbers(name: str, values: Any) -> NDArray[np.float64]:
+    """An array of what an action is given as; None is NaN. Raises WorldError."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise WorldError(f"{name}: {shown(values)} cannot be read as numbers") from None
+
+
 def check_actions(
     actions: Any, shape: tuple[int, ...] | None, rows: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Actions of the environments `rows`, clipped to [-1, 1]; `shape` is that of all actions."""
-    values = np.asarray(actions, dtype=np.float64)
+    values = numbers("actions", actions)
     if values.shape != shape:
         raise WorldError(f"actions have shape {values.shape}; they must be {shape}")
     values = values[rows]

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
-from vista_sim.envs.arguments import check_observe, check_size
+from vista_sim.arguments import check_flag, check_number, check_size
+from vista_sim.car import ALONE
+from vista_sim.envs.arguments import check_observe, numbers
+from vista_sim.envs.endings import ending_code
 from vista_sim.errors import WorldError
 from vista_sim.policies import Action, CameraSpec
 from vista_sim.tasks.state_vector import MAX_SPEED, STATE_LIMITS
@@ -42,10 +46,11 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         control_speed: whether there is a second action.
         terms: names of the reward terms.
         render_mode: None, "rgb_array", or "human".
+        text_infos: whether `info` has texts beside its numbers.
 
     Attributes:
         world, car: that are driven; the class that derives from this one sets them.
-        dt, terms: as given.
+        dt, terms, text_infos: as given.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012  # as Gymnasium declares it
@@ -69,17 +74,19 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         control_speed: bool,
         terms: Sequence[str],
         render_mode: str | None,
+        text_infos: bool = True,
     ) -> None:
-        if not (math.isfinite(curvature_limit) and curvature_limit > 0):
+        curvature_limit = check_number("curvature_limit", curvature_limit, "1/m")
+        if not 0 < curvature_limit < math.inf:
             raise WorldError(f"curvature_limit is {curvature_limit} 1/m; it must be positive")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise WorldError(f"render_mode is {render_mode!r}; known are rgb_array and human")
         check_observe(observe)
         height, width = check_size(size)
         self.observe = observe
-        self.dt = dt
+        self.dt = dt = check_number("dt", dt, "s")
         self.curvature_limit = float(curvature_limit)
-        self.control_speed = bool(control_speed)
+        self.control_speed = check_flag("control_speed", control_speed)
         self.render_mode = render_mode
         self.metadata = {**type(self).metadata, "render_fps": round(1 / dt) if dt > 0 else 10}
         seen: spaces.Space[Any]
@@ -92,8 +99,29 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         speed = spaces.Box(0.0, MAX_SPEED, (1,), np.float32)
         self.observation_space = spaces.Dict({observe: seen, "speed": speed})
         self.terms = tuple(terms)
+        self.text_infos = check_flag("text_infos", text_infos)
         self._display: Any = None
         self._composer: Any = None
+
+    def beside(self) -> Self:
+        """A further environment that shares what it can, with randomness of its own.
+
+        Spaces are its own too: wrappers of vector environments write into them.
+        """
+        other: Self = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.observation_space = deepcopy(self.observation_space)
+        other.action_space = deepcopy(self.action_space)
+        other.metadata = dict(self.metadata)
+        other._np_random = other._np_random_seed = None
+        other._composer = other._display = None
+        return other
+
+    def __copy__(self) -> Self:
+        raise WorldError(ALONE.format(what="environment"))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_display": None}  # a copy opens a window of its own
 
     @property
     def ending(self) -> str | None:
@@ -176,19 +204,19 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._composer.restart(self.car)
 
     def _action(self, action: ArrayLike) -> Action:
-        values = np.asarray(action, dtype=np.float64).reshape(-1)
+        values = numbers("action", action).reshape(-1)
         if values.shape != self.action_space.shape:
             raise WorldError(
                 f"action has shape {np.shape(action)}; it must be {self.action_space.shape}"
             )
-        numbers = values.tolist()
-        for number in numbers:
+        given = values.tolist()
+        for number in given:
             if math.isnan(number):
-                raise WorldError(f"action is {numbers}; it must hold numbers from -1 to 1")
-        steer = max(-1.0, min(1.0, numbers[0]))
+                raise WorldError(f"action is {given}; it must hold numbers from -1 to 1")
+        steer = max(-1.0, min(1.0, given[0]))
         acceleration = None
         if self.control_speed:
-            pedal = max(-1.0, min(1.0, numbers[1]))
+            pedal = max(-1.0, min(1.0, given[1]))
             vehicle = self.car.vehicle
             strongest = vehicle.max_acceleration if pedal > 0 else vehicle.max_deceleration
             acceleration = pedal * strongest
@@ -200,19 +228,23 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             self._composer.follow(self.car)
 
     def observation(self) -> Observation:
-        """What the car has observed, as the observation space has it."""
+        """What the car has observed, as the observation space has it; the caller's own."""
         seen = self.car.observations
         return {
-            self.observe: seen[self.observe],
+            self.observe: seen[self.observe].copy(),
             "speed": np.minimum(seen["speed"], _TOP_SPEED),
         }
 
     def info(self, terms: dict[str, float]) -> dict[str, Any]:
         """What `step` tells beside the observation, with the reward terms of the last step."""
+        return self.numbers(terms) | (self.texts() if self.text_infos else {})
+
+    def numbers(self, terms: dict[str, float]) -> dict[str, Any]:
+        """What of `info` is numbers, and dicts of them."""
         car = self.car
         told = {
             "reward_terms": terms,
-            "ending": self.ending,
+            "ending_code": ending_code(self.ending),
             "trace": car.trace_index,
             "s": car.s,
             "lateral": car.lateral,
@@ -223,3 +255,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if self.observe == "camera":
             told["validity"] = car.validity
         return told
+
+    def texts(self) -> dict[str, str]:
+        """What of `info` is text: the name of the ending, once there is one."""
+        return {} if self.ending is None else {"ending": self.ending}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
-from copy import copy
 from typing import Any, Self
 
 from numpy.typing import ArrayLike
 
-from vista_sim.envs.arguments import check_observe, check_size, start_options
+from vista_sim.envs.arguments import check_observe, start_options
 from vista_sim.envs.driving import DrivingEnv, Observation, Observed
+from vista_sim.errors import WorldError
+from vista_sim.files import shown
 from vista_sim.sensors.randomization import Randomization
 from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
 from vista_sim.tasks.starts import StartMode, Starts
@@ -24,9 +26,11 @@ class LaneFollowingEnv(DrivingEnv):
 
     Actions and observations are those of `DrivingEnv`.
 
-    `info` holds reward_terms (weighted; they add up to the reward), ending (a name or None),
-    trace, s, lateral, heading_error, speed, validity (share of the camera's pixels that a
-    recorded frame saw; only where a camera is observed) and distance_to_recording (m).
+    `info` holds reward_terms (weighted; they add up to the reward), ending_code (0 while the
+    episode goes on, else an index of `envs.endings.ENDINGS`), trace, s, lateral, heading_error,
+    speed, validity (share of the camera's pixels that a recorded frame saw; only where a camera
+    is observed) and distance_to_recording (m); and in the step that ends the episode, ending:
+    its name.
 
     Args:
         traces: one or several trace folders, or open traces.
@@ -49,6 +53,8 @@ class LaneFollowingEnv(DrivingEnv):
         randomization: how the camera differs from episode to episode: exposure, white balance,
             blur, noise, mount (see `sensors.randomization`); None: it does not.
         world_options: further arguments of `World`.
+        text_infos: whether `info` has texts (ending) beside numbers; without, what a vector
+            environment over this one tells can be made tensors of.
 
     `reset(options={"trace": 0, "s": 40.0, "lateral": 0.5, "heading": -0.05})` sets a start
     exactly; what is left out is drawn.
@@ -75,10 +81,22 @@ class LaneFollowingEnv(DrivingEnv):
         randomization: Randomization | None = None,
         world_options: Mapping[str, Any] | None = None,
         observe: Observed = "camera",
+        text_infos: bool = True,
     ) -> None:
         check_observe(observe, fov=fov, mount=mount, lens=lens, randomization=randomization)
-        task = LaneFollowing(endings or Endings(), rewards or Rewards())
-        super().__init__(observe, size, dt, curvature_limit, control_speed, task.terms, render_mode)
+        task = LaneFollowing(
+            Endings() if endings is None else endings, Rewards() if rewards is None else rewards
+        )
+        super().__init__(
+            observe,
+            size,
+            dt,
+            curvature_limit,
+            control_speed,
+            task.terms,
+            render_mode,
+            text_infos,
+        )
         self.world = World(
             traces,
             dt=dt,
@@ -87,23 +105,21 @@ class LaneFollowingEnv(DrivingEnv):
             section=section,
             recorded_camera=recorded_camera,
             randomization=randomization,
-            **(world_options or {}),
+            **_world_options(world_options),
         )
         self.car = self.world.spawn_agent()
         if observe == "state":
             self.car.observes_state = True
         else:
-            self.car.spawn_camera("camera", check_size(size), fov, mount, lens)
+            self.car.spawn_camera("camera", size, fov, mount, lens)
 
     def beside(self) -> Self:
         """A further environment in the same world: another car, with randomness of its own."""
-        other = copy(self)
+        other = super().beside()
         other.car = self.world.spawn_agent()
         other.car.observes_state = self.car.observes_state
         for name, spec in self.car.specs.items():
             other.car.spawn_camera(name, spec.size, spec.fov, spec.mount, spec.lens)
-        other._np_random = other._np_random_seed = None
-        other._composer = other._display = None
         return other
 
     def reset(
@@ -120,3 +136,21 @@ class LaneFollowingEnv(DrivingEnv):
         self.world.rng = self.np_random
         self.car.start(**start_options(options))
         self._check_start()
+
+
+def _world_options(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Arguments of `World` that the environment itself does not set. Raises WorldError."""
+    if options is None:
+        return {}
+    known = {
+        name
+        for name, argument in inspect.signature(World).parameters.items()
+        if argument.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    known -= set(inspect.signature(LaneFollowingEnv).parameters) | {"task", "starts"}
+    if not isinstance(options, Mapping):
+        raise WorldError(f"world_options is {shown(options)}; give them by name, in a dict")
+    for name in options:
+        if name not in known:
+            raise WorldError(f"world_options has {name!r}; known are {', '.join(sorted(known))}")
+    return options

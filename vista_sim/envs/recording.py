@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import gymnasium
 
-from vista_sim.envs.arguments import check_count
+from vista_sim.arguments import check_count
 from vista_sim.envs.driving import DrivingEnv
 from vista_sim.envs.scenario import ScenarioEnv
 from vista_sim.errors import RunError, WorldError
@@ -128,6 +128,12 @@ class RecordRun(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._recording = self._closed = False
         self._begun = self._steps = 0
         self._waiting_since = perf_counter()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise RunError(
+            f"a RecordRun cannot be copied or pickled: two would write {self.folder}; copy the "
+            "environment below it (env.env) and record that one into another folder"
+        )
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

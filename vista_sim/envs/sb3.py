@@ -9,6 +9,7 @@ Importing this module loads Stable-Baselines3 (and PyTorch).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from typing import Any
 
 import gymnasium
@@ -51,7 +52,9 @@ class SB3VecEnv(VecEnv):  # type: ignore[misc]
             )
         envs.autoreset_mode = AutoresetMode.SAME_STEP
         self.envs = envs
-        super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
+        # Copies: `VecNormalize` writes into the spaces of what it wraps.
+        spaces = deepcopy((envs.single_observation_space, envs.single_action_space))
+        super().__init__(envs.num_envs, *spaces)
         self.metadata = envs.metadata
         self._actions: NDArray[np.float32] | None = None
 
@@ -60,7 +63,7 @@ class SB3VecEnv(VecEnv):  # type: ignore[misc]
         observations, infos = self.envs.restart(range(self.num_envs), self._seeds, self._options)
         self._reset_seeds()
         self._reset_options()
-        self.reset_infos = _each(infos, self.num_envs)
+        self.reset_infos = self._told(infos)
         return self._own(observations)
 
     def step_async(self, actions: NDArray[np.float32]) -> None:
@@ -79,7 +82,7 @@ class SB3VecEnv(VecEnv):  # type: ignore[misc]
         last_infos = infos.pop("final_info", {})
         for name in ("_final_obs", "_final_info"):
             infos.pop(name, None)
-        told = _each(infos, self.num_envs)
+        told = self._told(infos)
         if last is not None:
             ended = _each(last_infos, self.num_envs)
             for i in np.flatnonzero(dones).tolist():
@@ -118,6 +121,11 @@ class SB3VecEnv(VecEnv):  # type: ignore[misc]
 
     def _chosen(self, indices: Indices) -> list[DrivingEnv]:
         return [self.envs.envs[i] for i in self._get_indices(indices)]
+
+    def _told(self, infos: dict[str, Any]) -> list[dict[str, Any]]:
+        """Infos of each environment, with the texts that vector environments leave out."""
+        pairs = zip(_each(infos, self.num_envs), self.envs.envs, strict=True)
+        return [info | (env.texts() if env.text_infos else {}) for info, env in pairs]
 
     def _own(self, observations: Observation) -> Observation:
         """Arrays that later steps leave alone: SB3 keeps the last observation."""

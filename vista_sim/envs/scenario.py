@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from copy import copy
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vista_sim.envs.arguments import check_observe, check_size
+from vista_sim.car import camera_spec
+from vista_sim.envs.arguments import check_observe
 from vista_sim.envs.driving import DrivingEnv, Observation, Observed
 from vista_sim.errors import WorldError
-from vista_sim.policies import Action, CameraSpec
+from vista_sim.policies import Action
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.settings import FREE
 from vista_sim.scenarios.staging import Stage, Stager
 from vista_sim.scenarios.suite import Suite, load_suite
+from vista_sim.sensors.backends import BACKENDS
 from vista_sim.tasks.recovery import RECOVERED, TIMED_OUT
 from vista_sim.traces.calibration import Lens
 
@@ -33,11 +34,12 @@ class ScenarioEnv(DrivingEnv):
     An episode ends at a crash also where an evaluation would set the car back; in mode
     "recovery", being recovered, or not in time, cuts it.
 
-    `info` has "scenario" and "case" beside what `VistaSim/LaneFollowing-v0` tells.
+    `info` has "case_index", and the texts "scenario" and "case", beside what
+    `VistaSim/LaneFollowing-v0` tells.
 
     Args:
         scenario: a file, the name of an installed one, or a `Suite`.
-        observe, size, fov, mount, lens, render_mode: as `LaneFollowingEnv` takes them.
+        observe, size, fov, mount, lens, render_mode, text_infos: as `LaneFollowingEnv` takes them.
         curvature_limit: 1/m, that an action of 1 stands for, in all cases.
         backend: of the camera.
 
@@ -59,8 +61,11 @@ class ScenarioEnv(DrivingEnv):
         render_mode: str | None = None,
         observe: Observed = "camera",
         backend: str = "numba",
+        text_infos: bool = True,
     ) -> None:
         check_observe(observe, fov=fov, mount=mount, lens=lens)
+        if backend not in BACKENDS:
+            raise WorldError(f"backend is {backend!r}; known are {', '.join(BACKENDS)}")
         self.suite = scenario if isinstance(scenario, Suite) else load_suite(scenario)
         self.cases = self.suite.cases()
         first = self.cases[0].settings
@@ -72,11 +77,12 @@ class ScenarioEnv(DrivingEnv):
             any(case.settings.speed.mode == FREE for case in self.cases),
             first.lane_following().terms,
             render_mode,
+            text_infos,
         )
-        camera = None if observe == "state" else _camera(check_size(size), fov, mount, lens)
+        camera = None if observe == "state" else camera_spec(size, fov, mount, lens)
         self._stager = Stager(camera, backend, observes_state=observe == "state")
         self._stage: Stage | None = None
-        self._by_name = {case.case: case for case in self.cases}
+        self._by_name = {case.case: index for index, case in enumerate(self.cases)}
 
     @property
     def case(self) -> Case:
@@ -116,10 +122,8 @@ class ScenarioEnv(DrivingEnv):
 
     def beside(self) -> Self:
         """A further environment of the same cases, frames and traces, with its own randomness."""
-        other = copy(self)
+        other = super().beside()
         other._stage = None
-        other._np_random = other._np_random_seed = None
-        other._composer = other._display = None
         return other
 
     def keep(self, environments: int) -> None:
@@ -139,9 +143,11 @@ class ScenarioEnv(DrivingEnv):
         self.follow()
         return self.world.task.reward_terms(self.car)
 
-    def info(self, terms: dict[str, float]) -> dict[str, Any]:
-        case = self.case
-        return super().info(terms) | {"scenario": case.scenario, CASE: case.case}
+    def numbers(self, terms: dict[str, float]) -> dict[str, Any]:
+        return super().numbers(terms) | {"case_index": self._by_name[self.case.case]}
+
+    def texts(self) -> dict[str, str]:
+        return super().texts() | {"scenario": self.case.scenario, CASE: self.case.case}
 
     def _drive(self, action: Action) -> None:
         self._staged().step(action)
@@ -164,20 +170,10 @@ class ScenarioEnv(DrivingEnv):
                     f"case {wanted!r} is not one of {self.suite.file}; "
                     f"the first of {len(self.cases)} is {self.cases[0].case!r}"
                 )
-            return self._by_name[wanted]
+            return self.cases[self._by_name[wanted]]
         whole = isinstance(wanted, int | np.integer) and not isinstance(wanted, bool)
         if not whole or not 0 <= wanted < len(self.cases):
             raise WorldError(
                 f"case is {wanted!r}; give a name, or an index below {len(self.cases)}"
             )
         return self.cases[int(wanted)]
-
-
-def _camera(
-    size: tuple[int, int], fov: float | None, mount: ArrayLike | None, lens: Lens | None
-) -> CameraSpec:
-    try:
-        pose = None if mount is None else np.array(mount, dtype=np.float64).reshape(4, 4)
-        return CameraSpec(size, fov, pose, lens)
-    except (TypeError, ValueError) as error:
-        raise WorldError(f"camera: {error}") from None

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import ArrayLike, NDArray
 
+from vista_sim.arguments import check_count
 from vista_sim.envs import arguments
 from vista_sim.envs.scenario import ScenarioEnv
 from vista_sim.envs.vector_driving import DrivingVectorEnv
@@ -27,7 +28,8 @@ class ScenarioVectorEnv(DrivingVectorEnv):
 
     Args:
         num_envs: how many.
-        autoreset_mode, copy, workers, render_mode: see `LaneFollowingVectorEnv`.
+        autoreset_mode, copy, workers, render_mode, max_episode_steps: see
+            `LaneFollowingVectorEnv`.
         settings: arguments of `ScenarioEnv`.
 
     Attributes:
@@ -47,15 +49,16 @@ class ScenarioVectorEnv(DrivingVectorEnv):
         copy: bool = True,
         workers: int | None = None,
         render_mode: str | None = None,
+        max_episode_steps: int | None = None,
         **settings: Any,
     ) -> None:
-        count = arguments.check_count("num_envs", num_envs)
+        count = check_count("num_envs", num_envs)
         threads = arguments.check_workers(workers)
         arguments.check_pictures(render_mode)
         first = ScenarioEnv(render_mode=render_mode, **settings)
         first.keep(count)
         envs = [first, *(first.beside() for _ in range(count - 1))]
-        super().__init__(envs, first.terms, autoreset_mode, copy)
+        super().__init__(envs, first.terms, autoreset_mode, copy, max_episode_steps)
         self._observed = first.observe
         self._renderers = Renderers(threads)
 
@@ -84,7 +87,7 @@ class ScenarioVectorEnv(DrivingVectorEnv):
                 env.car.take({}, None)
             else:
                 image, valid = self._seen[CAMERA][i], self._valids[i]
-                if env.car.delivery is not None or not self.copy:
+                if env.car.delivery is not None:
                     image = image.copy()  # it may be seen only some steps later
                 env.car.take({CAMERA: image}, valid.copy())
             for name, value in env.observation().items():
@@ -113,5 +116,5 @@ class ScenarioVectorEnv(DrivingVectorEnv):
         infos: dict[str, Any] = {}
         for i in np.flatnonzero(told).tolist():
             terms = dict(zip(self._names, self._terms[i].tolist(), strict=True))
-            infos = self._add_info(infos, self.envs[i].info(terms), i)
+            infos = self._add_info(infos, self.envs[i].numbers(terms), i)
         return infos

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import ArrayLike, NDArray
 
+from vista_sim.arguments import check_count
 from vista_sim.dynamics import state as c
 from vista_sim.envs import arguments
 from vista_sim.envs.lane_following import LaneFollowingEnv
@@ -34,7 +35,8 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
 
     Environment i seeded with seed + i gives the same bytes as a `LaneFollowingEnv` with that
     seed, through resets too. Observations, actions and infos are those of `LaneFollowingEnv`
-    in Gymnasium's vector format.
+    in Gymnasium's vector format; infos hold numbers alone, so that tensors can be made of them
+    (`ending_code`, an index of `envs.endings.ENDINGS`), but for final_info, which has all.
 
     Args:
         num_envs: how many.
@@ -47,6 +49,8 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
         workers: threads that make views; None: as many as there are cores, at most 8. What
             is seen does not depend on it.
         render_mode: None or "rgb_array".
+        max_episode_steps: steps after which an episode is cut, as Gymnasium's `TimeLimit` does;
+            None: only the task ends it.
         settings: arguments of `LaneFollowingEnv`.
 
     Attributes:
@@ -65,21 +69,24 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
         copy: bool = True,
         workers: int | None = None,
         render_mode: str | None = None,
+        max_episode_steps: int | None = None,
         **settings: Any,
     ) -> None:
-        count = arguments.check_count("num_envs", num_envs)
+        count = check_count("num_envs", num_envs)
         threads = arguments.check_workers(workers)
         arguments.check_pictures(render_mode)
         # Cars in as many traces must not throw each other's cameras out.
         kept = {"cameras_kept": count + _CAMERAS_TO_SPARE}
-        settings["world_options"] = kept | dict(settings.get("world_options") or {})
+        options = settings.get("world_options")
+        if options is None or isinstance(options, Mapping):
+            settings["world_options"] = kept | dict(options or {})
         first = LaneFollowingEnv(render_mode=render_mode, **settings)
         self.world = first.world
         task = self.world.task
         assert isinstance(task, LaneFollowing)
         self._task = task
         envs = [first, *(first.beside() for _ in range(count - 1))]
-        super().__init__(envs, task.terms, autoreset_mode, copy)
+        super().__init__(envs, task.terms, autoreset_mode, copy, max_episode_steps)
         self._observed = first.observe
         self._views: BatchViews | None = None
         self._info_columns = dict(_INFO)
@@ -155,12 +162,10 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
             for name, column in self._info_columns.items()
         }
         infos["trace"] = np.where(told, self.world.states[:, c.TRACE], 0.0).astype(np.int64)
-        infos["ending"] = np.full(self.num_envs, None, dtype=object)
-        for i in np.flatnonzero(told & (self._codes != 0)).tolist():
-            infos["ending"][i] = ENDINGS[self._codes[i]]
+        infos["ending_code"] = np.where(told, self._codes, 0)
         terms = {
             name: np.where(told, values, 0.0)
             for name, values in zip(self._task.terms, self._terms.T, strict=True)
         }
-        infos["reward_terms"] = terms | {f"_{name}": told for name in terms}
-        return infos | {f"_{name}": told for name in infos}
+        infos["reward_terms"] = terms | {f"_{name}": told.copy() for name in terms}
+        return infos | {f"_{name}": told.copy() for name in infos}

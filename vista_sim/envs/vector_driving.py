@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from copy import deepcopy
+from typing import Any, Self
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, create_empty_array
 from numpy.typing import ArrayLike, NDArray
 
+from vista_sim.arguments import check_count, check_flag
+from vista_sim.car import ALONE
 from vista_sim.envs import arguments
 from vista_sim.envs.driving import DrivingEnv, Observation
 from vista_sim.errors import WorldError
@@ -24,7 +27,7 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
     Args:
         envs: a single one for each car; they share what they can.
         terms: names of the reward terms.
-        autoreset_mode, copy: see `LaneFollowingVectorEnv`.
+        autoreset_mode, copy, max_episode_steps: see `LaneFollowingVectorEnv`.
 
     Attributes:
         envs, copy: as given.
@@ -36,14 +39,16 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         terms: Sequence[str],
         autoreset_mode: str | AutoresetMode,
         copy: bool,
+        max_episode_steps: int | None = None,
     ) -> None:
         first, n = envs[0], len(envs)
-        self.envs, self.num_envs, self.copy = envs, n, bool(copy)
+        self.envs, self.num_envs, self.copy = envs, n, check_flag("copy", copy)
         self.render_mode = first.render_mode
         self.metadata = {**first.metadata, "render_modes": ["rgb_array"]}
         self.autoreset_mode = arguments.autoreset_mode(autoreset_mode)
-        self.single_observation_space = first.observation_space
-        self.single_action_space = first.action_space
+        # Its own objects: some wrappers write into the spaces that they are given.
+        self.single_observation_space = deepcopy(first.observation_space)
+        self.single_action_space = deepcopy(first.action_space)
         self.observation_space = batch_space(first.observation_space, n)
         self.action_space = batch_space(first.action_space, n)
         arrays: Any = create_empty_array(first.observation_space, n)
@@ -54,7 +59,14 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         self._everyone = np.arange(n)
         self._names = tuple(terms)
         self._terms = np.zeros((n, len(terms)))
-        self._ended, self._cut = np.zeros((2, n), dtype=np.bool_)
+        self._ended, self._cut = np.zeros((2, n), dtype=np.bool_)  # by the task
+        self._most: int | None = None
+        if max_episode_steps is not None:
+            self._most = check_count("max_episode_steps", max_episode_steps)
+        self._steps = np.zeros(n, dtype=np.int64)
+
+    def __copy__(self) -> Self:
+        raise WorldError(ALONE.format(what="vector environment"))
 
     @abstractmethod
     def _drive(self, rows: NDArray[np.int64], actions: ArrayLike) -> None:
@@ -66,7 +78,7 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
 
     @abstractmethod
     def _infos(self, told: NDArray[np.bool_]) -> dict[str, Any]:
-        """Infos of the environments in the mask `told`; of others, zeros and None."""
+        """Infos of the environments in the mask `told`, numbers alone; of others, zeros."""
 
     @abstractmethod
     def _unset(self) -> NDArray[np.bool_]:
@@ -124,7 +136,6 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         """
         chosen = np.asarray(rows, dtype=np.int64)
         self._begin(chosen, seeds, options)
-        self._fresh(keep=len(chosen) < self.num_envs)
         self._observe(chosen)
         told = np.zeros(self.num_envs, dtype=np.bool_)
         told[chosen] = True
@@ -142,26 +153,26 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         Raises:
             WorldError: actions that cannot be, or an environment that must be reset first.
         """
-        over = self._ended.copy()
+        over = self._over
         mode = self.autoreset_mode
         if self._unset().any():
             raise WorldError("call reset before the first step")
         if mode is not AutoresetMode.NEXT_STEP and over.any():
             i = int(over.argmax())
             raise WorldError(
-                f"environment {i} is over ({self.envs[i].ending}); "
+                f"environment {i} is over ({self.envs[i].ending or 'max_episode_steps'}); "
                 "reset it first: reset(options={'reset_mask': ...})"
             )
         driven = np.flatnonzero(~over)
         self._drive(driven, actions)
+        self._steps[driven] += 1
         rewards = np.zeros(self.num_envs)
         for term in self._terms[driven].T:  # one after the other, as a single one does
             rewards[driven] += term
         if over.any():
             self._begin(np.flatnonzero(over))
-        ended, truncated = self._ended.copy(), self._cut.copy()
-        terminated = ended & ~truncated
-        self._fresh()
+        ended, terminated = self._over, self._ended & ~self._cut
+        truncated = self._cut | self._timed_out
         self._observe(self._everyone)
         infos: dict[str, Any] = {}
         if mode is AutoresetMode.SAME_STEP and ended.any():
@@ -175,6 +186,18 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
             self._observe(again)
         infos |= self._infos(np.ones(self.num_envs, dtype=np.bool_))
         return self._observation(), rewards, terminated, truncated, infos
+
+    @property
+    def _timed_out(self) -> NDArray[np.bool_]:
+        """Which episodes have had all the steps that they may have."""
+        if self._most is None:
+            return np.zeros(self.num_envs, dtype=np.bool_)
+        return self._steps >= self._most
+
+    @property
+    def _over(self) -> NDArray[np.bool_]:
+        """Which episodes are over."""
+        return self._ended | self._timed_out
 
     def render(self) -> tuple[Any, ...]:
         """A picture of each environment: uint8 RGB (height, width, 3)."""
@@ -218,12 +241,10 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
             self.envs[i].start(seeds[i] if seeds else None, options[i] if options else None)
         self._terms[rows] = 0.0
         self._ended[rows] = self._cut[rows] = False
-
-    def _fresh(self, keep: bool = False) -> None:
-        """With `copy`, go on with new arrays; those returned before stay as they are."""
-        if self.copy:
-            new = np.copy if keep else np.empty_like
-            self._seen = {name: new(array) for name, array in self._seen.items()}
+        self._steps[rows] = 0
 
     def _observation(self) -> Observation:
-        return dict(self._seen)
+        """What is handed out; with `copy`, whoever keeps it or writes into it changes nothing."""
+        if not self.copy:
+            return dict(self._seen)
+        return {name: array.copy() for name, array in self._seen.items()}

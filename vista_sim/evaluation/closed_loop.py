@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vista_sim.errors import WorldError
+from vista_sim.arguments import check_number
+from vista_sim.errors import PolicyNotFiniteError, WorldError
+from vista_sim.evaluation.suites.rows import POLICY_FAILED
 from vista_sim.policies import Policy
 from vista_sim.runs.recorder import Recorder, drive
 from vista_sim.tasks.lane_following import CRASHES
@@ -31,7 +33,7 @@ class ClosedLoop:
     setback: float = 2.0
 
     def __post_init__(self) -> None:
-        if not self.setback > 0:
+        if not check_number("setback", self.setback, "s") > 0:
             raise WorldError(f"setback is {self.setback} s; it must be positive")
 
 
@@ -45,6 +47,9 @@ def drive_trace(
     driven: Callable[[float], None] | None = None,
 ) -> None:
     """Drive all sections of a trace from their start to their end.
+
+    An answer that is not finite, or no number, ends it: a policy that breaks is no policy that
+    steers badly.
 
     Args:
         policy: drives; it is reset each time the car is set on the path.
@@ -69,7 +74,11 @@ def drive_trace(
         while s is not None:
             car.reset(trace=trace, s=s, lateral=0.0, heading=0.0)
             recorder.begin(car, KIND)
-            drive(policy, car, recorder, watch)
+            try:
+                drive(policy, car, recorder, watch)
+            except PolicyNotFiniteError as error:
+                recorder.end(car, POLICY_FAILED, failure=error.reason)
+                return
             recorder.end(car)
             s = _next_start(car, section, settings) if car.ending in CRASHES else None
         before += section.length

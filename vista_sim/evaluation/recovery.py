@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.errors import WorldError
+from vista_sim.errors import PolicyNotFiniteError, WorldError
 from vista_sim.evaluation.plain import or_null
+from vista_sim.evaluation.suites.rows import POLICY_FAILED
 from vista_sim.policies import Policy
 from vista_sim.runs.recorder import Recorder, drive
 from vista_sim.tasks.recovery import RecoveryRule, RecoveryWatch
@@ -217,7 +218,11 @@ def _recovers(
     car.reset(trace=place.trace, s=place.s, lateral=lateral, heading=heading)
     recorder.begin(car, KIND, driver, place.road)
     watch = RecoveryWatch(test.rule)
-    drive(policy, car, recorder, watch)
+    try:
+        drive(policy, car, recorder, watch)
+    except PolicyNotFiniteError as error:
+        recorder.end(car, POLICY_FAILED, failure=error.reason, recovered=False)
+        return False
     recorder.end(
         car,
         watch.ending,

@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from vista_sim.compiled import njit
 
 #: Cost of one mismatched bit of the census.
 BIT_COST = 4

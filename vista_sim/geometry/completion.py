@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from vista_sim.compiled import njit
 from vista_sim.geometry.settings import LidarProjection
 from vista_sim.geometry.surface import fit_ground, smooth_ground
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from vista_sim.compiled import njit
 
 _F = np.float32
 _FAST = {"reassoc", "contract", "arcp", "nsz", "nnan", "ninf"}

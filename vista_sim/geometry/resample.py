@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from vista_sim.compiled import njit
 
 _F = np.float32
 #: Neighbouring inverse depths that differ by less than this share (and 0.002 1/m) are one surface.

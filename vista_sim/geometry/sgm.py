@@ -11,8 +11,9 @@ with P2 lowered where the image has an edge. The paths are summed.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from vista_sim.compiled import njit
 
 _S = np.int16
 _BIG = np.int16(20000)

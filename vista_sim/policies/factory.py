@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -28,16 +29,14 @@ def make_policy(name: str) -> Policy:
             returned is no policy.
     """
     module_name, _, attribute = name.partition(":")
-    try:
+    here = "the working folder, which is gone"
+    with suppress(FileNotFoundError):
         here = os.getcwd()
-    except OSError:  # it was removed; what is installed can still be imported
-        here = ""
-    if here and here not in sys.path:
-        sys.path.insert(0, here)
+        if here not in sys.path:
+            sys.path.insert(0, here)
     if not _exists(module_name):
         raise PolicyError(
-            f"{name}: there is no module {module_name!r}, neither in {here or 'a folder'} nor "
-            "installed"
+            f"{name}: there is no module {module_name!r}, neither in {here} nor installed"
         )
     factory: Any = _run(name, f"import of {module_name!r}", lambda: import_module(module_name))
     for part in attribute.split("."):

@@ -31,17 +31,32 @@ class Action:
         curvature: of the path to drive, 1/m, positive to the left.
         acceleration: m/s²; None: the speed of the recording.
 
+    Both are kept as Python's floats; NumPy's numbers may be given, arrays and tensors may not.
+
     Raises:
-        PolicyNotFiniteError: one of them is NaN or infinite.
+        PolicyNotFiniteError: one of them is NaN, infinite or no number.
     """
 
     curvature: float
     acceleration: float | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("curvature", self.curvature), ("acceleration", self.acceleration)):
-            if value is not None and not math.isfinite(value):
-                raise PolicyNotFiniteError(f"{name} is {value}; it must be finite")
+        object.__setattr__(self, "curvature", _number("curvature", self.curvature))
+        if self.acceleration is not None:
+            object.__setattr__(self, "acceleration", _number("acceleration", self.acceleration))
+
+
+def _number(name: str, value: Any) -> float:
+    """A finite number. Raises PolicyNotFiniteError: whatever else a car would do is a guess."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise PolicyNotFiniteError(f"{name} is {shown(value)}; it must be a number: float(x)")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise PolicyNotFiniteError(f"{name} is {shown(value)}; it must be finite")
+    return number
 
 
 @dataclass(frozen=True)
@@ -65,6 +80,10 @@ class CameraSpec:
     used: tuple[int, int, int, int] | None = None
 
     def __post_init__(self) -> None:
+        if self.mount is not None:  # of its own: the caller may go on to write into the array
+            mount = np.array(self.mount, dtype=np.float64)
+            mount.setflags(write=False)
+            object.__setattr__(self, "mount", mount)
         if self.fov is not None and not 0 < self.fov < math.pi:
             raise ValueError(f"fov is {self.fov} rad; it must be between 0 and pi")
         if self.lens is not None and self.fov is not None:

@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.errors import MissingDependencyError
+from vista_sim.errors import MissingDependencyError, VistaError
+from vista_sim.files import one_line
 from vista_sim.proving_ground.meshes import Mesh
 from vista_sim.traces.calibration import Lens
 from vista_sim.transforms import inverse
@@ -67,7 +68,13 @@ class Renderer:
     def __init__(self) -> None:
         self._bullet: Any = import_pybullet()
         self._client = self._bullet.connect(self._bullet.DIRECT)
-        self._folder = tempfile.TemporaryDirectory(prefix="vista-proving-ground-")
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix="vista-proving-ground-")
+        except OSError as error:
+            raise VistaError(
+                f"the proving ground needs a temporary folder ({one_line(error)}); set TMPDIR to "
+                "one that can be written to"
+            ) from None
         self._bodies: dict[Hashable, int] = {}
         self._skins: dict[Hashable, Hashable] = {}
         self._meshes: dict[Hashable, int] = {}

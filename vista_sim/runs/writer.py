@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vista_sim.errors import RunError
-from vista_sim.files import one_line
+from vista_sim.files import absolute, one_line
 from vista_sim.identity.sources import simulator_sources
+from vista_sim.locks import LOCK, Lock
 from vista_sim.runs.run import (
     FLUSH_EVERY,
     FORMAT,
@@ -46,8 +47,11 @@ class RunWriter:
         resumed: the run in that folder to go on with, without the steps of the episodes that it
             does not hold: those of an episode that was being driven.
 
+    A new run is kept to this process until `finish`, or the end of the context or the process; who
+    goes on with one holds its lock (`run_lock`) already.
+
     Raises:
-        RunError: the folder is there already, or cannot be written.
+        RunError: the folder is there already, cannot be written, or another process writes it.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class RunWriter:
         }
         terms = {f"reward_{term}": pa.float64() for term in reward_terms}
         before: dict[str, pa.Table] = {}
+        self._lock: Lock | None = None
         if resumed is not None:
             before = {"episodes": resumed.episodes} | {
                 name: _of_episodes(table, resumed.episodes)
@@ -79,7 +84,7 @@ class RunWriter:
                 )
             }
         elif self.folder is not None:
-            _make_folder(self.folder, overwrite)
+            self._lock = _make_folder(self.folder, overwrite)
         fields = TABLES | {"steps": TABLES["steps"] | terms}
         self.episodes, self.steps, self.timings, self.frames = (
             _GrowingTable(self.folder, name, fields[name], before.get(name)) for name in TABLES
@@ -98,6 +103,12 @@ class RunWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        try:
+            self._end(kind)
+        finally:
+            self._give_back()
+
+    def _end(self, kind: type[BaseException] | None) -> None:
         if kind is None:
             return
         # What was driven so far stays readable; the error goes on to the user.
@@ -126,6 +137,11 @@ class RunWriter:
             table.merge()
         self.info |= {"status": "complete", "results": dict(results)}
         self._write_info()
+        self._give_back()
+
+    def _give_back(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
 
     def add_info(self, **more: Any) -> None:
         """Say more in run.json."""
@@ -261,24 +277,45 @@ def check_folder(folder: str | os.PathLike[str], overwrite: bool = False) -> Non
     with _writing(folder):
         if folder.exists() and not folder.is_dir():
             raise RunError(f"{folder}: is there already and is no folder")
-        if folder.exists() and any(folder.iterdir()):
+        if folder.exists() and any(_content(folder)):
             if not overwrite:
                 raise RunError(f"{folder}: is there already; choose another name or overwrite it")
             if not (folder / "run.json").is_file():
                 raise RunError(f"{folder}: holds no run (no run.json), so it is not overwritten")
-        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        places = (folder, *absolute(folder, RunError).parents)
+        there = next(place for place in places if place.exists())
         if not there.is_dir():
             raise RunError(f"{folder}: cannot be written ({there} is no folder)")
         if not os.access(there, os.W_OK | os.X_OK):
             raise RunError(f"{folder}: cannot be written (nothing may be written in {there})")
 
 
-def _make_folder(folder: Path, overwrite: bool) -> None:
+def run_lock(folder: Path) -> Lock:
+    """The right to write a run. Raises RunError if another process has it."""
+    return Lock(folder / LOCK, RunError, f"{folder}: another process is writing this run")
+
+
+def _make_folder(folder: Path, overwrite: bool) -> Lock:
     check_folder(folder, overwrite)
     with _writing(folder):
-        if folder.exists() and any(folder.iterdir()):
-            shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
+    lock = run_lock(folder)
+    try:
+        check_folder(folder, overwrite)  # another process may have finished one meanwhile
+        with _writing(folder):
+            for path in list(_content(folder)):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
+def _content(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.iterdir() if path.name != LOCK)
 
 
 @contextmanager

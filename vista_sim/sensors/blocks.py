@@ -28,9 +28,7 @@ import mmap
 import os
 import resource
 import secrets
-import stat
 import struct
-import tempfile
 import time
 import weakref
 import zlib
@@ -44,6 +42,8 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vista_sim.own_folder import temporary_folder
 
 FOLDER_VARIABLE = "VISTA_SIM_FRAMES"
 PRIVATE = "private"
@@ -403,25 +403,14 @@ def _folder() -> Path | None:
     if _checked[:2] != (os.getpid(), asked):
         folder = None
         if asked != PRIVATE:
-            base = Path(asked) if asked else Path(tempfile.gettempdir())
-            folder = _own_folder(base / f"vista_sim-{os.getuid()}")
+            folder = temporary_folder(asked)
         if folder is not None:
             for path in folder.iterdir():
-                _remove_unused(path)
+                if not path.is_dir():  # such as that of compiled code
+                    _remove_unused(path)
             util.Finalize(None, _let_go_of_all, exitpriority=0)
         _checked = (os.getpid(), asked, folder)
     return _checked[2]
-
-
-def _own_folder(path: Path) -> Path | None:
-    """A folder that only this user can write to, made if need be; else None."""
-    try:
-        path.mkdir(mode=0o700, exist_ok=True)
-        found = path.lstat()
-    except OSError:
-        return None
-    own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-    return path if own and not found.st_mode & 0o022 else None
 
 
 def _let_go_of_all() -> None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vista_sim.arguments import check_count, check_size
 from vista_sim.errors import TraceError
+from vista_sim.sensors.backends import BACKENDS
 from vista_sim.sensors.blocks import FrameBudget
 from vista_sim.sensors.cpu import CpuRenderer
 from vista_sim.sensors.frames import FrameCache
@@ -25,12 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BACKENDS", "Camera", "Synthesis", "virtual_lens"]
 
-BACKENDS = {
-    "numpy": "vista_sim.sensors.reference",
-    "numba": "vista_sim.sensors.numba_cpu",
-    "torch": "vista_sim.sensors.torch_backend",
-}
-
 #: rad; what an ideal pinhole camera without a field of view of its own takes from a recorded one.
 WIDEST_PINHOLE = math.radians(170.0)
 
@@ -43,6 +39,8 @@ Mask = NDArray[np.bool_]
 
 class Camera:
     """A camera on the virtual car. It keeps working memory: one thread at a time may use it.
+
+    A copy, also by `copy.copy` or pickle, is a camera with working memory of its own.
 
     Args:
         trace: an open trace, or its folder.
@@ -103,15 +101,31 @@ class Camera:
         if lens is None:
             self.lens: Lens = virtual_lens(recorded.lens, size, fov)
         else:
-            self.lens = lens if size is None else lens.resized(_checked_size(size))
+            self.lens = lens if size is None else lens.resized(check_size(size))
         self.size: tuple[int, int] = self.lens.size
         self.T_vehicle_camera = np.array(
             recorded.T_vehicle_camera if mount is None else check_mount(mount), dtype=np.float64
         )
-        budget = cache_bytes if isinstance(cache_bytes, FrameBudget) else FrameBudget(cache_bytes)
+        self.T_vehicle_camera.setflags(write=False)
+        if isinstance(cache_bytes, FrameBudget):
+            budget = cache_bytes
+        else:
+            budget = FrameBudget(check_count("cache_bytes", cache_bytes, least=0))
         self._frames = tuple(
             FrameCache(self.trace, one, working_size(self._recorded_lens(one), self.lens), budget)
             for one in self.names
+        )
+        self._made_of = (
+            self.trace,
+            self.names,
+            None,
+            None,
+            self.T_vehicle_camera,
+            backend,
+            budget,
+            self.synthesis,
+            self.lens,
+            device,
         )
         self._planner = Planner(self.trace, self._frames, self.T_vehicle_camera, self.synthesis)
         module, enough = import_module(BACKENDS[backend]), self.synthesis.min_unseen
@@ -124,6 +138,9 @@ class Camera:
             self._renderer = module.HostRenderer(self.device_renderer)
         else:
             self._renderer = CpuRenderer(self._frames, self.lens, module, enough)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Camera, self._made_of
 
     def render(self, t: float, offset: ArrayLike = (0.0, 0.0, 0.0)) -> tuple[Images, Mask]:
         """Synthesize one image.
@@ -232,8 +249,7 @@ class Camera:
         return View(images[0], sources[0], depth.copy())
 
     def _plan_one(self, t: float, offset: ArrayLike) -> Plans:
-        offsets = np.asarray(offset, dtype=np.float64)[None]
-        return self._planner.plan(np.array([t], dtype=np.float64), offsets)
+        return self._planner.plan(_numbers("ts", [t]), _numbers("offsets", offset)[None])
 
     def _recorded_lens(self, name: str) -> Lens:
         return self.trace.cameras[name].calibration.lens
@@ -245,6 +261,8 @@ def _numbers(name: str, values: Any) -> NDArray[np.float64]:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be numbers, all of one kind") from None
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite numbers")
     if name == "ts" and array.ndim != 1:
         raise ValueError(f"ts has shape {array.shape}; give one time for each view")
     return array
@@ -260,7 +278,7 @@ def check_mount(mount: ArrayLike) -> NDArray[np.float64]:
 
 def virtual_lens(recorded: Lens, size: tuple[int, int] | None, fov: float | None) -> Lens:
     """The lens of a camera made from a recorded one; see `Camera` for the rules."""
-    height, width = recorded.size if size is None else _checked_size(size)
+    height, width = recorded.size if size is None else check_size(size)
     if fov is not None:
         return Lens.from_fov((height, width), fov)
     aspect = (width / height) / (recorded.size[1] / recorded.size[0])
@@ -283,13 +301,6 @@ def ideal_lens(size: tuple[int, int], recorded: Lens) -> Lens:
             f"with the aspect ratio of {recorded.size[0]}x{recorded.size[1]}"
         )
     return Lens.from_fov(size, recorded.fov)
-
-
-def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
-    height, width = int(size[0]), int(size[1])
-    if height < 1 or width < 1:
-        raise ValueError(f"size is {size}; it must be (height, width) in pixels")
-    return height, width
 
 
 def working_size(recorded: Lens, lens: Lens) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.arguments import check_number
 from vista_sim.errors import WorldError
 
 Images = Mapping[str, NDArray[np.uint8]]
@@ -31,9 +32,9 @@ class FrameDelivery(Generic[T]):
     """
 
     def __init__(self, dropped: float, late: float, rng: np.random.Generator) -> None:
-        if not 0 <= dropped < 1:
+        if not 0 <= check_number("dropped", dropped) < 1:
             raise WorldError(f"dropped is {dropped}; it must be from 0 up to less than 1")
-        if not 0 <= late < float("inf"):
+        if not 0 <= check_number("late", late, "s") < float("inf"):
             raise WorldError(f"late is {late} s; it must be finite and not negative")
         self._dropped, self._late, self._rng = dropped, late, rng
         self._under_way: deque[tuple[float, Images, T]] = deque()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from vista_sim.compiled import njit
 
 _I = np.int32
 _SHIFT = _I(18)  # the table's 1024 steps times the deviation's 256

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vista_sim.arguments import check_count
 from vista_sim.errors import WorldError
 from vista_sim.policies import CameraSpec
+from vista_sim.sensors.backends import BACKENDS
 from vista_sim.traces.calibration import Lens
 from vista_sim.transforms import Matrix
 
@@ -60,8 +62,8 @@ class WorldCameras(Protocol):
     def mount(self, trace: int, spec: CameraSpec) -> Matrix:
         """T_vehicle_camera (4, 4) of `spec` in a trace."""
 
-    def check(self, spec: CameraSpec) -> None:
-        """Raise TraceError or WorldError if a trace has no camera that `spec` can be made from."""
+    def check(self, trace: int, spec: CameraSpec) -> None:
+        """Raise WorldError unless there can be a camera of `spec` in a trace."""
 
     def camera(self, trace: int, spec: CameraSpec) -> WorldCamera:
         """The camera of `spec` in a trace."""
@@ -113,6 +115,16 @@ class CameraChoice:
         recorded = self.traces[trace].cameras[self.recorded_name(trace)]
         return recorded.calibration.T_vehicle_camera
 
+    def check(self, trace: int, spec: CameraSpec) -> None:
+        """Raise WorldError unless there can be a camera of `spec` in a trace (an index)."""
+        try:
+            self.recorded_names(trace)
+            self.lens(trace, spec)
+        except WorldError:
+            raise
+        except ValueError as error:
+            raise WorldError(f"{self.traces[trace].root}: {error}") from None
+
     def lens(self, trace: int, spec: CameraSpec) -> Lens:
         """The lens of `spec` in a trace (an index), of its size.
 
@@ -130,11 +142,6 @@ class CameraChoice:
             if not _alike(shared, own):
                 return ideal_lens(spec.size, self._recorded_lens(0))
         return own
-
-    def check(self, spec: CameraSpec) -> None:
-        """Raise TraceError or WorldError if a trace has no camera that `spec` can be made from."""
-        for trace in range(len(self.traces)):
-            self.lens(trace, spec)
 
     def _recorded_lens(self, trace: int) -> Lens:
         return self.traces[trace].cameras[self.recorded_name(trace)].calibration.lens
@@ -161,11 +168,11 @@ class CameraPool(CameraChoice):
         cache_bytes: int = 1024 * 2**20,
     ) -> None:
         super().__init__(traces, recorded)
-        if kept < 1:
-            raise WorldError(f"cameras_kept is {kept}; at least one camera must be kept")
+        if backend not in BACKENDS:
+            raise WorldError(f"backend is {backend!r}; known are {', '.join(BACKENDS)}")
         self.backend = backend
-        self.kept = kept
-        self.cache_bytes = cache_bytes
+        self.kept = check_count("cameras_kept", kept)
+        self.cache_bytes = check_count("cache_bytes", cache_bytes, least=0)
         self._budget: FrameBudget | None = None
         self._cameras: OrderedDict[tuple[object, ...], Camera] = OrderedDict()
 

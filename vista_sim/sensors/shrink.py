@@ -11,8 +11,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from vista_sim.compiled import njit
 
 _F = np.float32
 Taps = tuple[NDArray[np.int64], NDArray[np.float32]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Literal
@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.arguments import check_number
 from vista_sim.dynamics.state import FIRST
 from vista_sim.errors import WorldError
+from vista_sim.files import shown
 
 if TYPE_CHECKING:
     from vista_sim.dynamics.state import Table
+    from vista_sim.tasks.starts import Starts
+    from vista_sim.traces.trace import Trace
     from vista_sim.world import Car
 
 OFF_ROAD = "off_road"
@@ -45,11 +49,11 @@ class Endings:
                     f"max_lateral is {self.max_lateral!r}; give metres, or 'road' for the "
                     "trace's own road edges"
                 )
-        elif not self.max_lateral > 0:
+        elif not check_number("max_lateral", self.max_lateral, "m") > 0:
             raise WorldError(f"max_lateral is {self.max_lateral} m; it must be positive")
-        if not 0 < self.max_heading <= math.pi:
+        if not 0 < check_number("max_heading", self.max_heading, "rad") <= math.pi:
             raise WorldError(f"max_heading is {self.max_heading} rad; it must be in (0, pi]")
-        if self.time_limit is not None and not self.time_limit > 0:
+        if self.time_limit is not None and not check_number("time_limit", self.time_limit, "s") > 0:
             raise WorldError(f"time_limit is {self.time_limit} s; it must be positive")
 
 
@@ -73,7 +77,7 @@ class Rewards:
 
     def __post_init__(self) -> None:
         for name, weight in vars(self).items():
-            if not math.isfinite(weight):
+            if not math.isfinite(check_number(f"reward weight {name}", weight)):
                 raise WorldError(f"reward weight {name} is {weight}; it must be finite")
 
 
@@ -84,6 +88,14 @@ class LaneFollowing:
     endings: Endings = field(default_factory=Endings)
     rewards: Rewards = field(default_factory=Rewards)
 
+    def __post_init__(self) -> None:
+        for name, kind in (("endings", Endings), ("rewards", Rewards)):
+            if not isinstance(getattr(self, name), kind):
+                raise WorldError(
+                    f"{name} is {shown(getattr(self, name))}; give {kind.__name__}(...) of "
+                    "vista_sim.tasks.lane_following"
+                )
+
     @property
     def truncations(self) -> frozenset[str]:
         return frozenset({END_OF_TRACE, TIME_LIMIT})
@@ -92,6 +104,39 @@ class LaneFollowing:
     def terms(self) -> tuple[str, ...]:
         """Names of the reward terms."""
         return tuple(vars(self.rewards))
+
+    def check_starts(self, starts: Starts, traces: Iterable[Trace]) -> None:
+        """Refuse starts that the endings never allow.
+
+        Args:
+            starts: how they are drawn.
+            traces: that are driven.
+
+        Raises:
+            WorldError: what may be drawn is over at once, or a trace does not say where its
+                road ends though the endings ask for that.
+        """
+        endings = self.endings
+        if starts.heading > endings.max_heading:
+            raise WorldError(
+                f"starts are turned by up to {starts.heading:g} rad (perturb_heading); that must "
+                f"be within the endings' max_heading, {endings.max_heading:g} rad"
+            )
+        widest, road = endings.max_lateral, ""
+        if isinstance(widest, str):
+            edges = [(trace.road, trace.root) for trace in traces]
+            for table, root in edges:
+                if not table:
+                    raise WorldError(
+                        f"{root}: has no road.parquet; give max_lateral in metres instead"
+                    )
+            reach = [np.maximum(table["left"], table["right"]).max() for table, _ in edges]
+            widest, road = float(max(reach, default=math.inf)), ", the road's widest"
+        if starts.lateral > widest:
+            raise WorldError(
+                f"starts are up to {starts.lateral:g} m beside the path (perturb_lateral); that "
+                f"must be within the endings' max_lateral, {widest:g} m{road}"
+            )
 
     def reward_terms(self, car: Car) -> dict[str, float]:
         terms, _ = self._judge_one(car)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vista_sim.arguments import check_number
 from vista_sim.errors import WorldError
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class RecoveryRule:
     held: float = 1.0
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            check_number(name, value)
         if min(self.within_lateral, self.within_heading, self.within_time) <= 0:
             raise WorldError("what counts as recovered must be within positive limits")
         if not 0 <= self.held < self.within_time:

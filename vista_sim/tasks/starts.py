@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.arguments import check_number
 from vista_sim.errors import WorldError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Starts:
         if self.mode not in MODES:
             raise WorldError(f"reset mode is {self.mode!r}; known are {', '.join(MODES)}")
         for name in ("lateral", "heading", "runway"):
-            value = getattr(self, name)
+            value = check_number(f"start {name}", getattr(self, name))
             if not (math.isfinite(value) and value >= 0):
                 raise WorldError(f"start {name} is {value}; it must be finite and not negative")
 

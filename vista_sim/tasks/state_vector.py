@@ -42,3 +42,4 @@ STATE_LIMITS = np.array(
     ],
     dtype=np.float32,
 )
+STATE_LIMITS.setflags(write=False)

@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from vista_sim.compiled import njit
 
 # Everything stays int32, where libswscale's sums just fit; Numba would widen to int64.
 _I = np.int32

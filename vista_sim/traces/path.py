@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,7 @@ class TracePath:
     """
 
     def __init__(self, ego: EgoMotion, root: Path | None = None) -> None:
-        self._ego = ego
+        self._ego, self._root = ego, root
         self._name = str(root or "trace")
         rows_s, rough, points, curvature, splits = _build(ego)
         step = np.linalg.norm(np.diff(points, axis=0), axis=1)
@@ -86,6 +86,12 @@ class TracePath:
         self._pieces = _spline(s, points, splits)
         self.points.setflags(write=False)
         self.s.setflags(write=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TracePath, (self._ego, self._root)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # it does not change
 
     @cached_property
     def arrays(self) -> PathArrays:

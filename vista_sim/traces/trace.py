@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
-from vista_sim.files import read_json, shown
+from vista_sim.files import absolute, read_json, shown
 from vista_sim.identity.files import file_state
 from vista_sim.traces.annotations import Timeline, read_labels, read_road, read_tracks, timelines
 from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Vehicle
@@ -57,7 +57,8 @@ _TIME_SLACK = 1e-6  # s; rounding of float seconds at the ends of a trace
 class Trace:
     """An open trace. `Trace.open(folder)` makes one.
 
-    It may be pickled (it is opened again by its path), forked, and used by many threads.
+    It may be pickled (it is opened again by its path), forked, and used by many threads. It does
+    not change, so a copy is the trace itself.
 
     Attributes:
         root: the folder.
@@ -77,7 +78,7 @@ class Trace:
     _state: tuple[object, ...] = ()  # of its files when it was opened
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = Path(root).absolute()
+        self.root = absolute(root, TraceError)
         values = read_trace_json(self.root)
         path = self.root / "trace.json"
         self.name = _text(path, values, "name", self.root.name)
@@ -112,6 +113,8 @@ class Trace:
         self.lidars: Mapping[str, RecordedLidar] = MappingProxyType(lidars)
         self.labels = read_labels(self.root / "labels.parquet", self.start_ns)
         self.road = read_road(self.root / "road.parquet")
+        for array in (*self.ego.optional.values(), *self.road.values()):
+            array.setflags(write=False)  # whoever opens this trace too gets the same arrays
 
     @classmethod
     def open(cls, path: str | os.PathLike[str] | Trace) -> Trace:
@@ -126,7 +129,7 @@ class Trace:
         """
         if isinstance(path, Trace):
             return path
-        root = Path(path).absolute()
+        root = absolute(path, TraceError)
         state = _state_of(root)
         known = _open_traces.get(root)
         if known is not None and known._state == state:
@@ -139,8 +142,14 @@ class Trace:
     def __repr__(self) -> str:
         return f"Trace({str(self.root)!r}, {self.duration:.1f} s, cameras {list(self.cameras)})"
 
-    def __reduce__(self) -> tuple[type[Trace], tuple[str]]:
-        return Trace, (str(self.root),)
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return Trace.open, (str(self.root),)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
 
     def __enter__(self) -> Self:
         return self

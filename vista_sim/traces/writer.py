@@ -296,6 +296,7 @@ class TraceWriter:
         text = json.dumps(self._values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         (self.folder / "trace.json").write_text(text, encoding="utf-8")
         Trace.open(self.folder).close()
+        check_destination(self.destination, self.overwrite)  # somebody may have been faster
         replace_folder(self.folder, self.destination)
         self._folder = None
 

@@ -10,10 +10,8 @@ numbers. Cases that have to wait for an earlier one are kept in `.waiting`, a JS
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -30,14 +28,14 @@ from vista_sim.files import one_line, read_json
 from vista_sim.identity.runs import changed_traces, code_of, is_known, mapping
 from vista_sim.identity.sources import simulator_sources
 from vista_sim.identity.traces import TraceIdentity
+from vista_sim.locks import LOCK
 from vista_sim.runs.run import FLUSH_EVERY, Run, read_run, versions
-from vista_sim.runs.writer import RunWriter, write_text
+from vista_sim.runs.writer import RunWriter, run_lock, write_text
 from vista_sim.scenarios.case import Case
 from vista_sim.tasks.lane_following import Rewards
 
 CASES = "cases.json"
 WAITING = ".waiting"
-_LOCK = ".lock"
 
 
 class Book:
@@ -179,12 +177,12 @@ def opened(
     """
     terms = tuple(vars(Rewards()))
     if before is None:
-        with RunWriter(out, info, terms, overwrite, roads) as writer, locked(out):
+        with RunWriter(out, info, terms, overwrite, roads) as writer:
             if out is not None:
                 write_cases(out, cases)
             yield Book(writer)
         return
-    with locked(before.folder):
+    with run_lock(before.folder):
         aside = set_aside(read_run(before.folder))  # as it is now that nobody else writes it
         for index, rows in aside.waiting.items():  # before they leave the tables
             keep_waiting(before.folder / WAITING, index, rows)
@@ -318,30 +316,4 @@ def _differing_case(folder: Path, cases: Sequence[Case]) -> str:
 
 
 def _visible(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.iterdir() if path.name != _LOCK)
-
-
-@contextmanager
-def locked(folder: Path | None) -> Iterator[None]:
-    """Keep other processes from writing into a run folder that is there.
-
-    Raises:
-        RunError: one does.
-    """
-    if folder is None:
-        yield
-        return
-    path = folder / _LOCK
-    try:
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror})") from None
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RunError(f"{folder}: another process is writing this run") from None
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
+    return (path for path in folder.iterdir() if path.name != LOCK)
