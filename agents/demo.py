@@ -127,13 +127,13 @@ def _stages(console: Console) -> Iterator[Stage]:
 
 
 def _traces(demo: Demo) -> tuple[Path, Path]:
-    if not demo.traces:
-        from vista_sim.traces.samples import sample_trace
+    from vista_sim.traces.samples import find_trace, sample_trace
 
+    if not demo.traces:
         return sample_trace(LEARNED), sample_trace(UNSEEN)
     if len(demo.traces) != 2:
-        raise PolicyError("--traces takes two folders: the trace to learn from, and another")
-    return demo.traces[0], demo.traces[1]
+        raise PolicyError("--traces takes two: the trace to learn from, and another")
+    return find_trace(demo.traces[0]), find_trace(demo.traces[1])
 
 
 def _claim(out: Path) -> None:
