@@ -195,14 +195,15 @@ def _farewell(
     out: Path, log: DriveLog, options: DriveOptions, written: tuple[Demonstration, ...]
 ) -> dict[str, Any]:
     """What the page says at the end."""
-    folder = shlex.quote(str(out))
-    commands = [f"vista-sim replay {folder}", f"vista-sim report {folder}"]
+    folder = shlex.quote(str(out.absolute()))
+    commands = [f"vista-sim replay {folder} --web", f"vista-sim report {folder}"]
     text = (
         f"{log.seconds:.0f} s and {log.distance:.0f} m were driven in {log.episodes} episodes. "
         f"The run is in {out} on the machine that the drive was served from. Look at it with:"
     )
     if written:
-        demos = shlex.quote(str(options.demonstrations))
+        assert options.demonstrations is not None
+        demos = shlex.quote(str(options.demonstrations.absolute()))
         commands.append(f'for demo in {demos}/*; do vista-sim bake "$demo"; done')
         commands.append(f"vista-train bc --traces {demos}/* --out policies/mine")
     return _over(text, commands)
