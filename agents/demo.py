@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from vista_sim.console import ProgressLines
 from vista_sim.errors import MissingDependencyError, PolicyError
 
 from .imitation.guided import GuidedConfig
@@ -101,7 +102,21 @@ Stage = Callable[[str], Callable[[float, float], None]]
 
 @contextmanager
 def _stages(console: Console) -> Iterator[Stage]:
-    """Progress bars, one a stage; gives a function that opens one and returns its callback."""
+    """Progress bars, one a stage; gives a function that opens one and returns its callback.
+    Without a terminal, lines now and then, and one at the end of each stage.
+    """
+    if not console.is_terminal:
+        going: list[ProgressLines] = []
+
+        def tell(name: str) -> Callable[[float, float], None]:
+            if going:
+                going[-1].end()
+            going.append(ProgressLines(name, brief=False))
+            return going[-1].report
+
+        yield tell
+        going[-1].end()
+        return
     columns = (
         TextColumn("{task.description:<44}"),
         BarColumn(),
@@ -132,7 +147,7 @@ def _traces(demo: Demo) -> tuple[Path, Path]:
     if not demo.traces:
         return sample_trace(LEARNED), sample_trace(UNSEEN)
     if len(demo.traces) != 2:
-        raise PolicyError("--traces takes two: the trace to learn from, and another")
+        raise PolicyError("--traces takes two folders or samples: to learn from, and another")
     return find_trace(demo.traces[0]), find_trace(demo.traces[1])
 
 
