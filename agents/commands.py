@@ -180,6 +180,7 @@ def defaults(command: str, architecture: str | None) -> dict[str, Any]:
 
 def run_imitation(recipe: Imitation) -> None:
     """Train with a progress bar and say where the policy is."""
+    recipe.make_ready()  # in every process: baking has a lock
     if recipe.find_rate:
         found = find_rate(recipe)
         if not leads():
@@ -207,6 +208,7 @@ def run_imitation(recipe: Imitation) -> None:
 
 def run_reinforcement(recipe: Reinforcement) -> None:
     """Train with a progress bar and say where the policy is and how it drives."""
+    recipe.make_ready()
     name = next(name for name, kind in REINFORCEMENT.items() if type(recipe) is kind)
     told = "crashes in 100 s"
     with progress_bar(name, recipe.iterations, hidden=recipe.json, told=told) as report:

@@ -111,6 +111,10 @@ class BehaviourCloning(Imitation):
 
     shift: ShiftConfig = field(default_factory=ShiftConfig)
 
+    def make_ready(self) -> None:
+        if self.bake or self.shift.lateral or self.shift.heading:  # else frames as recorded
+            super().make_ready()
+
     def source(self, setup: Setup, rounds: Path) -> Source:
         return RecordedSource(setup, self.shift)
 
@@ -242,6 +246,7 @@ def describe(recipe: Imitation, setup: Setup, drives: Sequence[Drive]) -> dict[s
     """Everything that decides the weights, as JSON."""
     apart = (
         *("traces", "out", "resume", "overwrite", "json", "background", "minutes"),
+        *("bake", "unbaked"),
         *("find_rate", "rates"),
     )
     values = {

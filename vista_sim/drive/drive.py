@@ -39,6 +39,7 @@ from vista_sim.errors import VistaError
 from vista_sim.evaluation.metrics import select, summarize
 from vista_sim.evaluation.plain import or_null
 from vista_sim.evaluation.suites.book import write_cases
+from vista_sim.geometry.readiness import make_ready, sources_of_cases
 from vista_sim.policies import GuardedPolicy, load_policy, policy_hash
 from vista_sim.runs.roads import road_table
 from vista_sim.runs.run import VIEWS, columns, read_run
@@ -67,6 +68,8 @@ class DriveOptions:
     port: int = 8700
     token: str | None = None
     open_page: bool | None = None
+    bake: bool = False
+    unbaked: bool = False
     overwrite: bool = False
 
 
@@ -93,6 +96,7 @@ def drive(options: DriveOptions) -> None:
     policy = None if options.policy is None else load_policy(options.policy)
     guarded = None if policy is None else GuardedPolicy(policy, STEP_TIMEOUT)
     target = read_target(options.target, 1.0 / options.rate, options.speed, options.seed)
+    make_ready(sources_of_cases(target.cases), options.bake, options.unbaked)
     link = Link()
     hello = {
         "target": target.name,
