@@ -300,8 +300,9 @@ def progress_bar(
 
         def report(step: int, number: float) -> None:
             share = max(0.02, min(1.0, 10 / steps))
-            smooth[:] = [number if not smooth else smooth[0] + share * (number - smooth[0])]
-            text = "" if math.isnan(smooth[0]) else f"{told} {smooth[0]:.4f}"
+            if not math.isnan(number):
+                smooth[:] = [number if not smooth else smooth[0] + share * (number - smooth[0])]
+            text = f"{told} {smooth[0]:.4f}" if smooth else ""
             progress.update(task, completed=step, told=text)
             if lines is not None:
                 lines.report(step, steps, text)

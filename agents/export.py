@@ -30,6 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from vista_sim.errors import MissingDependencyError, PolicyError
+from vista_sim.policies.foreign import advice
 
 from .actions import in_units
 from .files import write_atomically
@@ -90,6 +91,8 @@ def export_policy(recipe: Export) -> Exported:
         if file.exists() and not recipe.overwrite:
             raise PolicyError(f"{file}: exists already; give --overwrite to replace it")
     _need_onnx()
+    if recipe.policy.is_file():
+        raise PolicyError(f"{recipe.policy}: {advice(recipe.policy)}")
     policy = load(recipe.policy)
     data = to_onnx(policy.network, policy.spec)
     difference = largest_difference(data, policy)
