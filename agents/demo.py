@@ -42,7 +42,7 @@ RECIPES: dict[str, type[Imitation]] = {"bc": BehaviourCloning, "guided": Guided}
 class Demo:
     """Train on the sample drive, judge on it and on one never seen, and show a table."""
 
-    out: Path = Path("runs/demo")
+    out: Annotated[Path, tyro.conf.arg(aliases=("-o",))] = Path("runs/demo")
     """Folder for policies, runs and videos. Running again renews it; trainings that are there
     and whole are kept, those that were interrupted go on."""
     seed: int = 0

@@ -23,10 +23,11 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import tyro
 from torch import Tensor, nn
 
 from vista_sim.errors import MissingDependencyError, PolicyError
@@ -52,7 +53,7 @@ class Export:
 
     policy: Path
     """Policy folder."""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(aliases=("-o",))] = None
     """ONNX file to write; a JSON file of the same name and .json describes it. By default
     policy.onnx in the policy folder."""
     overwrite: bool = False

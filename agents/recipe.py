@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from vista_sim.geometry.readiness import make_ready, sources_of
 from vista_sim.policies import CameraSpec
@@ -24,9 +27,9 @@ def check_seed(seed: int) -> None:
 class Recipe:
     """What is learned from, what is learned, and where it goes."""
 
-    traces: tuple[Path, ...]
-    """Trace folders to learn from."""
-    out: Path
+    traces: Annotated[tuple[Path, ...], tyro.conf.arg(aliases=("--trace",))]
+    """Trace folders to learn from, or names of samples such as proving-ground."""
+    out: Annotated[Path, tyro.conf.arg(aliases=("-o",))]
     """Policy folder to write; checkpoints, curves and TensorBoard logs go below it."""
     section: str | None = None
     """Use this part of each trace alone: START:END in seconds, such as 0:7.2."""

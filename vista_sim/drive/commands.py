@@ -33,7 +33,7 @@ def drive(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Run folder to write; by default runs/drive-DATE-TIME."),
+        typer.Option("--out", "-o", help="Run folder to write; by default runs/drive-DATE-TIME."),
     ] = None,
     demonstrations: Annotated[
         Path | None,

@@ -62,15 +62,22 @@ def evaluate(
     ] = None,
     traces: Annotated[
         list[Path] | None,
-        typer.Option(help="In place of a suite: trace folder; further ones may follow it."),
+        typer.Option(
+            "--traces",
+            "--trace",
+            help="In place of a suite: trace folder, or a sample's name; further ones may follow.",
+        ),
     ] = None,
     further: Annotated[
         list[Path] | None,
         typer.Argument(metavar="TRACE", help="Further trace folders.", hidden=True),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder to write.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Run folder to write; none is written where not given."),
+    ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes that drive a suite's cases side by side.")
+        int | None, typer.Option(help="Processes that drive a suite's cases side by side (1).")
     ] = None,
     step_timeout: Annotated[
         float | None,

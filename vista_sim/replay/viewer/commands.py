@@ -29,7 +29,9 @@ def register(app: typer.Typer) -> None:
 def replay(
     folders: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN|TRACE...", help="Run folders, or the folder of one trace."),
+        typer.Argument(
+            metavar="RUN|TRACE...", help="Run folders, or one trace, by folder or name."
+        ),
     ],
     web: Annotated[
         bool, typer.Option("--web", help="Serve a page for the browser, on this machine alone.")
