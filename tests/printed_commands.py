@@ -122,6 +122,7 @@ def of_text(where, text):
 def check(printed):
     """Raise AssertionError unless the programs know what is printed."""
     text = re.sub(r"\[(-[^\]]*)\]", r"\1", printed.text)  # [--that may be left out]
+    text = re.sub(r"\[[A-Z][\w .]*\]", "", text)
     text = re.sub(r"(\s-[\w-]+ \w+)(\|\w+)+", r"\1", text)  # --of this|that
     whole = text
     text = re.sub(r"\s*\.\.\.|\s*…", "", text)

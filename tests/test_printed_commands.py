@@ -148,7 +148,7 @@ def test_the_closing_commands_of_a_drive_run(tmp_path, monkeypatch, capsys):
             main(shlex.split(command)[1:])
         assert stop.value.code == 0, capsys.readouterr().err
     assert shown == ["first", "rest"]
-    assert (tmp_path / "my run-report.html").read_text(encoding="utf-8").startswith("<!doctype")
+    assert (tmp_path / "my run-report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE")
 
 
 class _NoViewer:
