@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import functools
 import io
 import json
+import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +26,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from vista_sim.console import ProgressLines
 from vista_sim.errors import VistaError
+from vista_sim.files import shown
 
 from .demo import Demo, run_demo
 from .depth.recipe import Depth, learn_depth
@@ -89,6 +93,7 @@ def parse(args: Sequence[str]) -> Any:
     said = io.StringIO()
     name, rest = split_architecture(args)
     chosen = rest[0] if rest else ""
+    check_way(chosen)
     if name is not None and chosen in OTHERS:
         raise UsageError(f"{ARCHITECTURE}: {chosen} has no network to choose")
     try:
@@ -108,6 +113,23 @@ def parse(args: Sequence[str]) -> Any:
         raise
     except ValueError as error:  # a configuration that checks its fields
         raise UsageError(str(error)) from None
+
+
+def check_way(chosen: str) -> None:
+    """Raise UsageError unless the first argument is a command, or asks for help."""
+    ways = (*IMITATION, *REINFORCEMENT, *OTHERS)
+    if chosen in (*ways, "-h", "--help"):
+        return
+    near = difflib.get_close_matches(chosen, ways, 1, 0.6)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    if not chosen or chosen.startswith("-"):
+        what = "no command is given"
+    else:
+        what = f"there is no command {shown(chosen)}{hint}"
+    raise UsageError(
+        f"{what}; ways of learning: {', '.join((*IMITATION, *REINFORCEMENT))}; others: "
+        f"{', '.join(OTHERS)}; vista-train COMMAND --help says more"
+    )
 
 
 def split_architecture(args: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -159,6 +181,7 @@ def defaults(command: str, architecture: str | None) -> dict[str, Any]:
 
 def run_imitation(recipe: Imitation) -> None:
     """Train with a progress bar and say where the policy is."""
+    recipe.make_ready()  # in every process: baking has a lock
     if recipe.find_rate:
         found = find_rate(recipe)
         if not leads():
@@ -180,10 +203,13 @@ def run_imitation(recipe: Imitation) -> None:
             f"{recipe.out}: {recipe.method} policy of step {result.best_step} of {result.steps}; "
             f"it is off by {result.validation_error:.4f} {unit} on average on held-out road"
         )
+        if result.time_was_up:
+            tell_time_was_up(f"step {result.steps} of {recipe.training.steps}", recipe.minutes)
 
 
 def run_reinforcement(recipe: Reinforcement) -> None:
     """Train with a progress bar and say where the policy is and how it drives."""
+    recipe.make_ready()
     name = next(name for name, kind in REINFORCEMENT.items() if type(recipe) is kind)
     told = "crashes in 100 s"
     with progress_bar(name, recipe.iterations, hidden=recipe.json, told=told) as report:
@@ -200,6 +226,10 @@ def run_reinforcement(recipe: Reinforcement) -> None:
             f"{result.iterations}, {result.steps:,} steps in all; it crashes {result.crashes} "
             f"times on the traces, {result.mean_cross_track_error:.2f} m from the path on average"
         )
+        if result.iterations < recipe.iterations:
+            tell_time_was_up(
+                f"iteration {result.iterations} of {recipe.iterations}", recipe.minutes
+            )
 
 
 def run_export(recipe: Export) -> None:
@@ -232,37 +262,59 @@ def run_depth(recipe: Depth) -> None:
             f"on held-out frames is {result.held_out_loss:.4f}, that of flat ground "
             f"{result.untrained_loss:.4f}; held-out.png shows some"
         )
+        if result.steps < recipe.training.steps:
+            minutes = recipe.training.minutes
+            tell_time_was_up(f"step {result.steps} of {recipe.training.steps}", minutes)
+
+
+def tell_time_was_up(where: str, minutes: float | None) -> None:
+    """Say that a training stopped because its time was up, and how it goes on."""
+    print(f"stopped after {minutes:g} minutes, at {where}; the same command with --resume goes on")
 
 
 @contextlib.contextmanager
 def progress_bar(
     name: str, steps: int, hidden: bool = False, told: str = "loss"
 ) -> Iterator[Report]:
-    """A bar with a smoothed number, on stderr; gives the callback that a training reports to."""
+    """A bar with a smoothed number, on stderr; without a terminal, lines now and then. Gives the
+    callback that a training reports to.
+
+    Args:
+        name: of what is learned.
+        steps: how many there are.
+        hidden: whether no bar is shown.
+        told: what the number is; nothing is shown of it before there is one.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn(told + " {task.fields[loss]:.4f}"),
+        TextColumn("{task.fields[told]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    hidden = hidden or not console.is_terminal
-    with Progress(*columns, console=console, disable=hidden) as progress:
-        task = progress.add_task(name, total=steps, loss=float("nan"))
+    lines = None if console.is_terminal else ProgressLines(name, "steps")
+    with Progress(*columns, console=console, disable=hidden or lines is not None) as progress:
+        task = progress.add_task(name, total=steps, told="")
         smooth: list[float] = []
 
-        def report(step: int, loss: float) -> None:
+        def report(step: int, number: float) -> None:
             share = max(0.02, min(1.0, 10 / steps))
-            smooth[:] = [loss if not smooth else smooth[0] + share * (loss - smooth[0])]
-            progress.update(task, completed=step, loss=smooth[0])
+            if not math.isnan(number):
+                smooth[:] = [number if not smooth else smooth[0] + share * (number - smooth[0])]
+            text = f"{told} {smooth[0]:.4f}" if smooth else ""
+            progress.update(task, completed=step, told=text)
+            if lines is not None:
+                lines.report(step, steps, text)
 
         try:
             yield report
         except BaseException:
             progress.live.transient = True  # a mistake is told in one line, without the bar
             raise
+    if lines is not None:
+        lines.end()
 
 
 def one_line(message: str) -> str:

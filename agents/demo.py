@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from vista_sim.console import ProgressLines
 from vista_sim.errors import MissingDependencyError, PolicyError
 
 from .imitation.guided import GuidedConfig
@@ -41,7 +42,7 @@ RECIPES: dict[str, type[Imitation]] = {"bc": BehaviourCloning, "guided": Guided}
 class Demo:
     """Train on the sample drive, judge on it and on one never seen, and show a table."""
 
-    out: Path = Path("runs/demo")
+    out: Annotated[Path, tyro.conf.arg(aliases=("-o",))] = Path("runs/demo")
     """Folder for policies, runs and videos. Running again renews it; trainings that are there
     and whole are kept, those that were interrupted go on."""
     seed: int = 0
@@ -101,7 +102,21 @@ Stage = Callable[[str], Callable[[float, float], None]]
 
 @contextmanager
 def _stages(console: Console) -> Iterator[Stage]:
-    """Progress bars, one a stage; gives a function that opens one and returns its callback."""
+    """Progress bars, one a stage; gives a function that opens one and returns its callback.
+    Without a terminal, lines now and then, and one at the end of each stage.
+    """
+    if not console.is_terminal:
+        going: list[ProgressLines] = []
+
+        def tell(name: str) -> Callable[[float, float], None]:
+            if going:
+                going[-1].end()
+            going.append(ProgressLines(name, brief=False))
+            return going[-1].report
+
+        yield tell
+        going[-1].end()
+        return
     columns = (
         TextColumn("{task.description:<44}"),
         BarColumn(),
@@ -127,13 +142,13 @@ def _stages(console: Console) -> Iterator[Stage]:
 
 
 def _traces(demo: Demo) -> tuple[Path, Path]:
-    if not demo.traces:
-        from vista_sim.traces.samples import sample_trace
+    from vista_sim.traces.samples import find_trace, sample_trace
 
+    if not demo.traces:
         return sample_trace(LEARNED), sample_trace(UNSEEN)
     if len(demo.traces) != 2:
-        raise PolicyError("--traces takes two folders: the trace to learn from, and another")
-    return demo.traces[0], demo.traces[1]
+        raise PolicyError("--traces takes two folders or samples: to learn from, and another")
+    return find_trace(demo.traces[0]), find_trace(demo.traces[1])
 
 
 def _claim(out: Path) -> None:

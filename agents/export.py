@@ -23,13 +23,15 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import tyro
 from torch import Tensor, nn
 
 from vista_sim.errors import MissingDependencyError, PolicyError
+from vista_sim.policies.foreign import advice
 
 from .actions import in_units
 from .files import write_atomically
@@ -51,7 +53,7 @@ class Export:
 
     policy: Path
     """Policy folder."""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(aliases=("-o",))] = None
     """ONNX file to write; a JSON file of the same name and .json describes it. By default
     policy.onnx in the policy folder."""
     overwrite: bool = False
@@ -90,6 +92,8 @@ def export_policy(recipe: Export) -> Exported:
         if file.exists() and not recipe.overwrite:
             raise PolicyError(f"{file}: exists already; give --overwrite to replace it")
     _need_onnx()
+    if recipe.policy.is_file():
+        raise PolicyError(f"{recipe.policy}: {advice(recipe.policy)}")
     policy = load(recipe.policy)
     data = to_onnx(policy.network, policy.spec)
     difference = largest_difference(data, policy)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import tyro
+
+from vista_sim.geometry.readiness import make_ready, sources_of
 from vista_sim.identity.sources import SIMULATOR, sources_digest
 from vista_sim.identity.traces import identify_trace
 from vista_sim.policies import CameraSpec
@@ -38,9 +41,9 @@ def check_seed(seed: int) -> None:
 class Recipe:
     """What is learned from, what is learned, and where it goes."""
 
-    traces: tuple[Path, ...]
-    """Trace folders to learn from."""
-    out: Path
+    traces: Annotated[tuple[Path, ...], tyro.conf.arg(aliases=("--trace",))]
+    """Trace folders to learn from, or names of samples such as proving-ground."""
+    out: Annotated[Path, tyro.conf.arg(aliases=("-o",))]
     """Policy folder to write; checkpoints, curves and TensorBoard logs go below it."""
     section: str | None = None
     """Use this part of each trace alone: START:END in seconds, such as 0:7.2."""
@@ -55,6 +58,11 @@ class Recipe:
     """Go on from the checkpoint in the folder, if there is one."""
     overwrite: bool = False
     """Start anew where the folder holds a training already."""
+    bake: bool = False
+    """First bake the geometry of traces that have none."""
+    unbaked: bool = False
+    """Take traces without baked geometry as they are: views show a flat world. (Or set
+    VISTA_SIM_UNBAKED=1.)"""
     json: bool = False
     """Print the result as JSON."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
@@ -65,6 +73,17 @@ class Recipe:
         check_seed(self.seed)
         if self.fov is not None and not 0.02 <= self.fov <= 3.0:
             raise ValueError(f"fov is {self.fov} rad; it must be from 0.02 to 3")
+
+    def make_ready(self) -> None:
+        """See to it that the views that are learned from come from baked geometry.
+
+        Raises:
+            TraceError: a trace cannot be opened.
+            GeometryError: something is not baked; the message has the command to run.
+        """
+        if self.network.camera_size is not None:
+            traces = [Trace.open(path) for path in self.traces]
+            make_ready(sources_of(traces, self.camera), self.bake, self.unbaked)
 
     def policy_camera(self, traces: Sequence[Trace]) -> CameraSpec | None:
         """The policy's camera with its field of view fixed; None for a network that sees none."""

@@ -35,7 +35,7 @@ class Saliency:
 
     policy: Path
     """Policy folder."""
-    trace: Path
+    trace: Annotated[Path, tyro.conf.arg(aliases=("--traces",))]
     """Trace to look at."""
     out: Annotated[Path, tyro.conf.arg(aliases=("-o",))]
     """Picture to write (.png); one that is there is replaced."""

@@ -47,7 +47,8 @@ class Drive:
     def __init__(self, arguments: list[str], out: Path) -> None:
         self.out = out
         program = str(Path(sys.executable).with_name("vista-sim"))
-        command = [program, "drive", *arguments, "--port", "0", "--no-open", "--out", str(out)]
+        options = ["--port", "0", "--no-open", "--bake", "--out", str(out)]
+        command = [program, "drive", *arguments, *options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

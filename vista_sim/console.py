@@ -1,15 +1,21 @@
-"""What the commands share: sizes and sections as text, and a progress bar."""
+"""What the commands share: sizes and sections as text, and how they show their progress."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from vista_sim.errors import VistaError
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 MAX_SIDE = 8192  # px
+FIRST_LINE, NEXT_LINE = 10.0, 30.0  # s until a command without a terminal tells how far it is
 
 
 class Report(Protocol):
@@ -46,17 +52,76 @@ def require_within(option: str, value: float, low: float, high: float) -> float:
     return value
 
 
+class ProgressLines:
+    """Progress where there is no terminal: a line on stderr now and then, and one at the end.
+
+    What takes no longer than `FIRST_LINE` says nothing.
+
+    Args:
+        description: what is done.
+        unit: what is counted.
+        brief: whether to say nothing at the end of what was over before a line was due.
+        clock: the time, s.
+    """
+
+    def __init__(
+        self,
+        description: str,
+        unit: str = "",
+        brief: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._description, self._unit, self._brief, self._clock = description, unit, brief, clock
+        self._started = clock()
+        self._due = self._started + FIRST_LINE
+
+    def report(self, done: float, total: float, note: str = "") -> None:
+        """So much of it is done."""
+        now = self._clock()
+        if now < self._due:
+            return
+        self._due, self._brief = now + NEXT_LINE, False
+        counted = f"{done:.0f} of {total:.0f} {self._unit}, " if self._unit else ""
+        share = f"{100 * done / max(total, 1e-9):.0f} %"
+        self._say(f"{counted}{share} after {self._elapsed()}" + (f", {note}" if note else ""))
+
+    def end(self) -> None:
+        """All of it is done."""
+        if not self._brief:
+            self._say(f"done in {self._elapsed()}")
+
+    def _elapsed(self) -> str:
+        minutes, seconds = divmod(int(self._clock() - self._started), 60)
+        return f"{minutes}:{seconds:02d} min" if minutes else f"{seconds} s"
+
+    def _say(self, text: str) -> None:
+        sys.stderr.write(f"{self._description}: {text}\n")
+        sys.stderr.flush()
+
+
 @contextmanager
 def progress_bar(description: str, unit: str = "") -> Iterator[Report]:
-    """A bar on stderr, if that is a terminal; it appears with the first report.
+    """A bar on stderr, which appears with the first report; without a terminal, lines.
 
     Args:
         unit: what is counted; where given, the rate is shown too.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
+    if console.is_terminal:
+        with _bar(console, description, unit) as report:
+            yield report
+        return
+    lines = ProgressLines(description, unit)
+    yield lines.report
+    lines.end()
+
+
+@contextmanager
+def _bar(console: Console, description: str, unit: str) -> Iterator[Report]:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     counted = "{task.completed:.0f}/{task.total:.0f} " + unit if unit else "{task.percentage:.0f} %"
     bar = Progress(
         TextColumn("{task.description}"),
@@ -66,7 +131,6 @@ def progress_bar(description: str, unit: str = "") -> Iterator[Report]:
         TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.is_terminal,
         transient=True,
     )
     task = bar.add_task(description, total=1, rate="", note="", start=False)

@@ -34,9 +34,9 @@ class Depth:
     `vista-sim bake --geometry learned` looks for.
     """
 
-    traces: tuple[Path, ...]
-    """Trace folders to learn from."""
-    out: Path | None = None
+    traces: Annotated[tuple[Path, ...], tyro.conf.arg(aliases=("--trace",))]
+    """Trace folders to learn from, or names of samples such as proving-ground."""
+    out: Annotated[Path | None, tyro.conf.arg(aliases=("-o",))] = None
     """Model folder to write; checkpoints and TensorBoard logs go below it. With one trace it is
     by default the place beside its geometry where `vista-sim bake` finds it."""
     camera: str | None = None

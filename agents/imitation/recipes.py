@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -56,6 +57,9 @@ class Imitation(Recipe):
     window: int | None = None
     """Frames of a window that is learned from; by default 24 for a network with a memory, else
     1."""
+    minutes: float | None = None
+    """Stop at a checkpoint after so many minutes, though steps are left; --resume goes on, and
+    ends with the weights of a training that was not stopped."""
     training: Annotated[TrainingConfig, tyro.conf.arg(name="")] = field(
         default_factory=TrainingConfig
     )
@@ -72,6 +76,8 @@ class Imitation(Recipe):
         super().__post_init__()
         if self.window is not None and self.window < 1:
             raise ValueError(f"window is {self.window}; it must be at least 1 frame")
+        if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
+            raise ValueError(f"minutes is {self.minutes}; it must be positive")
         if self.find_rate and (self.resume or self.overwrite):
             raise ValueError(
                 "--find-rate leaves a training in the folder as it is: give it without --resume "
@@ -104,6 +110,10 @@ class BehaviourCloning(Imitation):
     method: ClassVar[str] = "bc"
 
     shift: ShiftConfig = field(default_factory=ShiftConfig)
+
+    def make_ready(self) -> None:
+        if self.bake or self.shift.lateral or self.shift.heading:  # else frames as recorded
+            super().make_ready()
 
     def source(self, setup: Setup, rounds: Path) -> Source:
         return RecordedSource(setup, self.shift)
@@ -163,9 +173,10 @@ def learn(recipe: Imitation, report: Report | None = None) -> TrainingResult:
             spec.training,
             recipe.resume,
             report,
+            recipe.minutes,
         )
-        # A finished training needs no data.
-        shutil.rmtree(recipe.out / ROUNDS, ignore_errors=True)
+        if not result.time_was_up:  # a finished training needs no data
+            shutil.rmtree(recipe.out / ROUNDS, ignore_errors=True)
     return result
 
 
@@ -233,7 +244,11 @@ def plan(recipe: Imitation) -> tuple[Setup, PolicySpec]:
 
 def describe(recipe: Imitation, setup: Setup, drives: Sequence[Drive]) -> dict[str, Any]:
     """Everything that decides the weights, as JSON."""
-    apart = ("traces", "out", "resume", "overwrite", "json", "background", "find_rate", "rates")
+    apart = (
+        *("traces", "out", "resume", "overwrite", "json", "background", "minutes"),
+        *("bake", "unbaked"),
+        *("find_rate", "rates"),
+    )
     values = {
         "method": recipe.method,
         **{f.name: _plain(getattr(recipe, f.name)) for f in dataclasses.fields(recipe)},

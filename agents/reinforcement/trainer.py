@@ -38,7 +38,10 @@ from .practice import Meter, make_practice
 from .settings import Reinforcement, for_reward
 
 #: Fields of a recipe that do not decide what an iteration does.
-NOT_DECISIVE = ("traces", "out", "resume", "overwrite", "json", "minutes", "checkpoint_every")
+NOT_DECISIVE = (
+    *("traces", "out", "resume", "overwrite", "json", "minutes", "checkpoint_every"),
+    *("bake", "unbaked"),
+)
 #: Metrics that are drawn as curves.
 SHOWN = ("crashes", "mean_cross_track_error_m", "max_cross_track_error_m")
 #: Largest answer, in curvature limits, that can be learned from: beyond it, float32 rounds the

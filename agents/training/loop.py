@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ class TrainingResult:
     best_step: int
     validation_loss: float
     validation_error: float  # mean absolute: of curvature, 1/m; of waypoints, m
+    time_was_up: bool = False  # before all steps were done; it can be resumed
 
 
 def train(
@@ -54,6 +56,7 @@ def train(
     recipe: Mapping[str, Any],
     resume: bool = False,
     report: Report | None = None,
+    minutes: float | None = None,
 ) -> TrainingResult:
     """Train a network and leave a policy folder in `out`.
 
@@ -69,6 +72,9 @@ def train(
         recipe: all of the above as JSON; a checkpoint of another recipe is not resumed.
         resume: go on from the checkpoint in `out`, if there is one.
         report: called after each step.
+        minutes: stop at a checkpoint after so long, though steps are left; at least one step is
+            done. None: never. What is learned does not depend on it: resumed, it goes on as if it
+            had never stopped.
 
     Raises:
         TrainingError: the loss is not finite (`out` keeps the best policy so far), there is no
@@ -80,6 +86,8 @@ def train(
         torch.set_num_threads(config.threads)
         descent = Descent(spec, config, augmentation, processes, seed)
         network, progress = descent.network, Progress()
+        deadline = math.inf if minutes is None else time.monotonic() + 60.0 * minutes
+        time_is_up = False
         if resume and has_checkpoint(out / CHECKPOINTS):
             progress = load_checkpoint(out / CHECKPOINTS, network, descent.optimizer, recipe)
 
@@ -94,7 +102,7 @@ def train(
             return Evaluation(*processes.told_by_first(found))
 
         with Curves(out if processes.first else None, progress.step) as curves:
-            while not finished(progress, config):
+            while not (time_is_up or finished(progress, config)):
                 step = progress.step
                 rate = config.rate(step, progress.rate_factor)
                 source.prepare(step, network)
@@ -115,7 +123,11 @@ def train(
                     row.validation_loss, row.validation_error = judged.loss, judged.error
                     take_note(progress, config, judged.loss, network)
                 curves.add(row)
-                if progress.step % config.checkpoint_every == 0 or finished(progress, config):
+                if minutes is not None:  # all processes stop at one step
+                    late = float(time.monotonic() >= deadline)
+                    time_is_up = bool(processes.told_by_first([late])[0])
+                over = time_is_up or finished(progress, config)
+                if over or progress.step % config.checkpoint_every == 0:
                     if not all_finite(network):
                         what = f"a weight is not finite after step {progress.step}"
                         kept = keep(out, spec, progress, processes.first)
@@ -128,11 +140,15 @@ def train(
                         save_policy(out, spec, progress.best or network.state_dict())
                 if report is not None and processes.first:
                     report(progress.step, loss)
+        stopped = not finished(progress, config)
+        if progress.best is None and stopped:  # the held-out road was not looked at yet
+            judged = look()
+            return TrainingResult(progress.step, progress.step, judged.loss, judged.error, True)
         if progress.best is None:
             raise TrainingError(f"{out}: the loss on the held-out road was never finite")
         network.load_state_dict(progress.best)
         judged = look()
-        return TrainingResult(progress.step, progress.best_step, judged.loss, judged.error)
+        return TrainingResult(progress.step, progress.best_step, judged.loss, judged.error, stopped)
 
 
 def finished(progress: Progress, config: TrainingConfig) -> bool:

@@ -82,7 +82,7 @@ def test_a_drive_is_a_run_and_a_demonstration(road_trace, tmp_path):
         told = hands(url, 3.0, end)
         assert process.wait(30) == 0
     assert told["hello"]["target"] == "road"
-    assert f"vista-sim replay '{out}'" in told["end"]["commands"]
+    assert f"vista-sim replay '{out}' --web" in told["end"]["commands"]
     run = read_run(out)
     assert run.info["status"] == "complete"
     assert run.info["results"]["drivers"]["human"]["distance_m"] > 20

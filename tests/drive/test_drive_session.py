@@ -80,14 +80,21 @@ def test_steering_left_drives_to_the_left_and_the_frame_says_which_input_it_show
     assert steps[1]["t"] == pytest.approx(1 / RATE)
 
 
-def test_off_the_road_is_a_crash_and_the_drive_goes_on_two_seconds_further(road_trace, tmp_path):
+def test_off_the_road_is_a_crash_and_the_drive_goes_on_two_seconds_further(
+    road_trace, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("vista_sim.drive.session.READING", 600.0)  # however slow this machine is
     with driving(road_trace, tmp_path / "run") as hands:
         hands.command("go")
         hands.steer(1.0)
         back = hands.until(lambda sees: sees["phase"] == "set_back")
         assert back["lateral"] == pytest.approx(0.0, abs=1e-6)
         hands.steer(0.0)
-        hands.until(lambda sees: sees["phase"] == "driving")
+        # Whatever the driver does at once, there is time to read what happened.
+        hands.command("pause")
+        assert "off the road" in hands.until(lambda sees: sees["phase"] == "paused")["note"]
+        hands.command("go")
+        assert "off the road" in hands.until(lambda sees: sees["phase"] == "driving")["note"]
         hands.drive(0.2)
     first, second = episodes(hands)
     assert first["ending"] in ("off_road", "heading")

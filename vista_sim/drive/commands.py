@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from vista_sim.geometry.readiness_options import Bake, Unbaked
+
 MIN_VALIDITY, BEFORE_CRASH = 0.6, 2.0
 
 
@@ -31,7 +33,7 @@ def drive(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Run folder to write; by default runs/drive-DATE-TIME."),
+        typer.Option("--out", "-o", help="Run folder to write; by default runs/drive-DATE-TIME."),
     ] = None,
     demonstrations: Annotated[
         Path | None,
@@ -70,6 +72,8 @@ def drive(
             show_default=False,
         ),
     ] = None,
+    bake: Bake = False,
+    unbaked: Unbaked = False,
     overwrite: Annotated[bool, typer.Option(help="Replace a run at OUT.")] = False,
 ) -> None:
     """Drive the recorded road yourself, in the browser.
@@ -96,6 +100,8 @@ def drive(
             port=port,
             token=token,
             open_page=open_page,
+            bake=bake,
+            unbaked=unbaked,
             overwrite=overwrite,
         )
     )

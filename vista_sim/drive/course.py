@@ -15,13 +15,11 @@ from vista_sim.policies import Action, CameraSpec
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.settings import FREE, RECORDED, RESTART, Settings, SpeedSettings
 from vista_sim.scenarios.staging import Stage, Stager, prepare
-from vista_sim.traces.samples import sample_trace
 from vista_sim.traces.trace import Trace
 
 if TYPE_CHECKING:
     from vista_sim.car import Car
 
-SAMPLE = "sample:"
 WIDEST_VIEW = 2.0  # rad; a fisheye recording is looked at through no wider pinhole
 POLICY_CAMERA = "policy"  # name of the policy's camera beside the driver's
 MAX_ROAD_POINTS = 4000
@@ -62,10 +60,12 @@ def read_target(what: str, dt: float, speed: str | None, seed: int = 0) -> Targe
     """
     if speed not in (None, RECORDED, FREE):
         raise VistaError(f"--speed is {speed!r}; choose recorded or free")
-    folder = _trace_folder(what)
+    from vista_sim.scenarios.library import find_drive
+    from vista_sim.scenarios.suite import load_suite
+
+    folder = find_drive(what)
     if folder is not None:
         return _of_trace(Trace.open(folder), dt, speed or RECORDED, seed)
-    from vista_sim.scenarios.suite import load_suite
 
     suite = load_suite(what)
     cases = []
@@ -76,22 +76,6 @@ def read_target(what: str, dt: float, speed: str | None, seed: int = 0) -> Targe
             settings = dataclasses.replace(settings, speed=held)
         cases.append(dataclasses.replace(case, settings=settings))
     return Target(suite.name, tuple(cases), True)
-
-
-def _trace_folder(what: str) -> Path | None:
-    """The folder of the trace that is meant; None if it is no trace."""
-    if what.startswith(SAMPLE):
-        return sample_trace(what.removeprefix(SAMPLE))
-    if Path(what).is_dir():
-        return Path(what)
-    from vista_sim.scenarios.library import installed
-
-    if Path(what).is_file() or Path(what).stem in {file.stem for file in installed()}:
-        return None
-    try:
-        return sample_trace(what)
-    except TraceError:
-        return None
 
 
 def _of_trace(trace: Trace, dt: float, speed: str, seed: int) -> Target:

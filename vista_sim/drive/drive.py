@@ -39,6 +39,7 @@ from vista_sim.errors import VistaError
 from vista_sim.evaluation.metrics import select, summarize
 from vista_sim.evaluation.plain import or_null
 from vista_sim.evaluation.suites.book import write_cases
+from vista_sim.geometry.readiness import make_ready, sources_of_cases
 from vista_sim.identity.policies import identify_policy
 from vista_sim.identity.traces import describe_traces
 from vista_sim.policies import GuardedPolicy, Policy, load_policy
@@ -69,6 +70,8 @@ class DriveOptions:
     port: int = 8700
     token: str | None = None
     open_page: bool | None = None
+    bake: bool = False
+    unbaked: bool = False
     overwrite: bool = False
 
 
@@ -95,6 +98,7 @@ def drive(options: DriveOptions) -> None:
     policy = None if options.policy is None else load_policy(options.policy)
     guarded = None if policy is None else GuardedPolicy(policy, STEP_TIMEOUT)
     target = read_target(options.target, 1.0 / options.rate, options.speed, options.seed)
+    make_ready(sources_of_cases(target.cases), options.bake, options.unbaked)
     link = Link()
     hello = {
         "target": target.name,
@@ -202,14 +206,15 @@ def _farewell(
     out: Path, log: DriveLog, options: DriveOptions, written: tuple[Demonstration, ...]
 ) -> dict[str, Any]:
     """What the page says at the end."""
-    folder = shlex.quote(str(out))
-    commands = [f"vista-sim replay {folder}", f"vista-sim report {folder}"]
+    folder = shlex.quote(str(out.absolute()))
+    commands = [f"vista-sim replay {folder} --web", f"vista-sim report {folder}"]
     text = (
         f"{log.seconds:.0f} s and {log.distance:.0f} m were driven in {log.episodes} episodes. "
         f"The run is in {out} on the machine that the drive was served from. Look at it with:"
     )
     if written:
-        demos = shlex.quote(str(options.demonstrations))
+        assert options.demonstrations is not None
+        demos = shlex.quote(str(options.demonstrations.absolute()))
         commands.append(f'for demo in {demos}/*; do vista-sim bake "$demo"; done')
         commands.append(f"vista-train bc --traces {demos}/* --out policies/mine")
     return _over(text, commands)

@@ -37,7 +37,8 @@ SET_BACK = "set_back"  # after a crash, for a moment, before it goes on
 FINISHED = "finished"  # at the end of all that can be driven
 ENDED = "ended"
 
-HOLD = 2.0  # s that the car stands after it was set back, and that a line is shown
+HOLD = 2.0  # s that the car stands after it was set back
+READING = 4.0  # s that a line for the driver is shown at least, whatever is done meanwhile
 IDLE = 0.1  # s between looks while it stands
 POLICY_PERIOD = 0.1  # s between decisions of a policy, as in an evaluation
 PERTURBED_BY = (1.0, 0.1)  # m and rad at most, and at most half of what is a crash
@@ -70,7 +71,8 @@ class Session:
         self.course, self.link, self.log = course, link, log
         self.policy = policy
         self.phase, self.driver = READY, HUMAN
-        self.note = ""  # a line for the driver
+        self.note = ""  # a line for the driver, shown until `_read_by` at least
+        self._read_by = 0.0
         self.stopping = threading.Event()  # set it from anywhere to end the drive
         self._rng = np.random.default_rng(seed)
         self._quality = quality
@@ -95,10 +97,10 @@ class Session:
                 self._obey(name)
             now = monotonic()
             if self.phase == DRIVING and not link.connected:
-                self.phase, self.note = PAUSED, ""
+                self.phase = PAUSED
             elif self.phase == SET_BACK and now >= self._until:
-                self.phase, self.note = DRIVING, ""
-            elif self.phase == DRIVING and now >= self._until:
+                self.phase = DRIVING
+            if self.phase == DRIVING and now >= self._read_by:
                 self.note = ""
             if self.phase != DRIVING:
                 self._show()
@@ -120,14 +122,16 @@ class Session:
         going = self.phase in (DRIVING, SET_BACK)
         if name == "toggle":
             name = "pause" if going else "go"
+        if (going or name != "pause") and monotonic() >= self._read_by:
+            self.note = ""
         if name == "end":
             self.phase = ENDED
         elif name == "pause":
             if going:
-                self.phase, self.note = PAUSED, ""
+                self.phase = PAUSED
         elif name == "go":
             if self.phase in (READY, PAUSED):
-                self.phase, self.note = DRIVING, ""
+                self.phase = DRIVING
             elif self.phase == FINISHED:
                 self._again()
         elif name == "restart":
@@ -166,14 +170,12 @@ class Session:
         except WorldError:  # at the very end of the section
             self.course.stage.restart()
         side = "left" if lateral > 0 else "right"
-        self._until = monotonic() + HOLD
         self._stand(self.phase, f"put {abs(lateral):.1f} m to the {side}")
 
     def _hand_over(self) -> None:
         """To the policy, or back to the human."""
         if self.policy is None:
-            self.note = "there is no policy to hand over to: start with --policy"
-            self._until = monotonic() + HOLD
+            self._say("there is no policy to hand over to: start with --policy")
             return
         self._change_driver(HUMAN if self.driver == POLICY else POLICY)
         if self.phase in (READY, PAUSED) and self.driver == POLICY:
@@ -184,7 +186,7 @@ class Session:
         if self.log.going:
             self.log.end(self.course, HANDED_OVER)
             car.carry_on()
-        self.driver, self.note = driver, ""
+        self.driver = driver
         self._wheel.reset(car.curvature, car.speed)
         self._decided = None
         if driver == POLICY:
@@ -205,7 +207,12 @@ class Session:
             car.carry_on()
         self.driver, self.phase = HUMAN, PAUSED
         self._wheel.reset(car.curvature, car.speed)
-        self.note = f"the policy failed ({error.reason}): you drive"
+        self._say(f"the policy failed ({error.reason}): you drive")
+
+    def _say(self, note: str) -> None:
+        """Show the driver a line for as long as it takes to read; nothing takes away another."""
+        if note:
+            self.note, self._read_by = note, monotonic() + READING
 
     def _stand(self, phase: str, note: str = "") -> None:
         """The car was put somewhere: wheel and policy begin anew.
@@ -214,7 +221,8 @@ class Session:
             phase, note: what the drive does now, and a line for the driver; a policy that fails
                 at its reset makes another of both.
         """
-        self.phase, self.note = phase, note
+        self.phase = phase
+        self._say(note)
         car = self.course.car
         self._wheel.reset(car.curvature, car.speed)
         self._decided = None
@@ -282,7 +290,8 @@ class Session:
             self.link.tell(self.course.place())
             self._stand(READY, note)
         else:
-            self.phase, self.note = FINISHED, note
+            self.phase = FINISHED
+            self._say(note)
 
     def _show(self) -> None:
         """Send what is to be seen now."""

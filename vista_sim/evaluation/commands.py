@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,12 +13,15 @@ import typer
 
 from vista_sim.console import parse_section, progress_bar, require_within
 from vista_sim.errors import VistaError
+from vista_sim.geometry.readiness_options import Bake, Unbaked
+from vista_sim.policies.loading import EXPERT
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from vista_sim.evaluation.evaluate import Report
     from vista_sim.evaluation.recovery import Recovery
+    from vista_sim.geometry.readiness import Source
     from vista_sim.runs.filming import Filming
 
 #: Metrics that the table shows.
@@ -58,15 +62,22 @@ def evaluate(
     ] = None,
     traces: Annotated[
         list[Path] | None,
-        typer.Option(help="In place of a suite: trace folder; further ones may follow it."),
+        typer.Option(
+            "--traces",
+            "--trace",
+            help="In place of a suite: trace folder, or a sample's name; further ones may follow.",
+        ),
     ] = None,
     further: Annotated[
         list[Path] | None,
         typer.Argument(metavar="TRACE", help="Further trace folders.", hidden=True),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder to write.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Run folder to write; none is written where not given."),
+    ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes that drive a suite's cases side by side.")
+        int | None, typer.Option(help="Processes that drive a suite's cases side by side (1).")
     ] = None,
     step_timeout: Annotated[
         float | None,
@@ -124,6 +135,8 @@ def evaluate(
             help="Frames that are filmed per second of driving, at most (10).", show_default=False
         ),
     ] = None,
+    bake: Bake = False,
+    unbaked: Unbaked = False,
     overwrite: Annotated[bool, typer.Option(help="Replace a run at OUT.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -143,6 +156,8 @@ def evaluate(
     from vista_sim.evaluation.evaluate import evaluate as judge
     from vista_sim.evaluation.evaluate import refuse
     from vista_sim.evaluation.recovery import RecoveryTest
+    from vista_sim.geometry.readiness import sources_of
+    from vista_sim.traces.trace import Trace
 
     require_within("--seed", seed, 0, 2**63 - 1)
     require_within("--starts", starts, 1, 10_000)
@@ -174,6 +189,7 @@ def evaluate(
             junit,
             markdown,
             as_json,
+            Ground(policy, bake, unbaked),
         )
         return
     if not folders:
@@ -188,10 +204,12 @@ def evaluate(
     }
     refuse({name: value is not None for name, value in options.items()}, "--suite")
     test = RecoveryTest(starts_per_kind=starts, held=held) if recovery else False
+    drives = [Trace.open(folder) for folder in folders]
+    Ground(policy, bake, unbaked).check(lambda: sources_of(drives))
     with progress_bar("evaluating") as progress:
         report = judge(
             policy,
-            folders,
+            drives,
             out,
             seed,
             test,
@@ -219,6 +237,7 @@ def _evaluate_suite(
     junit: Path | None,
     markdown: Path | None,
     as_json: bool,
+    ground: Ground,
 ) -> None:
     from rich.console import Console
 
@@ -227,6 +246,7 @@ def _evaluate_suite(
     from vista_sim.evaluation.suites.report import print_suite, write_markdown
     from vista_sim.evaluation.suites.result import Score
     from vista_sim.evaluation.suites.run import MOST_WORKERS
+    from vista_sim.geometry.readiness import sources_of_cases
     from vista_sim.scenarios.suite import load_suite
 
     require_within("--workers", 1 if workers is None else workers, 0, MOST_WORKERS)
@@ -241,6 +261,8 @@ def _evaluate_suite(
             raise VistaError(f"{option} is {path}; there is no folder {path.absolute().parent}")
         if path is not None and path.is_dir():
             raise VistaError(f"{option} is {path}, which is a folder; name a file")
+    read = load_suite(suite)
+    ground.check(lambda: sources_of_cases(read.cases()))
     with progress_bar("judging") as progress:
 
         def watch(score: Score) -> None:
@@ -248,7 +270,7 @@ def _evaluate_suite(
 
         report = judge(
             policy,
-            load_suite(suite),
+            read,
             out,
             video=filming,
             overwrite=overwrite,
@@ -274,6 +296,26 @@ def _evaluate_suite(
         if out is not None:
             console.print(f"run: {out}", soft_wrap=True)
     raise typer.Exit(0 if result.passed else 1)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a policy drives on, as the options say."""
+
+    policy: str
+    bake: bool
+    unbaked: bool
+
+    def check(self, sources: Callable[[], Iterable[Source]]) -> None:
+        """Refuse or bake what is not baked; the privileged expert, who sees no views, needs none.
+
+        Raises:
+            GeometryError: something is not baked.
+        """
+        from vista_sim.geometry.readiness import make_ready
+
+        if self.bake or self.unbaked or self.policy != EXPERT:
+            make_ready(sources(), self.bake, self.unbaked)
 
 
 def _filming(video: bool | None, views: str | None, rate: float | None) -> Filming | bool | None:

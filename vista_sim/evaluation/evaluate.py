@@ -59,7 +59,8 @@ def evaluate(
         policy: a policy, or what `load_policy` takes: a folder, an ONNX file, "module:factory",
             "socket:ADDRESS", or "expert" for the privileged reference.
         suite: a suite or scenario file, the name of one that is installed ("lane-following"), or
-            a suite that was read; or plain traces: the folder of one, or a list.
+            a suite that was read; or plain traces: one (a folder, or the name of a sample), or a
+            list.
         out: run folder to write; None writes nothing.
         seed: draws where recovery is tested (traces alone).
         recovery: whether to test recovery, or how (traces alone).
@@ -86,13 +87,14 @@ def evaluate(
         ScenarioError, TraceError, PolicyError, WorldError, RunError: something given cannot be
             used.
     """
+    from vista_sim.scenarios.library import find_drive
     from vista_sim.scenarios.suite import Suite, load_suite
 
     started = perf_counter()
     of_traces = TraceSettings(seed, recovery, section, dt, endings, recorded_camera, cameras)
     of_suites = _SuiteSettings(workers, step_timeout, resume, same_policy, watch)
-    if isinstance(suite, str | os.PathLike) and not Path(suite).is_dir():
-        suite = load_suite(suite)
+    if isinstance(suite, str | os.PathLike):
+        suite = find_drive(suite) or load_suite(suite)
     if isinstance(suite, Suite):
         refuse(_changed(of_traces), "plain traces; a suite's files say how it is driven")
         folder = None if out is None else Path(out)

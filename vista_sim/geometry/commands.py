@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def bake(
-    trace: Annotated[Path, typer.Argument(help="Folder of the trace.")],
+    trace: Annotated[Path, typer.Argument(help="Trace folder, or the name of a sample.")],
     camera: Annotated[
         list[str] | None,
         typer.Option(help="Recorded camera; repeat for several. All where not given."),

@@ -9,6 +9,7 @@ from pathlib import Path
 from vista_sim.errors import PolicyError
 from vista_sim.files import one_line
 from vista_sim.policies.folder import load_folder
+from vista_sim.policies.foreign import advice
 from vista_sim.policies.policy import Policy
 
 EXPERT = "expert"
@@ -87,4 +88,6 @@ def policy_kind(what: str | os.PathLike[str]) -> str:
             f"{one_line(os.fspath(what))}: no such policy; give a folder with policy.json, an "
             ".onnx file, module:factory, socket:HOST:PORT, socket:PATH, or expert"
         )
+    if Path(what).is_file():
+        raise PolicyError(f"{os.fspath(what)}: {advice(Path(what))}")
     return "folder"

@@ -24,7 +24,15 @@ def report(
             metavar="RUN...", help="Run folders; the others are compared with the first."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Page to write, such as report.html.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Page to write, such as report.html; RUN-report.html beside the first run where "
+            "not given.",
+        ),
+    ] = None,
     videos: Annotated[
         Literal["embed", "link", "none"],
         typer.Option(help="Embed videos, copy them into a folder beside the page, or neither."),
@@ -47,6 +55,7 @@ def report(
     from vista_sim.report.page import write_report
 
     require_within("--max-size", max_size, 1.0, 2000.0)
+    out = beside(runs[0]) if out is None else out
     settings = settings_of(valid, draws, seed)
     with progress_bar("report") as progress:
         notes = write_report(runs, out, videos, max_size, settings, overwrite, progress)
@@ -55,3 +64,10 @@ def report(
     typer.echo(f"report: {out} ({out.stat().st_size / 1e6:.1f} MB)")
     if show:
         webbrowser.open(out.absolute().as_uri())
+
+
+def beside(run: Path) -> Path:
+    """The page of a run for which no name is given."""
+    name = run.name if run.name not in ("", "..") else run.resolve().name
+    folder = run.parent if name == run.name else run.resolve().parent
+    return folder / f"{name or 'run'}-report.html"

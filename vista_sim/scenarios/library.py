@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from vista_sim.errors import ScenarioError
+from vista_sim.traces.samples import SAMPLE, find_trace, is_plain_name, samples
 
 ENTRY_POINT_GROUP = "vista_sim.scenarios"
 SUFFIX = ".toml"
@@ -63,6 +64,37 @@ def find(path: str | os.PathLike[str]) -> Path:
         raise ScenarioError(f"{file}: is a folder; name a file in it")
     known = ", ".join(one.stem for one in installed()) or "none"
     raise ScenarioError(f"{file}: no such file; installed scenarios: {known}")
+
+
+def find_drive(what: str | os.PathLike[str]) -> Path | None:
+    """The folder of the trace that is meant where a scenario or suite could be meant too.
+
+    Args:
+        what: a folder, "sample:NAME", or a name: of an installed scenario before that of a sample
+            trace.
+
+    Returns:
+        The folder; None where a scenario or suite is meant.
+
+    Raises:
+        TraceError: there is no such sample.
+        ScenarioError: there is neither a scenario nor a sample of that name.
+    """
+    name = os.fsdecode(what)
+    if name.startswith(SAMPLE) or os.path.isdir(name):
+        return find_trace(name)
+    if not is_plain_name(name) or _is_file(Path(name)) or _shipped(Path(name)) is not None:
+        return None
+    known = samples()
+    if name in known:
+        return known[name]
+    if Path(name).suffix:
+        return None
+    scenarios = ", ".join(one.stem for one in installed()) or "none"
+    raise ScenarioError(
+        f"{name}: no such file or folder; installed scenarios: {scenarios}; "
+        f"sample traces: {', '.join(known) or 'none'}"
+    )
 
 
 def _is_file(path: Path) -> bool:

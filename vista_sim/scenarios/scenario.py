@@ -26,9 +26,9 @@ from vista_sim.scenarios.ground import GroundCache, Place, UnusableError
 from vista_sim.scenarios.ranges import MOST_CASES
 from vista_sim.scenarios.reading import Reader
 from vista_sim.scenarios.settings import ROAD, Settings
+from vista_sim.traces.samples import SAMPLE, sample_trace, samples
 
 SCENARIO = "vista-scenario"
-SAMPLE = "sample:"
 MOST_MATCHES = 100_000  # of a pattern for traces
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _OWN_KEYS = ("format", "include", "name", "description", "traces", "seeds", "pass", "actors")
@@ -225,11 +225,9 @@ def read_description(reader: Reader, path: FieldPath = ("description",), value: 
 
 
 def _traces(reader: Reader, value: Any) -> tuple[Path, ...]:
-    from vista_sim.traces.samples import sample_trace
-
     path: FieldPath = ("traces",)
     if value is None:
-        reader.note(path, f'is missing; give trace folders, or "{SAMPLE}proving-ground"')
+        reader.note(path, 'is missing; give trace folders, or a sample: "proving-ground"')
         return ()
     try:
         names = Texts().read(value)
@@ -239,14 +237,17 @@ def _traces(reader: Reader, value: Any) -> tuple[Path, ...]:
     folders: dict[Path, None] = {}
     for i, name in enumerate(names):
         here = (*path, i) if isinstance(value, list) else path
+        base = reader.document.origin(here).file.absolute().parent
+        folder = Path(os.path.normpath(base / name))
+        if name in samples() and not os.path.lexists(folder):
+            folders[samples()[name]] = None
+            continue
         if name.startswith(SAMPLE):
             try:
                 folders[sample_trace(name.removeprefix(SAMPLE))] = None
             except TraceError as error:
                 reader.note(here, str(error))
             continue
-        base = reader.document.origin(here).file.absolute().parent
-        folder = Path(os.path.normpath(base / name))
         if glob.has_magic(name):
             matches = itertools.islice(glob.iglob(str(folder), recursive=True), MOST_MATCHES + 1)
             found = sorted(Path(one) for one in matches)
@@ -261,7 +262,12 @@ def _traces(reader: Reader, value: Any) -> tuple[Path, ...]:
             folders[folder] = None
         else:
             where = one_line(str(folder))
-            reader.note(here, f"{one_line(name)}: no such trace ({where} has no trace.json)")
+            known = ", ".join(samples()) or "none"
+            reader.note(
+                here,
+                f"{one_line(name)}: no such trace ({where} has no trace.json); "
+                f"sample traces: {known}",
+            )
     return tuple(folders)
 
 

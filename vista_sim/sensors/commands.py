@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def render(
-    trace: Annotated[Path, typer.Argument(help="Folder of the trace.")],
+    trace: Annotated[Path, typer.Argument(help="Trace folder, or the name of a sample.")],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Picture (.png) or, along the drive, video (.mp4).")
     ],

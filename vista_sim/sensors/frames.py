@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shlex
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -232,7 +233,7 @@ def _warn_once(trace: Trace, name: str) -> None:
         "%s: camera %r has no baked geometry, the ground is assumed flat; run: vista-sim bake %s",
         trace.root,
         name,
-        trace.root,
+        shlex.quote(str(trace.root)),
     )
 
 

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def info(
-    trace: Annotated[Path, typer.Argument(help="Trace folder.")],
+    trace: Annotated[Path, typer.Argument(help="Trace folder, or the name of a sample.")],
     min_speed: Annotated[float, typer.Option(help="Slower stretches are not driven (m/s).")] = 2.5,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     frame: Annotated[
@@ -38,7 +38,9 @@ def info(
     ] = "",
     out: Annotated[
         Path | None,
-        typer.Option(help="PNG that --frame writes; TRACE-CAMERA-FRAME.png where not given."),
+        typer.Option(
+            "--out", "-o", help="PNG that --frame writes; TRACE-CAMERA-FRAME.png where not given."
+        ),
     ] = None,
 ) -> None:
     """Say what a trace holds: duration, length, sensors, ranges, gaps, sections and geometry.

@@ -29,6 +29,7 @@ from vista_sim.traces.checks import CameraTimes, Finding, check_camera, refuse
 from vista_sim.traces.ego import read_ego
 from vista_sim.traces.lidar import RecordedLidar, open_lidar
 from vista_sim.traces.path import TracePath
+from vista_sim.traces.samples import find_trace, named_alike
 from vista_sim.traces.sections import (
     MIN_SPEED,
     SHORTEST,
@@ -118,7 +119,11 @@ class Trace:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str] | Trace) -> Trace:
-        """Open a trace folder and check all that is cheap to check (no frame is decoded).
+        """Open a trace and check all that is cheap to check (no frame is decoded).
+
+        Args:
+            path: its folder, or what else `samples.find_trace` takes: the name of a sample trace
+                ("proving-ground"), where there is no folder of that name.
 
         While a trace is open in this process and its files are as they were, opening it again
         gives the same object.
@@ -129,7 +134,7 @@ class Trace:
         """
         if isinstance(path, Trace):
             return path
-        root = absolute(path, TraceError)
+        root = absolute(find_trace(path), TraceError)
         state = _state_of(root)
         known = _open_traces.get(root)
         if known is not None and known._state == state:
@@ -278,7 +283,8 @@ def read_trace_json(root: Path) -> dict[str, Any]:
     path = root / "trace.json"
     if not root.is_dir():
         raise TraceError(f"{root}: no such folder; a trace is a folder with trace.json")
-    values = read_json(path, TraceError, missing="not found; a trace is a folder with trace.json")
+    missing = "not found; a trace is a folder with trace.json" + named_alike(root)
+    values = read_json(path, TraceError, missing=missing)
     if not isinstance(values, dict):
         raise TraceError(f"{path}: holds no JSON object")
     match = re.fullmatch(rf"{FORMAT}/(\d{{1,6}})(\.\d+)*", str(values.get("format")))

@@ -179,7 +179,7 @@ function show(header) {
   if (header.phase === "paused") note = note ? `${note} (paused: Space goes on)` : "paused: Space goes on";
   else if (header.phase === "ready") note = `${note ? `${note}. ` : ""}Space: go`;
   else if (header.phase === "finished") note = `${note ? `${note}. ` : ""}R: drive again, Q: end the drive`;
-  else if (header.phase === "driving" && header.pace < 0.9) {
+  else if (header.phase === "driving" && !note && header.pace < 0.9) {
     note = `slow: ${Math.round(100 * header.pace)} % of real time`;
   }
   $("note").textContent = note;

@@ -29,7 +29,9 @@ def register(app: typer.Typer) -> None:
 def replay(
     folders: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN|TRACE...", help="Run folders, or the folder of one trace."),
+        typer.Argument(
+            metavar="RUN|TRACE...", help="Run folders, or one trace, by folder or name."
+        ),
     ],
     web: Annotated[
         bool, typer.Option("--web", help="Serve a page for the browser, on this machine alone.")
@@ -102,7 +104,9 @@ def _open(folders: list[Path], episode: str, points: bool) -> RunReplay | TraceR
     """What the folders hold. Raises VistaError."""
     from vista_sim.replay.viewer.runs import RunReplay
     from vista_sim.replay.viewer.trace import TraceReplay
+    from vista_sim.traces.samples import find_trace
 
+    folders = [folder if folder.exists() else find_trace(folder) for folder in folders]
     traces = [f for f in folders if not (f / "run.json").exists() and (f / "trace.json").exists()]
     if not traces:
         for folder in folders:
