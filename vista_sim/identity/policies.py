@@ -141,16 +141,17 @@ def _of_folder(folder: Path) -> tuple[str, str | None]:
     Of a loader of this distribution: policy.json and the files that it names. What another one
     reads is not known: all files of the folder.
     """
-    from vista_sim.policies.folder import find_loader, read_policy_json
+    from vista_sim.policies.folder import installed_loaders, read_policy_json
 
     values = read_policy_json(folder)
-    loader = find_loader(folder, values)
-    if _is_ours(loader):
+    loader = installed_loaders().get(str(values.get("loader")))
+    if loader is not None and _is_ours(loader):
         names = {"policy.json", *named_files(folder, values)}
         files = {name: folder / name for name in names}
     else:
         files = files_below(folder, PolicyError)
-    return files_digest(files, PolicyError), sources_digest(loader.module.partition(".")[0])
+    code = None if loader is None else sources_digest(loader.module.partition(".")[0])
+    return files_digest(files, PolicyError), code
 
 
 def _is_ours(loader: EntryPoint) -> bool:

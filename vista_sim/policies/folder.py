@@ -7,7 +7,6 @@ A policy folder holds `policy.json` and weights. Which package can read it stand
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -37,17 +36,16 @@ def load_folder(folder: Path | str) -> Policy:
         PolicyError: the folder cannot be read, or no installed package has its loader.
     """
     folder = Path(folder)
-    policy: Policy = find_loader(folder, read_policy_json(folder)).load()(folder)
-    return policy
-
-
-def find_loader(folder: Path, values: Mapping[str, Any]) -> EntryPoint:
-    """The loader that a policy.json names. Raises PolicyError where nothing installed has it."""
-    name = values.get("loader")
-    found = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    name, found = read_policy_json(folder).get("loader"), installed_loaders()
     if not isinstance(name, str) or name not in found:
         known = ", ".join(sorted(found)) or "none"
         raise PolicyError(
             f"{folder / 'policy.json'}: loader {shown(name)} is unknown; known: {known}"
         )
-    return found[name]
+    policy: Policy = found[name].load()(folder)
+    return policy
+
+
+def installed_loaders() -> dict[str, EntryPoint]:
+    """What reads policy folders, by the names that policy.json gives."""
+    return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
