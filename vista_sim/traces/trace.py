@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
 from vista_sim.files import read_json, shown
+from vista_sim.images import check_image
 from vista_sim.traces.annotations import Timeline, read_labels, read_road, read_tracks, timelines
 from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Vehicle
 from vista_sim.traces.checks import CameraTimes, Finding, check_camera, refuse
@@ -355,6 +356,8 @@ def _open_camera(
     if calibration.mask is not None and not _plain_file(root, calibration.mask):
         mask = shown(calibration.mask)
         raise TraceError(f"{root}: mask {mask} of {name!r} is no file of the trace")
+    if calibration.mask is not None:
+        check_image(root / calibration.mask, calibration.lens.size, TraceError)
     return RecordedCamera(name, video, calibration, t, index.only(inside))
 
 
