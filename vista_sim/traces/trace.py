@@ -339,7 +339,7 @@ def _open_camera(
     index = read_index(video, calibration.lens.size)
     if len(index) != len(t_ns):
         raise TraceError(f"{video}: holds {len(index)} frames, but {table.name} lists {len(t_ns)}")
-    t = (t_ns - trace.start_ns) * 1e-9
+    t = np.asarray((t_ns - trace.start_ns) * 1e-9, dtype=np.float64)
     findings = check_camera(CameraTimes(name, t, trace.duration))
     refuse(root, findings)
     inside = (t >= -_TIME_SLACK) & (t <= trace.duration + _TIME_SLACK)
