@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -261,6 +262,13 @@ ABSURD = {
     "distortion null": (sensor(distortion=[None] * 5), "'front': distortion is None"),
     "readout": (sensor(readout=1e300), "'front': readout is 1e.300"),
     "mount far": (matrix(0, 3, 1e15, "T_vehicle_camera"), "T_vehicle_camera is over 100 m"),
+    "mask of another size": (
+        lambda f: [
+            cv2.imwrite(str(f / "m.png"), np.zeros((47, 72), np.uint8)),
+            sensor(mask="m.png")(f),
+        ],
+        r"m.png: is \(47, 72\); the camera's pictures are \(47, 71\)",
+    ),
     "mask a number": (sensor(mask=3), "'front': mask is 3"),
     "timestamp": (sensor(timestamp="x" * 10**6), "'front': timestamp is 'xx"),
     "model": (sensor(model="y" * 10**6), "'front': camera model is 'yy"),

@@ -80,22 +80,41 @@ def read_mask(path: Path, size: tuple[int, int], error: type[Exception]) -> NDAr
     """Read where a PNG is not black, bool (height, width) of that size. Raises `error`."""
     import cv2
 
+    check_image(path, size, error)
     gray = _decode(path, error, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
-    if gray.shape != size:
-        raise error(f"{path}: is {gray.shape}; the camera's pictures are {size} (height, width)")
-    return gray > 0
+    return np.asarray(gray > 0)
+
+
+def check_image(path: Path, size: tuple[int, int], error: type[Exception]) -> None:
+    """Look at the header of a PNG or JPEG, which must declare that size. Raises `error`."""
+    _, header = _checked(path, error)
+    if header.size != size:
+        raise error(f"{path}: is {header.size}; the camera's pictures are {size} (height, width)")
 
 
 def _decode(path: Path, error: type[Exception], how: int) -> Any:
     import cv2
 
+    content, header = _checked(path, error)
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), how)
+    except cv2.error as reason:
+        raise error(f"{path}: cannot be read as an image ({one_line(reason)})") from None
+    if image is None or image.shape[:2] != header.size:
+        raise error(f"{path}: cannot be read as an image (it is damaged)")
+    return image
+
+
+def _checked(path: Path, error: type[Exception]) -> tuple[bytes, ImageHeader]:
+    """The content of a picture that may be decoded, and its header."""
     content = read_bytes(path, error, MAX_FILE)
     try:
         header = read_header(content)
     except ValueError as reason:
         raise error(f"{path}: cannot be read as an image ({reason})") from None
-    if not (min(header.size) >= 1 and max(header.size) <= MAX_SIDE) or (
-        header.size[0] * header.size[1] > MAX_PIXELS
+    height, width = header.size
+    if not (min(height, width) >= 1 and max(height, width) <= MAX_SIDE) or (
+        height * width > MAX_PIXELS
     ):
         raise error(
             f"{path}: declares {header.size} pixels (height, width); at most {MAX_SIDE} a side and "
@@ -106,10 +125,4 @@ def _decode(path: Path, error: type[Exception], how: int) -> Any:
             f"{path}: has {header.bits} bits a channel; scale it to 8 (read as 8 bits it would be "
             "dark where 16 are not used up)"
         )
-    try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), how)
-    except cv2.error as reason:
-        raise error(f"{path}: cannot be read as an image ({one_line(reason)})") from None
-    if image is None or image.shape[:2] != header.size:
-        raise error(f"{path}: cannot be read as an image (it is damaged)")
-    return image
+    return content, header

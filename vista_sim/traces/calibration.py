@@ -119,7 +119,7 @@ class Lens:
             _number(getattr(self, name), f"camera focal length {name}", 1e-3, MAX_FOCAL)
         for value in self.distortion:
             _number(value, "distortion", -MAX_COEFFICIENT, MAX_COEFFICIENT)
-        check_size(self.size)
+        check_sides(self.size)
 
     @classmethod
     def from_fov(cls, size: tuple[int, int], fov: float) -> Self:
@@ -339,7 +339,7 @@ class LidarCalibration:
         }
 
 
-def check_size(size: tuple[int, int], name: str = "camera size") -> None:
+def check_sides(size: tuple[int, int], name: str = "camera size") -> None:
     """Raise TraceError unless a size (height, width) is one that a picture can have."""
     if not (min(size) >= 1 and max(size) <= MAX_SIDE and size[0] * size[1] <= MAX_PIXELS):
         raise TraceError(

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from vista_sim.errors import TraceError
 from vista_sim.files import absolute, read_json, shown
 from vista_sim.identity.files import file_state
+from vista_sim.images import check_image
 from vista_sim.traces.annotations import Timeline, read_labels, read_road, read_tracks, timelines
 from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Vehicle
 from vista_sim.traces.checks import CameraTimes, Finding, check_camera, refuse
@@ -354,7 +355,7 @@ def _open_camera(
     index = read_index(video, calibration.lens.size)
     if len(index) != len(t_ns):
         raise TraceError(f"{video}: holds {len(index)} frames, but {table.name} lists {len(t_ns)}")
-    t = (t_ns - trace.start_ns) * 1e-9
+    t = np.asarray((t_ns - trace.start_ns) * 1e-9, dtype=np.float64)
     findings = check_camera(CameraTimes(name, t, trace.duration))
     refuse(root, findings)
     inside = (t >= -_TIME_SLACK) & (t <= trace.duration + _TIME_SLACK)
@@ -371,6 +372,8 @@ def _open_camera(
     if calibration.mask is not None and not _plain_file(root, calibration.mask):
         mask = shown(calibration.mask)
         raise TraceError(f"{root}: mask {mask} of {name!r} is no file of the trace")
+    if calibration.mask is not None:
+        check_image(root / calibration.mask, calibration.lens.size, TraceError)
     return RecordedCamera(name, video, calibration, t, index.only(inside))
 
 

@@ -295,7 +295,8 @@ class TraceWriter:
                 self._videos[name].close()
         text = json.dumps(self._values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         (self.folder / "trace.json").write_text(text, encoding="utf-8")
-        Trace.open(self.folder).close()
+        with Trace.open(self.folder) as trace:
+            trace.tracks()  # read when asked for, and to be checked now
         check_destination(self.destination, self.overwrite)  # somebody may have been faster
         replace_folder(self.folder, self.destination)
         self._folder = None

@@ -14,25 +14,30 @@ from numpy.typing import NDArray
 from vista_sim.traces.checks.finding import Finding, places
 from vista_sim.traces.checks.motion import Motion, Window
 from vista_sim.traces.checks.spans import merged
-from vista_sim.traces.checks.units import EGO
+from vista_sim.traces.checks.units import EGO, FAST
 from vista_sim.traces.sections import MIN_SPEED
 
 Floats = NDArray[np.float64]
 
 SLIP = np.radians(45.0)  # more than any car slips
 OFFSET = np.radians(30.0)  # more than a frame elsewhere on the car makes all the time
+BEND = 0.6  # rad of a turn that counts
 SHARE = 0.2  # of the way that may slip more
 _AXES = "yaw is 0 along the world's x axis and positive to the left"
 
 
 @dataclass(frozen=True)
 class _Course:
-    """Of n windows: direction of motion and heading in the middle, rad, way and expected way, m."""
+    """Of n windows: direction of motion and heading in the middle, rad, way and expected way, m.
+
+    fast: (n,) whether a slow error of the positions cannot turn the direction by much.
+    """
 
     course: Floats
     heading: Floats
     way: Floats
     expected: Floats
+    fast: NDArray[np.bool_]
 
     def agreement(self, phase: Floats) -> tuple[float, float]:
         """How alike angles are, 0 to 1, and their mean."""
@@ -72,7 +77,7 @@ def reversing(motion: Motion) -> list[Finding]:
 
 def _course(motion: Motion) -> _Course | None:
     """Directions of motion where they can be told; None if too few can."""
-    least = max(2.0, 15.0 * float(motion.noise[0]))
+    least = max(3.0, 20.0 * float(motion.noise[0]))
     for seconds in (1.0, 2.0, 4.0):
         window = motion.window(seconds)
         stride = int(window.last[0] - window.first[0])
@@ -80,6 +85,7 @@ def _course(motion: Motion) -> _Course | None:
         good = window.sound & (window.distance > least)
         good &= window.distance > 0.7 * window.expected
         good &= window.distance < 2.0 * window.expected
+        good &= window.expected > 1.5 * window.time
         if np.count_nonzero(good) >= 5 and window.distance[good].sum() / stride >= 10.0:
             return _measured(motion, window, good)
     return None
@@ -96,7 +102,8 @@ def _measured(motion: Motion, window: Window, good: NDArray[np.bool_]) -> _Cours
     if window.distance[back].sum() < 0.5 * window.distance[good].sum():
         good = good & ~back
     way, expected = window.distance[good], window.expected[good]
-    return _Course(np.unwrap(course[good]), heading[good], way, expected)
+    fast = (expected > FAST * window.time[good]) & (way > max(5.0, 25.0 * motion.noise[0]))
+    return _Course(np.unwrap(course[good]), heading[good], way, expected, fast)
 
 
 def _turning(course: _Course) -> float | None:
@@ -104,10 +111,11 @@ def _turning(course: _Course) -> float | None:
     lag = max(1, min(len(course.course) // 6, 50))
     moved = _wrapped(course.course[lag:] - course.course[:-lag])
     turned = _wrapped(course.heading[lag:] - course.heading[:-lag])
-    # A jump to the side that makes a bend of 0.35 rad makes the way 6 % longer too.
+    # A jump to the side that makes such a bend makes the way at least 6 % longer too.
     longer = course.way > 1.06 * course.expected * np.median(course.way / course.expected)
-    bends = (np.abs(moved) > 0.35) & ~longer[lag:] & ~longer[:-lag]
-    if np.count_nonzero(bends) < 5:
+    sure = course.fast & ~longer
+    bends = (np.abs(moved) > BEND) & sure[lag:] & sure[:-lag]
+    if np.count_nonzero(bends) < 10:
         return None
     return float(np.median(turned[bends] / moved[bends]))
 

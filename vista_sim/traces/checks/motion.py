@@ -135,13 +135,14 @@ class Motion:
         """(2,) m: deviation of white noise of the positions, in the plane (one axis) and in height.
 
         From second differences, whose deviation is sqrt(6) times that of white noise; the motion
-        itself adds a little to them, which only makes the checks more tolerant.
+        itself and times that are taken late add to them, which makes the checks more tolerant.
         """
-        bend = np.diff(self.position, 2, axis=0)
-        even = np.abs(np.diff(self.dt)) < 0.2 * self.interval
+        step = np.diff(self.position, axis=0)
+        ratio = self.dt[1:] / self.dt[:-1]
+        even = (ratio > 0.5) & (ratio < 2.0)
         if np.count_nonzero(even) < 5:
             return np.zeros(2)
-        bend = bend[even]
+        bend = (step[1:] - ratio[:, None] * step[:-1])[even]
         plane = np.median(np.hypot(bend[:, 0], bend[:, 1])) / (1.177 * np.sqrt(6))
         height = np.median(np.abs(bend[:, 2])) / (0.6745 * np.sqrt(6))
         return np.array([plane, height])
