@@ -117,7 +117,7 @@ def test_tables_that_cannot_be_are_refused_when_they_are_read(run, name, column,
 
 def test_values_that_cannot_be_are_left_out_and_told(run, capsys):
     before = judge(run, Settings(draws=5)).overall.metrics["max_cross_track_error_m"].value
-    lateral = columns(read_run(run).steps)["lateral"]
+    lateral = columns(read_run(run).steps)["lateral"].copy()
     assert before == np.abs(lateral[: 12 * 3]).max()
     lateral[int(np.argmax(np.abs(lateral[:36])))] = 1e300
     rewritten(run, "steps", lateral=pa.array(lateral))

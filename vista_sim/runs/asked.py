@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from vista_sim.traces.path import Path
+    from vista_sim.traces.path import TracePath
     from vista_sim.world import Car
 
 POINTS = 200  # at which the recorded time is looked at
@@ -32,7 +32,11 @@ def time_limit(car: Car) -> float | None:
 
 
 def asked_from(
-    path: Path, span: tuple[float, float], time: float, factor: float = 1.0, most: float = math.inf
+    path: TracePath,
+    span: tuple[float, float],
+    time: float,
+    factor: float = 1.0,
+    most: float = math.inf,
 ) -> float:
     """Arc length (m) to which the recording's speed leads in some time.
 

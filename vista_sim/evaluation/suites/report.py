@@ -118,8 +118,8 @@ def _tables(result: SuiteResult, show: Show) -> None:
     broke = [case for case in result.cases if case.outcome == BROKE]
     for cases, title in (
         (broke, "cases in which the policy broke"),
-        (result.failed, "failed cases: not clean, and no criterion is about them"),
-        (result.unclean, "cases that were not clean, as criteria judge"),
+        (result.failed, "failed cases"),
+        (result.unclean, "cases not clean, as criteria judge"),
     ):
         own = [(c.case, c.reason) for c in cases]
         if own:
