@@ -80,7 +80,7 @@ def _probe(path: Path, size: int, error: type[VistaError]) -> None:
     memory = MEMORY + MEMORY_PER_BYTE * size
     seconds = SECONDS + size // BYTES_PER_SECOND
     # -P: what lies beside the probe is not to be imported in the place of packages.
-    command = [sys.executable, "-P", _PROBE, path.absolute(), str(memory), str(seconds)]
+    command = [sys.executable, "-P", str(_PROBE), str(path.absolute()), str(memory), str(seconds)]
     try:
         done = subprocess.run(
             command,
