@@ -130,12 +130,7 @@ def load_checkpoint(
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         reason = f"{type(error).__name__}: {one_line(error)}"
         raise PolicyError(f"{path}: is not a readable checkpoint ({reason})") from None
-    difference = first_difference(made_by, json.loads(json.dumps(recipe)))
-    if difference:
-        raise PolicyError(
-            f"{path}: was made with another {difference}; give the same or start anew with "
-            "--overwrite"
-        )
+    _check_same(path, made_by, json.loads(json.dumps(recipe)))
     # Of each weight: itself, the best so far, and what the optimizer keeps beside it.
     data = read_bytes(tensor_path, PolicyError, largest_file(network.state_dict(), times=6))
     if hashlib.sha256(data).hexdigest() != checksum:
@@ -170,6 +165,41 @@ def _optimizer_state(
             raise PolicyError(f"{path}: {name!r} fits no weights of this recipe's optimizer")
         state.setdefault(int(index), {})[key] = tensor
     return state
+
+
+#: Fields of a recipe that nobody gives: hashes of what a training goes on with.
+_CONTENT = {
+    "recordings": "the recordings have",
+    "geometry": "the baked geometry of the traces has",
+    "code": "the code that learns has",
+}
+
+
+def _check_same(path: Path, made_by: Any, wanted: Mapping[str, Any]) -> None:
+    """Raise PolicyError unless a checkpoint was made by the same recipe, recordings and code."""
+    if not isinstance(made_by, dict):
+        raise PolicyError(f"{path}: is not a readable checkpoint (recipe is no object)")
+    before, now = (
+        {name: value for name, value in recipe.items() if name not in _CONTENT}
+        for recipe in (made_by, wanted)
+    )
+    difference = first_difference(before, now)
+    if difference:
+        raise PolicyError(
+            f"{path}: was made with another {difference}; give the same or start anew with "
+            "--overwrite"
+        )
+    for field, what in _CONTENT.items():
+        if field in wanted and field not in made_by:
+            raise PolicyError(
+                f"{path}: was made before checkpoints said which recordings and code decide them; "
+                "start anew with --overwrite"
+            )
+        if made_by.get(field) != wanted.get(field):
+            raise PolicyError(
+                f"{path}: {what} changed since the training began; put back what there was, or "
+                "start anew with --overwrite"
+            )
 
 
 def first_difference(made_by: Any, wanted: Any, name: str = "recipe") -> str | None:

@@ -5,12 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from vista_sim.identity.sources import SIMULATOR, sources_digest
+from vista_sim.identity.traces import identify_trace
 from vista_sim.policies import CameraSpec
 from vista_sim.traces.trace import Trace
 
 from .imitation.drives import resolve_camera
 from .networks.network import NetworkConfig
+
+
+def decided_by(traces: Sequence[Trace]) -> dict[str, Any]:
+    """What decides the weights beside a recipe's settings: recordings, what was baked from them,
+    and the code that learns; hashes, as JSON.
+    """
+    found = [identify_trace(trace) for trace in traces]
+    return {
+        "recordings": [trace.recording for trace in found],
+        "geometry": [trace.geometry for trace in found],
+        "code": [sources_digest(SIMULATOR), sources_digest("vista_agents")],
+    }
 
 
 def check_seed(seed: int) -> None:

@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from small_networks import small
 from vista_agents.imitation.dagger import DaggerConfig
@@ -19,6 +21,8 @@ from vista_agents.networks.registry import ARCHITECTURES
 from vista_agents.policy import load
 from vista_agents.training import TrainingConfig
 
+from vista_sim.errors import PolicyError
+from vista_sim.geometry.bake import bake
 from vista_sim.world import World
 
 TRAINING = TrainingConfig(steps=4, batch_size=6, evaluate_every=2, checkpoint_every=2, threads=1)
@@ -147,3 +151,32 @@ def test_a_training_that_was_killed_ends_with_the_same_weights(road_trace, tmp_p
     learn(dataclasses.replace(cut, resume=True))
     weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "cut")]
     assert weights[0] == weights[1]
+
+
+def test_a_training_goes_on_only_with_the_recording_and_code_it_began_with(road_trace, tmp_path):
+    trace = Path(shutil.copytree(road_trace, tmp_path / "drive"))
+    begun = recipe_for("bc", trace, tmp_path / "x", small("mlp"))
+    learn(begun)
+    again = dataclasses.replace(begun, resume=True)
+    assert learn(again).steps == 4
+    described = tmp_path / "x" / "checkpoint" / "checkpoint.json"
+    whole = described.read_text()
+
+    def refused(message, change):
+        values = json.loads(whole)
+        change(values["recipe"])
+        described.write_text(json.dumps(values))
+        with pytest.raises(PolicyError, match=message) as caught:
+            learn(again)
+        assert str(caught.value).endswith("start anew with --overwrite")
+        described.write_text(whole)
+
+    refused("the code that learns has changed since", lambda recipe: recipe["code"].reverse())
+    refused("made before checkpoints said which recordings", lambda recipe: recipe.pop("code"))
+    bake(trace, geometry="ground", size=(24, 48))
+    refused("the baked geometry of the traces has changed since", lambda recipe: None)
+    shutil.rmtree(trace / "geometry")
+    assert learn(again).steps == 4
+    table = pq.read_table(trace / "front.parquet")
+    pq.write_table(table, trace / "front.parquet", compression="none")
+    refused("the recordings have changed since", lambda recipe: None)

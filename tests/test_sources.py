@@ -1,6 +1,5 @@
 """Choosing sources, merging what they say, and the ground that is fitted to it."""
 
-import hashlib
 import math
 import subprocess
 import sys
@@ -15,7 +14,8 @@ from vista_sim.geometry.bake import bake
 from vista_sim.geometry.ground import ground_inverse_depth
 from vista_sim.geometry.ground_fit import GroundFit, drift_report, smooth_over_time
 from vista_sim.geometry.merge import merged, trust_in
-from vista_sim.geometry.settings import BakeSettings, GeometryChoice, file_hash
+from vista_sim.geometry.models import onnx_hash
+from vista_sim.geometry.settings import BakeSettings, GeometryChoice
 from vista_sim.geometry.source import PreparedSource, Remembered
 from vista_sim.geometry.store import GeometryStore
 from vista_sim.traces.calibration import Lens
@@ -60,14 +60,19 @@ def test_a_geometry_that_cannot_be_is_refused_with_its_text(text):
 
 
 def test_a_model_is_known_by_its_content_not_its_name(tmp_path):
-    for name, content in (("a.onnx", b"one"), ("b.onnx", b"one"), ("c.onnx", b"two")):
+    # Field 1 of a model, its version: 3 and 4.
+    for name, content in (
+        ("a.onnx", b"\x08\x03"),
+        ("b.onnx", b"\x08\x03"),
+        ("c.onnx", b"\x08\x04"),
+    ):
         (tmp_path / name).write_bytes(content)
-    a, b, c = (file_hash(tmp_path / f"{name}.onnx") for name in "abc")
+    a, b, c = (onnx_hash(tmp_path / f"{name}.onnx") for name in "abc")
     assert a == b != c
-    (tmp_path / "a.onnx.data").write_bytes(b"weights kept beside it")
-    assert file_hash(tmp_path / "a.onnx") not in (a, hashlib.sha256(b"one").hexdigest())
+    (tmp_path / "a.json").write_text("{}")
+    assert onnx_hash(tmp_path / "a.onnx") != a
     with pytest.raises(GeometryError, match=r"none\.onnx"):
-        file_hash(tmp_path / "none.onnx")
+        onnx_hash(tmp_path / "none.onnx")
     settings = [
         BakeSettings((96, 160), ("onnx",), {"onnx": digest}, tmp_path / "x").to_json()
         for digest in (a, b, c)

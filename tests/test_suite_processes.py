@@ -17,10 +17,11 @@ import suite_files
 from driving_models import write_mean
 from suite_policies import Balance
 
-from vista_sim.errors import PolicyError, RunError
+from vista_sim.errors import PolicyDiedError, PolicyError, RunError
 from vista_sim.evaluation.evaluate import evaluate
-from vista_sim.evaluation.suites.driving import CaseDriver
-from vista_sim.evaluation.suites.rows import CaseRows
+from vista_sim.evaluation.suites.crew import _how_it_ended
+from vista_sim.evaluation.suites.driving import CaseDriver, unstarted
+from vista_sim.evaluation.suites.rows import KILLED, CaseRows, was_killed
 from vista_sim.evaluation.suites.worker import ROWS, Stream
 from vista_sim.policies import PolicyServer, load_policy
 from vista_sim.runs.run import read_run
@@ -260,6 +261,64 @@ def test_cases_that_were_driven_ahead_of_a_slower_one_are_not_lost(quick, tmp_pa
     report = judge(run, resume=True)
     assert report.suite.resumed == 2
     assert_same(tmp_path / "whole", run)
+
+
+@pytest.mark.parametrize("killed", [(0,), (1, 2), (3,)])
+def test_cases_whose_process_was_killed_are_driven_again(
+    quick, tmp_path, monkeypatch, caplog, killed
+):
+    _, judge = quick
+    judge(tmp_path / "whole")
+    drive = CaseDriver.drive
+    with monkeypatch.context() as patch:
+
+        def or_be_killed(self, job, sink, begun):
+            if job.index in killed:
+                sink.break_off(unstarted(job), PolicyDiedError(KILLED).reason)
+            else:
+                drive(self, job, sink, begun)
+
+        patch.setattr(CaseDriver, "drive", or_be_killed)
+        assert judge(tmp_path / "run").suite.count("broke") == len(killed)
+    names = [case.case for case in judge(tmp_path / "whole", resume=True).suite.cases]
+    with monkeypatch.context() as patch:  # nothing is lost if that is broken off in turn
+        patch.setattr(CaseDriver, "drive", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            judge(tmp_path / "run", resume=True)
+    report = judge(tmp_path / "run", resume=True)
+    assert report.suite.resumed == 4 - len(killed)
+    assert f"the process of {names[killed[0]]}" in caplog.text
+    assert "was killed before (out of memory?); driven again" in caplog.text
+    assert report.suite.count("broke") == 0
+    assert_same(tmp_path / "whole", tmp_path / "run")
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_killed_case_that_waits_for_an_earlier_one_is_driven_again(quick, tmp_path, monkeypatch):
+    _, judge = quick
+    cases = judge(tmp_path / "whole").suite.cases
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(KeyboardInterrupt):
+            judge(tmp_path / "run")
+    last = pq.read_table(tmp_path / "whole" / "episodes.parquet").to_pylist()[3]
+    rows = CaseRows()
+    rows.break_off(last, PolicyDiedError(KILLED).reason)
+    (tmp_path / "run" / ".waiting").mkdir(exist_ok=True)
+    (tmp_path / "run" / ".waiting" / "000003.json").write_text(json.dumps(rows.to_json()))
+    assert judge(tmp_path / "run", resume=True).suite.resumed == 2
+    assert read_run(tmp_path / "run").info["retried_cases"] == [cases[3].case]
+    assert_same(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_process_that_was_killed_is_told_from_one_that_broke():
+    assert _how_it_ended(-signal.SIGKILL) == KILLED
+    assert was_killed([{"failure": None}, {"failure": PolicyDiedError(KILLED).reason}])
+    for failure in (None, "timed out: 10 s", PolicyDiedError(_how_it_ended(-11)).reason):
+        assert not was_killed([{"failure": failure}])
 
 
 def test_another_run_is_not_resumed(quick, road_trace, tmp_path):

@@ -16,7 +16,7 @@ from vista_sim.geometry.partial import writable_folder
 from vista_sim.traces.trace import Trace
 
 from ..folders import claimed, prepare_folder
-from ..recipe import check_seed
+from ..recipe import check_seed, decided_by
 from .data import DepthDrive, DepthFrames
 from .model import DepthModelSpec, load
 from .network import DepthNetConfig
@@ -125,6 +125,7 @@ def describe(recipe: Depth, drives: list[DepthDrive]) -> dict[str, Any]:
     values = {
         "method": "depth",
         "traces": [drive.trace.name for drive in drives],
+        **decided_by([drive.trace for drive in drives]),
         "cameras": [drive.camera for drive in drives],
         "baked": [drive.baked for drive in drives],
         "supervised": [drive.supervised for drive in drives],

@@ -22,7 +22,7 @@ from ..folders import RATE_ROUNDS, ROUNDS, claimed, prepare_folder
 from ..networks.network import NetworkConfig
 from ..networks.registry import network_to_json
 from ..policy import PolicySpec
-from ..recipe import Recipe
+from ..recipe import Recipe, decided_by
 from ..training import (
     AugmentConfig,
     RangeConfig,
@@ -243,6 +243,7 @@ def describe(recipe: Imitation, setup: Setup, drives: Sequence[Drive]) -> dict[s
         values.pop(name, None)
     values["network"] = network_to_json(recipe.network)
     values["traces"] = [drive.trace.name for drive in drives]
+    values |= decided_by([drive.trace for drive in drives])
     values["validation_road"] = [[list(i) for i in drive.validation] for drive in drives]
     decided: dict[str, Any] = json.loads(json.dumps(values))
     return decided

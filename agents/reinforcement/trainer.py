@@ -30,6 +30,7 @@ from ..networks.inputs import random_inputs
 from ..networks.network import DrivingNetwork
 from ..networks.registry import build_network, network_to_json
 from ..policy import NetworkPolicy, PolicySpec, save_policy
+from ..recipe import decided_by
 from ..training.errors import TrainingError
 from ..training.loop import all_finite
 from .curves import Curves
@@ -137,6 +138,7 @@ def describe(recipe: Reinforcement, method: str, traces: Sequence[Trace]) -> dic
     values |= {
         "method": method,
         "traces": [trace.name for trace in traces],
+        **decided_by(traces),
         "network": network_to_json(recipe.network),
     }
     decided: dict[str, Any] = json.loads(json.dumps(values))

@@ -26,7 +26,9 @@ from transfer_study.preparing import Say, trace_hash
 from vista_sim.errors import VistaError
 from vista_sim.evaluation.evaluate import evaluate
 from vista_sim.evaluation.recovery import RecoveryTest
-from vista_sim.policies import CameraSpec, load_policy, policy_hash
+from vista_sim.identity.policies import identify_policy
+from vista_sim.identity.sources import SIMULATOR, sources_digest
+from vista_sim.policies import CameraSpec, load_policy
 from vista_sim.proving_ground.deployment import SUPERSAMPLE, RenderedWorlds
 from vista_sim.sensors.pool import CameraChoice
 from vista_sim.traces.trace import Trace
@@ -64,8 +66,9 @@ class Trial:
         """All that decides the result."""
         return {
             "format": FORMAT,
-            "policy": policy_hash(self.policy),
-            "trace": _trace_hash(self.trace),
+            "policy": identify_policy(self.policy).to_json(),
+            "trace": trace_hash(self.trace),
+            "code": sources_digest(SIMULATOR),
             "views": self.views,
             "supersample": SUPERSAMPLE if self.views == "rendered" else None,
             "degradation": dataclasses.asdict(self.candidate.degradation),
@@ -77,9 +80,6 @@ class Trial:
     def key(self) -> str:
         text = json.dumps(self.decided_by(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-_trace_hash = cache(trace_hash)
 
 
 def judge(trial: Trial) -> Result:

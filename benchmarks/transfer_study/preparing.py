@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -17,8 +16,11 @@ from transfer_study.files import write_text
 from transfer_study.plan import Training, policy_name, world_name
 from vista_sim.errors import VistaError
 from vista_sim.geometry.bake import bake
+from vista_sim.identity.sources import SIMULATOR, sources_digest
+from vista_sim.identity.traces import identify_trace
 from vista_sim.proving_ground.record import Recording, record
 from vista_sim.proving_ground.truth import GroundTruth
+from vista_sim.traces.trace import Trace
 
 Say = Callable[[str], None]
 
@@ -75,6 +77,7 @@ def train_policy(training: Training, seed: int, traces: Sequence[Path], folder: 
         "arguments": list(training.arguments),
         "seed": seed,
         "traces": {trace.name: trace_hash(trace) for trace in traces},
+        "code": [sources_digest(SIMULATOR), sources_digest("vista_agents")],
     }
     if trained_as(out) == how:
         return out
@@ -103,12 +106,9 @@ def trained_as(folder: Path) -> dict[str, Any] | None:
     return values if isinstance(values, dict) and (folder / "policy.json").is_file() else None
 
 
-def trace_hash(folder: Path) -> str:
-    """SHA-256 over a trace's own files, without what is baked from them."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.iterdir() if p.is_file() and p.name[0] != "."):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+def trace_hash(folder: Path) -> dict[str, str | None]:
+    """SHA-256 over a trace's recording, and over what was baked from it."""
+    return identify_trace(Trace.open(folder)).to_json()
 
 
 def _wait(waiting: Sequence[Future[Path]], done: Callable[[int, Path], None]) -> None:

@@ -36,6 +36,7 @@ from vista_sim.drive.log import HUMAN
 from vista_sim.errors import RunError
 from vista_sim.evaluation.metrics.tables import select
 from vista_sim.evaluation.suites.book import read_cases
+from vista_sim.identity.traces import is_recording
 from vista_sim.runs.run import Run, columns, read_run
 from vista_sim.tasks.lane_following import CRASHES
 from vista_sim.traces.trace import Trace
@@ -187,7 +188,14 @@ def _trace_of(run: Run, episode: dict[str, Any]) -> Trace:
     traces = run.info.get("traces")
     index = episode["trace"]
     try:
-        return Trace.open(traces[index]["path"])  # type: ignore[index]
+        told = traces[index]  # type: ignore[index]
+        trace = Trace.open(told["path"])
+        if not is_recording(trace, told):
+            raise RunError(
+                f"{trace.root}: the recording has changed since {run.folder} was driven on it; "
+                "put back what it was"
+            )
+        return trace
     except (TypeError, KeyError, IndexError):
         raise RunError(
             f"{run.folder / 'run.json'}: traces do not say where trace {index} is"

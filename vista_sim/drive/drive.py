@@ -39,7 +39,9 @@ from vista_sim.errors import VistaError
 from vista_sim.evaluation.metrics import select, summarize
 from vista_sim.evaluation.plain import or_null
 from vista_sim.evaluation.suites.book import write_cases
-from vista_sim.policies import GuardedPolicy, load_policy, policy_hash
+from vista_sim.identity.policies import identify_policy
+from vista_sim.identity.traces import describe_traces
+from vista_sim.policies import GuardedPolicy, Policy, load_policy
 from vista_sim.runs.roads import road_table
 from vista_sim.runs.run import VIEWS, columns, read_run
 from vista_sim.runs.writer import RunWriter, check_folder
@@ -105,7 +107,7 @@ def drive(options: DriveOptions) -> None:
             course = Course(target, size, None if policy is None else policy.camera)
             course.warm_up()
         filmer = Filmer(out / VIEWS)
-        with DriveLog(_new_run(options, target, out), filmer) as log:
+        with DriveLog(_new_run(options, target, policy, out), filmer) as log:
             with filmer:
                 session = Session(course, link, log, guarded, options.seed, options.quality)
                 with _ended_by_signals(session.stopping), _told(link):
@@ -128,10 +130,12 @@ def drive(options: DriveOptions) -> None:
         typer.echo(describe(one.folder, one.seconds, one.metres, one.frames, one.left_out))
 
 
-def _new_run(options: DriveOptions, target: Target, out: Path) -> Callable[[], RunWriter]:
+def _new_run(
+    options: DriveOptions, target: Target, policy: Policy | None, out: Path
+) -> Callable[[], RunWriter]:
     """Begins to write the run; what takes long is done before."""
     roads = road_table([Trace.open(path) for path in target.traces])
-    info, terms = _info(options, target), tuple(vars(Rewards()))
+    info, terms = _info(options, target, policy), tuple(vars(Rewards()))
 
     def new_run() -> RunWriter:
         writer = RunWriter(out, info, terms, options.overwrite, roads=roads)
@@ -142,14 +146,14 @@ def _new_run(options: DriveOptions, target: Target, out: Path) -> Callable[[], R
     return new_run
 
 
-def _info(options: DriveOptions, target: Target) -> dict[str, Any]:
+def _info(options: DriveOptions, target: Target, policy: Policy | None) -> dict[str, Any]:
     """What run.json says of the drive."""
     traces = [Trace.open(path) for path in target.traces]
     first = target.cases[0].settings
     return {
         "what": "drive by hand",
         "policy": {"name": HUMAN, "sha256": None},
-        "traces": [{"path": str(trace.root), "name": trace.name} for trace in traces],
+        "traces": describe_traces(traces),
         "seed": options.seed,
         "dt": first.dt,
         "views": "synthesized",
@@ -160,7 +164,10 @@ def _info(options: DriveOptions, target: Target) -> dict[str, Any]:
             "size": list(parse_size(options.size)),
             "policy": None
             if options.policy is None
-            else {"name": options.policy, "sha256": policy_hash(options.policy)},
+            else {
+                "name": options.policy,
+                **identify_policy(options.policy, policy).to_json(),
+            },
         },
     }
 

@@ -17,6 +17,7 @@ from vista_sim.envs.driving import DrivingEnv
 from vista_sim.envs.scenario import ScenarioEnv
 from vista_sim.errors import RunError, WorldError
 from vista_sim.evaluation.closed_loop import KIND
+from vista_sim.identity.traces import describe_traces
 from vista_sim.policies.saliency import SaliencySource
 from vista_sim.runs.filming import CAMERA, SALIENCY, SCENE, Filming, Films, ViewRecorder
 from vista_sim.runs.recorder import Recorder, Rows
@@ -108,7 +109,7 @@ class RecordRun(gymnasium.Wrapper[Any, Any, Any, Any]):
                 "what": f"recording of {_name(env, driving)}",
                 "env": _name(env, driving),
                 "policy": {"name": str(policy), "sha256": None},
-                "traces": [{"path": str(trace.root), "name": trace.name} for trace in traces],
+                "traces": describe_traces(traces),
                 "seed": None,
                 "dt": driving.dt,
                 "views": "synthesized",

@@ -259,6 +259,8 @@ def _evaluate_suite(
         )
     result = report.suite
     assert result is not None
+    if out is not None and result.unknown:
+        typer.echo(f"not known: {result.unknown}; --resume will not take it as unchanged", err=True)
     if junit is not None:
         write_junit(result, junit)
     if markdown is not None:

@@ -183,6 +183,6 @@ def _name(policy: Policy | str | os.PathLike[str]) -> str:
 
 def _load(policy: Policy | str | os.PathLike[str]) -> tuple[Policy, PolicyIdentity]:
     if isinstance(policy, str | os.PathLike):
-        return load_identified(os.fspath(policy))
+        return load_identified(policy)
     check_policy(policy, "policy is")
     return policy, identify_policy(policy)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.errors import TraceError
 from vista_sim.evaluation import closed_loop
 from vista_sim.evaluation.metrics import Table, select, summarize
 from vista_sim.evaluation.recovery import RecoveryTest, draw_places, try_recovery
@@ -119,6 +120,11 @@ def evaluate_traces(
         episodes, steps = columns(writer.episodes.table()), columns(writer.steps.table())
         metrics, by_trace = _judge(world, episodes, steps)
         seconds = perf_counter() - started
+        if describe_traces(world.traces) != writer.info["traces"]:
+            raise TraceError(
+                f"{writer.folder or name}: a recording or its baked geometry has changed while it "
+                "was driven on; evaluate again"
+            )
         report = Report(name, metrics, by_trace, recovered, writer.folder, seconds)
         writer.finish({k: v for k, v in report.to_json().items() if k not in ("out", "seconds")})
     return report

@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vista_sim.errors import GeometryError
 from vista_sim.geometry.job import BakeJob, Progress
+from vista_sim.geometry.pairs import find_pair
 from vista_sim.geometry.partial import Partial, locked, writable_folder
-from vista_sim.geometry.settings import BakeSettings, GeometryChoice, default_size
+from vista_sim.geometry.settings import (
+    BakeSettings,
+    GeometryChoice,
+    StereoMatching,
+    default_size,
+)
 from vista_sim.geometry.sources import resolve
 from vista_sim.geometry.store import (
     FORMAT,
@@ -23,6 +30,8 @@ from vista_sim.geometry.store import (
     folder_in_trace,
     identify,
 )
+from vista_sim.identity.files import files_digests
+from vista_sim.identity.sources import SIMULATOR, sources_digest
 from vista_sim.traces.trace import Trace
 
 
@@ -108,7 +117,12 @@ def bake_camera(
         size or default_size(recorded.calibration.lens.size),
         *resolve(choice, trace, camera),
     )
-    plan = {"trace": identify(trace, camera), "settings": settings.to_json()}
+    files = baked_from(trace, camera, settings.sources)
+    plan = {
+        "trace": identify(trace, camera),
+        "settings": settings.to_json(),
+        "files": files_digests(files, GeometryError),
+    }
     if not force and (done := _finished(trace, camera, plan)):
         return done
     destination = _destination(trace, camera)
@@ -116,9 +130,12 @@ def bake_camera(
         if not force and (done := _finished(trace, camera, plan)):
             return done  # by the process that had the lock before
         started = time.perf_counter()
-        partial = Partial(destination, plan, fresh=force)
+        # What is half done goes on only by the code that began it.
+        partial = Partial(destination, {**plan, "sources": sources_digest(SIMULATOR)}, fresh=force)
         job = BakeJob(trace, recorded, settings, partial, workers, progress)
         report = job.run()
+        if files_digests(files, GeometryError) != plan["files"]:
+            raise GeometryError(f"{trace.root}: has changed while it was baked; bake it again")
         partial.finish(
             {
                 "format": FORMAT,
@@ -131,6 +148,19 @@ def bake_camera(
         )
     seconds = time.perf_counter() - started
     return Baked(camera, destination, recorded.frame_count, seconds, report)
+
+
+def baked_from(trace: Trace, camera: str, sources: Sequence[str]) -> dict[str, Path]:
+    """The files of a trace, by name, whose content decides what is baked for a camera."""
+    recorded = trace.cameras[camera]
+    paths = [recorded.path]
+    if recorded.calibration.mask is not None:
+        paths.append(trace.root / recorded.calibration.mask)
+    if "stereo" in sources:
+        paths.append(find_pair(trace, camera, StereoMatching()).other.path)
+    if "lidar" in sources:
+        paths += [lidar.path for lidar in trace.lidars.values()]
+    return {path.name: path for path in paths}
 
 
 def _finished(trace: Trace, camera: str, plan: dict[str, Any]) -> Baked | None:

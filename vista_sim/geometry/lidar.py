@@ -14,6 +14,7 @@ from vista_sim.geometry.completion import complete, cull_hidden
 from vista_sim.geometry.rectify import small_gray
 from vista_sim.geometry.settings import LidarProjection
 from vista_sim.geometry.source import BakeContext, Floats
+from vista_sim.identity.files import content_digest
 from vista_sim.traces.calibration import Lens, Vehicle
 from vista_sim.traces.lidar import RecordedLidar, Sweep
 from vista_sim.traces.trace import Trace
@@ -62,16 +63,12 @@ def find_lidars(trace: Trace) -> list[RecordedLidar]:
 
 
 def lidar_hash(lidars: list[RecordedLidar]) -> str:
-    """What of the lidars a bake depends on: mounts, times, and both ends and size of the tables."""
+    """What of the lidars a bake depends on: mounts, times, and the tables."""
     digest = hashlib.sha256()
     for lidar in lidars:
         digest.update(repr((lidar.name, lidar.calibration.to_json())).encode())
         digest.update(np.ascontiguousarray(lidar.t, np.float64).tobytes())
-        digest.update(lidar.path.stat().st_size.to_bytes(8, "little"))
-        with open(lidar.path, "rb") as file:
-            digest.update(file.read(65536))
-            file.seek(max(0, lidar.path.stat().st_size - 65536))
-            digest.update(file.read())
+        digest.update(content_digest(lidar.path, GeometryError).encode())
     return digest.hexdigest()
 
 

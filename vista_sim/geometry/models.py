@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import GeometryError
-from vista_sim.files import read_bytes, read_json, shown
-from vista_sim.geometry.settings import file_hash
+from vista_sim.files import read_json, shown
 from vista_sim.geometry.store import folder_in_cache
+from vista_sim.identity.files import digest_of_digests
+from vista_sim.identity.onnx_files import weight_files
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
 
@@ -150,12 +151,12 @@ def folder_hash(folder: Path) -> str:
 
 
 def onnx_hash(path: Path) -> str:
-    """The same of an ONNX file, its weights beside it, and the JSON that says how to feed it.
+    """The same of an ONNX file, the JSON that says how to feed it, and the files that its tensors
+    name.
 
     Raises:
-        GeometryError: the file cannot be read.
+        GeometryError: a file cannot be read.
     """
-    model = file_hash(path)
     beside = path.with_suffix(".json")
-    settings = read_bytes(beside, GeometryError) if os.path.exists(beside) else b""
-    return hashlib.sha256(model.encode() + settings).hexdigest()
+    settings = [beside] if os.path.exists(beside) else []
+    return digest_of_digests([path, *settings, *weight_files(path, GeometryError)], GeometryError)

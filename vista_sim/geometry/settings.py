@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 import re
 from collections.abc import Mapping
@@ -192,23 +191,6 @@ class BakeSettings:
         if "lidar" in self.sources:
             values["lidar"] = _plain(dataclasses.asdict(self.lidar))
         return values
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's content, and of the weights that ONNX may keep beside it.
-
-    Raises:
-        GeometryError: it cannot be read.
-    """
-    digest = hashlib.sha256()
-    for part in (path, path.with_name(path.name + ".data")):
-        try:
-            with open(part, "rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        except OSError as error:
-            if part == path:
-                raise GeometryError(f"{path}: cannot be read ({error.strerror})") from None
-    return digest.hexdigest()
 
 
 def default_size(recorded: tuple[int, int]) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """Baked geometry on disk: where it lies, how it is read, and whether it fits its trace.
 
     <trace>/geometry/<camera>/
-        geometry.json       format "vista-geometry/1"; present only when all is there
+        geometry.json       format "vista-geometry/1"; present only when all is there. `files` has
+                            hashes of the trace's files that it was made from
         inverse_depth.npy   uint16 (n, h, w), or (1, h, w) where every frame has the same
         confidence.npy      uint8, of the same shape
         poses.npy           float64 (n, 4, 4), T_world_camera with refined differences
@@ -29,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import GeometryError
+from vista_sim.identity.files import content_digest
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
 
@@ -75,15 +77,24 @@ class GeometryStore:
         report: what the bake found out.
     """
 
-    def __init__(self, path: Path, lens: Lens, frame_count: int, identity: str | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        lens: Lens,
+        frame_count: int,
+        identity: str | None,
+        root: Path | None = None,
+    ) -> None:
         self.path = path
-        self._arguments = (path, lens, frame_count, identity)
+        self._arguments = (path, lens, frame_count, identity, root)
         description = _read_description(path / DESCRIPTION)
         if identity is not None and description["trace"] != identity:
             raise GeometryError(
                 f"{path}: was baked from other poses, another calibration or another video than "
                 f"this trace has; {_REMEDY}"
             )
+        if root is not None:
+            _check_files(path, root, description.get("files", {}))
         self.size: tuple[int, int] = (int(description["size"][0]), int(description["size"][1]))
         self.scale = float(description["scale"])
         self.settings: dict[str, Any] = description["settings"]
@@ -115,7 +126,13 @@ class GeometryStore:
         if path is None:
             return None
         recorded = trace.cameras[camera]
-        return cls(path, recorded.calibration.lens, recorded.frame_count, identify(trace, camera))
+        return cls(
+            path,
+            recorded.calibration.lens,
+            recorded.frame_count,
+            identify(trace, camera),
+            trace.root,
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return GeometryStore, self._arguments
@@ -154,7 +171,8 @@ def geometry_folder(trace: Trace, camera: str) -> Path | None:
 def identify(trace: Trace, camera: str) -> str:
     """A hash of what a bake depends on: calibration, time stamps, ego motion, and the video.
 
-    Of the video it takes the size and both ends, which hold its index.
+    Of the video it takes the size and both ends, which hold its index, so that it is quick to
+    find geometry by; the whole content is compared where it is read (`files` of geometry.json).
     """
     recorded = trace.cameras[camera]
     digest = hashlib.sha256()
@@ -185,11 +203,26 @@ def _read_description(path: Path) -> dict[str, Any]:
     sound = sound and isinstance(scale, float) and 0 < scale < 1
     sound = sound and isinstance(values.get("trace"), str)
     sound = sound and all(isinstance(values.get(key), dict) for key in ("settings", "report"))
+    sound = sound and isinstance(values.get("files", {}), dict)
     if not sound:
         raise GeometryError(
             f"{path}: size, scale, trace, settings or report is missing or malformed; {_REMEDY}"
         )
     return values
+
+
+def _check_files(path: Path, root: Path, files: dict[str, Any]) -> None:
+    """The files of a trace that geometry was baked from must hold what they held then.
+
+    Geometry of earlier versions names none. One that is gone by now was looked at by none but
+    the bake.
+    """
+    for name, digest in files.items():
+        file = root / name
+        if Path(name).name != name or not file.is_file():
+            continue
+        if content_digest(file, GeometryError) != digest:
+            raise GeometryError(f"{path}: was baked from another {name}; {_REMEDY}")
 
 
 def _check_finite(path: Path, array: NDArray[Any]) -> None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from vista_sim.files import open_file, read_json
 
@@ -57,7 +58,7 @@ def content_digest(path: Path, error: type[Exception]) -> str:
         if found is not None and found[0] == state:
             _known[name] = found
             return found[1]
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
         settled = time.time_ns() - state[2] > SETTLED_NS
         if settled and file_state(os.fstat(file.fileno())) == state:
             _known[name] = state, digest
@@ -71,9 +72,20 @@ def combined(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def files_digests(files: Mapping[str, Path], error: type[Exception]) -> dict[str, str]:
+    """SHA-256 of the content of files by the name under which each is used. Raises `error`."""
+    return {name: content_digest(path, error) for name, path in files.items()}
+
+
 def files_digest(files: Mapping[str, Path], error: type[Exception]) -> str:
     """SHA-256 over files by the name under which each is used. Raises `error`."""
-    return combined({name: content_digest(path, error) for name, path in files.items()})
+    return combined(files_digests(files, error))
+
+
+def digest_of_digests(files: Iterable[Path], error: type[Exception]) -> str:
+    """SHA-256 over the SHA-256 of files, one after the other. Raises `error`."""
+    digests = (bytes.fromhex(content_digest(path, error)) for path in files)
+    return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
 def files_below(folder: Path, error: type[Exception]) -> dict[str, Path]:
@@ -124,15 +136,16 @@ def _read_cache() -> dict[str, Any]:
 
 def _to_cache(name: str, state: State, digest: str) -> None:
     """Remember a large file's hash; where nothing can be written it is made again next time."""
-    from vista_sim.traces.atomic import whole_file
-
     files = _read_cache()
     files.pop(name, None)
     files[name] = [*state, digest]
     kept: Iterable[tuple[str, Any]] = list(files.items())[-REMEMBERED:]
     path = _cache_file()
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # others write it too
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
-            text = json.dumps({"format": FORMAT, "files": dict(kept)})
-            temporary.write_text(text, encoding="utf-8")
+        try:
+            temporary.write_text(json.dumps({"format": FORMAT, "files": dict(kept)}))
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vista_sim.errors import PolicyError
 from vista_sim.files import shown
-from vista_sim.identity.files import content_digest, files_below, files_digest
+from vista_sim.identity.files import digest_of_digests, files_below, files_digest
 from vista_sim.identity.sources import sources_digest
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def identify_policy(what: object, loaded: Policy | None = None) -> PolicyIdentit
     )
 
 
-def load_identified(what: str) -> tuple[Policy, PolicyIdentity]:
+def load_identified(what: str | os.PathLike[str]) -> tuple[Policy, PolicyIdentity]:
     """A policy, and what decides how it drives.
 
     Raises:
@@ -131,17 +131,8 @@ def onnx_digest(model: Path) -> str:
     from vista_sim.identity.onnx_files import weight_files
     from vista_sim.policies.onnx.files import description_path
 
-    return onnx_files_digest(
-        [model, description_path(model), *weight_files(model, PolicyError)], PolicyError
-    )
-
-
-def onnx_files_digest(files: list[Path], error: type[Exception]) -> str:
-    """SHA-256 over the SHA-256 of files, one after the other. Raises `error`."""
-    import hashlib
-
-    digests = (bytes.fromhex(content_digest(path, error)) for path in files)
-    return hashlib.sha256(b"".join(digests)).hexdigest()
+    files = [model, description_path(model), *weight_files(model, PolicyError)]
+    return digest_of_digests(files, PolicyError)
 
 
 def _of_folder(folder: Path) -> tuple[str, str | None]:
@@ -228,7 +219,8 @@ def _find(top: str) -> ModuleSpec | None:
 
 def _files_of(spec: ModuleSpec) -> dict[str, Path]:
     if spec.submodule_search_locations is None:
-        return {Path(spec.origin).name: Path(spec.origin)} if spec.origin else {}
+        own = Path(spec.origin) if spec.has_location and spec.origin else None
+        return {} if own is None else {own.name: own}
     return {
         f"{number}/{name}": path
         for number, folder in enumerate(spec.submodule_search_locations)

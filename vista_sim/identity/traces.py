@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,19 @@ def identify_trace(trace: Trace) -> TraceIdentity:
     Raises:
         TraceError, GeometryError: a file cannot be read.
     """
-    return TraceIdentity(
-        files_digest(recorded_files(trace), TraceError), geometry_digest(trace, trace.cameras)
-    )
+    return TraceIdentity(recording_digest(trace), geometry_digest(trace, trace.cameras))
+
+
+def recording_digest(trace: Trace) -> str:
+    """SHA-256 over the files of a recording. Raises TraceError."""
+    return files_digest(recorded_files(trace), TraceError)
+
+
+def is_recording(trace: Trace, told: Mapping[str, Any]) -> bool:
+    """Whether a trace still is the recording that run.json tells of; also where that names none,
+    as runs of earlier versions do.
+    """
+    return told.get("recording") in (None, recording_digest(trace))
 
 
 def recorded_files(trace: Trace) -> dict[str, Path]:

@@ -23,6 +23,14 @@ def serve_policy(
         str,
         typer.Option(help="HOST:PORT of this machine (port 0: a free one), or PATH of a socket."),
     ] = "127.0.0.1:0",
+    policy_version: Annotated[
+        str | None,
+        typer.Option(
+            help="Text that changes with all that decides how the policy drives; runs are known by "
+            "it. Of folders and .onnx files a hash of their files.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Serve a policy to other processes of this machine, until interrupted.
 
@@ -34,4 +42,4 @@ def serve_policy(
     def ready(address: Address) -> None:
         typer.echo(f"serving {policy} at {address}")
 
-    serve(policy, at, ready)
+    serve(policy, at, ready, policy_version)

@@ -17,6 +17,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vista_sim.identity.files import State, state_of
 from vista_sim.policies import CameraSpec
 from vista_sim.proving_ground.closing import Closing
 from vista_sim.proving_ground.renderer import import_pybullet
@@ -52,12 +53,12 @@ class RenderedWorlds(Closing):
         import_pybullet()
         self.supersample = supersample
         self.lock = Lock()
-        self._truths: dict[Path, GroundTruth] = {}
+        self._truths: dict[Path, tuple[State | None, GroundTruth]] = {}
 
     def close(self) -> None:
         """Free the worlds; they are made again where they are asked for again."""
         with self.lock:
-            for truth in self._truths.values():
+            for _, truth in self._truths.values():
                 truth.close()
             self._truths.clear()
 
@@ -67,10 +68,13 @@ class RenderedWorlds(Closing):
         Raises:
             TraceError: it was not recorded in the proving ground, or in another version of it.
         """
+        state = state_of(trace.root / "trace.json")
         found = self._truths.get(trace.root)
-        if found is None:
-            found = self._truths[trace.root] = GroundTruth(trace.root)
-        return found
+        if found is None or found[0] != state:
+            if found is not None:
+                found[1].close()
+            found = self._truths[trace.root] = (state, GroundTruth(trace.root))
+        return found[1]
 
     def cameras(
         self, traces: Sequence[Trace], recorded: str | Sequence[str] | None = None

@@ -41,7 +41,13 @@ def provenance(sheets: Sequence[Sheet]) -> list[Row]:
 
 def versions(sheets: Sequence[Sheet]) -> list[Row]:
     """Rows of versions; those that differ between runs are first."""
-    own = [mapping(sheet.run.info, "versions") for sheet in sheets]
+    own = [
+        {
+            **mapping(sheet.run.info, "versions"),
+            **{f"{name}, sources": v for name, v in mapping(sheet.run.info, "sources").items()},
+        }
+        for sheet in sheets
+    ]
     names = list(dict.fromkeys(str(name) for versions in own for name in versions))
     table = [(name, [str(versions.get(name, "")) for versions in own]) for name in names]
     return sorted(table, key=lambda row: len(set(row[1])) == 1)
@@ -53,7 +59,9 @@ def _cell(name: str, info: Mapping[str, Any]) -> str:
         return ""
     if name == "policy" and isinstance(value, Mapping):
         digest = value.get("sha256")
-        return str(value.get("name", "")) + (f", SHA-256 {digest}" if digest else "")
+        parts = [str(value.get("name", "")), f"SHA-256 {digest}" if digest else ""]
+        parts += [f"{key}: {value[key]}" for key in ("version", "unknown") if value.get(key)]
+        return ", ".join(part for part in parts if part)
     if name == "suite" and isinstance(value, Mapping):
         parts = [str(value.get(key)) for key in ("name", "description", "file") if value.get(key)]
         return ", ".join(parts)

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from vista_sim.errors import GeometryError, TraceError
 from vista_sim.files import one_line
 from vista_sim.geometry.ground import ground_inverse_depth
-from vista_sim.geometry.store import DESCRIPTION, INVERSE_DEPTH, GeometryStore
+from vista_sim.geometry.store import ARRAYS, DESCRIPTION, INVERSE_DEPTH, GeometryStore
+from vista_sim.identity.files import State, state_of
 from vista_sim.sensors.blocks import Block, FrameBudget, Layout
 from vista_sim.sensors.prefetch import prefetcher
 from vista_sim.sensors.shrink import shrink
@@ -283,12 +284,9 @@ class _Geometry:
         except (OSError, ValueError) as error:
             raise GeometryError(f"{path}: cannot be read ({one_line(error)})") from None
 
-    def _state(self) -> tuple[int, int, int] | None:
-        try:
-            found = (self.path / DESCRIPTION).stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_size, found.st_mtime_ns
+    def _state(self) -> tuple[State | None, ...] | None:
+        found = tuple(state_of(self.path / name) for name in (DESCRIPTION, *ARRAYS))
+        return None if found[0] is None else found
 
 
 _geometries: weakref.WeakKeyDictionary[Trace, dict[str, _Geometry]] = weakref.WeakKeyDictionary()
@@ -315,11 +313,7 @@ def _identity(trace: Trace, name: str, size: tuple[int, int], geometry: Path | N
     if geometry is not None:
         paths += [geometry / DESCRIPTION, geometry / INVERSE_DEPTH]
     for path in paths:
-        try:
-            found = path.stat()
-            parts.append(f"{path} {found.st_ino} {found.st_size} {found.st_mtime_ns}")
-        except OSError:
-            parts.append(f"{path} is gone")
+        parts.append(f"{path} {state_of(path)}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:40]
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
 from vista_sim.files import read_json
+from vista_sim.identity.files import file_state
 from vista_sim.traces.annotations import Timeline, read_labels, read_road, read_tracks, timelines
 from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Vehicle
 from vista_sim.traces.ego import read_ego
@@ -253,7 +254,7 @@ def _state_of(root: Path) -> tuple[object, ...]:
             found = [(entry.name, entry.stat()) for entry in entries]
     except OSError:  # opening it will say what is wrong
         return (object(),)  # equal to no other
-    return tuple(sorted((n, s.st_ino, s.st_size, s.st_mtime_ns) for n, s in found))
+    return tuple(sorted((name, file_state(stat)) for name, stat in found))
 
 
 def read_trace_json(root: Path) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class SuiteResult:
         cost: see `Cost.to_json`.
         cost_text: the same in a line.
         resumed: cases that an earlier call had driven.
+        unknown: what of the policy decides and is not known; see `PolicyIdentity`.
     """
 
     name: str
@@ -63,6 +64,7 @@ class SuiteResult:
     cost: Mapping[str, Any]
     cost_text: str
     resumed: int
+    unknown: str = ""
 
     @property
     def passed(self) -> bool:

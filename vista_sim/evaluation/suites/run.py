@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -113,7 +114,8 @@ def evaluate_suite(
         if before is not None and complete and not killed_cases(before):
             found = {i: case_outcome(rows) for i, rows in episodes_by_case(before).items()}
             tables = columns(before.steps), columns(before.episodes)
-            return _result(suite, name, found, tables, cost, len(found), started)
+            result = _result(suite, name, found, tables, cost, len(found), started)
+            return replace(result, unknown=identity.unknown)
         # What cannot be loaded leaves no folder behind.
         drivers.get_ready(len(cases), films)
         roads = road_table(traces) if out is not None and before is None else None
@@ -148,7 +150,7 @@ def evaluate_suite(
                 "retried_cases": book.killed,
             }
             book.finish(result.to_json())
-    return result
+    return replace(result, unknown=identity.unknown)
 
 
 def _workers(policy: Policy | str, workers: int | None) -> int:

@@ -18,6 +18,7 @@ from vista_sim.errors import (
     PolicyTimeoutError,
 )
 from vista_sim.files import one_line, shown
+from vista_sim.identity.policies import MAX_VERSION
 from vista_sim.policies.policy import Action, CameraSpec
 from vista_sim.policies.remote.address import Address
 from vista_sim.policies.remote.wire import (
@@ -66,12 +67,18 @@ class SocketPolicy:
         self._step = 0
         self.name = ""
         self.camera: CameraSpec | None = None
-        self.camera = self._connect()
+        self.camera, self.version = self._connect()
 
     def reset(self) -> None:
         """A new episode begins. Raises as `act` does."""
         if self._connection is None:
-            camera = self._connect()
+            camera, version = self._connect()
+            if version != self.version:
+                self.close()
+                raise PolicyError(
+                    f"{self.address}: another policy is there: its version was "
+                    f"{self.version or 'not declared'}, is {version or 'not declared'}"
+                )
             if _shown(camera) != _shown(self.camera):
                 self.close()
                 raise PolicyError(f"{self.address}: another policy with another camera is there")
@@ -118,8 +125,8 @@ class SocketPolicy:
             self._connection.close()
             self._connection = None
 
-    def _connect(self) -> CameraSpec | None:
-        """Connect and shake hands; the camera that the policy wants."""
+    def _connect(self) -> tuple[CameraSpec | None, str]:
+        """Connect and shake hands; the camera that the policy wants, and its version."""
         until = monotonic() + self.connect_timeout
         while self._connection is None:
             left = until - monotonic()
@@ -146,12 +153,13 @@ class SocketPolicy:
                     f"protocol is {shown(protocol)}; this version speaks {PROTOCOL!r}"
                 )
             camera = _read_camera(ready)
+            version = _read_version(ready)
         except PolicyError as error:
             self.close()
             raise PolicyError(f"{self.address}: {error}") from None
         name = ready.get("name", "")
         self.name = name[:200] if isinstance(name, str) else ""
-        return camera
+        return camera, version
 
     def _ask(self, request: Mapping[str, Any], wanted: str, timeout: float) -> dict[str, Any]:
         """Send a request and receive its answer; what leaves the stream unsure closes it."""
@@ -212,6 +220,19 @@ def _read_camera(ready: Mapping[str, Any]) -> CameraSpec | None:
     except PolicyError as error:
         raise PolicyError(str(error).removeprefix("policy.json: ")) from None
     return camera
+
+
+def _read_version(ready: Mapping[str, Any]) -> str:
+    """What the server says decides how its policy drives; "" where it does not."""
+    version = ready.get("version")
+    if version is None:
+        return ""
+    if not isinstance(version, str) or len(version) > MAX_VERSION or not version.isprintable():
+        raise PolicyError(
+            f"version is {shown(version)}; it must be a text of one line of at most {MAX_VERSION} "
+            "characters, or nil"
+        )
+    return version
 
 
 def _shown(camera: CameraSpec | None) -> Any:

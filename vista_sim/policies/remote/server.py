@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from vista_sim.errors import PolicyError, PolicyFailureError, TraceError
 from vista_sim.failures import summary
 from vista_sim.files import one_line, shown
+from vista_sim.identity.policies import declared_version, load_identified
 from vista_sim.policies.guard import GuardedPolicy
-from vista_sim.policies.loading import load_policy
 from vista_sim.policies.policy import Policy
 from vista_sim.policies.remote.address import Address
 from vista_sim.policies.remote.wire import (
@@ -53,13 +53,19 @@ class PolicyServer:
             or a callable that makes one for each connection.
         address: HOST:PORT of this machine (port 0: any free one), or the path of a Unix socket.
         name: told to who connects.
+        version: told to who connects: a text that changes with all that decides how the policy
+            drives; None: that which the policy itself declares as its `version`, if it does.
 
     Raises:
         PolicyError: the address cannot be used.
     """
 
     def __init__(
-        self, policy: Policy | Callable[[], Policy], address: str, name: str | None = None
+        self,
+        policy: Policy | Callable[[], Policy],
+        address: str,
+        name: str | None = None,
+        version: str | None = None,
     ) -> None:
         # A class has all that a policy has, but makes one.
         lone = isinstance(policy, Policy) and not isinstance(policy, type)
@@ -67,6 +73,7 @@ class PolicyServer:
         self._make = cast(Callable[[], Policy], policy)
         self._in_use = threading.Lock()
         self._name = name or type(policy).__name__
+        self._version = version
         wanted = Address.parse(address)
         self._listener = wanted.listen()
         where = self._listener.getsockname()
@@ -156,9 +163,10 @@ class PolicyServer:
                     raise _RefusedError(
                         "the policy is in use by another connection; serve a factory, or once more"
                     )
-            policy = self._make_policy()
+            policy, version = self._make_policy()
             camera = None if policy.camera is None else policy.camera.to_json()
             ready = {"type": "ready", "protocol": PROTOCOL, "name": self._name, "camera": camera}
+            ready["version"] = self._version or version or None
             send(connection, ready, SEND_TIMEOUT)
             while True:
                 guest.waits()
@@ -188,11 +196,14 @@ class PolicyServer:
                 f"'hello' of {PROTOCOL!r}"
             )
 
-    def _make_policy(self) -> GuardedPolicy:
-        if self._lone is not None:
-            return GuardedPolicy(self._lone)
+    def _make_policy(self) -> tuple[GuardedPolicy, str]:
+        """A policy, and the version that is known of it."""
         try:
-            return GuardedPolicy(self._make())
+            if isinstance(self._make, Loader):
+                policy, version = self._make.load()
+                return GuardedPolicy(policy), version
+            policy = self._make() if self._lone is None else self._lone
+            return GuardedPolicy(policy), declared_version(policy)
         except Exception as error:
             _log.warning("the policy cannot be made: %s", summary(error))
             raise _RefusedError(f"the policy cannot be made ({one_line(error)})") from None
@@ -202,6 +213,7 @@ def serve(
     policy: Policy | Callable[[], Policy] | str | Path,
     address: str,
     ready: Callable[[Address], None] | None = None,
+    version: str | None = None,
 ) -> None:
     """Serve a policy to other processes of this machine until interrupted.
 
@@ -209,13 +221,14 @@ def serve(
         policy: see `PolicyServer`; or what `load_policy` takes, loaded for each connection.
         address: HOST:PORT of this machine (port 0: any free one), or the path of a Unix socket.
         ready: called with the address once somebody can connect.
+        version: see `PolicyServer`; None: of a folder or an ONNX file, a hash of its files.
 
     Raises:
         PolicyError: the policy cannot be loaded, or the address cannot be used.
     """
     made = Loader(policy) if isinstance(policy, str | Path) else policy
     name = str(policy) if isinstance(policy, str | Path) else None
-    with PolicyServer(made, address, name) as server:
+    with PolicyServer(made, address, name, version) as server:
         if ready is not None:
             ready(server.address)
         server.serve_forever()
@@ -226,13 +239,22 @@ class Loader:
 
     def __init__(self, what: str | Path) -> None:
         self.what = what
-        self._first: Policy | None = load_policy(what)
         self._lock = threading.Lock()
+        self._first: tuple[Policy, str] | None = self._load()
 
     def __call__(self) -> Policy:
+        return self.load()[0]
+
+    def load(self) -> tuple[Policy, str]:
+        """A policy, and what decides how it drives; "" where that cannot be known."""
         with self._lock:
             first, self._first = self._first, None
-        return load_policy(self.what) if first is None else first
+        return self._load() if first is None else first
+
+    def _load(self) -> tuple[Policy, str]:
+        policy, identity = load_identified(self.what)
+        known = (identity.sha256, identity.code, identity.version)
+        return policy, "" if identity.unknown else " ".join(part[:64] for part in known if part)
 
 
 class _RefusedError(Exception):

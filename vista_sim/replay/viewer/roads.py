@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import VistaError
+from vista_sim.identity.traces import is_recording
 from vista_sim.replay.viewer.drives import ShownRun
 from vista_sim.replay.viewer.recording import FAR
 from vista_sim.runs.roads import road_table
@@ -101,11 +102,12 @@ class Roads:
     def trace(self, run: ShownRun, index: int) -> Trace | None:
         """The trace of a run, from where run.json says it is; None where it is not there."""
         known = run.traces
-        place = known[index].get("path") if index < len(known) else None
+        told = known[index] if index < len(known) else {}
+        place = told.get("path")
         # A run may drive a trace many times over, and name it as often.
         key = (run.index, str(place))
         if key not in self._traces:
-            self._traces[key] = self._open(run, place)
+            self._traces[key] = self._open(run, place, told)
         return self._traces[key]
 
     def road(self, run: ShownRun, index: int) -> Road | None:
@@ -120,13 +122,20 @@ class Roads:
             self._roads[key] = road
         return self._roads[key]
 
-    def _open(self, run: ShownRun, place: object) -> Trace | None:
+    def _open(self, run: ShownRun, place: object, told: Mapping[str, Any]) -> Trace | None:
         left_out = "point clouds and sensor frustums are left out"
         if not isinstance(place, str) or not place or "\0" in place:
             self._note(f"{run.label}: run.json names no trace; {left_out}")
             return None
         try:
-            return Trace.open(Path(place))
+            trace = Trace.open(Path(place))
+            if is_recording(trace, told):
+                return trace
+            self._note(
+                f"{run.label}: {left_out} ({place}: the recording has changed since the run was "
+                "driven on it)"
+            )
+            return None
         except (VistaError, OSError) as error:
             self._note(f"{run.label}: {left_out} ({error})")
             return None
