@@ -22,7 +22,7 @@ from vista_sim.identity.onnx_files import weight_files
 MEMORY, MEMORY_PER_BYTE = 2**30, 4  # bytes that opening and running once may take
 SECONDS, BYTES_PER_SECOND = 20, 2**25  # of the CPU, and what adds another one
 WALL_CLOCK = 10  # times as long it may take on a busy machine
-#: Files that could be opened, by the hash of what is in them; processes that are started inherit it.
+#: Hashes of files that could be opened; processes that are started inherit them.
 PASSED = "VISTA_SIM_ONNX_PASSED"
 _MOST_PASSED = 64
 _PROBE = Path(__file__).with_name("onnx_probe.py")
