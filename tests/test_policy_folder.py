@@ -14,7 +14,7 @@ from vista_agents.actions import Scales
 from vista_agents.policy import NetworkPolicy, PolicySpec, command_number, load, save_policy
 
 from vista_sim.errors import PolicyError
-from vista_sim.policies import CameraSpec, Policy, load_policy
+from vista_sim.policies import CameraSpec, Policy, load_policy, policy_hash
 
 CNN = SMALL["cnn"]
 
@@ -65,6 +65,35 @@ def refuse(folder, message):
         load(folder)
     assert "\n" not in str(caught.value)
     assert str(folder) in str(caught.value)
+
+
+def test_a_long_text_in_policy_json_is_no_name_of_a_file(folder):
+    before = policy_hash(folder)
+    edit(folder, lambda v: v.update(training={"comment": "x" * 300, "other": "a\0b"}))
+    assert load_policy(folder).camera.size == (24, 48)
+    assert policy_hash(folder) != before
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"w": {"dtype": "F32", "shape": [0, 2**62], "data_offsets": [0, 0]}},
+        {"w": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}},
+        {"w": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}},
+    ],
+)
+def test_weights_of_impossible_shapes_are_told_in_one_line(folder, header):
+    text = json.dumps(header).encode()
+    data = len(text).to_bytes(8, "little") + text
+    (folder / "weights.safetensors").write_bytes(data)
+    edit(folder, lambda v: v["weights"].update(sha256=hashlib.sha256(data).hexdigest()))
+    refuse(folder, r"weights\.safetensors: (is not a safetensors file|weights '.*' of the network)")
+
+
+def test_weights_of_more_bytes_than_the_network_has_are_not_read(folder):
+    with (folder / "weights.safetensors").open("ab") as file:
+        file.truncate(2**40)  # of which the disk holds nothing
+    refuse(folder, r"weights\.safetensors: is larger than \d+ bytes")
 
 
 def edit(folder, change):

@@ -45,6 +45,13 @@ def camera():
 def exits():
     raise SystemExit("no")
 
+class Odd:
+    def __getattr__(self, name):
+        raise KeyError(name)
+    def __repr__(self):
+        return "x\\n" * 1000
+
+odd = Odd()
 nothing = 3
 returns_a_class = lambda: Bend
 """
@@ -56,6 +63,7 @@ def module(tmp_path, monkeypatch):
     name = f"own_{tmp_path.name.replace('-', '_')}"
     (tmp_path / f"{name}.py").write_text(MODULE)
     (tmp_path / f"{name}_broken.py").write_text("import nowhere_to_be_found\n")
+    (tmp_path / f"{name}_ends.py").write_text("raise SystemExit('at import')\n")
     (tmp_path / f"{name}_syntax.py").write_text("def f(:\n")
     monkeypatch.chdir(tmp_path)
     before = list(sys.path)
@@ -85,6 +93,13 @@ def test_a_factory_of_the_current_directory_is_called(module):
         ("{}:nothing", "is a int; name a callable without arguments that returns a policy"),
         ("{}:fails", r"the factory raised ZeroDivisionError: no luck at .*own_.*\.py:2\d"),
         ("{}:exits", "the factory raised SystemExit: no"),
+        ("{}:odd.make", "'make' raised KeyError"),
+        ("{}:Odd", "what the factory returned raised KeyError"),
+        ("{}_ends:make", "import of .* raised SystemExit: at import"),
+        ("{}_ends.part:make", "import of .* raised SystemExit: at import"),
+        ("x" * 5000, "no such policy; give a folder"),
+        ("a\0b", "no such policy; give a folder"),
+        ("socket:127.0.0.1:" + "9" * 5000, "socket address is '127"),
         ("{}:camera", "a policy whose camera is .66, 200.; it must be a vista_sim.CameraSpec"),
         ("{}:returns_a_class", "returned <class .*, which is no policy: it needs reset"),
         ("{}:dict", "has no 'dict'"),
@@ -98,6 +113,14 @@ def test_a_factory_of_the_current_directory_is_called(module):
 )
 def test_what_is_no_policy_is_told_in_one_line(module, what, message):
     refuse(what.format(module), message)
+
+
+def test_a_factory_is_found_though_the_working_directory_is_gone(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    refuse("nowhere_to_be_found:make", "no module 'nowhere_to_be_found', neither in a folder nor")
 
 
 def test_every_other_kind_is_found(tmp_path, serving):

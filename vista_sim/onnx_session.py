@@ -7,23 +7,22 @@ and time are bounded by the file's size.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from vista_sim.errors import MissingDependencyError, VistaError
-from vista_sim.files import one_line, open_file, parse_json, require_file
+from vista_sim.files import one_line, parse_json, require_file
+from vista_sim.identity.files import digest_of_digests
 from vista_sim.identity.onnx_files import weight_files
 
 MEMORY, MEMORY_PER_BYTE = 2**30, 4  # bytes that opening and running once may take
 SECONDS, BYTES_PER_SECOND = 20, 2**25  # of the CPU, and what adds another one
 WALL_CLOCK = 10  # times as long it may take on a busy machine
-#: Files that could be opened, by `_key`; processes that are started inherit it.
+#: Hashes of files that could be opened; processes that are started inherit them.
 PASSED = "VISTA_SIM_ONNX_PASSED"
 _MOST_PASSED = 64
 _PROBE = Path(__file__).with_name("onnx_probe.py")
@@ -58,17 +57,11 @@ def open_session(path: Path, wanted_by: str, error: type[VistaError]) -> Any:
         raise _cannot_run(path, str(reason), error) from None
 
 
-def file_sha256(path: Path, error: type[VistaError]) -> str:
-    """SHA-256 of a file, in hexadecimal digits. Raises `error`."""
-    with open_file(path, error) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-
-
 def _probe_once(path: Path, error: type[VistaError]) -> None:
     """Open a file in another process, unless that was done before. Raises `error`."""
     files = [path, *weight_files(path, error)]
     size = sum(require_file(file, error) for file in files)
-    key = _key(files, error)
+    key = digest_of_digests(files, error)
     passed = os.environ.get(PASSED, "").split()
     if key in passed or not sys.executable:
         return
@@ -80,7 +73,7 @@ def _probe(path: Path, size: int, error: type[VistaError]) -> None:
     memory = MEMORY + MEMORY_PER_BYTE * size
     seconds = SECONDS + size // BYTES_PER_SECOND
     # -P: what lies beside the probe is not to be imported in the place of packages.
-    command = [sys.executable, "-P", _PROBE, path.absolute(), str(memory), str(seconds)]
+    command = [sys.executable, "-P", str(_PROBE), str(path.absolute()), str(memory), str(seconds)]
     try:
         done = subprocess.run(
             command,
@@ -101,14 +94,6 @@ def _probe(path: Path, size: int, error: type[VistaError]) -> None:
         ) from None
     if "error" in answer:
         raise _cannot_run(path, str(answer["error"]), error)
-
-
-def _key(files: Sequence[Path], error: type[VistaError]) -> str:
-    """A hash of all that decides how a model behaves when it is opened."""
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(bytes.fromhex(file_sha256(file, error)))
-    return digest.hexdigest()[:32]
 
 
 def _cannot_run(path: Path, reason: str, error: type[VistaError]) -> VistaError:

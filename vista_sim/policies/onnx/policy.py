@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import PolicyError, PolicyRaisedError
 from vista_sim.files import one_line
-from vista_sim.onnx_session import file_sha256, open_session
+from vista_sim.identity.files import content_digest
+from vista_sim.onnx_session import open_session
 from vista_sim.policies.onnx.camera import CameraInput
 from vista_sim.policies.onnx.description import Input, check_model, read
 from vista_sim.policies.onnx.files import description_path, read_description
@@ -42,7 +43,7 @@ class OnnxPolicy:
         self.path = Path(path)
         self.description_path = description_path(self.path)
         values = read_description(self.description_path)
-        check_model(values, self.description_path, file_sha256(self.path, PolicyError))
+        check_model(values, self.description_path, content_digest(self.path, PolicyError))
         self._session = open_session(self.path, "policies in ONNX format", PolicyError)
         self.description = read(
             values,
