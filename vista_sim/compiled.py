@@ -50,10 +50,10 @@ def _without_a_working_folder() -> None:
 _without_a_working_folder()
 
 
-def njit(**options: Any) -> Callable[[Function], Function]:
+def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """`numba.njit`, which also compiles where nothing can be kept."""
 
-    def compile_(function: Function) -> Function:
+    def compile_(function: Callable[..., Any]) -> Any:
         try:
             dispatcher = numba.njit(**options)(function)
         except RuntimeError as error:
@@ -93,7 +93,7 @@ def compiler(*includes: ModuleType, **options: Any) -> Callable[[Function], Func
     return compile_
 
 
-def _elsewhere(function: Function, options: dict[str, Any]) -> Any:
+def _elsewhere(function: Callable[..., Any], options: dict[str, Any]) -> Any:
     """A function compiled with a cache in the temporary folder, or with none."""
     folder = temporary_folder()
     folder = None if folder is None else own_folder(folder / "numba")

@@ -98,8 +98,9 @@ class World:
         min_speed = check_number("min_speed", min_speed, "m/s")
         if section is not None:
             section = _span(section)
-        single = not isinstance(traces, Iterable) or isinstance(traces, str | os.PathLike | Trace)
-        given = [traces] if single else list(traces)
+        every: Any = traces  # whatever else is given, opening it says what it is
+        single = not isinstance(every, Iterable) or isinstance(every, str | os.PathLike | Trace)
+        given: list[Any] = [every] if single else list(every)
         if not given:
             raise WorldError("traces is empty; give at least one trace")
         self.traces = tuple(Trace.open(trace) for trace in given)
