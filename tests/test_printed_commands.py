@@ -83,7 +83,7 @@ def test_the_commands_of_the_documents_are_found():
         ("vista-sim replay", LINE),
         ("vista-train guded --traces X --out Y", LINE),
         ("vista-train guided --out Y", LINE),
-        ("vista-train guided --trace", QUOTED),
+        ("vista-train guided --tracks", QUOTED),
         ("vista-train ppo --traces X --out Y --minutes -1", LINE),
         ("python benchmarks/recipes.py --sedes 3", LINE),
         ("python benchmarks/gone.py", QUOTED),
