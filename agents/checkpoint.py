@@ -21,9 +21,9 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from vista_sim.atomic import write_whole
 from vista_sim.errors import PolicyError
 
-from .files import write_atomically
 from .weights import check_fit
 
 FORMAT = "vista-checkpoint/2"
@@ -60,7 +60,7 @@ def save_checkpoint(
             tensors[f"optimizer.{index}.{name}"] = tensor.contiguous()
     data = save_tensors(tensors)
     file = tensor_file(progress.step)
-    write_atomically(folder / file, data)
+    write_whole(folder / file, data)
     values = {
         "format": FORMAT,
         "step": progress.step,
@@ -72,7 +72,7 @@ def save_checkpoint(
         "recipe": recipe,
         "tensors": {"file": file, "sha256": hashlib.sha256(data).hexdigest()},
     }
-    write_atomically(folder / JSON, (json.dumps(values, indent=2) + "\n").encode())
+    write_whole(folder / JSON, (json.dumps(values, indent=2) + "\n").encode())
     for old in folder.glob("step-*.safetensors"):
         if old.name != file:
             old.unlink()

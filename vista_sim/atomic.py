@@ -24,7 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-FULL_TEXT = "no space left on the device; nothing was kept"
+from vista_sim.files import one_line
+
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _AT_FDCWD = -100  # of Linux's fcntl.h
 _RENAME_EXCHANGE = 2  # renameat2(2)
@@ -244,9 +245,9 @@ def is_full_disk(error: BaseException) -> bool:
 
 def why_not(error: OSError) -> str:
     """What to tell of an error of writing."""
-    from vista_sim.files import one_line
-
-    return FULL_TEXT if is_full_disk(error) else f"cannot be written ({one_line(error)})"
+    if is_full_disk(error):
+        return "no space left on the device"
+    return f"cannot be written ({error.strerror or one_line(error)})"
 
 
 def _hidden(destination: Path, kind: str) -> Path:

@@ -32,6 +32,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from vista_sim.atomic import left_beside
 from vista_sim.errors import RunError
 from vista_sim.files import one_line
 
@@ -192,7 +193,9 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RunError(f"{path}: not found; a run is a folder with run.json") from None
+        raise RunError(
+            f"{path}: not found; a run is a folder with run.json{left_beside(folder)}"
+        ) from None
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: cannot be read as JSON ({one_line(error)})") from None
     found = str(info.get("format")) if isinstance(info, dict) else None

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from vista_sim.atomic import WholeFolder, whole_file, why_not
 from vista_sim.errors import RunError
-from vista_sim.files import one_line
 from vista_sim.runs.run import (
     FLUSH_EVERY,
     FORMAT,
@@ -29,7 +29,6 @@ from vista_sim.runs.run import (
     merged_path,
     versions,
 )
-from vista_sim.traces.atomic import whole_file
 
 
 class RunWriter:
@@ -67,6 +66,7 @@ class RunWriter:
         terms = {f"reward_{term}": pa.float64() for term in reward_terms}
         before: dict[str, pa.Table] = {}
         if resumed is not None:
+            check_own(resumed.folder)
             before = {"episodes": resumed.episodes} | {
                 name: _of_episodes(table, resumed.episodes)
                 for name, table in (
@@ -76,15 +76,14 @@ class RunWriter:
                 )
             }
         elif self.folder is not None:
-            _make_folder(self.folder, overwrite)
+            _make_folder(self.folder, overwrite, self.info, roads)
         fields = TABLES | {"steps": TABLES["steps"] | terms}
         self.episodes, self.steps, self.timings, self.frames = (
             _GrowingTable(self.folder, name, fields[name], before.get(name)) for name in TABLES
         )
-        if roads is not None and self.folder is not None:
-            _write_table(roads, self.folder / ROADS)
         self._flushed = monotonic()
-        self._write_info()
+        if resumed is not None:
+            self._write_info()
 
     def __enter__(self) -> Self:
         return self
@@ -140,8 +139,7 @@ class RunWriter:
 
     def _write_info(self) -> None:
         if self.folder is not None:
-            text = json.dumps(self.info, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-            write_text(self.folder / "run.json", text)
+            _write_info(self.folder, self.info)
 
 
 class _GrowingTable:
@@ -168,8 +166,6 @@ class _GrowingTable:
             if before.num_rows:
                 self._parts = [before.select(self.schema.names).cast(self.schema)]
             self._reopen()
-        elif self.path is not None:
-            self.path.mkdir()
 
     def _reopen(self) -> None:
         """Make what is there a folder of parts again, with what is kept of it."""
@@ -269,12 +265,39 @@ def check_folder(folder: str | os.PathLike[str], overwrite: bool = False) -> Non
             raise RunError(f"{folder}: cannot be written (nothing may be written in {there})")
 
 
-def _make_folder(folder: Path, overwrite: bool) -> None:
+def _make_folder(
+    folder: Path, overwrite: bool, info: Mapping[str, Any], roads: pa.Table | None
+) -> None:
+    """Put a run that holds nothing yet at a name, in one step: at no moment there is none."""
     check_folder(folder, overwrite)
     with _writing(folder):
-        if folder.exists() and any(folder.iterdir()):
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with WholeFolder(folder) as new:
+            for name in TABLES:
+                (new.path / f"{name}.parquet").mkdir()
+            if roads is not None:
+                _write_table(roads, new.path / ROADS)
+            _write_info(new.path, info)
+            new.finish()
+
+
+def _write_info(folder: Path, info: Mapping[str, Any]) -> None:
+    text = json.dumps(info, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(folder / "run.json", text)
+
+
+def check_own(folder: Path) -> None:
+    """Whether all that is written into a run that is gone on with lies in its folder.
+
+    Raises:
+        RunError: one of its folders is a link, which may lead anywhere.
+    """
+    for name in (VIEWS, *(f"{table}.parquet" for table in TABLES)):
+        if (folder / name).is_symlink():
+            raise RunError(
+                f"{folder / name}: is a link; what is written there would be outside the run; put "
+                "a folder in its place"
+            )
 
 
 @contextmanager
@@ -282,4 +305,4 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RunError(f"{path}: cannot be written ({one_line(error)})") from error
+        raise RunError(f"{path}: {why_not(error)}") from error

@@ -20,6 +20,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.atomic import left_beside
 from vista_sim.errors import TraceError
 from vista_sim.files import read_json
 from vista_sim.traces.annotations import Timeline, read_labels, read_road, read_tracks, timelines
@@ -260,7 +261,9 @@ def read_trace_json(root: Path) -> dict[str, Any]:
     """Read trace.json of a trace folder and check its format and version. Raises TraceError."""
     path = root / "trace.json"
     if not root.is_dir():
-        raise TraceError(f"{root}: no such folder; a trace is a folder with trace.json")
+        raise TraceError(
+            f"{root}: no such folder; a trace is a folder with trace.json{left_beside(root)}"
+        )
     values = read_json(path, TraceError, missing="not found; a trace is a folder with trace.json")
     if not isinstance(values, dict):
         raise TraceError(f"{path}: holds no JSON object")
