@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo drive test lint format bench clean
+.PHONY: help demo drive test kill lint format bench clean
 
 help:
 	@echo "make demo    set up, train two policies on the sample drive, judge and film them"
 	@echo "make drive   set up and drive the sample drive yourself, in the browser"
 	@echo "make test    set up and run the tests"
+	@echo "make kill    set up and kill commands 200 times at random moments: nothing may be lost"
 	@echo "make lint    set up and check format, style and types"
 	@echo "make format  set up and put the code into its format"
 	@echo "make bench   set up and measure speed and fidelity"
@@ -30,6 +31,12 @@ drive: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# Goes on where it was broken off; COUNT=20 for a first look.
+COUNT ?= 200
+SEED ?= 0
+kill: $(READY)
+	$(BIN)/python tests/kill/kill.py --count $(COUNT) --seed $(SEED) --work runs/kill
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
