@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import NoReturn
 
 from .leading import leads
 
@@ -23,6 +24,7 @@ def main(args: list[str] | None = None) -> None:
     args = sys.argv[1:] if args is None else args
     with _ended_at_once():
         from vista_sim import __version__
+        from vista_sim.atomic import is_full_disk, why_not
         from vista_sim.errors import VistaError
         from vista_sim.interrupts import interruptible
     if args[:1] == ["--version"]:
@@ -35,8 +37,17 @@ def main(args: list[str] | None = None) -> None:
         with interruptible(INTERRUPTED + GO_ON if leads() else ""):
             run(args)
     except VistaError as error:
-        print(f"vista-train: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        _fail(str(error))
+    except OSError as error:
+        if not is_full_disk(error):
+            raise
+        _fail(f"{error.filename or 'write'}: {why_not(error)}; free some and go on with --resume")
+
+
+def _fail(message: str) -> NoReturn:
+    """Print one line on stderr and exit with status 2."""
+    print(f"vista-train: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
 
 
 @contextlib.contextmanager

@@ -86,26 +86,23 @@ class WholeFolder:
 
 
 @contextmanager
-def whole_file(path: Path, durable: bool = False) -> Iterator[Path]:
+def whole_file(path: Path) -> Iterator[Path]:
     """A hidden name beside `path` to write to, renamed to it where the block ends well.
 
     Else what was at `path` stays, and nothing of what was written.
-
-    Args:
-        path: of the file; a link is replaced by the file.
-        durable: whether it is on the disk when the block has ended, also if the machine stops.
     """
-    sweep(path)
-    part, lock = _new_part(path)
-    try:
-        yield part
-        _rename(part, path, lock, durable)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink()
-        raise
-    finally:
-        os.close(lock)
+    with _named(path):
+        sweep(path)
+        part, lock = _new_part(path)
+        try:
+            yield part
+            os.replace(part, path)
+        except BaseException:
+            with suppress(OSError):
+                part.unlink()
+            raise
+        finally:
+            os.close(lock)
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -120,15 +117,15 @@ def write_together(files: Sequence[tuple[Path, bytes]]) -> None:
     parts: list[tuple[Path, Path, int]] = []
     try:
         for path, data in files:
-            sweep(path)
-            part, lock = _new_part(path)
-            parts.append((part, path, lock))
-            with part.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        for part, path, lock in parts:
-            _rename(part, path, lock, durable=False)
+            with _named(path):
+                sweep(path)
+                part, lock = _new_part(path)
+                parts.append((part, path, lock))
+                part.write_bytes(data)
+                _sync(part)
+        for part, path, _ in parts:
+            with _named(path):
+                os.replace(part, path)
     except BaseException:
         for part, _, _ in parts:
             with suppress(OSError):
@@ -137,6 +134,17 @@ def write_together(files: Sequence[tuple[Path, bytes]]) -> None:
     finally:
         for _, _, lock in parts:
             os.close(lock)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors of writing name the file: those of a handle, which has no name, do not."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and (error.filename is None or ".part-" in str(error.filename)):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 def _new_part(path: Path) -> tuple[Path, int]:
@@ -149,14 +157,13 @@ def _new_part(path: Path) -> tuple[Path, int]:
             return part, lock
 
 
-def _rename(part: Path, path: Path, lock: int, durable: bool) -> None:
-    if durable:
-        handle = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    os.replace(part, path)
+def _sync(path: Path) -> None:
+    """Have a file's content on the disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def replace_folder(new: Path, destination: Path) -> None:

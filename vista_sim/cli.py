@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from vista_sim import __version__
+from vista_sim.atomic import is_full_disk, why_not
 from vista_sim.errors import VistaError
 from vista_sim.interrupts import interruptible
 
@@ -71,9 +72,9 @@ def main(arguments: list[str] | None = None) -> None:
     except VistaError as error:
         fail(str(error))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+        if error.errno not in (errno.EACCES, errno.EROFS) and not is_full_disk(error):
             raise
-        fail(f"{error.filename or 'write'}: {error.strerror}")
+        fail(f"{error.filename or 'write'}: {why_not(error)}")
 
 
 def fail(message: str) -> None:

@@ -82,7 +82,8 @@ class Growing:
         at = 0
         while True:
             with self._grown:
-                self._grown.wait_for(lambda at=at: self._size > at or not self._open)
+                while self._size <= at and self._open:
+                    self._grown.wait()
                 end = self._size
             if at >= end:
                 return
