@@ -39,8 +39,8 @@ def commands(inputs, road, out):
     """Size to which files may grow, and a command, by name."""
     return {
         "import": (900, "vista-sim", "import", "kitti-odometry", inputs / "kitti", out),
-        "evaluate": (300, "vista-sim", "evaluate", "--policy", "expert", "--no-video", "--workers", "0",
-                     "--suite", inputs / "suite.toml", "--out", out),
+        "evaluate": (300, "vista-sim", "evaluate", "--policy", "expert", "--no-video",
+                     "--workers", "0", "--suite", inputs / "suite.toml", "--out", out),
         "render": (300, "vista-sim", "render", road, "--t", "1", "--out", out / "view.png"),
         "train": (300, "vista-train", "bc", "--traces", road, "--out", out, "--steps", "2",
                   "--batch-size", "2", *SMALL),
