@@ -143,7 +143,7 @@ def _named(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno is not None and (error.filename is None or ".part-" in str(error.filename)):
-            error.filename, error.filename2 = str(path), None
+            error.filename = str(path)
         raise
 
 

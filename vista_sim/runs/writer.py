@@ -273,11 +273,14 @@ def _make_folder(
     with _writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with WholeFolder(folder) as new:
-            for name in TABLES:
-                (new.path / f"{name}.parquet").mkdir()
-            if roads is not None:
-                _write_table(roads, new.path / ROADS)
-            _write_info(new.path, info)
+            try:
+                for name in TABLES:
+                    (new.path / f"{name}.parquet").mkdir()
+                if roads is not None:
+                    _write_table(roads, new.path / ROADS)
+                _write_info(new.path, info)
+            except RunError as error:  # name the place the user knows
+                raise RunError(str(error).replace(str(new.path), str(folder))) from error
             new.finish()
 
 
