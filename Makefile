@@ -10,7 +10,7 @@ LOWEST_READY := $(LOWEST)/.ready
 LOWEST_PYTHON ?= $(PYTHON)
 TESTS ?= tests
 
-.PHONY: help demo drive test test-lowest lint format bench clean
+.PHONY: help demo drive test test-lowest kill lint format bench clean
 
 help:
 	@echo "make demo    set up, train two policies on the sample drive, judge and film them"
@@ -18,6 +18,7 @@ help:
 	@echo "make test    set up and run the tests"
 	@echo "make test-lowest  run the tests with the lowest version of every dependency (2 GB;"
 	@echo "             TESTS=tests/test_world.py for some, LOWEST_PYTHON=python3.13 for another Python)"
+	@echo "make kill    set up and kill commands 200 times at random moments: nothing may be lost"
 	@echo "make lint    set up and check format, style and types"
 	@echo "make format  set up and put the code into its format"
 	@echo "make bench   set up and measure speed and fidelity"
@@ -51,6 +52,12 @@ $(LOWEST_READY): pyproject.toml
 
 test-lowest: $(LOWEST_READY)
 	$(LOWEST)/bin/python -m pytest -n 2 --dist loadgroup -p no:cacheprovider $(TESTS)
+
+# Goes on where it was broken off; COUNT=20 for a first look.
+COUNT ?= 200
+SEED ?= 0
+kill: $(READY)
+	$(BIN)/python tests/kill/kill.py --count $(COUNT) --seed $(SEED) --work runs/kill
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

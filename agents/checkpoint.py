@@ -19,10 +19,10 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from vista_sim.atomic import write_whole
 from vista_sim.errors import PolicyError
 from vista_sim.files import one_line, read_bytes, read_json, shown
 
-from .files import write_atomically
 from .weights import check_fit, largest_file, tensors_of
 
 FORMAT = "vista-checkpoint/2"
@@ -59,7 +59,7 @@ def save_checkpoint(
             tensors[f"optimizer.{index}.{name}"] = tensor.contiguous()
     data = save_tensors(tensors)
     file = tensor_file(progress.step)
-    write_atomically(folder / file, data)
+    write_whole(folder / file, data)
     values = {
         "format": FORMAT,
         "step": progress.step,
@@ -71,7 +71,7 @@ def save_checkpoint(
         "recipe": recipe,
         "tensors": {"file": file, "sha256": hashlib.sha256(data).hexdigest()},
     }
-    write_atomically(folder / JSON, (json.dumps(values, indent=2) + "\n").encode())
+    write_whole(folder / JSON, (json.dumps(values, indent=2) + "\n").encode())
     for old in folder.glob("step-*.safetensors"):
         if old.name != file:
             old.unlink()

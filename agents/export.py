@@ -30,11 +30,11 @@ import torch
 import tyro
 from torch import Tensor, nn
 
+from vista_sim.atomic import why_not, write_together
 from vista_sim.errors import MissingDependencyError, PolicyError
 from vista_sim.policies.foreign import advice
 
 from .actions import in_units
-from .files import write_atomically
 from .networks.network import DrivingNetwork
 from .onnx_description import action_names, describe, example_frame, input_names
 from .policy import NetworkPolicy, PolicySpec, load
@@ -106,10 +106,10 @@ def export_policy(recipe: Export) -> Exported:
     values["checked"] = {"steps": _STEPS, "largest_difference": difference}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, data)
-        write_atomically(description, (json.dumps(values, indent=2) + "\n").encode())
+        text = json.dumps(values, indent=2) + "\n"
+        write_together([(path, data), (description, text.encode())])
     except OSError as error:
-        raise PolicyError(f"{path}: cannot be written ({error.strerror})") from None
+        raise PolicyError(f"{path}: {why_not(error)}") from None
     return Exported(path, description, difference, _STEPS)
 
 

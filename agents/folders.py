@@ -18,13 +18,15 @@ TENSORBOARD = "tensorboard"
 ROUNDS = "rounds"
 RATE_ROUNDS = "rounds-of-rates"  # of a learning-rate range test
 LOCK = ".training.lock"
+#: What a training that was killed in the middle of writing leaves.
+_LEFT = tuple(f"{folder}/.*.part-*" for folder in (".", CHECKPOINTS, ROUNDS))
 #: What a training writes on its way: nothing of it is of use without a checkpoint.
 _ON_ITS_WAY = (
     f"{CHECKPOINTS}/{CHECKPOINT_JSON}",
     f"{CHECKPOINTS}/step-*.safetensors",
     f"{TENSORBOARD}/events.out.tfevents.*",
     f"{ROUNDS}/*.safetensors",
-    *(f"{folder}/.*.tmp" for folder in (".", CHECKPOINTS, ROUNDS)),
+    *_LEFT,
     "curves.csv",
     "curves.png",
 )
@@ -77,14 +79,16 @@ def prepare_folder(
         _remove(out, _ON_ITS_WAY)
     elif overwrite:
         _remove(out, (*_ON_ITS_WAY, *_RESULTS, description))
-    elif not resume:
+    elif resume:
+        _remove(out, _LEFT)
+    else:
         raise PolicyError(f"{out}: holds a training already; give --resume or --overwrite")
 
 
 def _remove(out: Path, patterns: Sequence[str]) -> None:
     """Remove files of a training, and its folders unless there is something else in them."""
     for pattern in patterns:
-        for path in out.glob(pattern):
+        for path in sorted(out.glob(pattern)):
             path.unlink()
     for folder in (CHECKPOINTS, TENSORBOARD, ROUNDS):
         with contextlib.suppress(OSError):

@@ -13,13 +13,12 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
+from vista_sim.atomic import why_not, write_whole
 from vista_sim.errors import PolicyError
 from vista_sim.policies import Action, SalientPolicy, load_policy
 from vista_sim.policies.saliency import checked_saliency
 from vista_sim.traces.trace import Trace
 from vista_sim.world import Car, World
-
-from .files import write_atomically
 
 Image = NDArray[np.uint8]
 
@@ -85,9 +84,9 @@ def draw_saliency(recipe: Saliency) -> list[Look]:
     assert done  # PNG takes any picture
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(out, data.tobytes())
+        write_whole(out, data.tobytes())
     except OSError as error:
-        raise PolicyError(f"{out}: cannot be written ({error.strerror})") from None
+        raise PolicyError(f"{out}: {why_not(error)}") from None
     if recipe.json:
         print(json.dumps({"picture": str(out), "looks": [_numbers(one) for one in looks]}))
     else:

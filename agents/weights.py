@@ -14,11 +14,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from vista_sim.atomic import write_together
 from vista_sim.errors import VistaError
 from vista_sim.files import one_line, read_bytes, shown
 from vista_sim.interrupts import uninterrupted
-
-from .files import write_atomically
 
 WEIGHTS = "weights.safetensors"
 MISSING = "cannot be read (there is no such file); train again"
@@ -40,8 +39,7 @@ def save_model(
     checksum = {"file": WEIGHTS, "sha256": hashlib.sha256(data).hexdigest()}
     text = json.dumps({**values, "weights": checksum}, indent=2) + "\n"
     with uninterrupted():  # weights alone would not be those of the description
-        write_atomically(folder / WEIGHTS, data)
-        write_atomically(folder / description, text.encode())
+        write_together([(folder / WEIGHTS, data), (folder / description, text.encode())])
 
 
 def load_weights(

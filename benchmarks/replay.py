@@ -4,9 +4,8 @@
     python benchmarks/replay.py --run runs/long      # replays a run that is there
 
 Each replay is a process of its own. Prints JSON: seconds until the address of the page is told,
-until the first part (scene, plots, videos) and until everything has been sent to Rerun's server;
-seconds until the .rrd file is written; and the peak of the resident memory of this package's
-process and of Rerun's server, MiB.
+until the first part (scene, plots, videos) and until everything can be had from the page; seconds
+until the .rrd file is written; and the peak of the resident memory of the process, MiB.
 """
 
 from __future__ import annotations
@@ -72,11 +71,7 @@ def web(run: Path) -> dict[str, Any]:
             times[name] = round(time.perf_counter() - started, 2)
         if line.startswith(ALL_SENT):
             break
-    servers = _children(child.pid)
-    memory = {
-        "peak_mib": _peak(child.pid),
-        "server_peak_mib": round(sum(_peak(pid) for pid in servers), 1),
-    }
+    memory = {"peak_mib": _peak(child.pid)}
     child.send_signal(signal.SIGTERM)
     child.wait(timeout=30)
     return times | memory
@@ -97,11 +92,6 @@ def save(run: Path, out: Path) -> dict[str, Any]:
         "peak_mib": peak,
         "file_mib": round(out.stat().st_size / 2**20, 1),
     }
-
-
-def _children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    return [int(word) for word in text.split()]
 
 
 def _peak(pid: int) -> float:

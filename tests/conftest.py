@@ -131,7 +131,7 @@ def serving():
     yield serve
     for server, thread in servers:
         server.close()
-        thread.join(timeout=10)
+        thread.join(timeout=60)
         assert not thread.is_alive()
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from vista_sim.errors import RunError
-from vista_sim.locks import LOCK, Lock
+from vista_sim.locks import Lock
 from vista_sim.runs.run import read_run
 from vista_sim.runs.writer import RunWriter
 
@@ -45,11 +45,12 @@ def test_a_run_that_another_process_writes_is_neither_joined_nor_replaced(tmp_pa
     finally:
         other.kill()
         other.wait()
-    assert (folder / LOCK).exists()  # left behind, and held by nobody
+    lock = tmp_path / ".run.lock"
+    assert lock.exists()  # left behind, and held by nobody
     writer = RunWriter(folder, {"what": "mine"}, overwrite=True)
     writer.finish({})
     assert read_run(folder).info["what"] == "mine"
-    assert not (folder / LOCK).exists()
+    assert not lock.exists()
 
 
 def test_two_that_begin_at_the_same_moment_do_not_both_write(tmp_path):

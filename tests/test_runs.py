@@ -141,3 +141,39 @@ def test_damaged_runs_are_reported(tmp_path, damage, message):
     damage(tmp_path / "run")
     with pytest.raises(RunError, match=message):
         read_run(tmp_path / "run")
+
+
+def test_a_run_whose_views_lead_elsewhere_is_not_gone_on_with(tmp_path):
+    """Nor is what lies there touched when the run is replaced."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "film.mp4").write_bytes(b"mine")
+    with RunWriter(tmp_path / "run", {}):
+        pass
+    (tmp_path / "run" / "views").symlink_to(outside)
+    before = read_run(tmp_path / "run")
+    with pytest.raises(RunError, match=r"run/views: is a link"):
+        RunWriter(tmp_path / "run", {}, resumed=before)
+    with RunWriter(tmp_path / "run", {}, overwrite=True):
+        pass
+    assert not (tmp_path / "run" / "views").exists()
+    assert (outside / "film.mp4").read_bytes() == b"mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["outside", "run"]
+
+
+def test_a_run_that_is_to_be_replaced_is_there_until_another_is(tmp_path, monkeypatch):
+    with RunWriter(tmp_path / "run", {"name": "older"}) as writer:
+        writer.finish({})
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vista_sim.atomic.replace_folder", killed)
+        with pytest.raises(KeyboardInterrupt):
+            RunWriter(tmp_path / "run", {"name": "newer"}, overwrite=True)
+    assert read_run(tmp_path / "run").info["name"] == "older"
+    with RunWriter(tmp_path / "run", {"name": "newer"}, overwrite=True):
+        pass
+    assert read_run(tmp_path / "run").info["name"] == "newer"
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

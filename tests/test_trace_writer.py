@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from tiny import START_NS, calibration, circle_motion, frame_of, write_tiny_trace
 
+from vista_sim import atomic
 from vista_sim.errors import TraceError
-from vista_sim.traces import atomic
 from vista_sim.traces.calibration import Vehicle
 from vista_sim.traces.trace import Trace
 from vista_sim.traces.video import VideoWriter

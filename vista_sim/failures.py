@@ -20,6 +20,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from vista_sim.atomic import is_full_disk, why_not
 from vista_sim.errors import VistaError
 from vista_sim.files import one_line
 
@@ -92,9 +93,9 @@ def explained(error: BaseException, kept: str = "") -> tuple[str, int]:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         said = f" ({one_line(error)})" if str(error) else ""
         return f"there is not enough memory{said}{after}", 2
-    if isinstance(error, OSError) and error.errno in _MACHINE:
+    if isinstance(error, OSError) and (error.errno in _MACHINE or is_full_disk(error)):
         where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
-        return " ".join(f"{where}{error.strerror or os.strerror(error.errno)}{after}".split()), 2
+        return " ".join(f"{where}{why_not(error)}{after}".split()), 2
     return f"{summary(error)}; this is a defect of the program: {OPTION} shows its traceback", 1
 
 

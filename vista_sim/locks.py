@@ -14,8 +14,6 @@ from typing import Self
 
 from vista_sim.files import one_line
 
-#: Of a folder of which only one may write the content.
-LOCK = ".lock"
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import write_atomically
+from vista_sim.atomic import write_whole
+
 from .data import DepthDrive
 from .model import LearnedDepth
 
@@ -31,7 +32,7 @@ def write_picture(
         rows.append(np.hstack([picture[..., ::-1], colours(values), gray]))
     done, data = cv2.imencode(".png", np.vstack(rows))
     assert done  # PNG takes any picture
-    write_atomically(path, data.tobytes())
+    write_whole(path, data.tobytes())
 
 
 def colours(inverse_depth: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
 
+from vista_sim.atomic import write_whole
 from vista_sim.errors import PolicyError
 from vista_sim.files import read_bytes
 
 from ..actions import in_units
-from ..files import write_atomically
 from ..networks.network import DrivingNetwork
 from ..networks.registry import build_network
 from ..threads import one_thread
@@ -150,7 +150,7 @@ class DaggerSource(RoundSource):
         if rest == every // 2:
             weights = self._folder / f"behaviour-{number + 1:05d}.safetensors"
             self._folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(weights, save(_tensors(network)))
+            write_whole(weights, save(_tensors(network)))
             self._rounds.request(number + 1, weights)
 
     def round(self, number: int) -> Frames:

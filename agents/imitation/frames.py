@@ -15,11 +15,11 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 from torch import Tensor
 
+from vista_sim.atomic import write_whole
 from vista_sim.errors import PolicyError
 from vista_sim.files import one_line, read_bytes
 
 from ..actions import Scales
-from ..files import write_atomically
 from ..networks.heads import HeadConfig
 from ..networks.network import DrivingNetwork
 
@@ -75,7 +75,7 @@ class Frames:
         """Write to a safetensors file, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays = {f.name: np.ascontiguousarray(getattr(self, f.name)) for f in fields(self)}
-        write_atomically(path, save_arrays(arrays))
+        write_whole(path, save_arrays(arrays))
 
     @classmethod
     def load(cls, path: Path) -> Frames:

@@ -99,7 +99,7 @@ class Rounds:
                 worker.kill()
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
-            for left in self._folder.glob(".round-*.tmp"):
+            for left in self._folder.glob(".round-*.part-*"):
                 left.unlink(missing_ok=True)
 
     def _wait(self, number: int) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from vista_sim.atomic import write_whole
 from vista_sim.errors import PolicyError
 
-from ..files import write_atomically
 from ..folders import TENSORBOARD
 
 CSV, PNG = "curves.csv", "curves.png"
@@ -56,7 +56,7 @@ class Curves:
     ) -> None:
         self._log.close()
         if self._lines:
-            write_atomically(self._out / PNG, picture(self._lines))
+            write_whole(self._out / PNG, picture(self._lines))
 
     def add(self, iteration: int, steps: int, numbers: Mapping[str, float]) -> None:
         """Tell numbers of an iteration; more of the same one may follow.
@@ -85,7 +85,7 @@ class Curves:
         writer = csv.DictWriter(text, list(names), lineterminator="\n")
         writer.writeheader()
         writer.writerows(self._lines)
-        write_atomically(self._out / CSV, text.getvalue().encode())
+        write_whole(self._out / CSV, text.getvalue().encode())
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from vista_sim.atomic import write_whole
 from vista_sim.errors import PolicyError
 
-from ..files import write_atomically
 from ..folders import TENSORBOARD
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ class Curves:
         if self.folder is None or len(self.rows) == self._saved:
             return
         self._saved = len(self.rows)
-        write_atomically(self.folder / CSV, to_csv(self.rows).encode())
-        write_atomically(self.folder / PNG, picture(self.rows))
+        write_whole(self.folder / CSV, to_csv(self.rows).encode())
+        write_whole(self.folder / PNG, picture(self.rows))
 
 
 def to_csv(rows: list[Row]) -> str:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import torch
 
-from ..files import write_atomically
+from vista_sim.atomic import write_whole
+
 from ..imitation.frames import Source
 from ..policy import PolicySpec
 from .augment import AugmentConfig
@@ -112,8 +113,8 @@ def range_test(
         result = RangeTest(tuple(tried), tuple(losses), tuple(running_mean(losses, _SMOOTHING)))
         if processes.first:
             out.mkdir(parents=True, exist_ok=True)
-            write_atomically(out / CSV, to_csv(result).encode())
-            write_atomically(out / PNG, picture(result))
+            write_whole(out / CSV, to_csv(result).encode())
+            write_whole(out / PNG, picture(result))
     return result
 
 

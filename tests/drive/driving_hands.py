@@ -34,7 +34,7 @@ class Hands:
     def command(self, name):
         self.link.command(name)
 
-    def until(self, what, seconds=30):
+    def until(self, what, seconds=120):
         """Wait until a frame is as wanted; it is returned."""
         end = time.monotonic() + seconds
         while True:

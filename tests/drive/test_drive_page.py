@@ -51,7 +51,7 @@ def page(browser):
     page.close()
 
 
-def until(what, seconds=30):
+def until(what, seconds=120):
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end

@@ -29,7 +29,7 @@ def server(link):
 
 def get(server, path, **headers):
     """(status, headers, body) of a plain request, whose path is sent as it is."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     try:
         connection.putrequest("GET", path, skip_host=True)
         for name, value in {"Host": f"127.0.0.1:{server.port}", **headers}.items():
@@ -66,7 +66,7 @@ async def status_of(server, **how):
         return error.status
 
 
-async def until(what, seconds=10):
+async def until(what, seconds=120):
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end

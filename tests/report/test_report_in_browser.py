@@ -81,7 +81,7 @@ class Watched:
             "Math.max(...getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number))"
         )
 
-    def until(self, expression, seconds=20.0):
+    def until(self, expression, seconds=120.0):
         """Wait for an expression to be true; the page itself may not evaluate any."""
         end = time.monotonic() + seconds
         while not self.page.evaluate(expression):

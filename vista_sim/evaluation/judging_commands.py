@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from vista_sim.atomic import why_not, write_whole
 from vista_sim.console import require_within
 from vista_sim.errors import RunError
 from vista_sim.evaluation.judging_options import Draws, Seed, Valid, settings_of
@@ -87,9 +88,9 @@ def compare(
     found = compare_runs(run_a, run_b, settings, partial)
     if markdown is not None:
         try:
-            markdown.write_text(to_markdown(found, limit, everything), encoding="utf-8")
+            write_whole(markdown, to_markdown(found, limit, everything).encode())
         except OSError as error:
-            raise RunError(f"{markdown}: cannot be written ({error.strerror})") from None
+            raise RunError(f"{markdown}: {why_not(error)}") from None
     if as_json:
         for warning in found.warnings:
             typer.echo(f"warning: {warning}", err=True)

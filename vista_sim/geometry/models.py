@@ -157,5 +157,5 @@ def onnx_hash(path: Path) -> str:
         GeometryError: a file cannot be read.
     """
     beside = path.with_suffix(".json")
-    settings = [beside] if os.path.exists(beside) else []
+    settings = [beside] if beside.exists() else []
     return digest_of_digests([path, *settings, *weight_files(path, GeometryError)], GeometryError)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from vista_sim.arrays import map_array
+from vista_sim.atomic import is_full_disk, replace_folder, sweep, write_whole
 from vista_sim.errors import GeometryError
 from vista_sim.files import read_json
 from vista_sim.geometry.store import DESCRIPTION
@@ -86,14 +87,8 @@ class Partial:
         shutil.rmtree(self.work, ignore_errors=True)
         write_json(self.folder / DESCRIPTION, description)
         (self.folder / _PLAN).unlink(missing_ok=True)
-        old: Path | None = None
-        if self.destination.exists():
-            name = f".{self.destination.name}.old-"
-            old = Path(tempfile.mkdtemp(prefix=name, dir=self.destination.parent))
-            os.replace(self.destination, old)
-        os.replace(self.folder, self.destination)
-        if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
+        sweep(self.destination)
+        replace_folder(self.folder, self.destination)
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
@@ -107,10 +102,8 @@ def read_object(path: Path) -> dict[str, Any] | None:
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write a JSON file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.new")
     with no_space_is_a_geometry_error(path):
-        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        write_whole(path, (json.dumps(values, indent=2) + "\n").encode())
 
 
 @contextmanager
@@ -136,7 +129,7 @@ def no_space_is_a_geometry_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if not is_full_disk(error):
             raise
         raise GeometryError(
             f"{path}: no space left on the device; free some and run the bake again"

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.atomic import why_not, write_whole
 from vista_sim.errors import GeometryError
 from vista_sim.geometry.store import GeometryStore
 from vista_sim.traces.trace import Trace
@@ -50,9 +51,9 @@ def write_picture(trace: Trace, camera: str, index: int, path: Path) -> Path:
         if not written:
             raise OSError("it cannot be encoded")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data.tobytes())
+        write_whole(path, data.tobytes())
     except OSError as error:
-        raise GeometryError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise GeometryError(f"{path}: {why_not(error)}") from None
     return path
 
 

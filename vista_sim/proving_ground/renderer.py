@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import weakref
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.atomic import WholeFolder
 from vista_sim.errors import MissingDependencyError, VistaError
 from vista_sim.files import one_line
 from vista_sim.proving_ground.meshes import Mesh
@@ -69,12 +71,15 @@ class Renderer:
         self._bullet: Any = import_pybullet()
         self._client = self._bullet.connect(self._bullet.DIRECT)
         try:
-            self._folder = tempfile.TemporaryDirectory(prefix="vista-proving-ground-")
+            # Of one that is killed, the next one removes the folder.
+            place = Path(tempfile.gettempdir()) / f"vista-proving-ground-{os.getuid()}"
+            self._folder = WholeFolder(place)
         except OSError as error:
             raise VistaError(
                 f"the proving ground needs a temporary folder ({one_line(error)}); set TMPDIR to "
                 "one that can be written to"
             ) from None
+        weakref.finalize(self, self._folder.discard)
         self._bodies: dict[Hashable, int] = {}
         self._skins: dict[Hashable, Hashable] = {}
         self._meshes: dict[Hashable, int] = {}
@@ -90,7 +95,7 @@ class Renderer:
             self.reset()
             self._bullet.disconnect(physicsClientId=self._client)
             self._client = -1
-            self._folder.cleanup()
+            self._folder.discard()
 
     @property
     def crowded(self) -> bool:
@@ -122,7 +127,7 @@ class Renderer:
     def load_texture(self, key: Hashable, image: NDArray[np.uint8]) -> None:
         """Keep an RGB image (first row on top) under a key."""
         self._loaded += 1  # PyBullet remembers textures by file name
-        path = Path(self._folder.name) / f"{self._loaded}.bmp"
+        path = self._folder.path / f"{self._loaded}.bmp"
         cv2.imwrite(str(path), np.ascontiguousarray(image[..., ::-1]))
         handle = self._bullet.loadTexture(str(path), physicsClientId=self._client)
         path.unlink()

@@ -5,15 +5,13 @@ from __future__ import annotations
 import base64
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from vista_sim.atomic import WholeFolder, why_not, write_whole
 from vista_sim.errors import MissingDependencyError, RunError
 from vista_sim.evaluation.judging import Settings
 from vista_sim.evaluation.judging_report import scenario_rows
@@ -86,7 +84,7 @@ def write_report(
         data["frames"] = videos.frame_data(clips, sheet)
     page["steps"] = [packed_json(data) for data in page.pop("step_data")]
     template = environment.get_template("report.html.j2")
-    temporary: Path | None = None
+    folder: WholeFolder | None = None
     try:
         if choice == "embed":
             empty = len(template.render(page, **_of_clips(page, [], plotly, choice)).encode())
@@ -95,23 +93,20 @@ def write_report(
                 clips, max(room, 0), lambda d, t: told(work + 2 + 2 * d / t, work + 5, "videos")
             )
         elif choice == "link" and clips:
-            temporary = Path(tempfile.mkdtemp(prefix=f".{beside.name}.", dir=out.absolute().parent))
-            videos.link(clips, temporary, beside.name)
+            folder = WholeFolder(beside)
+            videos.link(clips, folder.path, beside.name)
         notes = [note for sheet in sheets for note in sheet.run.notes]
         notes += videos.notes(clips) if choice != "none" else []
         told(work + 4, work + 5, "writing")
         html = template.render(page, notes=notes, **_of_clips(page, clips, plotly, choice))
-        if temporary is not None:
-            temporary.chmod(0o755)
-            if beside.exists():
-                shutil.rmtree(beside)
-            os.replace(temporary, beside)
-        _write(out, html)
+        if folder is not None:
+            folder.finish()
+        write_whole(out, html.encode(errors="replace"))
     except OSError as error:
-        raise RunError(f"{out}: cannot be written ({error.strerror or error})") from error
+        raise RunError(f"{out}: {why_not(error)}") from error
     finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+        if folder is not None:
+            folder.discard()
     return notes
 
 
@@ -272,17 +267,3 @@ def _check_destination(out: Path, beside: Path | None, overwrite: bool) -> None:
         raise RunError(f"{out}: is a folder; name a file, such as report.html")
     if beside is not None and beside.exists() and not videos.is_own_folder(beside):
         raise RunError(f"{beside}: holds more than a report's videos, so it is not overwritten")
-
-
-def _write(out: Path, html: str) -> None:
-    """Write a file that appears whole or not at all."""
-    handle, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.absolute().parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-            file.write(html)
-        os.chmod(name, 0o644)
-        os.replace(name, out)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise

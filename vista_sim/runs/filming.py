@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.atomic import remove
 from vista_sim.errors import RunError
 from vista_sim.policies import CameraSpec
 from vista_sim.runs.compose import Composer
@@ -205,9 +206,11 @@ class ViewRecorder:
         writer = self._writers.get(view)
         if writer is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            path = self._path.with_name(f"{self._path.name}.{view}.mp4")
+            remove(path)  # of a case that was broken off; a link there would lead out of the run
             writer = self._writers[view] = self._videos.enter_context(
                 VideoWriter(
-                    self._path.with_name(f"{self._path.name}.{view}.mp4"),
+                    path,
                     (image.shape[0], image.shape[1]),
                     self._rate,
                     crf=QUALITY.get(view, WATCHING),

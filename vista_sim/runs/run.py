@@ -32,6 +32,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from vista_sim.atomic import left_beside
 from vista_sim.errors import RunError
 from vista_sim.files import one_line, read_json, require_file, shown
 from vista_sim.runs.asked import TIME_LIMIT, of_older
@@ -212,7 +213,9 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     """
     folder = Path(folder)
     path = folder / "run.json"
-    info = read_json(path, RunError, missing="not found; a run is a folder with run.json")
+    info = read_json(
+        path, RunError, missing=f"not found; a run is a folder with run.json{left_beside(folder)}"
+    )
     found = str(info.get("format")) if isinstance(info, dict) else None
     if found is None or found.split(".")[0] != f"{FORMAT}/{VERSION}":
         raise RunError(f"{path}: format is {shown(found)}; this version reads '{FORMAT}/{VERSION}'")

@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from vista_sim.atomic import WholeFolder, resolved, whole_file, why_not
 from vista_sim.errors import RunError
-from vista_sim.files import absolute, one_line
+from vista_sim.files import absolute
 from vista_sim.identity.sources import simulator_sources
-from vista_sim.locks import LOCK, Lock
+from vista_sim.locks import Lock
 from vista_sim.runs.run import (
     FLUSH_EVERY,
     FORMAT,
@@ -32,7 +33,6 @@ from vista_sim.runs.run import (
     versions,
     with_columns,
 )
-from vista_sim.traces.atomic import whole_file
 
 
 class RunWriter:
@@ -75,6 +75,7 @@ class RunWriter:
         before: dict[str, pa.Table] = {}
         self._lock: Lock | None = None
         if resumed is not None:
+            check_own(resumed.folder)
             before = {"episodes": resumed.episodes} | {
                 name: _of_episodes(table, resumed.episodes)
                 for name, table in (
@@ -84,15 +85,14 @@ class RunWriter:
                 )
             }
         elif self.folder is not None:
-            self._lock = _make_folder(self.folder, overwrite)
+            self._lock = _make_folder(self.folder, overwrite, self.info, roads)
         fields = TABLES | {"steps": TABLES["steps"] | terms}
         self.episodes, self.steps, self.timings, self.frames = (
             _GrowingTable(self.folder, name, fields[name], before.get(name)) for name in TABLES
         )
-        if roads is not None and self.folder is not None:
-            _write_table(roads, self.folder / ROADS)
         self._flushed = monotonic()
-        self._write_info()
+        if resumed is not None:
+            self._write_info()
 
     def __enter__(self) -> Self:
         return self
@@ -159,8 +159,7 @@ class RunWriter:
 
     def _write_info(self) -> None:
         if self.folder is not None:
-            text = json.dumps(self.info, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-            write_text(self.folder / "run.json", text)
+            _write_info(self.folder, self.info)
 
 
 class _GrowingTable:
@@ -188,8 +187,6 @@ class _GrowingTable:
                 whole = with_columns(before, fields).select(self.schema.names)
                 self._parts = [whole.cast(self.schema)]
             self._reopen()
-        elif self.path is not None:
-            self.path.mkdir()
 
     def _reopen(self) -> None:
         """Make what is there a folder of parts again, with what is kept of it."""
@@ -277,7 +274,7 @@ def check_folder(folder: str | os.PathLike[str], overwrite: bool = False) -> Non
     with _writing(folder):
         if folder.exists() and not folder.is_dir():
             raise RunError(f"{folder}: is there already and is no folder")
-        if folder.exists() and any(_content(folder)):
+        if folder.exists() and any(folder.iterdir()):
             if not overwrite:
                 raise RunError(f"{folder}: is there already; choose another name or overwrite it")
             if not (folder / "run.json").is_file():
@@ -291,31 +288,58 @@ def check_folder(folder: str | os.PathLike[str], overwrite: bool = False) -> Non
 
 
 def run_lock(folder: Path) -> Lock:
-    """The right to write a run. Raises RunError if another process has it."""
-    return Lock(folder / LOCK, RunError, f"{folder}: another process is writing this run")
+    """The right to write a run. Raises RunError if another process has it.
+
+    It is held beside the folder, which may be exchanged for another one.
+    """
+    place = resolved(folder)
+    busy = f"{folder}: another process is writing this run"
+    return Lock(place.with_name(f".{place.name}.lock"), RunError, busy)
 
 
-def _make_folder(folder: Path, overwrite: bool) -> Lock:
+def _make_folder(
+    folder: Path, overwrite: bool, info: Mapping[str, Any], roads: pa.Table | None
+) -> Lock:
+    """Put a run that holds nothing yet at a name, in one step: at no moment there is none."""
     check_folder(folder, overwrite)
     with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
     lock = run_lock(folder)
     try:
         check_folder(folder, overwrite)  # another process may have finished one meanwhile
-        with _writing(folder):
-            for path in list(_content(folder)):
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
+        with _writing(folder), WholeFolder(folder) as new:
+            try:
+                for name in TABLES:
+                    (new.path / f"{name}.parquet").mkdir()
+                if roads is not None:
+                    _write_table(roads, new.path / ROADS)
+                _write_info(new.path, info)
+            except RunError as error:  # name the place the user knows
+                raise RunError(str(error).replace(str(new.path), str(folder))) from error
+            new.finish()
     except BaseException:
         lock.release()
         raise
     return lock
 
 
-def _content(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.iterdir() if path.name != LOCK)
+def _write_info(folder: Path, info: Mapping[str, Any]) -> None:
+    text = json.dumps(info, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(folder / "run.json", text)
+
+
+def check_own(folder: Path) -> None:
+    """Whether all that is written into a run that is gone on with lies in its folder.
+
+    Raises:
+        RunError: one of its folders is a link, which may lead anywhere.
+    """
+    for name in (VIEWS, *(f"{table}.parquet" for table in TABLES)):
+        if (folder / name).is_symlink():
+            raise RunError(
+                f"{folder / name}: is a link; what is written there would be outside the run; put "
+                "a folder in its place"
+            )
 
 
 @contextmanager
@@ -323,4 +347,4 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RunError(f"{path}: cannot be written ({one_line(error)})") from error
+        raise RunError(f"{path}: {why_not(error)}") from error

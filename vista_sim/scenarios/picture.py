@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.atomic import why_not, write_whole
 from vista_sim.runs.compose import (
     ALARM,
     BACKGROUND,
@@ -71,14 +73,19 @@ def write_picture(suite: Suite, path: str) -> None:
     from vista_sim.errors import ScenarioError
 
     image = draw_suite(suite)
+    place = Path(path)
     try:
-        written = cv2.imwrite(path, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        written, data = cv2.imencode(place.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     except cv2.error:
         written = False
-    if not written:
+    if not written or not place.parent.is_dir():
         raise ScenarioError(
             f"{path}: cannot be written; name a .png or .jpg in a folder that is there"
         )
+    try:
+        write_whole(place, data.tobytes())
+    except OSError as error:
+        raise ScenarioError(f"{path}: {why_not(error)}") from None
 
 
 def _header(suite: Suite, traces: int) -> Image:

@@ -50,6 +50,7 @@ def render(
     import cv2
     import numpy as np
 
+    from vista_sim.atomic import why_not, write_whole
     from vista_sim.sensors.camera import Camera
     from vista_sim.traces.trace import Trace
 
@@ -79,26 +80,34 @@ def render(
         _film(cam, offsets, show, out)
     else:
         picture = np.hstack([_draw(cam, t, offset, show) for offset in offsets])
-        if not cv2.imwrite(str(out), picture[..., ::-1]):
-            raise VistaError(f"{out}: cannot be written")
+        _, data = cv2.imencode(".png", picture[..., ::-1])
+        try:
+            write_whole(out, data.tobytes())
+        except OSError as error:
+            raise VistaError(f"{out}: {why_not(error)}") from None
     typer.echo(str(out))
 
 
 def _film(cam: Camera, offsets: list[tuple[float, float, float]], show: str, out: Path) -> None:
     import numpy as np
 
+    from vista_sim.atomic import whole_file, why_not
     from vista_sim.traces.video import VideoWriter
 
     times = [t for t in cam.trace.cameras[cam.name].t if 0 <= t <= cam.trace.duration]
     rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 10.0
     height, width = cam.size
-    with (
-        progress_bar("rendering", "frames") as report,
-        VideoWriter(out, (height, width * len(offsets)), rate) as video,
-    ):
-        for i, t in enumerate(times):
-            video.write(np.hstack([_draw(cam, t, offset, show) for offset in offsets]))
-            report(i + 1, len(times))
+    try:
+        with (
+            progress_bar("rendering", "frames") as report,
+            whole_file(out) as part,
+            VideoWriter(part, (height, width * len(offsets)), rate) as video,
+        ):
+            for i, t in enumerate(times):
+                video.write(np.hstack([_draw(cam, t, offset, show) for offset in offsets]))
+                report(i + 1, len(times))
+    except OSError as error:
+        raise VistaError(f"{out}: {why_not(error)}") from None
 
 
 def _draw(cam: Camera, t: float, offset: tuple[float, float, float], show: str) -> Any:

@@ -20,6 +20,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.atomic import left_beside
 from vista_sim.errors import TraceError
 from vista_sim.files import absolute, read_json, shown
 from vista_sim.identity.files import file_state
@@ -283,7 +284,9 @@ def read_trace_json(root: Path) -> dict[str, Any]:
     """Read trace.json of a trace folder and check its format and version. Raises TraceError."""
     path = root / "trace.json"
     if not root.is_dir():
-        raise TraceError(f"{root}: no such folder; a trace is a folder with trace.json")
+        raise TraceError(
+            f"{root}: no such folder; a trace is a folder with trace.json{left_beside(root)}"
+        )
     missing = "not found; a trace is a folder with trace.json" + named_alike(root)
     values = read_json(path, TraceError, missing=missing)
     if not isinstance(values, dict):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,15 +13,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vista_sim.atomic import WholeFolder, is_full_disk
 from vista_sim.errors import TraceError
-from vista_sim.traces.atomic import (
-    FULL_TEXT,
-    check_destination,
-    is_full_disk,
-    make_sibling,
-    replace_folder,
-    write_errors_name,
-)
+from vista_sim.traces.atomic import FULL_TEXT, check_destination, write_errors_name
 from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Vehicle
 from vista_sim.traces.ego import OPTIONAL, POSITION, QUATERNION, check_ego
 from vista_sim.traces.sections import Label
@@ -103,7 +96,7 @@ class TraceWriter:
         }
         self._videos: dict[str, VideoWriter] = {}
         self._cameras: dict[str, CameraWriter] = {}
-        self._folder: Path | None = None
+        self._part: WholeFolder | None = None
         self._made: list[Path] = []
         self._labels: tuple[Label, ...] = ()
         self._start_ns = 0
@@ -115,7 +108,7 @@ class TraceWriter:
         try:
             with write_errors_name(self.destination):
                 parent.mkdir(parents=True, exist_ok=True)
-                self._folder = make_sibling(self.destination)
+                self._part = WholeFolder(self.destination)
         except BaseException:
             self._remove_made_parents()
             raise
@@ -127,7 +120,7 @@ class TraceWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        folder = str(self._folder)
+        folder = str(self.folder)
         try:
             if kind is None:
                 with write_errors_name(self.destination):
@@ -137,9 +130,9 @@ class TraceWriter:
         finally:
             for video in self._videos.values():
                 video.abort()
-            if self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
-                self._folder = None
+            if self._part is not None:
+                self._part.discard()
+                self._part = None
                 self._remove_made_parents()
         if error is not None and is_full_disk(error):
             raise TraceError(f"{self.destination}: {FULL_TEXT}") from error
@@ -154,9 +147,9 @@ class TraceWriter:
     @property
     def folder(self) -> Path:
         """The temporary folder, for files of the trace that have no method here (a mask)."""
-        if self._folder is None:
+        if self._part is None:
             raise RuntimeError("TraceWriter is a context manager: write inside its with block")
-        return self._folder
+        return self._part.path
 
     def add_camera(
         self,
@@ -297,9 +290,9 @@ class TraceWriter:
         (self.folder / "trace.json").write_text(text, encoding="utf-8")
         with Trace.open(self.folder) as trace:
             trace.tracks()  # read when asked for, and to be checked now
-        check_destination(self.destination, self.overwrite)  # somebody may have been faster
-        replace_folder(self.folder, self.destination)
-        self._folder = None
+        if self._part is not None:
+            self._part.finish()
+            self._part = None
 
 
 def level_to_first_pose(

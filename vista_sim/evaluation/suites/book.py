@@ -28,7 +28,6 @@ from vista_sim.files import one_line, read_json
 from vista_sim.identity.runs import changed_traces, code_of, is_known, mapping
 from vista_sim.identity.sources import simulator_sources
 from vista_sim.identity.traces import TraceIdentity
-from vista_sim.locks import LOCK
 from vista_sim.runs.run import FLUSH_EVERY, Run, read_run, versions
 from vista_sim.runs.writer import RunWriter, run_lock, write_text
 from vista_sim.scenarios.case import Case
@@ -235,7 +234,7 @@ def resumable(
         RunError: what is there is not a run of the same suite, policy, settings, recordings and
             code, or it cannot be known whether it is; the line names the first thing that differs.
     """
-    if not folder.exists() or (folder.is_dir() and not any(_visible(folder))):
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
     run = read_run(folder)
     again = "start anew with another --out, or with --overwrite"
@@ -313,7 +312,3 @@ def _differing_case(folder: Path, cases: Sequence[Case]) -> str:
                 if old.get(field) != new.get(field):
                     return f"{field} of case {case.case} differs"
     return "its cases differ"
-
-
-def _visible(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.iterdir() if path.name != LOCK)

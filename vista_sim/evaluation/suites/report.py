@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vista_sim.atomic import why_not, write_whole
 from vista_sim.errors import RunError
 from vista_sim.evaluation.judging_report import interval, not_applicable, scenario_rows
 from vista_sim.evaluation.labels import number, shown
@@ -81,9 +82,9 @@ def write_markdown(result: SuiteResult, path: Path) -> None:
     _tables(result, show)
     parts += [f"{plain(line)}\n" for line in (*not_applicable(result.judgement), result.cost_text)]
     try:
-        path.write_text("\n".join(parts), encoding="utf-8")
+        write_whole(path, "\n".join(parts).encode())
     except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror})") from None
+        raise RunError(f"{path}: {why_not(error)}") from None
 
 
 def verdict_line(result: SuiteResult) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vista_sim.replay.viewer.runs import RunReplay
     from vista_sim.replay.viewer.trace import TraceReplay
 
-MAX_PORT = 65534  # the next one is taken too
+MAX_PORT = 65535
 
 
 def register(app: typer.Typer) -> None:
@@ -36,9 +36,7 @@ def replay(
     web: Annotated[
         bool, typer.Option("--web", help="Serve a page for the browser, on this machine alone.")
     ] = False,
-    port: Annotated[
-        int, typer.Option(help="Port of the page, and the next one of its data; 0: any.")
-    ] = 0,
+    port: Annotated[int, typer.Option(help="Port of the page; 0: any.")] = 0,
     save: Annotated[
         Path | None, typer.Option(help="Write a file for Rerun (.rrd) and open nothing.")
     ] = None,
@@ -61,7 +59,7 @@ def replay(
     Opens a window of Rerun; --web shows the same in the browser. Several runs are shown together,
     each in its own colour.
     """
-    from vista_sim.replay.viewer.serving import Viewer, check_screen, saving
+    from vista_sim.replay.viewer.serving import check_screen, opened, saving
 
     if save is not None and web:
         raise VistaError("--save and --web are both given; choose one")
@@ -78,14 +76,17 @@ def replay(
         )
     stream = shown.recording.stream
     if save is not None:
-        with saving(stream, save, overwrite), progress_bar("writing the recording") as report:
+        with (
+            saving(stream, save, overwrite) as flow,
+            progress_bar("writing the recording") as report,
+        ):
             shown.log_first()
-            shown.log_rest(report)
+            shown.log_rest(flow.checked(report))
         _tell_notes(shown)
         typer.echo(str(save))
         return
-    with Viewer(web, port) as viewer:
-        with viewer.receiving(stream):
+    with opened(web, port) as viewer:
+        with viewer.receiving(stream) as flow:
             if web:
                 _say(f"open {viewer.url}")
                 if _has_screen():
@@ -94,7 +95,7 @@ def replay(
             if web:
                 _say("shown: scene, plots and videos; points and overlays follow")
             with progress_bar("sending the rest") as report:
-                shown.log_rest(report)
+                shown.log_rest(flow.checked(report))
         _tell_notes(shown)
         _say("Ctrl-C ends it" if web else "closing the window ends it")
         viewer.wait()
