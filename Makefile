@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo drive test lint format bench clean
+.PHONY: help demo drive test lint format bench fuzz clean
 
 help:
 	@echo "make demo    set up, train two policies on the sample drive, judge and film them"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint    set up and check format, style and types"
 	@echo "make format  set up and put the code into its format"
 	@echo "make bench   set up and measure speed and fidelity"
+	@echo "make fuzz    set up and read 10,000 damaged inputs; goes on where it was broken off"
 	@echo "make clean   delete the virtual environment and caches"
 
 $(READY): pyproject.toml constraints.txt
@@ -43,6 +44,9 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/fidelity.py
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz --count 1000
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
