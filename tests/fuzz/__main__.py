@@ -30,10 +30,10 @@ def main() -> int:
     options = _options()
     names = options.target or list(TARGETS)
     if options.keep is not None:
-        return _show(names, options.seed, options.keep)
+        return _show(names[0], options.seed, options.operator, options.keep)
     if options.anew:
         shutil.rmtree(options.out, ignore_errors=True)
-    campaign = Campaign(options.out, options.workers)
+    campaign = Campaign(options.out, options.workers, options.operator)
     results = campaign.run(names, options.seed, options.count)
     summary = summarize(results)
     (options.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
@@ -53,19 +53,20 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/fuzz"), help="results (runs/fuzz)")
     parser.add_argument("--anew", action="store_true", help="forget the results at OUT")
     parser.add_argument("--keep", type=Path, help="run one case, show it, and keep its folder here")
+    parser.add_argument("--operator", help="damage by this one alone (any that fits)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args()
 
 
-def _show(names: list[str], seed: int, keep: Path) -> int:
+def _show(name: str, seed: int, only: str | None, keep: Path) -> int:
     """Run a case and print what it was and what came of it."""
     place = Path(tempfile.mkdtemp(prefix="vista-fuzz-"))
-    (result,) = run_seeds(TARGETS[names[0]], iter([seed]), place)
+    (result,) = run_seeds(TARGETS[name], [seed], place, only)
     print(f"{', '.join(result.operators)}\n{result.command}\nexit status {result.status}, "
           f"{result.seconds:.1f} s, {result.memory / 2**20:.0f} MiB")  # fmt: skip
-    for name in ("out", "err", "stack"):
-        text = (place / "notes" / name).read_text(errors="replace")
-        print(f"--- {name}\n{text[:4000]}" if text else f"--- no {name}")
+    for kind in ("out", "err", "stack"):
+        text = (place / "notes" / kind).read_text(errors="replace")
+        print(f"--- {kind}\n{text[:4000]}" if text else f"--- no {kind}")
     for fault in result.faults:
         print(f"fault: {fault.kind}: {fault.where}: {fault.detail}")
     shutil.rmtree(keep, ignore_errors=True)

@@ -6,13 +6,14 @@ import importlib
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 from .limits import noting_the_unforeseen, run_case, take_orphans
 from .plans import FULL, UNREADABLE, Plan, Target
 from .targets import TARGETS
-from .verdict import Fault, judge, listing
+from .verdict import Fault, judge, listing, read_outside
 
 #: What is imported before the processes of targets are forked.
 SHARED = (
@@ -44,6 +45,7 @@ class Result:
     seconds: float
     memory: int
     faults: list[Fault] = field(default_factory=list)
+    only: str | None = None
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Result:
@@ -52,16 +54,18 @@ class Result:
 
     @property
     def reproduction(self) -> str:
-        return (
-            f"python -m tests.fuzz --target {self.target} --seed {self.seed} --count 1 --keep DIR"
-        )
+        only = "" if self.only is None else f" --operator {shlex.quote(self.only)}"
+        return f"python -m tests.fuzz --target {self.target} --seed {self.seed}{only} --keep DIR"
 
 
-def run_seeds(target: Target, seeds: Iterator[int] | range, place: Path) -> Iterator[Result]:
+def run_seeds(
+    target: Target, seeds: Iterable[int], place: Path, only: str | None = None
+) -> Iterator[Result]:
     """Run cases of a target, in processes forked from this one, which is made ready for them.
 
     Args:
         place: folder to work in.
+        only: name of the operator that damages; None: any that fits.
     """
     take_orphans()
     _be_on_one_thread()
@@ -74,21 +78,23 @@ def run_seeds(target: Target, seeds: Iterator[int] | range, place: Path) -> Iter
     target.warm(inputs, folder)
     noting_the_unforeseen(lambda: str(place / "notes" / "stack"))
     for seed in seeds:
-        yield run_seed(target, seed, inputs, place)
+        yield run_seed(target, seed, inputs, place, only)
 
 
-def run_seed(target: Target, seed: int, inputs: Path, place: Path) -> Result:
+def run_seed(
+    target: Target, seed: int, inputs: Path, place: Path, only: str | None = None
+) -> Result:
     """Run one case; its folder and its notes lie in `place` afterwards."""
     folder, notes = place / "case", place / "notes"
     for path in (folder, notes):
         shutil.rmtree(path, ignore_errors=True)
     shutil.copytree(inputs, folder)
     notes.mkdir()
-    plan = _planned(target, seed, folder, notes / "plan.json")
+    plan = _planned(target, seed, folder, notes / "plan.json", only)
     if plan is None:
         words = (notes / "plan.json").read_text().splitlines()[-1:] or ["no word"]
         fault = Fault("harness", "damaging", words[0][:200])
-        return Result(target.name, seed, (), "", None, 0.0, 0, [fault])
+        return Result(target.name, seed, (), "", None, 0.0, 0, [fault], only)
     before = listing(folder)
     outcome = run_case(lambda where: target.case(plan.command, where), folder, notes)
     rules = plan.command.rules
@@ -97,7 +103,7 @@ def run_seed(target: Target, seed: int, inputs: Path, place: Path) -> Result:
         faults = [Fault("made what cannot be read", plan.command.then[0], "".join(words)[:200])]
     else:
         after = {p: v for p, v in listing(folder).items() if not p.startswith(FULL)}
-        faults = judge(outcome, rules, plan.refused, before, after)
+        faults = judge(outcome, rules, plan.refused, before, after) + read_outside(folder)
     return Result(
         target.name,
         seed,
@@ -107,16 +113,17 @@ def run_seed(target: Target, seed: int, inputs: Path, place: Path) -> Result:
         round(outcome.seconds, 3),
         outcome.memory,
         faults,
+        only,
     )
 
 
-def _planned(target: Target, seed: int, folder: Path, told: Path) -> Plan | None:
+def _planned(target: Target, seed: int, folder: Path, told: Path, only: str | None) -> Plan | None:
     """Damage the inputs in a process of its own, so that this one stays as it is."""
     pid = os.fork()
     if pid == 0:
         signal.alarm(_DAMAGE_SECONDS)
         try:
-            plan = target.plan(random.Random(f"{target.name} {seed}"), folder)
+            plan = target.plan(random.Random(f"{target.name} {seed}"), folder, only)
             place = target.commands.index(plan.command)
             told.write_text(json.dumps([plan.operators, place, plan.refused]))
             os._exit(0)
@@ -154,10 +161,11 @@ class Campaign:
     Args:
         out: folder of the results.
         workers: processes.
+        only: see `run_seeds`.
     """
 
-    def __init__(self, out: Path, workers: int) -> None:
-        self.out, self.workers = out, workers
+    def __init__(self, out: Path, workers: int, only: str | None = None) -> None:
+        self.out, self.workers, self.only = out, workers, only
         self.started = time.monotonic()
         out.mkdir(parents=True, exist_ok=True)
 
@@ -224,7 +232,7 @@ class Campaign:
         try:
             os.setpgid(0, 0)  # Ctrl-C is of the one that started it
             with open(self.out / f"results-{os.getpid()}-{name}.jsonl", "a") as file:
-                for result in run_seeds(TARGETS[name], iter(seeds), place):
+                for result in run_seeds(TARGETS[name], seeds, place, self.only):
                     file.write(json.dumps(asdict(result)) + "\n")
                     file.flush()
             status = 0

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ALL = "*"
+OUTSIDE = "outside"  # folder of what must not be read
 
 
 class NotApplicableError(Exception):
@@ -205,6 +206,19 @@ def link_to_the_machines_files(rng, path):
 def sparse_gigabytes(rng, path):
     with open(path, "rb+") as file:
         file.truncate(rng.choice((2**31 + 5, 2**33, 2**40)))
+
+
+@operator("folder that leads elsewhere", ".mp4")
+def folder_that_leads_elsewhere(rng, path):
+    """The videos of a run lie in another folder, to which theirs is a link."""
+    folder = path.parent
+    if folder.name != "views" or folder.is_symlink():
+        raise NotApplicableError
+    elsewhere = folder.parents[1] / OUTSIDE
+    shutil.move(folder, elsewhere)
+    for file in elsewhere.iterdir():
+        os.utime(file, (0, file.stat().st_mtime))  # who reads it changes the first
+    folder.symlink_to(os.path.relpath(elsewhere, folder.parent))
 
 
 @operator("swap files")

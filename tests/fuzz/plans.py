@@ -18,6 +18,7 @@ from .operators import NotApplicableError, Operator, fitting
 from .verdict import REFUSED, Rules
 
 UNREADABLE = 70  # exit status of a case that made what another command then refused
+FULL_DISK = "full disk"
 FULL = "full"  # folder on a disk that is full
 FULL_SIZE = 96 * 1024  # bytes
 SECOND_DAMAGE = 0.15  # of the cases have a second one
@@ -95,14 +96,22 @@ class Target:
     run: Callable[[Command, Path], int | None] | None = None
     suits: Callable[[Operator], bool] = lambda operator: True
 
-    def plan(self, rng: random.Random, folder: Path) -> Plan:
-        """Damage the inputs in a folder."""
-        chosen = rng.choices(self.commands, [c.weight for c in self.commands])[0]
-        if chosen.on_full_disk:
-            return Plan(("full disk",), chosen, False)
-        first = self._damage(rng, folder, chosen.touches)
-        assert first is not None, f"{self.name}: nothing can be damaged for {chosen}"
-        second = self._damage(rng, folder, chosen.touches) if rng.random() < SECOND_DAMAGE else None
+    def plan(self, rng: random.Random, folder: Path, only: str | None = None) -> Plan:
+        """Damage the inputs in a folder, by one operator alone where it is named."""
+        commands = self.commands
+        if only is not None:
+            commands = tuple(c for c in commands if c.on_full_disk == (only == FULL_DISK))
+        for _ in range(50):  # not every operator fits what each command reads
+            chosen = rng.choices(commands, [c.weight for c in commands])[0]
+            if chosen.on_full_disk:
+                return Plan((FULL_DISK,), chosen, False)
+            first = self._damage(rng, folder, chosen.touches, only)
+            if first is not None:
+                break
+        else:
+            raise AssertionError(f"{self.name}: nothing can be damaged by {only}")
+        twice = only is None and rng.random() < SECOND_DAMAGE
+        second = self._damage(rng, folder, chosen.touches, None) if twice else None
         done = [damage for damage in (first, second) if damage is not None]
         _, file, says = first
         refused = says == "refused" and any(Path(file).match(p) for p in chosen.reads)
@@ -110,7 +119,7 @@ class Target:
         return Plan(told, chosen, refused and len(done) == 1)
 
     def _damage(
-        self, rng: random.Random, folder: Path, touches: Sequence[str]
+        self, rng: random.Random, folder: Path, touches: Sequence[str], only: str | None
     ) -> tuple[str, str, str | None] | None:
         """Damage one file: the operator, the file, and what it says; None: there is none left."""
         for _ in range(200):
@@ -121,14 +130,16 @@ class Target:
             if not files:
                 continue
             path = rng.choice(files)
-            chosen = rng.choice([o for o in fitting(path) if self.suits(o)])
+            fit = [o for o in fitting(path) if self.suits(o) and only in (None, o.name)]
+            if not fit:
+                continue
+            chosen = rng.choice(fit)
             aside = path.read_bytes()
             try:
                 with contextlib.chdir(folder):
                     says = chosen.apply(rng, path)
             except (NotApplicableError, UnicodeDecodeError, OverflowError):
-                if not path.is_file() or path.is_symlink():
-                    continue
+                path.unlink(missing_ok=True)
                 path.write_bytes(aside)
                 continue
             return chosen.name, str(path.relative_to(folder)), says

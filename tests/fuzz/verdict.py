@@ -11,6 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from .limits import Outcome
+from .operators import OUTSIDE
 
 LONGEST_LINE = 1000  # characters of a message
 REFUSED = 2  # exit status of a user's mistake
@@ -138,6 +139,13 @@ def _files(
             else []
         )
     return faults
+
+
+def read_outside(folder: Path) -> list[Fault]:
+    """Whether something in the folder `OUTSIDE` was read, by its time of access."""
+    files = sorted((folder / OUTSIDE).glob("*"))
+    read = [file.name for file in files if file.stat().st_atime > 0]
+    return [Fault("read outside", read[0], f"{len(read)} of {len(files)} files")] if read else []
 
 
 def listing(folder: Path) -> dict[str, tuple[int, ...]]:
