@@ -88,9 +88,11 @@ def singular_matrix(rng, path):
     first = len(words) - 12
     rows = [words[first + 4 * i : first + 4 * i + 4] for i in range(3)]
     a, b = rng.sample(range(3), 2)
-    change = rng.choice(("row", "column", "diagonal"))
+    change = rng.choice(("row", "column", "diagonal", "alike", "alike"))
     if change == "row":
         rows[a][:3] = rows[b][:3]
+    elif change == "alike":  # in a calibration, with focal lengths that are positive
+        rows[0] = rows[1] = [rng.choice(("100", "70.5")), "100", "50", "0"]
     elif change == "column":
         for row in rows:
             row[a] = row[b]
@@ -103,13 +105,14 @@ def singular_matrix(rng, path):
 @operator("numbers nearly alike", ".txt")
 def numbers_nearly_alike(rng, path):
     """Rows of one number, such as times: closer than a nanosecond, or too far apart."""
-    lines = path.read_text().split()
-    scale = rng.choice((1e-12, 1e-10, 1e-6, 1e3, 1e9, 1e300))
+    scale = rng.choice((1e-300, 1e-12, 1e-10, 1e-6, 1e3, 1e9, 1e300))
     try:
-        values = [float(line) for line in lines]
+        values = [float(line) for line in path.read_text().splitlines()]
     except ValueError:
         raise NotApplicableError from None
-    shift = rng.choice((0.0, 1.3e9, 1e17))
+    if rng.random() < 0.3:
+        scale, values[-1] = 1.0, rng.choice((1e20, 1e300, 1e308))
+    shift = rng.choice((0.0, 0.0, 1.3e9, 1e17))
     path.write_text("\n".join(repr(shift + scale * value) for value in values) + "\n")
 
 
