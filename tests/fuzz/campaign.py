@@ -30,7 +30,7 @@ SHARED = (
     *("vista_sim.sensors.numba_cpu", "vista_sim.scenarios.suite"),
 )
 CHUNK = 500  # cases of a target that a process does
-_DAMAGE_SECONDS = 60
+_DAMAGE_SECONDS = 300
 
 
 @dataclass(frozen=True)

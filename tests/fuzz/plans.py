@@ -21,6 +21,7 @@ UNREADABLE = 70  # exit status of a case that made what another command then ref
 FULL_DISK = "full disk"
 FULL = "full"  # folder on a disk that is full
 FULL_SIZE = 96 * 1024  # bytes
+LARGEST = 2**24  # bytes of a file that is damaged
 SECOND_DAMAGE = 0.15  # of the cases have a second one
 
 
@@ -124,7 +125,7 @@ class Target:
         """Damage one file: the operator, the file, and what it says; None: there is none left."""
         for _ in range(200):
             pattern = rng.choices([p for p, _ in self.damaged], [w for _, w in self.damaged])[0]
-            files = [p for p in sorted(folder.glob(pattern)) if p.is_file() and not p.is_symlink()]
+            files = [p for p in sorted(folder.glob(pattern)) if _is_damageable(p)]
             if touches:
                 files = [p for p in files if any(p.match(touched) for touched in touches)]
             if not files:
@@ -161,6 +162,10 @@ class Target:
         if chosen.on_full_disk:
             fill_disk(folder / FULL)
         return (self.run or run_command)(chosen, folder)
+
+
+def _is_damageable(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink() and path.stat().st_size <= LARGEST
 
 
 def run_command(chosen: Command, folder: Path) -> int:
