@@ -84,6 +84,12 @@ def grow():
         (lambda folder: refuse("WARNING: old\nerror: a.json: is no JSON\n"), []),
         (lambda folder: 1 // 0, ["traceback"]),
         (lambda folder: refuse("internal error\n", 1), ["traceback"]),
+        (
+            lambda folder: refuse(
+                "error: KeyError at a.py:3; this is a defect of the program\n", 1
+            ),
+            ["traceback"],
+        ),
         (lambda folder: refuse("Exception in thread Thread-1:\n", 0), ["traceback"]),
         (lambda folder: refuse(""), ["no word"]),
         (lambda folder: refuse("error: a\nand more\n"), ["stray line"]),

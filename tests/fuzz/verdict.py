@@ -19,7 +19,11 @@ _FRAME = re.compile(r'File "[^"]*/((?:vista_sim|agents|scenarios)/[^"]+)", line 
 _CAUSE = re.compile(
     r"^([A-Za-z_][\w.]*(?:Error|Exception|Warning|Exit|Interrupt|Interrupted))\b", re.M
 )
-_TRACES = ("Traceback (most recent call last)", "Exception in thread", "Exception ignored in")
+_TRACES = (
+    *("Traceback (most recent call last)", "Exception in thread", "Exception ignored in"),
+    *("is a defect of the program", "error: in thread", "error: in a thread"),
+)
+_TOLD_PLACE = re.compile(r" at (\w+\.py):\d+")  # in a line that stands for a traceback
 _SAYS = re.compile(r"(error|warning|WARNING|note|ERROR|vista-train): ?")
 _HIDDEN = re.compile(r"(^|/)\.[^/]*(part|old|tmp|new|merged)[^/]*$")
 
@@ -173,7 +177,8 @@ def _place(text: str) -> tuple[str, str]:
         block = text[text.rfind(_TRACES[0]) :]
         found = (list(_FRAME.finditer(block)) or list(_FRAME.finditer(text)) or [None])[-1]
     causes = _CAUSE.findall(text)
-    place = "" if found is None else f"{found[1]}:{found[3]}"
+    told = _TOLD_PLACE.search(text)
+    place = f"{found[1]}:{found[3]}" if found else told[1] if told else ""
     return place, causes[-1] if causes else ""
 
 
