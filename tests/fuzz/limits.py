@@ -4,7 +4,7 @@ Forking spares each case the seconds that the packages take to load, so that ten
 minutes. What a case may use:
 
 - 20 s. A loaded machine is no hang: what counts is the processor's time, or the clock where the
-  case waits for something (its processor's time stands still), and three times the clock in all.
+  case waits for something (none of its threads wants to run), and twenty times the clock in all.
 - 1 GiB of memory beyond what the warm process had. Its peak is what the kernel noted
   (`ru_maxrss`, with that of the case's own processes); meanwhile a watch looks at it 50 times a
   second and ends what is over. Neither RLIMIT_AS nor RLIMIT_DATA could be the limit: both count
@@ -35,6 +35,8 @@ SECONDS = 20.0
 MEMORY = 2**30  # bytes
 RESERVED = 6 * 2**30  # bytes, beyond what the warm process has reserved
 _LOOK = 0.02  # s between two looks at the memory
+_STILL = 4  # looks on end, half a second apart, at which nothing moves: it waits
+_PATIENCE = 20  # times the limit by the clock, for a machine that has much else to do
 _GRACE = 1.0  # s in which what a case started may end after it
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _OUTPUT = 200_000  # bytes of stdout and stderr that are looked at
@@ -180,17 +182,16 @@ def _watch(pid: int, started: float, most: int, stack: Path) -> str | None:
     try:
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
-        used, at = 0.0, started
+        used, still = 0.0, 0
         while not poll.poll(1000 * _LOOK):
-            now = time.monotonic()
+            seconds = time.monotonic() - started
             over = None
             if _resident(pid) > most:
                 over = "memory"
-            elif now - started > SECONDS:
+            elif seconds > SECONDS:
                 before, used = used, _processor_seconds(pid)
-                waits = used - before < 0.05 * (now - at)
-                at = now
-                if used > SECONDS or waits or now - started > 3 * SECONDS:
+                still = still + 1 if used == before and not _wants_to_run(pid) else 0
+                if used > SECONDS or still > _STILL or seconds > _PATIENCE * SECONDS:
                     over = "time"
                 else:
                     time.sleep(0.5)
@@ -270,6 +271,15 @@ def _processor_seconds(pid: int) -> float:
     except OSError:
         return 0.0
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _wants_to_run(pid: int) -> bool:
+    """Whether a thread of a process runs, or would if it were its turn, or reads from a disk."""
+    for task in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):
+            if task.read_text().rpartition(")")[2].split()[0] in "RD":
+                return True
+    return False
 
 
 def _read(path: Path) -> str:

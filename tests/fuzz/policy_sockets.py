@@ -107,9 +107,9 @@ def _drive(chosen: Command, folder: Path) -> int:
         words = tuple(address if word in ("ADDRESS", "error") else word for word in chosen.argv)
         return run_command(Command(words), folder)
     finally:
-        listener.close()
         with contextlib.suppress(OSError):  # wakes an accept that still waits
-            socket.create_connection(listener.getsockname(), 0.1)
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
         thread.join(5)
 
 

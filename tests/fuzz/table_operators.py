@@ -199,7 +199,8 @@ def millions_of_rows_declared(rng, path):
     table = _read(path)
     if not table.num_rows:
         raise NotApplicableError
-    group, groups = 2**18, rng.choice((4, 200))
+    group, values = 2**18, rng.choice((4 * 2**18, 250_000_000))
+    groups = 1 + values // (group * table.num_columns)
     first = table.slice(0, 1)
     rows = pa.table(
         {

@@ -218,6 +218,7 @@ SOCKETS = Target(
         command("served reset", 1, (), "reset.msg"),
         command("served ready action", 1, (), "ready.msg action.msg"),
         command("served idle", 0.2, warm=False),
+        command(f"evaluate --policy expert {DRIVEN}", 0),  # makes what drives ready
         command(
             f"evaluate --policy ADDRESS {DRIVEN}",
             5,
