@@ -86,7 +86,7 @@ def column_of_another_type(rng, path):
             lambda: pa.array(np.arange(rows), pa.timestamp("ns")),
             lambda: pa.array(np.arange(rows), pa.duration("us")),
             lambda: pa.array(np.arange(rows, dtype=np.int32), pa.date32()),
-            lambda: pa.array([{"k": 1}.items()] * rows, pa.map_(pa.string(), pa.int64())),
+            lambda: pa.array([[("k", 1)]] * rows, pa.map_(pa.string(), pa.int64())),
             lambda: pa.nulls(rows),
         )
     )()
