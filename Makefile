@@ -10,7 +10,7 @@ LOWEST_READY := $(LOWEST)/.ready
 LOWEST_PYTHON ?= $(PYTHON)
 TESTS ?= tests
 
-.PHONY: help demo drive test test-lowest kill lint format bench clean
+.PHONY: help demo drive test test-lowest kill fuzz lint format bench clean
 
 help:
 	@echo "make demo    set up, train two policies on the sample drive, judge and film them"
@@ -22,6 +22,7 @@ help:
 	@echo "make lint    set up and check format, style and types"
 	@echo "make format  set up and put the code into its format"
 	@echo "make bench   set up and measure speed and fidelity"
+	@echo "make fuzz    set up and read 10,000 damaged inputs; goes on where it was broken off"
 	@echo "make clean   delete the virtual environment and caches"
 
 $(READY): pyproject.toml constraints.txt
@@ -71,6 +72,9 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/fidelity.py
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz --count 1000
 
 clean:
 	rm -rf $(VENV) $(LOWEST) .pytest_cache .mypy_cache .ruff_cache
