@@ -425,7 +425,10 @@ class Car:
     ) -> Start:
         world = self.world
         for name, value in (("s", s), ("lateral", lateral), ("heading", heading)):
-            if value is not None and not math.isfinite(check_number(f"start {name}", value)):
+            if value is None:
+                continue
+            nan = isinstance(value, float) and math.isnan(value)
+            if nan or not math.isfinite(check_number(f"start {name}", value)):
                 raise WorldError(f"start {name} is {value}; it must be finite")
         if trace is not None and not 0 <= trace < len(world.traces):
             raise WorldError(f"trace is {trace}; there are {len(world.traces)}, counted from 0")
