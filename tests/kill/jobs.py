@@ -187,5 +187,5 @@ JOBS = (
     _training("bc", *STEPS),
     _training("dagger", *STEPS, "--dagger.every", "4", "--dagger.frames", "16"),
     _training("reinforce", "--iterations", "3", *SMALL),
-    _training("ppo", "--iterations", "3", *SMALL),
+    _training("ppo", "--iterations", "3", "--batch-size", "16", *SMALL),
 )
