@@ -16,8 +16,8 @@ input that the frame shows the effect of.
 from __future__ import annotations
 
 import json
-import math
 import struct
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -157,8 +157,8 @@ def _number(values: Mapping[str, Any], name: str, low: float) -> float:
     value = values.get(name, 0.0)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise MessageError(f"{name} is {value!r:.40}; it must be a number")
-    if not math.isfinite(value):
-        raise MessageError(f"{name} is {value}; it must be finite")
+    if not abs(value) <= sys.float_info.max:  # no float has as many digits as JSON's numbers may
+        raise MessageError(f"{name} is {value!r:.40}; it must be finite")
     return float(min(max(value, low), 1.0))
 
 
