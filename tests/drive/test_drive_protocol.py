@@ -112,3 +112,8 @@ def test_what_counts_as_taking_back():
     assert not steers(Input(steer=0.05))
     assert steers(Input(steer=-0.5))
     assert steers(Input(brake=0.5))
+
+
+def test_a_number_of_400_digits_is_no_message():
+    with pytest.raises(MessageError, match=r"steer is 9+; it must be finite"):
+        parse_message('{"type": "input", "seq": 1, "steer": ' + "9" * 400 + "}")
