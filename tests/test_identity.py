@@ -241,10 +241,10 @@ def test_weights_in_subgraphs_constants_and_sparse_tensors_are_found(tmp_path):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "is empty, and no ONNX model"),
-        (b"\x3a\x7f", "is no ONNX model .it is cut off"),
-        (b"\xff" * 12, "is no ONNX model .it has a number of more than 64 bits"),
-        (b"\x0b", "is no ONNX model .it has a field of type 3"),
+        (b"", "is not an ONNX model .it is empty"),
+        (b"\x3a\x7f", "is not an ONNX model .it is cut off"),
+        (b"\xff" * 12, "is not an ONNX model .it has a number of more than 64 bits"),
+        (b"\x0b", "is not an ONNX model .it has a field of type 3"),
     ],
 )
 def test_what_is_no_model_is_told_in_one_line(tmp_path, data, message):

@@ -50,14 +50,14 @@ def weight_files(model: Path, error: type[VistaError]) -> list[Path]:
 
 
 def _locations(model: Path, error: type[VistaError]) -> Iterator[str]:
-    with open_file(model, error, "no such file") as file:
+    with open_file(model, error, "cannot be read (No such file or directory)") as file:
         if not file.read(1):
-            raise error(f"{model}: is empty, and no ONNX model")
+            raise error(f"{model}: is not an ONNX model (it is empty)")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             try:
                 yield from _Walk(data).locations()
             except (ValueError, IndexError) as reason:
-                raise error(f"{model}: is no ONNX model ({one_line(reason)})") from None
+                raise error(f"{model}: is not an ONNX model ({one_line(reason)})") from None
 
 
 class _Walk:
