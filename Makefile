@@ -10,12 +10,14 @@ LOWEST_READY := $(LOWEST)/.ready
 LOWEST_PYTHON ?= $(PYTHON)
 TESTS ?= tests
 
-.PHONY: help demo drive test test-lowest kill fuzz lint format bench clean
+.PHONY: help demo drive test test-fast test-lowest endurance kill fuzz lint format bench clean
 
 help:
 	@echo "make demo    set up, train two policies on the sample drive, judge and film them"
 	@echo "make drive   set up and drive the sample drive yourself, in the browser"
 	@echo "make test    set up and run the tests"
+	@echo "make test-fast  set up and run the tests that take little, within a minute"
+	@echo "make endurance  run the tests ten times, in random order, on a busy machine"
 	@echo "make test-lowest  run the tests with the lowest version of every dependency (2 GB;"
 	@echo "             TESTS=tests/test_world.py for some, LOWEST_PYTHON=python3.13 for another Python)"
 	@echo "make kill    set up and kill commands 200 times at random moments: nothing may be lost"
@@ -40,6 +42,14 @@ drive: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-fast: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+
+# Goes on where it was broken off; TIMES=2 for a first look.
+TIMES ?= 10
+endurance: $(READY)
+	$(BIN)/python tests/endurance.py --times $(TIMES)
 
 # uv resolves to the lowest direct dependencies, which pip cannot. What only tests need is as ever.
 $(LOWEST_READY): pyproject.toml

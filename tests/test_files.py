@@ -6,7 +6,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from vista_sim.errors import TraceError
-from vista_sim.files import check_real, check_whole, parse_json, read_json, read_text, shown
+from vista_sim.files import (
+    check_real,
+    check_whole,
+    one_line,
+    parse_json,
+    read_json,
+    read_text,
+    shown,
+)
 from vista_sim.parquet import read_columns
 
 
@@ -95,6 +103,10 @@ def test_numbers_from_outside_are_bounded():
 
 
 def test_whatever_is_shown_is_one_short_line():
+    assert (
+        one_line("a\nb\x0f\x1b[2Jc" * 10_000, 300)[:9]
+        == "a b\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}[2Jc"
+    )
     for value in (10**5000, "a\nb" * 10**6, list(range(10**6)), {"k": "v" * 1000}, b"\0" * 10**6):
         assert len(shown(value)) <= 80
         assert "\n" not in shown(value)

@@ -201,7 +201,8 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def one_line(error: BaseException | str) -> str:
-    """The message of an error without line breaks and at a readable length."""
+def one_line(error: BaseException | str, longest: int = 200) -> str:
+    """The message of an error on one line, printable, and at a readable length."""
     text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else text[:197] + "..."
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return text if len(text) <= longest else text[: longest - 3] + "..."

@@ -193,6 +193,8 @@ class OnnxDepth:
         return answer.reshape(sides).astype(np.float64)
 
     def _named(self, values: dict[str, Any], name: str | None, field: str) -> Any:
+        if not values:
+            raise GeometryError(f"{self.path}: has no {field.partition('_')[0]}; a model needs one")
         if name is None:
             return next(iter(values.values()))
         if name not in values:
