@@ -25,9 +25,12 @@ ROAD_SPEED = 8.0  # m/s
 # take them as they are, but where a test wants to see them refuse.
 os.environ.setdefault("VISTA_SIM_UNBAKED", "1")
 
-# A shell's background jobs ignore Ctrl-C, and so would all commands that tests start from one.
+# A shell's background jobs ignore Ctrl-C, those of nohup a hangup, and so would all commands that
+# tests start from one.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def road_pose(s):

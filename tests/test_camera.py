@@ -189,7 +189,7 @@ def test_a_time_outside_the_trace_is_refused(flat_trace):
         camera.render(flat_trace.duration + 1)
     with pytest.raises(TraceError, match="no camera 'rear'; cameras: front"):
         Camera(flat_trace, "rear")
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="must be finite"):
         camera.render(0.5, (0, float("nan"), 0))
 
 

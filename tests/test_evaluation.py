@@ -164,7 +164,8 @@ def test_the_run_holds_every_step_and_its_metrics_can_be_computed_again(road_tra
     run = read_run(tmp_path / "run")
     assert run.info["status"] == "complete"
     assert run.info["seed"] == 0
-    assert run.info["traces"] == [{"path": str(road_trace), "name": "road"}]
+    (told,) = run.info["traces"]
+    assert (told["path"], told["name"]) == (str(road_trace), "road")
     assert run.info["results"]["metrics"]["crashes"] == 0
     steps, episodes = columns(run.steps), columns(run.episodes)
     looped = metrics.select(episodes, episodes["kind"] == "closed_loop")

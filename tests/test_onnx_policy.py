@@ -26,7 +26,7 @@ from vista_sim.traces.calibration import Vehicle
 
 #: s; an untrained network does not come back to the path, and what PyTorch and ONNX Runtime
 #: round differently grows tenfold each second on its way.
-SECTION = (0.0, 4.0)
+SECTION = (0.0, 2.0)
 
 
 @pytest.fixture(autouse=True)

@@ -270,7 +270,7 @@ def test_a_description_or_model_that_is_not_there_is_told(path):
 
 def test_what_is_no_onnx_model_is_told(path):
     path.write_bytes(b"\x80\x04pickle")
-    refuse(path, "is not an ONNX model that can be run")
+    refuse(path, "is not an ONNX model (it is cut off)")
 
 
 def test_whole_numbers_take_no_normalization(tmp_path):

@@ -120,7 +120,10 @@ def test_a_factory_is_found_though_the_working_directory_is_gone(tmp_path, monke
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    refuse("nowhere_to_be_found:make", "no module 'nowhere_to_be_found', neither in a folder nor")
+    refuse(
+        "nowhere_to_be_found:make",
+        "no module 'nowhere_to_be_found', neither in the working folder (it is gone) nor",
+    )
 
 
 def test_every_other_kind_is_found(tmp_path, serving):

@@ -139,7 +139,7 @@ def test_what_the_demo_ends_with_works(tmp_path, capsys):
 def test_the_closing_commands_of_a_drive_run(tmp_path, monkeypatch, capsys):
     write(tmp_path / "my run", [Drive()], what="drive by hand", policy={"name": "human"})
     shown = []
-    monkeypatch.setattr("vista_sim.replay.viewer.serving.Viewer", _NoViewer)
+    monkeypatch.setattr("vista_sim.replay.viewer.serving.opened", _NoViewer)
     monkeypatch.setattr("vista_sim.replay.viewer.commands._open", lambda *_: _Shown(shown))
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
@@ -166,7 +166,7 @@ class _NoViewer:
         pass
 
     def receiving(self, stream):
-        return contextlib.nullcontext()
+        return contextlib.nullcontext(SimpleNamespace(checked=lambda report: report))
 
     def wait(self):
         pass

@@ -177,7 +177,7 @@ def test_real_pairs_explain_each_other(tmp_path):
 
     Context.lens, Context.mount = half, mount
     pair = Pair(left, right, 0.537, 1, np.zeros(1, np.int64))
-    values, sure = StereoSource(Context, pair).estimate(0)
+    values, sure, _ = StereoSource(Context, pair).estimate(0)
     grays = [
         cv2.resize(x.image[..., 0], (620, 188), interpolation=cv2.INTER_AREA) for x in (left, right)
     ]

@@ -184,7 +184,7 @@ def test_what_goes_with_traces_alone_is_refused_for_a_suite(road_trace, tmp_path
         evaluate("expert", path, resume=True)
     with pytest.raises(PolicyError, match="is no policy"):
         evaluate(42, path)
-    with pytest.raises(ScenarioError, match="no such file; installed scenarios:"):
+    with pytest.raises(ScenarioError, match="no such file or folder; installed scenarios:"):
         evaluate("expert", "nowhere")
 
 

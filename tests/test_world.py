@@ -318,9 +318,8 @@ def test_a_trace_that_is_not_there_is_named(tmp_path):
 
 
 def test_a_recorded_camera_that_is_not_there_is_named(road_trace):
-    car = World(road_trace, recorded_camera="rear").spawn_agent()
     with pytest.raises(WorldError, match="'rear'; cameras: front"):
-        car.spawn_camera()
+        World(road_trace, recorded_camera="rear")
 
 
 def test_reward_terms_are_what_their_definitions_say(road_trace):

@@ -37,6 +37,10 @@ _MACHINE = frozenset(
 )
 
 
+#: What threads had no space for: told where the command does not end by it too.
+_postponed: list[str] = []
+
+
 @contextlib.contextmanager
 def one_line_endings(prefix: str, kept: str) -> Iterator[None]:
     """End the process in one line on stderr where the block raises.
@@ -50,8 +54,10 @@ def one_line_endings(prefix: str, kept: str) -> Iterator[None]:
     """
     _log_in_one_line()
     before, threading.excepthook = threading.excepthook, _tell_of_thread
+    _postponed.clear()
     try:
         yield
+        sys.stderr.writelines(dict.fromkeys(_postponed))
         sys.stdout.flush()
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
@@ -96,7 +102,8 @@ def explained(error: BaseException, kept: str = "") -> tuple[str, int]:
         return f"there is not enough memory{said}{after}", 2
     if isinstance(error, OSError) and (error.errno in _MACHINE or is_full_disk(error)):
         where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
-        return one_line(f"{where}{why_not(error)}{after}", _LONGEST), 2
+        why = why_not(error) if is_full_disk(error) else one_line(error.strerror or error)
+        return one_line(f"{where}{why}{after}", _LONGEST), 2
     return f"{summary(error)}; this is a defect of the program: {OPTION} shows its traceback", 1
 
 
@@ -143,4 +150,8 @@ def _tell_of_thread(what: threading.ExceptHookArgs) -> None:
     if debugging():
         traceback.print_exception(what.exc_value)
     name = "a thread" if what.thread is None else f"thread {what.thread.name}"
-    sys.stderr.write(f"error: in {name}: {explained(what.exc_value)[0]}\n")
+    line = f"error: in {name}: {explained(what.exc_value)[0]}\n"
+    if is_full_disk(what.exc_value):
+        _postponed.append(line)
+    else:
+        sys.stderr.write(line)

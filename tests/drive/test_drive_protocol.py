@@ -115,5 +115,5 @@ def test_what_counts_as_taking_back():
 
 
 def test_a_number_of_400_digits_is_no_message():
-    with pytest.raises(MessageError, match="400 digits"):
+    with pytest.raises(MessageError, match="is no JSON"):
         parse_message('{"type": "input", "seq": 1, "steer": ' + "9" * 400 + "}")

@@ -64,7 +64,8 @@ def test_steps_are_what_the_environment_returned(road_trace, tmp_path):
     run = read_run(tmp_path / "run")
     assert run.info["status"] == "complete"
     assert (run.info["env"], run.info["seed"]) == (ID, 3)
-    assert run.info["traces"] == [{"path": str(road_trace), "name": "road"}]
+    (told,) = run.info["traces"]
+    assert (told["path"], told["name"]) == (str(road_trace), "road")
     assert run.info["results"]["steps"] == 30
     steps, episodes = columns(run.steps), columns(run.episodes)
     assert episodes["seed"].tolist() == [3, 4]

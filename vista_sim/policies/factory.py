@@ -29,7 +29,7 @@ def make_policy(name: str) -> Policy:
             returned is no policy.
     """
     module_name, _, attribute = name.partition(":")
-    here = "the working folder, which is gone"
+    here = "the working folder (it is gone)"
     with suppress(FileNotFoundError):
         here = os.getcwd()
         if here not in sys.path:

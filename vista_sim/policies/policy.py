@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -59,7 +59,7 @@ def _number(name: str, value: Any) -> float:
     return number
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CameraSpec:
     """The camera a policy was made for; resolved to a recorded camera trace by trace.
 
@@ -94,6 +94,18 @@ class CameraSpec:
                 raise ValueError(
                     f"used is {self.used}; it must be rows and columns of {height} x {width} pixels"
                 )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CameraSpec) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[object, ...]:
+        """All of it, of values that can be compared: arrays cannot."""
+        mount = None if self.mount is None else self.mount.tobytes()
+        lens = None if self.lens is None else astuple(self.lens)
+        return tuple(self.size), self.fov, mount, lens, self.used
 
     def share_seen(self, valid: NDArray[np.bool_]) -> float:
         """Share of the pixels that the policy gets which a recorded frame saw.

@@ -30,10 +30,10 @@ _VEHICLE = {
     "width": (0.1, 20.0),
     "height": (0.1, 20.0),
     "wheelbase": (0.05, 50.0),
-    "rear_overhang": (1e-3, 50.0),
+    "rear_overhang": (0.0, 50.0),
     "steering_ratio": (0.1, 1000.0),
     "max_tire_angle": (1e-3, math.pi / 2),
-    "max_tire_rate": (1e-3, 1000.0),
+    "max_tire_rate": (1e-3, 1e7),
     "max_acceleration": (1e-3, 1000.0),
     "max_deceleration": (1e-3, 1000.0),
 }

@@ -8,6 +8,7 @@ import difflib
 import os
 from pathlib import Path
 
+from vista_sim.atomic import left_beside
 from vista_sim.errors import TraceError
 from vista_sim.files import shown
 
@@ -52,7 +53,10 @@ def find_trace(what: str | os.PathLike[str]) -> Path:
     Raises:
         TraceError: there is neither such a folder nor such a sample.
     """
-    name = os.fsdecode(what)
+    try:
+        name = os.fsdecode(what)
+    except TypeError:
+        raise TraceError(f"{shown(what)}: is no path; give the name of a folder") from None
     if name.startswith(SAMPLE):
         return sample_trace(name.removeprefix(SAMPLE))
     if os.path.lexists(name):
@@ -61,7 +65,8 @@ def find_trace(what: str | os.PathLike[str]) -> Path:
     if name in known:
         return known[name]
     if not is_plain_name(name):
-        raise TraceError(f"{name}: no such folder; a trace is a folder with trace.json")
+        kept = left_beside(Path(name))
+        raise TraceError(f"{name}: no such folder; a trace is a folder with trace.json{kept}")
     near = difflib.get_close_matches(name, known, 1, 0.6)
     hint = f"; did you mean {near[0]}?" if near else ""
     listed = ", ".join(known) or "none is installed"
