@@ -122,7 +122,7 @@ def test_a_factory_is_found_though_the_working_directory_is_gone(tmp_path, monke
     gone.rmdir()
     refuse(
         "nowhere_to_be_found:make",
-        "no module 'nowhere_to_be_found', neither in the working folder (it is gone) nor",
+        r"no module 'nowhere_to_be_found', neither in the working folder \(it is gone\) nor",
     )
 
 

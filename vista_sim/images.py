@@ -5,6 +5,11 @@ A PNG of 1 MB can declare gigabytes of pixels, and a picture of 16 bits read as 
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +26,9 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
 _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF, ITU-T T.81, table B.1
 _BARE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
+
+
+_stderr = threading.Lock()  # it is the process's
 
 
 @dataclass(frozen=True)
@@ -97,12 +105,27 @@ def _decode(path: Path, error: type[Exception], how: int) -> Any:
 
     content, header = _checked(path, error)
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), how)
+        with _without_remarks():
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), how)
     except cv2.error as reason:
         raise error(f"{path}: cannot be read as an image ({one_line(reason)})") from None
     if image is None or image.shape[:2] != header.size:
         raise error(f"{path}: cannot be read as an image (it is damaged)")
     return image
+
+
+@contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Keep what libpng and libjpeg write to stderr by themselves from there: a refusal follows."""
+    with _stderr, open(os.devnull, "wb") as nowhere:
+        sys.stderr.flush()
+        kept = os.dup(2)
+        try:
+            os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def _checked(path: Path, error: type[Exception]) -> tuple[bytes, ImageHeader]:

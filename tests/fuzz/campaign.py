@@ -70,6 +70,7 @@ def run_seeds(
     take_orphans()
     _be_on_one_thread()
     os.environ["XDG_CACHE_HOME"] = str(place / "cache")
+    os.environ["VISTA_SIM_UNBAKED"] = "1"  # what is asked is how damage is answered
     # Made where the cases will be: runs know the paths of their traces.
     inputs, folder = place / "inputs", place / "case"
     folder.mkdir(parents=True)

@@ -212,6 +212,7 @@ class Bench:
     def _start(self, command: list[str], counter: Path, operation: int) -> subprocess.Popen:
         victim = [sys.executable, str(HERE / "victim.py"), str(counter), str(operation)]
         environment = {**os.environ, MARK: str(self.work), "CUDA_VISIBLE_DEVICES": ""}
+        environment["VISTA_SIM_UNBAKED"] = "1"  # flat ground will do
         with (self.work / "said").open("wb") as said:
             return subprocess.Popen(
                 [*victim, str(self.work), *command],

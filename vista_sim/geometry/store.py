@@ -200,7 +200,7 @@ def identify(trace: Trace, camera: str) -> str:
 
 
 def _read_description(path: Path) -> dict[str, Any]:
-    values = _remedied(lambda: read_json(path, GeometryError))
+    values = remedied(lambda: read_json(path, GeometryError))
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         found = values.get("format") if isinstance(values, dict) else values
         raise GeometryError(f"{path}: format is {shown(found)}; it must be {FORMAT!r}; {_REMEDY}")
@@ -259,11 +259,11 @@ def _check_rigid(path: Path, poses: NDArray[np.float64]) -> None:
 def _open_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
     """Map an array of the shape, or of one frame that stands for all."""
     shapes = (shape, (1, *shape[1:]))
-    array = _remedied(lambda: map_array(path, dtype, shapes, GeometryError))
+    array = remedied(lambda: map_array(path, dtype, shapes, GeometryError))
     return np.broadcast_to(array, shape, subok=True)
 
 
-def _remedied(read: Callable[[], Any]) -> Any:
+def remedied(read: Callable[[], Any]) -> Any:
     """What is read, or the error of it with what to do: whatever is baked can be made again."""
     try:
         return read()

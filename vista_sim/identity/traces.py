@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from vista_sim.errors import GeometryError, TraceError
-from vista_sim.files import parse_json
-from vista_sim.geometry.store import ARRAYS, DESCRIPTION, geometry_folder
+from vista_sim.files import read_json
+from vista_sim.geometry.store import ARRAYS, DESCRIPTION, geometry_folder, remedied
 from vista_sim.identity.files import combined, content_digest, files_digest
 from vista_sim.traces.trace import Trace
 
@@ -73,7 +73,8 @@ def recorded_files(trace: Trace) -> dict[str, Path]:
 def geometry_digest(trace: Trace, cameras: Iterable[str]) -> str | None:
     """SHA-256 over what was baked for cameras; None where nothing was for any of them."""
     found = {camera: geometry_folder(trace, camera) for camera in cameras}
-    baked = {camera: _baked(folder) for camera, folder in found.items() if folder is not None}
+    folders = {camera: folder for camera, folder in found.items() if folder is not None}
+    baked = remedied(lambda: {camera: _baked(folder) for camera, folder in folders.items()})
     return combined(baked) if baked else None
 
 
@@ -85,10 +86,10 @@ def _baked(folder: Path) -> dict[str, Any]:
         if (folder / name).exists()
     }
     try:
-        values = parse_json((folder / DESCRIPTION).read_bytes())
+        values = read_json(folder / DESCRIPTION, GeometryError)
         described = {key: value for key, value in values.items() if key not in _TOLD}
         parts[DESCRIPTION] = json.dumps(described, sort_keys=True)
-    except (OSError, ValueError, AttributeError):  # who uses it will say what is wrong
+    except (GeometryError, AttributeError):  # who uses it will say what is wrong
         parts[DESCRIPTION] = content_digest(folder / DESCRIPTION, GeometryError)
     return parts
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from vista_sim.arrays import map_array
 from vista_sim.errors import GeometryError, TraceError
 from vista_sim.geometry.ground import ground_inverse_depth
-from vista_sim.geometry.store import ARRAYS, DESCRIPTION, INVERSE_DEPTH, GeometryStore
+from vista_sim.geometry.store import ARRAYS, DESCRIPTION, INVERSE_DEPTH, GeometryStore, remedied
 from vista_sim.identity.files import State, state_of
 from vista_sim.sensors.blocks import Block, FrameBudget, Layout
 from vista_sim.sensors.prefetch import prefetcher
@@ -279,7 +279,8 @@ class _Geometry:
         if first is not None:
             return first
         one, every = (1, *self.size), (self._frames, *self.size)
-        array = map_array(self.path / INVERSE_DEPTH, np.uint16, (every, one), GeometryError)
+        path = self.path / INVERSE_DEPTH
+        array = remedied(lambda: map_array(path, np.uint16, (every, one), GeometryError))
         return np.broadcast_to(array, every, subok=True)
 
     def _state(self) -> tuple[State | None, ...] | None:
