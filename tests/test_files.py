@@ -110,3 +110,11 @@ def test_whatever_is_shown_is_one_short_line():
     for value in (10**5000, "a\nb" * 10**6, list(range(10**6)), {"k": "v" * 1000}, b"\0" * 10**6):
         assert len(shown(value)) <= 80
         assert "\n" not in shown(value)
+
+
+def test_a_file_of_gigabytes_that_is_all_holes_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "hollow"
+    with path.open("wb") as file:
+        file.truncate(2**33)
+    with pytest.raises(TraceError, match="of its 8589934592 bytes hardly any are there"):
+        read_text(path, TraceError, limit=2**40)

@@ -142,9 +142,9 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is not None and (error.filename is None or ".part-" in str(error.filename)):
-            error.filename = str(path)
-        raise
+        if error.errno is None or (error.filename and ".part-" not in str(error.filename)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _new_part(path: Path) -> tuple[Path, int]:

@@ -26,7 +26,7 @@ from vista_sim.files import one_line
 
 DEBUG = "VISTA_SIM_DEBUG"
 OPTION = "--debug"
-_LONGEST = 900  # characters of a line: two long paths, and what is wrong with them
+LONGEST = 900  # characters of a line: two long paths, and what is wrong with them
 #: What the machine, and no defect, is the cause of.
 _MACHINE = frozenset(
     (
@@ -95,7 +95,7 @@ def explained(error: BaseException, kept: str = "") -> tuple[str, int]:
         kept: see `one_line_endings`.
     """
     if isinstance(error, VistaError):
-        return one_line(error, _LONGEST), 2
+        return one_line(error, LONGEST), 2
     after = f"; {kept}" if kept else ""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         said = f" ({one_line(error)})" if str(error) else ""
@@ -103,7 +103,7 @@ def explained(error: BaseException, kept: str = "") -> tuple[str, int]:
     if isinstance(error, OSError) and (error.errno in _MACHINE or is_full_disk(error)):
         where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
         why = why_not(error) if is_full_disk(error) else one_line(error.strerror or error)
-        return one_line(f"{where}{why}{after}", _LONGEST), 2
+        return one_line(f"{where}{why}{after}", LONGEST), 2
     return f"{summary(error)}; this is a defect of the program: {OPTION} shows its traceback", 1
 
 

@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 MAX_TEXT = 16 * 2**20  # bytes of a JSON, TOML or text file
+#: Of a file larger than so many bytes, more than one in so many must be on the disk: what is all
+#: holes takes as long to read as what is not, and holds nothing.
+HOLLOW, HOLES = 2**28, 1000
 MAX_DEPTH = 100  # lists and objects within each other
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -44,10 +47,14 @@ def open_file(path: Path, error: type[Exception], missing: str = "not found") ->
         raise error(f"{path}: {missing}") from None
     except (OSError, ValueError) as reason:  # a name with a null byte is a ValueError
         raise error(f"{path}: cannot be read ({one_line(reason)})") from None
-    kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
+    found = os.fstat(descriptor)
+    kind = stat.S_IFMT(found.st_mode)
     if kind != stat.S_IFREG:
         os.close(descriptor)
         raise error(f"{path}: is {_KINDS.get(kind, 'no regular file')}; a file is needed")
+    if found.st_size > HOLLOW and 512 * found.st_blocks < found.st_size // HOLES:
+        os.close(descriptor)
+        raise error(f"{path}: of its {found.st_size} bytes hardly any are there; it is damaged")
     with os.fdopen(descriptor, "rb") as file:
         try:
             yield file

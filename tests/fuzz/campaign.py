@@ -21,7 +21,7 @@ from typing import Any
 from .limits import noting_the_unforeseen, run_case, take_orphans
 from .plans import FULL, UNREADABLE, Plan, Target
 from .targets import TARGETS
-from .verdict import Fault, judge, listing, read_outside
+from .verdict import Fault, judge, listing, read_outside, unread
 
 #: What is imported before the processes of targets are forked.
 SHARED = (
@@ -96,6 +96,7 @@ def run_seed(
         words = (notes / "plan.json").read_text().splitlines()[-1:] or ["no word"]
         fault = Fault("harness", "damaging", words[0][:200])
         return Result(target.name, seed, (), "", None, 0.0, 0, [fault], only)
+    unread(folder)  # by operators that came after the one that made it
     before = listing(folder)
     outcome = run_case(lambda where: target.case(plan.command, where), folder, notes)
     rules = plan.command.rules

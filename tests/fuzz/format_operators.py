@@ -359,7 +359,7 @@ def _write_weights(path, data: bytes) -> None:
     try:
         values = json.loads(description.read_text())
         values["weights"]["sha256"] = hashlib.sha256(data).hexdigest()
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return
     description.write_text(json.dumps(values))
 

@@ -291,7 +291,7 @@ def strange_header(rng, path):
 @operator("header away", HTTP)
 def header_away(rng, path):
     lines = path.read_bytes().split(b"\r\n")
-    if len(lines) < 4:
+    if len(lines) < 5:
         raise NotApplicableError
     del lines[rng.randrange(1, len(lines) - 2)]
     path.write_bytes(b"\r\n".join(lines))

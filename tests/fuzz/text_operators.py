@@ -318,7 +318,7 @@ def _parse(path: Path) -> tuple[Any, list[tuple[Any, ...]]]:
     """The value of a JSON file and the places of all that is in it."""
     try:
         values = json.loads(path.read_text())
-    except (ValueError, OSError):
+    except (ValueError, OSError, RecursionError):
         raise NotApplicableError from None
     places = list(_places(values, ()))
     if not places:

@@ -145,6 +145,12 @@ def _files(
     return faults
 
 
+def unread(folder: Path) -> None:
+    """Let nothing in the folder `OUTSIDE` have been read: who reads it changes the first time."""
+    for file in (folder / OUTSIDE).glob("*"):
+        os.utime(file, (0, file.stat().st_mtime))
+
+
 def read_outside(folder: Path) -> list[Fault]:
     """Whether something in the folder `OUTSIDE` was read, by its time of access."""
     files = sorted((folder / OUTSIDE).glob("*"))

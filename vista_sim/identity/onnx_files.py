@@ -53,11 +53,11 @@ def _locations(model: Path, error: type[VistaError]) -> Iterator[str]:
     with open_file(model, error, "cannot be read (No such file or directory)") as file:
         if not file.read(1):
             raise error(f"{model}: is not an ONNX model (it is empty)")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            try:
+        try:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 yield from _Walk(data).locations()
-            except (ValueError, IndexError) as reason:
-                raise error(f"{model}: is not an ONNX model ({one_line(reason)})") from None
+        except (ValueError, IndexError, OSError) as reason:  # what has no size cannot be mapped
+            raise error(f"{model}: is not an ONNX model ({one_line(reason)})") from None
 
 
 class _Walk:

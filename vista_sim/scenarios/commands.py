@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vista_sim.errors import ScenarioError
+from vista_sim.failures import LONGEST
+from vista_sim.files import one_line
 
 if TYPE_CHECKING:
     from vista_sim.scenarios.suite import Suite
@@ -165,6 +167,6 @@ def _print(rows: list[dict[str, Any]]) -> None:
 def _fail(problems: list[str] | tuple[str, ...]) -> None:
     """Print each problem on a line of stderr and exit with status 2, if there are any."""
     for problem in dict.fromkeys(problems):
-        sys.stderr.write("error: " + " ".join(problem.split()) + "\n")
+        sys.stderr.write(f"error: {one_line(problem, LONGEST)}\n")
     if problems:
         raise typer.Exit(2)
