@@ -40,11 +40,12 @@ drive: $(READY)
 	$(BIN)/vista-sim bake assets/proving-ground
 	$(BIN)/vista-sim drive assets/proving-ground
 
+# ARGS: further ones of pytest.
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 test-fast: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --fast
 
 # Goes on where it was broken off; TIMES=2 for a first look.
 TIMES ?= 10
