@@ -92,7 +92,7 @@ def test_weights_of_impossible_shapes_are_told_in_one_line(folder, header):
 
 def test_weights_of_more_bytes_than_the_network_has_are_not_read(folder):
     with (folder / "weights.safetensors").open("ab") as file:
-        file.truncate(2**40)  # of which the disk holds nothing
+        file.truncate(2**27)  # of which the disk holds nothing
     refuse(folder, r"weights\.safetensors: is larger than \d+ bytes")
 
 

@@ -5,7 +5,7 @@ minutes. What a case may use:
 
 - 20 s. A loaded machine is no hang: what counts is the processor's time, or the clock where the
   case waits for something (none of its threads wants to run), and twenty times the clock in all.
-- 1 GiB of memory beyond what the warm process had. Its peak is what the kernel noted
+- 1 GiB of memory beyond what it had when it began. Its peak is what the kernel noted
   (`ru_maxrss`, with that of the case's own processes); meanwhile a watch looks at it 50 times a
   second and ends what is over. Neither RLIMIT_AS nor RLIMIT_DATA could be the limit: both count
   what is reserved, and mapped files, arenas and the stacks of threads reserve gigabytes that are
@@ -83,11 +83,17 @@ def run_case(run: Callable[[Path], int | None], folder: Path, notes: Path) -> Ou
     for path in names.values():
         path.write_bytes(b"")
     known = _children()
-    before = _resident(os.getpid())
     started = time.monotonic()
+    told, telling = os.pipe()
     pid = os.fork()
     if pid == 0:
+        # Its own, which is less than that of this process: mapped files are mapped anew.
+        os.write(telling, str(_resident(os.getpid())).encode())
+        os.close(telling)
         _be_the_case(run, folder, names)
+    os.close(telling)
+    before = int(os.read(told, 64))
+    os.close(told)
     over = _watch(pid, started, before + MEMORY, names["stack"])
     _, how, usage = os.wait4(pid, 0)
     seconds = time.monotonic() - started
