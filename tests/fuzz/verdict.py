@@ -153,7 +153,7 @@ def unread(folder: Path) -> None:
 
 def read_outside(folder: Path) -> list[Fault]:
     """Whether something in the folder `OUTSIDE` was read, by its time of access."""
-    files = sorted((folder / OUTSIDE).glob("*"))
+    files = sorted(file for file in (folder / OUTSIDE).glob("*") if file.is_file())
     read = [file.name for file in files if file.stat().st_atime > 0]
     return [Fault("read outside", read[0], f"{len(read)} of {len(files)} files")] if read else []
 

@@ -54,6 +54,14 @@ _MIN_SCALE = 1e-9  # 1/m a step: all codes together would lie beyond 15 km
 _FARTHEST = 1e8  # m
 _MAX_EXPOSURE = 20.0  # log brightness
 _MAX_HEIGHT = 1000.0  # m of the camera above the road
+#: Numbers that a report has, by its part.
+_REPORTED = {
+    "motion": ("median_shift_m", "median_turn_deg", "max_shift_m", "max_turn_deg"),
+    "ground": (
+        *("frames_fitted", "median_height_m", "median_pitch_deg", "median_roll_deg"),
+        *("max_height_m", "max_pitch_deg", "max_roll_deg"),
+    ),
+}
 _REMEDY = "run 'vista-sim bake' on the trace to make it again"
 
 
@@ -216,9 +224,28 @@ def _read_description(path: Path) -> dict[str, Any]:
                 raise ValueError(f"{key} is missing or malformed")
         if not isinstance(values.get("files", {}), dict):
             raise ValueError("files is malformed")
+        _check_report(values["report"])
     except ValueError as error:
         raise GeometryError(f"{path}: {error}; {_REMEDY}") from None
     return values
+
+
+def _check_report(report: dict[str, Any]) -> None:
+    """Raise ValueError unless what a report has of `_REPORTED`, and its sources, can be told."""
+    sources = report.get("sources", [])
+    if not isinstance(sources, list) or not all(isinstance(name, str) for name in sources):
+        raise ValueError("sources of report is malformed")
+    for name in ("confident_share", "frames_without_neighbours"):
+        if report.get(name) is not None:
+            check_real(report[name], f"{name} of report", 0.0, _FARTHEST)
+    for name, fields in _REPORTED.items():
+        part = report.get(name)
+        if not part:
+            continue
+        if not isinstance(part, dict):
+            raise ValueError(f"{name} of report is malformed")
+        for field in fields:
+            check_real(part.get(field), f"{field} of report", 0.0, _FARTHEST)
 
 
 def _check_files(path: Path, root: Path, files: dict[str, Any]) -> None:
