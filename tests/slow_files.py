@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 TOLD = Path(__file__).with_suffix(".txt")
-LONGEST = 4.0  # s that all tests of a file may take
+LONGEST = 2.5  # s that all tests of a file may take
 
 
 @cache
