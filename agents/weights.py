@@ -14,7 +14,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from vista_sim.atomic import write_together
+from vista_sim.atomic import kept_beside, write_together
 from vista_sim.errors import VistaError
 from vista_sim.files import one_line, read_bytes, shown
 from vista_sim.interrupts import uninterrupted
@@ -66,10 +66,12 @@ def load_weights(
         )
     path = folder / WEIGHTS
     wanted = network.state_dict()
-    data = read_bytes(
-        path, error, largest_file(wanted), "cannot be read (there is none); train again"
-    )
-    if hashlib.sha256(data).hexdigest() != written["sha256"]:
+    for file in (path, *kept_beside(path)):  # those of before, where a kill parted the two
+        missing = "cannot be read (there is none); train again"
+        data = read_bytes(file, error, largest_file(wanted), missing)
+        if hashlib.sha256(data).hexdigest() == written["sha256"]:
+            break
+    else:
         raise error(
             f"{path}: does not match its checksum in {description}; it was changed or cut short"
         )

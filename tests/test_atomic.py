@@ -15,6 +15,7 @@ from vista_sim import atomic
 from vista_sim.atomic import (
     WholeFolder,
     exchange,
+    kept_beside,
     left_beside,
     remove,
     replace_folder,
@@ -77,6 +78,31 @@ def test_files_that_belong_together_are_both_old_if_one_cannot_be_written(tmp_pa
     with pytest.raises(OSError, match="No space left"):
         write_together([(weights, b"new"), (description, b"new")])
     assert (weights.read_bytes(), description.read_bytes()) == (b"old", b"old")
+    assert names(tmp_path) == ["description", "weights"]
+
+
+#: Writes two files together, and ends by SIGKILL where the second should get its name.
+KILLED_BETWEEN = """
+import os, signal, sys
+from pathlib import Path
+from vista_sim.atomic import write_together
+first, second = map(Path, sys.argv[1:])
+rename = os.replace
+def die_at_second(part, path):
+    rename(part, path) if path == first else os.kill(os.getpid(), signal.SIGKILL)
+os.replace = die_at_second
+write_together([(first, b"new weights"), (second, b"new description")])
+"""
+
+
+def test_a_process_killed_between_two_names_has_left_what_was_there_before(tmp_path):
+    weights, description = tmp_path / "weights", tmp_path / "description"
+    write_together([(weights, b"old weights"), (description, b"old description")])
+    killed = subprocess.run([sys.executable, "-c", KILLED_BETWEEN, weights, description])
+    assert killed.returncode == -signal.SIGKILL
+    assert (weights.read_bytes(), description.read_bytes()) == (b"new weights", b"old description")
+    assert [path.read_bytes() for path in kept_beside(weights)] == [b"old weights"]
+    write_together([(weights, b"newer"), (description, b"newer")])
     assert names(tmp_path) == ["description", "weights"]
 
 

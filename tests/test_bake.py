@@ -17,7 +17,7 @@ from vista_sim.errors import GeometryError
 from vista_sim.geometry.bake import bake, bake_camera
 from vista_sim.geometry.doubts import doubts
 from vista_sim.geometry.ground import ground_inverse_depth
-from vista_sim.geometry.partial import Partial, locked
+from vista_sim.geometry.partial import Partial, bake_lock
 from vista_sim.geometry.store import GeometryStore, folder_in_cache, folder_in_trace
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
@@ -135,7 +135,7 @@ def test_a_bake_waits_for_the_one_that_holds_the_lock(fresh):
     destination = fresh / "geometry" / "front"
     destination.parent.mkdir()
     code = "import sys; from vista_sim.geometry.bake import bake; bake(sys.argv[1])"
-    with locked(destination):
+    with bake_lock(destination):
         run = subprocess.Popen([sys.executable, "-c", code, str(fresh)])
         with pytest.raises(subprocess.TimeoutExpired):
             run.wait(timeout=3)

@@ -113,8 +113,12 @@ def write_whole(path: Path, data: bytes) -> None:
 def write_together(files: Sequence[tuple[Path, bytes]]) -> None:
     """Write files that belong together, each whole; they take their places at the same moment, as
     nearly as names can be changed. Raises OSError, and then none has.
+
+    Until the last has its name, what the others replace is kept beside them, where `kept_beside`
+    finds it: a process that is killed between two names has still left the files of before.
     """
     parts: list[tuple[Path, Path, int]] = []
+    placed: list[tuple[Path, Path | None]] = []  # with what was there
     try:
         for path, data in files:
             with _named(path):
@@ -125,15 +129,43 @@ def write_together(files: Sequence[tuple[Path, bytes]]) -> None:
                 _sync(part)
         for part, path, _ in parts:
             with _named(path):
+                placed.append((path, _kept(path) if path != files[-1][0] else None))
                 os.replace(part, path)
     except BaseException:
         for part, _, _ in parts:
             with suppress(OSError):
                 part.unlink()
+        for path, old in placed:
+            with suppress(OSError):
+                if old is not None:
+                    os.replace(old, path)
+                elif path != files[-1][0]:
+                    path.unlink()
         raise
     finally:
         for _, _, lock in parts:
             os.close(lock)
+    for _, old in placed:
+        if old is not None:
+            with suppress(OSError):
+                old.unlink()
+
+
+def _kept(path: Path) -> Path | None:
+    """A second name for what is at a path, or a copy where there cannot be one; None for nothing."""
+    if not path.exists():
+        return None
+    old = _hidden(path, "old")
+    try:
+        os.link(path, old)
+    except OSError:
+        shutil.copy2(path, old)
+    return old
+
+
+def kept_beside(path: Path) -> list[Path]:
+    """What was at a path before a writer was killed that wrote several files together."""
+    return _left(path, "old")
 
 
 @contextmanager

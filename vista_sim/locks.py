@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 from pathlib import Path
 from typing import Self
 
 from vista_sim.files import one_line
+
+logger = logging.getLogger(__name__)
 
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
@@ -26,12 +29,15 @@ class Lock:
         path: file to hold, made where it is not there.
         error: raised with one line.
         busy: what to say where somebody else holds it.
+        wait: until they give it back, and say so in the log; else `busy` is an error.
 
     Raises:
         error: somebody else does, or the file cannot be made.
     """
 
-    def __init__(self, path: Path, error: type[Exception], busy: str) -> None:
+    def __init__(
+        self, path: Path, error: type[Exception], busy: str, *, wait: bool = False
+    ) -> None:
         self.path = path
         self._file: int | None = None
         while self._file is None:
@@ -40,11 +46,13 @@ class Lock:
             except OSError as reason:
                 raise error(f"{path}: cannot be written ({one_line(reason)})") from None
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as reason:
-                if reason.errno not in _NO_LOCKS:
-                    os.close(file)
-                    raise error(busy) from None
+                _take(file, busy if wait else None)
+            except BlockingIOError:
+                os.close(file)
+                raise error(busy) from None
+            except BaseException:
+                os.close(file)
+                raise
             if _is_at(path, file):
                 self._file = file
             else:  # whoever had it gave it back just now, and the file with it
@@ -62,6 +70,20 @@ class Lock:
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+
+def _take(file: int, waiting: str | None) -> None:
+    """Lock a file; `waiting` is logged before a wait, and None does not wait: BlockingIOError."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if waiting is None:
+            raise
+        logger.warning("%s", waiting)
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as reason:
+        if reason.errno not in _NO_LOCKS:
+            raise BlockingIOError(*reason.args) from None
 
 
 def _is_at(path: Path, file: int) -> bool:

@@ -158,7 +158,7 @@ def _episodes(run: Run, rules: Rules) -> Iterator[tuple[dict[str, Any], Columns]
             continue
         own = select(steps, steps["episode"] == episode["episode"])
         own = select(own, np.argsort(own["step"], kind="stable"))
-        if episode["ending"] in CRASHES:
+        if episode["ending"] in CRASHES and len(own["t"]):
             own = select(own, own["t"] <= own["t"][-1] - rules.before_crash)
         if len(own["t"]) < 2 or own["t"][-1] - own["t"][0] < SHORTEST:
             continue

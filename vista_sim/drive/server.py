@@ -217,7 +217,10 @@ class DriveServer:
         connection = web.WebSocketResponse(
             max_msg_size=2 * MAX_MESSAGE, timeout=1.0, compress=False, autoping=False
         )
-        await connection.prepare(request)
+        try:
+            await connection.prepare(request)
+        except ValueError:  # of aiohttp, where a header is no text
+            return web.Response(status=400, text="This is no WebSocket's greeting.\n")
         try:
             await self._serve_driver(connection, transport)
         finally:

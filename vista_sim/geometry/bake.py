@@ -18,7 +18,7 @@ from vista_sim.errors import GeometryError
 from vista_sim.geometry.doubts import doubts
 from vista_sim.geometry.job import BakeJob, Progress
 from vista_sim.geometry.pairs import find_pair
-from vista_sim.geometry.partial import Partial, locked, writable_folder
+from vista_sim.geometry.partial import Partial, abandon, bake_lock, writable_folder
 from vista_sim.geometry.settings import (
     BakeSettings,
     GeometryChoice,
@@ -148,9 +148,10 @@ def _bake_camera(
         "files": files_digests(files, GeometryError),
     }
     if not force and (done := _finished(trace, camera, plan)):
+        abandon(done.path)
         return done
     destination = _destination(trace, camera)
-    with locked(destination):
+    with bake_lock(destination):
         if not force and (done := _finished(trace, camera, plan)):
             return done  # by the process that had the lock before
         started = time.perf_counter()

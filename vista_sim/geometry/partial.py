@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
-import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,7 @@ from vista_sim.atomic import is_full_disk, replace_folder, sweep, write_whole
 from vista_sim.errors import GeometryError
 from vista_sim.files import read_json
 from vista_sim.geometry.store import DESCRIPTION
-
-logger = logging.getLogger(__name__)
+from vista_sim.locks import Lock
 
 _PLAN = "plan.json"
 _WORK = "work"
@@ -48,7 +45,7 @@ class Partial:
 
     def __init__(self, destination: Path, plan: dict[str, Any], fresh: bool = False) -> None:
         self.destination = destination
-        self.folder = destination.parent / f".{destination.name}.partial"
+        self.folder = _partial_folder(destination)
         self.work = self.folder / _WORK
         same = read_object(self.folder / _PLAN) == json.loads(json.dumps(plan))
         if fresh or not same or not self.work.is_dir():
@@ -106,21 +103,30 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
         write_whole(path, (json.dumps(values, indent=2) + "\n").encode())
 
 
-@contextmanager
-def locked(destination: Path) -> Iterator[None]:
-    """Hold the right to bake to a destination; waits while another process has it."""
+def bake_lock(destination: Path, *, wait: bool = True) -> Lock:
+    """The right to bake to a destination; waits while another process has it.
+
+    Raises:
+        GeometryError: without `wait`, another process has it; nothing can be written there.
+    """
+    busy = f"{destination}: waiting for another process that bakes it"
     path = destination.parent / f".{destination.name}.lock"
-    with open(path, "w", encoding="utf-8") as file:
-        try:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                logger.warning("%s: waiting for another process that bakes it", destination)
-                fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:  # a file system without locks: go on without
-            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
-                raise
-        yield
+    return Lock(path, GeometryError, busy, wait=wait)
+
+
+def abandon(destination: Path) -> None:
+    """Remove the work of a bake that was ended, unless some process is at it.
+
+    For a place where a whole geometry lies: what a killed `--force` began will not be gone on with.
+    """
+    if _partial_folder(destination).is_dir():
+        with suppress(GeometryError), bake_lock(destination, wait=False):
+            shutil.rmtree(_partial_folder(destination), ignore_errors=True)
+            sweep(destination)
+
+
+def _partial_folder(destination: Path) -> Path:
+    return destination.parent / f".{destination.name}.partial"
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vista_sim.atomic import WholeFolder, resolved, whole_file, why_not
+from vista_sim.atomic import WholeFolder, resolved, sweep, whole_file, why_not
 from vista_sim.errors import RunError
 from vista_sim.files import absolute
 from vista_sim.identity.sources import simulator_sources
@@ -295,6 +295,12 @@ def run_lock(folder: Path) -> Lock:
     place = resolved(folder)
     busy = f"{folder}: another process is writing this run"
     return Lock(place.with_name(f".{place.name}.lock"), RunError, busy)
+
+
+def tidy(folder: Path) -> None:
+    """Remove what killed writers of a run left beside it, unless some process writes it."""
+    with suppress(RunError), run_lock(folder):
+        sweep(resolved(folder))
 
 
 def _make_folder(

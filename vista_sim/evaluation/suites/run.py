@@ -33,6 +33,7 @@ from vista_sim.policies import Policy
 from vista_sim.runs.filming import Filming, Films, chosen
 from vista_sim.runs.roads import road_table
 from vista_sim.runs.run import VIEWS, columns
+from vista_sim.runs.writer import tidy
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.suite import Suite
 from vista_sim.traces.trace import Trace
@@ -108,6 +109,7 @@ def evaluate_suite(
         if resume and out is not None:
             now = info | {"remedy": identity.remedy}
             before = resumable(out, now, cases, same_policy)
+            tidy(out)
         filmed = chosen(len(cases) <= FILMED if filming is None else filming)
         films = None if out is None or filmed is None else Films(out / VIEWS, filmed)
         complete = before is not None and before.info.get("status") == "complete"
