@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 
-from .operators import NotApplicableError, operator
+from .operators import NotApplicableError, is_damageable, operator
 
 PNG, NPY, MP4, SAFETENSORS, ONNX = ".png", ".npy", ".mp4", ".safetensors", ".onnx"
 SIDES = (0, 1, 7, 4096, 30_000, 65_535, 2**20, 2**31 - 1, 2**31, 2**32 - 1)
@@ -356,6 +356,8 @@ def _write_weights(path, data: bytes) -> None:
     """Write weights, with a checksum in policy.json that fits, as a careless tool would."""
     path.write_bytes(data)
     description = path.with_name("policy.json")
+    if not is_damageable(description):  # a pipe, after another operator
+        return
     try:
         values = json.loads(description.read_text())
         values["weights"]["sha256"] = hashlib.sha256(data).hexdigest()

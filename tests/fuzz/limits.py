@@ -289,5 +289,8 @@ def _wants_to_run(pid: int) -> bool:
 
 
 def _read(path: Path) -> str:
+    """What was said; of too much of it the whole lines of its beginning."""
     with open(path, "rb") as file:
-        return file.read(_OUTPUT).decode(errors="replace")
+        said = file.read(_OUTPUT)
+    whole = said if len(said) < _OUTPUT else said[: said.rfind(b"\n") + 1]
+    return whole.decode(errors="replace")

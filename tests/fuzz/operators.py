@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ALL = "*"
+LARGEST = 2**24  # bytes of a file that is damaged
 OUTSIDE = "outside"  # folder of what must not be read
 
 
@@ -47,6 +48,11 @@ def operator(name: str, *suffixes: str) -> Callable[[Callable[..., str | None]],
     return register
 
 
+def is_damageable(path: Path) -> bool:
+    """Whether it is a file of its own that is small enough to be read."""
+    return path.is_file() and not path.is_symlink() and path.stat().st_size <= LARGEST
+
+
 def fitting(path: Path) -> list[Operator]:
     """The operators for a file: those of its format twice, so that they are not outnumbered."""
     own = [o for o in OPERATORS.values() if path.suffix in o.suffixes]
@@ -69,6 +75,8 @@ def extreme(rng: random.Random) -> float:
 @operator("truncate")
 def truncate(rng, path):
     data = path.read_bytes()
+    if not data:
+        raise NotApplicableError
     keep = rng.randrange(len(data)) if rng.random() < 0.7 else max(0, len(data) - rng.randint(1, 9))
     path.write_bytes(data[:keep])
 
@@ -223,7 +231,7 @@ def folder_that_leads_elsewhere(rng, path):
 
 @operator("swap files")
 def swap_files(rng, path):
-    others = [p for p in sorted(path.parent.iterdir()) if p != path and p.is_file()]
+    others = [p for p in sorted(path.parent.iterdir()) if p != path and is_damageable(p)]
     if not others:
         raise NotApplicableError
     other, aside = rng.choice(others), path.with_name("aside")
@@ -234,7 +242,7 @@ def swap_files(rng, path):
 
 @operator("copy of another file")
 def copy_of_another_file(rng, path):
-    others = [p for p in sorted(path.parent.iterdir()) if p != path and p.is_file()]
+    others = [p for p in sorted(path.parent.iterdir()) if p != path and is_damageable(p)]
     if not others:
         raise NotApplicableError
     path.write_bytes(rng.choice(others).read_bytes())

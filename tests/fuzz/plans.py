@@ -14,14 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import format_operators, message_operators, table_operators, text_operators  # noqa: F401
-from .operators import NotApplicableError, Operator, fitting
+from .operators import NotApplicableError, Operator, fitting, is_damageable
 from .verdict import REFUSED, Rules
 
 UNREADABLE = 70  # exit status of a case that made what another command then refused
 FULL_DISK = "full disk"
 FULL = "full"  # folder on a disk that is full
 FULL_SIZE = 96 * 1024  # bytes
-LARGEST = 2**24  # bytes of a file that is damaged
 SECOND_DAMAGE = 0.15  # of the cases have a second one
 
 
@@ -112,7 +111,7 @@ class Target:
         else:
             raise AssertionError(f"{self.name}: nothing can be damaged by {only}")
         twice = only is None and rng.random() < SECOND_DAMAGE
-        second = self._damage(rng, folder, chosen.touches, None) if twice else None
+        second = self._damage(rng, folder, chosen.touches, None, again=True) if twice else None
         done = [damage for damage in (first, second) if damage is not None]
         _, file, says = first
         refused = says == "refused" and any(Path(file).match(p) for p in chosen.reads)
@@ -120,12 +119,19 @@ class Target:
         return Plan(told, chosen, refused and len(done) == 1)
 
     def _damage(
-        self, rng: random.Random, folder: Path, touches: Sequence[str], only: str | None
+        self,
+        rng: random.Random,
+        folder: Path,
+        touches: Sequence[str],
+        only: str | None,
+        again: bool = False,
     ) -> tuple[str, str, str | None] | None:
         """Damage one file: the operator, the file, and what it says; None: there is none left."""
+        # What is damaged already may have nothing left of what an operator takes for granted.
+        unfit = Exception if again else (NotApplicableError, UnicodeDecodeError, OverflowError)
         for _ in range(200):
             pattern = rng.choices([p for p, _ in self.damaged], [w for _, w in self.damaged])[0]
-            files = [p for p in sorted(folder.glob(pattern)) if _is_damageable(p)]
+            files = [p for p in sorted(folder.glob(pattern)) if is_damageable(p)]
             if touches:
                 files = [p for p in files if any(p.match(touched) for touched in touches)]
             if not files:
@@ -139,7 +145,7 @@ class Target:
             try:
                 with contextlib.chdir(folder):
                     says = chosen.apply(rng, path)
-            except (NotApplicableError, UnicodeDecodeError, OverflowError):
+            except unfit:
                 path.unlink(missing_ok=True)
                 path.write_bytes(aside)
                 continue
@@ -162,10 +168,6 @@ class Target:
         if chosen.on_full_disk:
             fill_disk(folder / FULL)
         return (self.run or run_command)(chosen, folder)
-
-
-def _is_damageable(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink() and path.stat().st_size <= LARGEST
 
 
 def run_command(chosen: Command, folder: Path) -> int:
