@@ -96,9 +96,9 @@ def write_straight(folder, speed_of_time, seconds=30.0):
     return t, speed, x
 
 
-def write_road(folder, fov=1.2, size=(48, 96), camera="front") -> Path:
-    """A drive along `ROAD_PIECES` over flat ground, with a camera at 10 Hz."""
-    length = sum(piece[0] for piece in ROAD_PIECES)
+def write_road(folder, fov=1.2, size=(48, 96), camera="front", length=None) -> Path:
+    """A drive along `ROAD_PIECES`, or so many metres of them, over flat ground; camera at 10 Hz."""
+    length = length or sum(piece[0] for piece in ROAD_PIECES)
     t = np.arange(0, length / ROAD_SPEED + 1e-9, 0.02)
     poses = np.array([road_pose(ROAD_SPEED * v) for v in t])
     matrices = np.array([planar_pose(*pose) for pose in poses])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import write_road
 from vista_agents.cli import main
 from vista_agents.folders import claimed
 from vista_agents.policy import load
@@ -238,10 +239,10 @@ def test_the_version_is_that_of_the_package(capsys):
 
 
 @pytest.mark.slow
-def test_the_quick_demo_trains_judges_films_and_prints_one_table(road_trace, tmp_path, capsys):
+def test_the_quick_demo_trains_judges_films_and_prints_one_table(tmp_path, capsys):
     traces = [tmp_path / "road", tmp_path / "other-road"]
-    for trace in traces:
-        shutil.copytree(road_trace, trace, ignore=shutil.ignore_patterns("geometry"))
+    write_road(traces[0], length=90.0)
+    shutil.copytree(traces[0], traces[1])
     args = ["demo", "--quick", "--json", "--out", str(tmp_path / "demo"), "--threads", "1"]
     main([*args, "--traces", *map(str, traces)])
     rows = json.loads(capsys.readouterr().out)
