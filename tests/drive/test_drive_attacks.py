@@ -223,9 +223,9 @@ def test_the_protocols_own_ping_is_answered_and_does_not_count_as_silence(server
     async def drive():
         async with connected(server) as page:
             await page.receive_json()
-            for _ in range(3):
+            for _ in range(12):  # far more often than a silence lasts, for longer than one does
                 await page.ping(b"here")
-                await asyncio.sleep(0.6)
+                await asyncio.sleep(0.15)
             assert link.connected
 
     run(drive())
