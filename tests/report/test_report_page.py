@@ -404,7 +404,7 @@ def test_of_too_many_videos_the_gravest_stay_as_they_are(tmp_path):
     things = [Drive(lateral=0.1 + 0.1 * i) for i in range(6)]
     folder = run(tmp_path / "run", things, filmed=False)
     shots = [(e, "scene", f"{e}.mp4", range(12)) for e in range(6)]
-    add_videos(folder, shots, size=(480, 640), noise=True)
+    add_videos(folder, shots, size=(240, 320), noise=True)
     size = sum(path.stat().st_size for path in (folder / "views").iterdir())
     clips = clips_of(read_sheet(folder))
     embed(clips, int(0.8 * size * 4 / 3))
