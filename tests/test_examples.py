@@ -50,8 +50,8 @@ def short_drive(tmp_path_factory) -> Path:
     with TraceWriter(
         folder, name="short", licence="MIT", source=sample.source, vehicle=sample.vehicle
     ) as writer:
-        video = writer.add_camera("front", front.calibration, 10.0, preset="ultrafast")
-        for i in np.flatnonzero(front.t <= SECONDS).tolist():
+        video = writer.add_camera("front", front.calibration, 5.0, preset="ultrafast")
+        for i in np.flatnonzero(front.t <= SECONDS)[::2].tolist():  # half of them: all are baked
             video.write(front.frame(i), round(front.t[i] * 1e9))
         writer.write_ego(
             np.round(ego.t[rows] * 1e9).astype(np.int64),
