@@ -144,6 +144,18 @@ def test_a_bake_waits_for_the_one_that_holds_the_lock(fresh):
     assert _find(fresh) is not None
 
 
+def test_what_a_killed_bake_began_anew_is_taken_back(copy):
+    partial = copy / "geometry" / ".front.partial"
+    (partial / "work").mkdir(parents=True)
+    (partial / "confidence.npy").write_bytes(bytes(1000))
+    with bake_lock(copy / "geometry" / "front"):  # somebody may still be at it
+        bake(copy)
+        assert partial.exists()
+    bake(copy)
+    assert not partial.exists()
+    assert _find(copy) is not None
+
+
 def test_a_trace_that_cannot_be_written_to_keeps_its_geometry_in_the_users_cache(fresh, baked):
     (fresh / "geometry").write_text("a file where the folder would go", encoding="utf-8")
     path = bake(fresh, "front")

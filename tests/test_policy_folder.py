@@ -202,6 +202,15 @@ def test_truncated_weights_are_reported(folder, kept):
     refuse(folder, "does not match its checksum")
 
 
+def test_weights_that_a_kill_parted_from_their_description_are_still_found(folder, policy):
+    """The weights have been replaced, their description has not: the old ones lie beside them."""
+    old = (folder / "weights.safetensors").read_bytes()
+    with (folder / "weights.safetensors").open("r+b") as file:
+        file.truncate(100)
+    (folder / ".weights.safetensors.old-0123abcd").write_bytes(old)
+    assert drive(load(folder)) == drive(policy)
+
+
 def test_tampered_weights_are_reported(folder):
     path = folder / "weights.safetensors"
     data = bytearray(path.read_bytes())

@@ -321,6 +321,16 @@ def test_a_process_that_was_killed_is_told_from_one_that_broke():
         assert not was_killed([{"failure": failure}])
 
 
+def test_what_killed_writers_left_beside_a_whole_run_is_taken_back(quick, tmp_path):
+    """--overwrite that was killed before its run took the place of the old one."""
+    _, judge = quick
+    judge(tmp_path / "run")
+    (tmp_path / ".run.part-0123abcd").mkdir()
+    (tmp_path / ".run.lock").touch()
+    assert judge(tmp_path / "run", resume=True).suite.resumed == 4
+    assert sorted(p.name for p in tmp_path.glob(".*")) == []
+
+
 def test_another_run_is_not_resumed(quick, road_trace, tmp_path):
     path, judge = quick
     out = tmp_path / "run"

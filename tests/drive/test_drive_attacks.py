@@ -67,6 +67,8 @@ def test_requests_that_are_none_are_refused_and_do_no_harm(server):
         head(server, "POST / HTTP/1.1", "Content-Length: 99999999999") + b"x" * 9999,
         head(server, "POST / HTTP/1.1", "Content-Length: -1"),
         head(server, "GET /socket HTTP/1.1", *upgrade, own, "Sec-WebSocket-Key: x"),
+        head(server, "GET /socket HTTP/1.1", *upgrade, own, "Sec-WebSocket-Key: \xff\xff"),
+        head(server, "GET /socket HTTP/1.1", "Upgrade: \xed\xb3", *upgrade[::2], own),
         head(server, "GET /socket HTTP/1.1", *upgrade, own),
         head(server, "GET /socket HTTP/1.1", own),
         head(server, "CONNECT 127.0.0.1:22 HTTP/1.1"),

@@ -303,6 +303,16 @@ def test_a_damaged_run_is_refused(driven, tmp_path, column, value, says):
     assert not (tmp_path / "demos").exists()
 
 
+@pytest.mark.parametrize("ending", ["off_road", "stopped"])
+def test_episodes_whose_steps_are_gone_are_no_demonstrations(driven, tmp_path, ending):
+    run, _, _ = driven
+    names = run.episodes.column_names
+    endings = pa.array([ending] * run.episodes.num_rows)
+    episodes = run.episodes.set_column(names.index("ending"), "ending", endings)
+    empty = type(run)(**{**vars(run), "steps": run.steps.slice(0, 0), "episodes": episodes})
+    assert not write_demonstrations(empty, tmp_path / "demos")
+
+
 def test_nothing_is_replaced(driven, tmp_path):
     run, _, _ = driven
     write_demonstrations(run, tmp_path)
