@@ -9,7 +9,7 @@ from vista_sim.envs.lane_following import LaneFollowingEnv
 from vista_sim.envs.vector import LaneFollowingVectorEnv
 from vista_sim.errors import WorldError
 from vista_sim.sensors.camera import Camera
-from vista_sim.sensors.randomization import Drawn, Randomization, apply_to_batch
+from vista_sim.sensors.randomization import Drawn, Randomization
 from vista_sim.transforms import camera_mount
 
 EVERYTHING = Randomization(
@@ -99,18 +99,6 @@ def test_the_same_seed_gives_the_same_bytes():
     np.testing.assert_array_equal(first, second)
     assert not np.array_equal(first[0], first[1])  # noise is drawn for every image
     np.testing.assert_array_equal(image, picture())  # which stays as it was
-
-
-def test_a_batch_gives_the_bytes_of_single_images():
-    image = picture()
-    rngs, again = ([np.random.default_rng(s) for s in range(5)] for _ in range(2))
-    drawn = [None, *(EVERYTHING.draw(rng) for rng in rngs[1:])]
-    for rng in again[1:]:
-        EVERYTHING.draw(rng)
-    batch = apply_to_batch(np.stack([image] * 5), drawn, rngs)
-    np.testing.assert_array_equal(batch[0], image)
-    for i in range(1, 5):
-        np.testing.assert_array_equal(batch[i], drawn[i].apply(image, again[i]))
 
 
 def test_what_is_drawn_fills_the_ranges():

@@ -152,7 +152,7 @@ def write_together(files: Sequence[tuple[Path, bytes]]) -> None:
 
 
 def _kept(path: Path) -> Path | None:
-    """A second name for what is at a path, or a copy where there cannot be one; None for nothing."""
+    """A second name for what is at a path, or a copy of it; None where nothing is."""
     if not path.exists():
         return None
     old = _hidden(path, "old")

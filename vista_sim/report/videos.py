@@ -30,7 +30,6 @@ OWN_NAME = re.compile(r"\d+-\d+\.mp4")
 THREADS = 2
 SAMPLES = 4  # videos made smaller to see by how much
 UNKNOWN = Format(0.0, 0, 0)
-SPARE = 1.1  # how much larger the others may turn out
 
 
 @dataclass

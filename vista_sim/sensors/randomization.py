@@ -10,7 +10,6 @@ scales and adds noise.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -152,31 +151,6 @@ class RandomizedCamera:
         self.drawn = drawn
         off = any(drawn.shift) or any(drawn.turn)
         self.displacement = drawn.displacement(T_vehicle_camera) if off else None
-
-
-def apply_to_batch(
-    images: NDArray[np.uint8],
-    drawn: Sequence[Drawn | None],
-    rngs: Sequence[np.random.Generator],
-) -> NDArray[np.uint8]:
-    """What n cameras make of their images: the bytes of `Drawn.apply`, one by one.
-
-    Args:
-        images: uint8 (n, h, w, 3), changed in place.
-        drawn: n; None: the image stays as it is.
-        rngs: n generators, one for each image.
-
-    Returns:
-        `images`.
-    """
-    if not len(images) == len(drawn) == len(rngs):
-        raise ValueError(
-            f"{len(images)} images, {len(drawn)} drawn and {len(rngs)} rngs; give as many of each"
-        )
-    for i, (one, rng) in enumerate(zip(drawn, rngs, strict=True)):
-        if one is not None:
-            images[i] = one.apply(images[i], rng)
-    return images
 
 
 def _check(name: str, value: Any, most: float) -> None:
