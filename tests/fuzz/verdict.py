@@ -24,7 +24,8 @@ _TRACES = (
     *("is a defect of the program", "error: in thread", "error: in a thread"),
 )
 _TOLD_PLACE = re.compile(r" at (\w+\.py):\d+")  # in a line that stands for a traceback
-_SAYS = re.compile(r"(error|warning|WARNING|note|ERROR|vista-train): ?")
+# Of what takes long, a line of progress now and then belongs to it: "bc: 1 of 2 steps, ...".
+_SAYS = re.compile(r"(error|warning|WARNING|note|ERROR|vista-train): ?|[\w ]+: \d+ of \d+ \w+")
 _HIDDEN = re.compile(r"(^|/)\.[^/]*(part|old|tmp|new|merged)[^/]*$")
 
 
