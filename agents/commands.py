@@ -295,7 +295,9 @@ def progress_bar(
     )
     console = Console(stderr=True)
     lines = None if console.is_terminal else ProgressLines(name, "steps")
-    with Progress(*columns, console=console, disable=hidden or lines is not None) as progress:
+    progress = Progress(*columns, console=console)
+    # One that is started and disabled still ends with an empty line in earlier versions of rich.
+    with contextlib.nullcontext() if hidden or lines is not None else progress:
         task = progress.add_task(name, total=steps, told="")
         smooth: list[float] = []
 
