@@ -108,8 +108,8 @@ def evaluate_suite(
         before = None
         if resume and out is not None:
             now = info | {"remedy": identity.remedy}
-            before = resumable(out, now, cases, same_policy)
             tidy(out)
+            before = resumable(out, now, cases, same_policy)
         filmed = chosen(len(cases) <= FILMED if filming is None else filming)
         films = None if out is None or filmed is None else Films(out / VIEWS, filmed)
         complete = before is not None and before.info.get("status") == "complete"
