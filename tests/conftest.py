@@ -42,6 +42,13 @@ def pytest_ignore_collect(collection_path, config):
     return True if config.getoption("--fast") and collection_path in slow_files() else None
 
 
+def pytest_collection_modifyitems(config, items):
+    """Files that take long come first, so that no process waits for the last of them."""
+    if not config.pluginmanager.hasplugin("randomly"):
+        slow = slow_files()
+        items.sort(key=lambda item: slow.get(item.path, len(slow)))
+
+
 def road_pose(s):
     """(x, y, yaw) of `road_trace`'s path at arc length s: straight lines and circles."""
     x = y = yaw = 0.0

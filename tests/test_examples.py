@@ -117,7 +117,6 @@ def printed(notebook):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("examples")
 def test_every_idea_has_a_heading_and_a_picture_below_it(run):
     notebook, _ = run("from_perceptron_to_attention")
     found = sections(notebook)
@@ -126,7 +125,6 @@ def test_every_idea_has_a_heading_and_a_picture_below_it(run):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("examples")
 def test_the_lab_trains_and_its_rewards_are_steps_of_episodes(run):
     notebook, _ = run("driving_lab")
     found = re.findall(
@@ -140,7 +138,6 @@ def test_the_lab_trains_and_its_rewards_are_steps_of_episodes(run):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("examples")
 def test_the_lab_films_its_evaluation_step_by_step(run):
     notebook, folder = run("driving_lab")
     [(file, steps, metres)] = re.findall(r"(\S+\.mp4): (\d+) steps, (\d+) m", printed(notebook))
@@ -153,7 +150,6 @@ def test_the_lab_films_its_evaluation_step_by_step(run):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("examples")
 @pytest.mark.parametrize("name", [path.stem for path in NOTEBOOKS])
 def test_a_notebook_runs_without_warnings(run, name):
     notebook, _ = run(name)
