@@ -94,7 +94,8 @@ def test_a_factory_of_the_current_directory_is_called(module):
         ("{}:fails", r"the factory raised ZeroDivisionError: no luck at .*own_.*\.py:2\d"),
         ("{}:exits", "the factory raised SystemExit: no"),
         ("{}:odd.make", "'make' raised KeyError"),
-        ("{}:Odd", "what the factory returned raised KeyError"),
+        # From Python 3.12 on, a look for methods does not ask the object itself.
+        ("{}:Odd", r"factory returned raised KeyError|returned x .*\.\.\., which is no policy"),
         ("{}_ends:make", "import of .* raised SystemExit: at import"),
         ("{}_ends.part:make", "import of .* raised SystemExit: at import"),
         ("x" * 5000, "no such policy; give a folder"),
