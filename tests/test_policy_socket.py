@@ -261,7 +261,7 @@ def peer():
 
     yield play
     for thread in threads:
-        thread.join(timeout=20)
+        thread.join(timeout=60)
     listener.close()
 
 

@@ -94,7 +94,7 @@ def test_frames_are_shown_keys_steer_and_the_end_is_a_run(road_trace, tmp_path, 
         page.keyboard.press("q")
         until(lambda: page.is_visible("#end") and "is over" in page.inner_text("#end"))
         assert f"vista-sim replay {out} --web" in page.inner_text("#end-commands")
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
     run = read_run(out)
     assert run.info["status"] == "complete"
     assert min(run.steps["lateral"].to_pylist()) < -0.15
