@@ -66,8 +66,8 @@ def load_weights(
         )
     path = folder / WEIGHTS
     wanted = network.state_dict()
+    missing = "cannot be read (there is none); train again"
     for file in (path, *kept_beside(path)):  # those of before, where a kill parted the two
-        missing = "cannot be read (there is none); train again"
         data = read_bytes(file, error, largest_file(wanted), missing)
         if hashlib.sha256(data).hexdigest() == written["sha256"]:
             break

@@ -13,7 +13,7 @@ from fuzz.limits import run_case, take_orphans
 from fuzz.verdict import Rules, judge, listing
 
 ROOT = Path(__file__).parents[1]
-CASES = 8  # of each target
+CASES = 12  # of each target
 RULES = Rules()
 
 

@@ -84,6 +84,14 @@ def test_a_factory_of_the_current_directory_is_called(module):
         assert load_policy(f"{module}:{factory}").act({}).curvature == curvature
 
 
+# From Python 3.12 on, a look for methods does not ask the object itself.
+ODD = (
+    "what the factory returned raised KeyError"
+    if sys.version_info < (3, 12)
+    else r"returned x .*\.\.\., which is no policy: it needs reset"
+)
+
+
 @pytest.mark.parametrize(
     ("what", "message"),
     [
@@ -94,8 +102,7 @@ def test_a_factory_of_the_current_directory_is_called(module):
         ("{}:fails", r"the factory raised ZeroDivisionError: no luck at .*own_.*\.py:2\d"),
         ("{}:exits", "the factory raised SystemExit: no"),
         ("{}:odd.make", "'make' raised KeyError"),
-        # From Python 3.12 on, a look for methods does not ask the object itself.
-        ("{}:Odd", r"factory returned raised KeyError|returned x .*\.\.\., which is no policy"),
+        ("{}:Odd", ODD),
         ("{}_ends:make", "import of .* raised SystemExit: at import"),
         ("{}_ends.part:make", "import of .* raised SystemExit: at import"),
         ("x" * 5000, "no such policy; give a folder"),

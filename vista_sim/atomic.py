@@ -118,7 +118,7 @@ def write_together(files: Sequence[tuple[Path, bytes]]) -> None:
     finds it: a process that is killed between two names has still left the files of before.
     """
     parts: list[tuple[Path, Path, int]] = []
-    placed: list[tuple[Path, Path | None]] = []  # with what was there
+    placed: list[tuple[Path, Path | None]] = []  # all but the last, with what was there
     try:
         for path, data in files:
             with _named(path):
@@ -129,7 +129,8 @@ def write_together(files: Sequence[tuple[Path, bytes]]) -> None:
                 _sync(part)
         for part, path, _ in parts:
             with _named(path):
-                placed.append((path, _kept(path) if path != files[-1][0] else None))
+                if path != files[-1][0]:
+                    placed.append((path, _kept(path)))
                 os.replace(part, path)
     except BaseException:
         for part, _, _ in parts:
@@ -139,7 +140,7 @@ def write_together(files: Sequence[tuple[Path, bytes]]) -> None:
             with suppress(OSError):
                 if old is not None:
                     os.replace(old, path)
-                elif path != files[-1][0]:
+                else:
                     path.unlink()
         raise
     finally:
