@@ -4,6 +4,7 @@ As a script: `made_up_road.py shared OUT`, started by torchrun, trains two netwo
 processes; `made_up_road.py killed OUT` dies in the middle.
 """
 
+import atexit
 import dataclasses
 import hashlib
 import os
@@ -123,11 +124,19 @@ SHARED = dataclasses.replace(
     **{"device": "cpu", "learning_rate": 0.01},
 )
 
+
+def write_threads(path):
+    """Names of the threads of this process."""
+    tasks = Path("/proc/self/task").iterdir()
+    path.write_text("\n".join((task / "comm").read_text().strip() for task in tasks))
+
+
 if __name__ == "__main__":
     kind, out = sys.argv[1], Path(sys.argv[2])
     if kind == "killed":
         run(out, Deadly(killed_at=47))
     else:  # by torchrun
+        atexit.register(write_threads, out / f"threads-of-{os.environ['RANK']}.txt")
         run(out / "plain", Bars(length=8), SHARED, network=PLAIN_LSTM)
         # The same twice, to be sure that nothing of the first is in the way of a second.
         watched = Watched(out / f"network-of-{os.environ['RANK']}.txt", length=8)

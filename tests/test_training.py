@@ -22,13 +22,14 @@ from vista_agents.checkpoint import Progress
 from vista_agents.imitation.frames import Batch
 from vista_agents.networks.heads import HeadConfig
 from vista_agents.networks.network import DrivingNetwork
-from vista_agents.policy import load
+from vista_agents.policy import load, save_policy
 from vista_agents.training import TrainingConfig, TrainingError, curves
 from vista_agents.training.augment import AugmentConfig
 from vista_agents.training.descent import Descent, build_optimizer
 from vista_agents.training.evaluation import evaluate
 from vista_agents.training.loop import take_note
 from vista_agents.training.processes import Processes
+from vista_agents.weights import WEIGHTS
 
 from vista_sim.errors import PolicyError
 
@@ -459,6 +460,14 @@ def test_all_processes_have_the_same_network_also_with_batch_normalization(share
     assert len(set(first)) == SHARED.steps
 
 
+def test_no_thread_of_the_group_is_left_that_could_abort_a_process_at_its_end(shared):
+    """One that lets go of a tensor while the interpreter ends does so."""
+    for rank in (0, 1):
+        threads = (shared / f"threads-of-{rank}.txt").read_text().splitlines()
+        assert threads
+        assert not [name for name in threads if "gloo" in name]
+
+
 def test_a_training_shared_by_two_processes_is_gone_on_with_by_one(tmp_path, shared):
     shutil.copytree(shared / "plain", tmp_path / "plain")
     steps = []
@@ -483,6 +492,19 @@ def test_a_process_that_was_killed_outright_leaves_what_can_be_resumed(tmp_path)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
     tables = [(tmp_path / name / "curves.csv").read_text() for name in ("whole", "killed")]
     assert tables[0] == tables[1]
+
+
+def test_a_kill_between_the_last_checkpoint_and_the_policy_is_made_good_by_resuming(tmp_path):
+    run(tmp_path)
+    wanted = {name: (tmp_path / name).read_bytes() for name in ("policy.json", WEIGHTS)}
+    old = load(tmp_path)
+    other = {name: tensor + 1 for name, tensor in old.network.state_dict().items()}
+    save_policy(tmp_path, old.spec, other)
+    left = tmp_path / f".{WEIGHTS}.old-0123abcd"  # by the one that was killed
+    left.write_bytes(wanted[WEIGHTS])
+    run(tmp_path, resume=True)
+    assert {name: (tmp_path / name).read_bytes() for name in wanted} == wanted
+    assert not left.exists()
 
 
 def test_a_compiled_network_learns_as_one_that_is_not(tmp_path, monkeypatch):

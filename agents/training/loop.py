@@ -147,6 +147,8 @@ def train(
         if progress.best is None:
             raise TrainingError(f"{out}: the loss on the held-out road was never finite")
         network.load_state_dict(progress.best)
+        if resume and processes.first:  # a kill may have come after the last checkpoint
+            save_policy(out, spec, progress.best)
         judged = look()
         return TrainingResult(progress.step, progress.best_step, judged.loss, judged.error, stopped)
 

@@ -6,6 +6,8 @@ torchrun --standalone --nproc-per-node 4 --no-python vista-train guided ...
 from __future__ import annotations
 
 import atexit
+import gc
+import importlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -94,9 +96,20 @@ def join(device: str) -> Processes:
         place = torch.device("cuda", local)
         torch.cuda.set_device(place)
     if not distributed.is_initialized():  # once a process: a second group would not find the first
+        # Its functions have the group of the moment of their import as a default: imported later,
+        # as optimizers do, they would hold it until the interpreter is gone.
+        importlib.import_module("torch.distributed.nn")
         distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
-        atexit.register(distributed.destroy_process_group)
+        atexit.register(_leave)
     return Processes(rank, count, place)
+
+
+def _leave() -> None:
+    """Leave the group, whose threads end with the last that knows it. One that let go of a tensor
+    while the interpreter ends would abort the process.
+    """
+    gc.collect()  # networks that know it
+    distributed.destroy_process_group()
 
 
 def choose_device(name: str) -> torch.device:

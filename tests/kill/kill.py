@@ -34,9 +34,12 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from jobs import JOBS, Job, LostError, write_suite  # noqa: E402
 
+from vista_sim.identity.sources import sources_digest  # noqa: E402
+
 PATIENCE = 60.0  # s until what a killed process started must be gone
 LONGEST = 900.0  # s for a command on a machine at work
 EARLIEST = 0.3  # of the time that a command takes: before, it imports
+CODE = f"{sources_digest('vista_sim')}-{sources_digest('vista_agents')}"  # that made a result
 MARK = "VISTA_SIM_KILL_MARK"  # in the environment of all processes of a kill
 
 
@@ -125,7 +128,7 @@ class Bench:
 
     def undisturbed(self, job: Job) -> tuple[Path, dict]:
         """The result of a job that nothing disturbed, with seconds and file operations it took."""
-        folder = self.work / "undisturbed" / job.name
+        folder = self.work / "undisturbed" / CODE / job.name
         facts = folder / "facts.json"
         if not facts.exists():
             shutil.rmtree(folder, ignore_errors=True)
@@ -174,7 +177,8 @@ class Bench:
             self._must(*job.command(self.inputs, out, *(job.again if out.exists() else ())))
             job.same(out, wanted)
             left = sorted(p.name for p in place.iterdir() if p != out)
-            left += sorted(str(p.relative_to(out)) for p in out.rglob(".*.part-*"))
+            for kind in ("part", "old"):
+                left += sorted(str(p.relative_to(out)) for p in out.rglob(f".*.{kind}-*"))
             if left:
                 raise LostError(f"{place}: {left[0]} was left behind")
         except Exception as error:  # whatever it is, it is told, and the next kill follows
