@@ -307,7 +307,13 @@ def _lookup(levels: list[Image], x: Image, y: Image, size: float, texel: float) 
     level = int(np.clip(math.floor(math.log2(max(texel / size, 1.0)) + 0.3), 0, len(levels) - 1))
     padded = levels[level]
     count = padded.shape[0] - 1
-    scale = 1.0 / (size * 2**level)
-    u = np.mod(np.asarray(x, np.float32) * np.float32(scale), np.float32(count))
-    v = np.mod(np.asarray(y, np.float32) * np.float32(scale), np.float32(count))
+    scale = np.float32(1.0 / (size * 2**level))
+    u, v = (_wrapped(np.asarray(at, np.float32) * scale, count) for at in (x, y))
     return np.asarray(cv2.remap(padded, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _wrapped(value: Image, period: int) -> Image:
+    """The remainder by a power of two, which np.mod takes four times as long for."""
+    turns = np.floor(value * np.float32(1.0 / period))
+    turns *= np.float32(period)
+    return np.subtract(value, turns, out=turns)

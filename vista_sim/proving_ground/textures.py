@@ -6,6 +6,7 @@ Images are float32 RGB in [0, 1] unless said otherwise; every texture repeats wi
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -22,14 +23,23 @@ def noise(
     Its amplitude falls as frequency^-beta between `low` and `high` cycles per image.
     """
     spectrum = np.fft.rfft2(rng.standard_normal((size, size)))
+    spectrum *= _amplitudes(size, beta, low, high) if size <= 256 else _band(size, beta, low, high)
+    field = np.fft.irfft2(spectrum, (size, size))
+    return np.asarray(field / field.std(), dtype=np.float32)
+
+
+def _band(size: int, beta: float, low: float, high: float) -> NDArray[np.float64]:
+    """Amplitudes of the frequencies of `noise`, (size, size // 2 + 1)."""
     fy = np.fft.fftfreq(size)[:, None] * size
     fx = np.fft.rfftfreq(size)[None] * size
     f = np.hypot(fx, fy)
     f[0, 0] = 1.0
     weight = f**-beta * (f >= low) / (1 + (f / high) ** 6 if math.isfinite(high) else 1.0)
     weight[0, 0] = 0.0
-    field = np.fft.irfft2(spectrum * weight, (size, size))
-    return np.asarray(field / field.std(), dtype=np.float32)
+    return weight
+
+
+_amplitudes = lru_cache(maxsize=32)(_band)  # of small textures, of which a world has hundreds
 
 
 def smoothstep(low: float, high: float, x: Image) -> Image:
@@ -40,12 +50,13 @@ def smoothstep(low: float, high: float, x: Image) -> Image:
 
 def blend(a: Image, b: Image, weight: Image) -> Image:
     """Mix images: a where weight (h, w) is 0, b where it is 1."""
-    return np.asarray(a + (b - a) * weight[..., None], dtype=np.float32)
+    wide = cv2.merge([weight] * 3)  # NumPy is slow where the last axis is short
+    return np.asarray(a + (b - a) * wide, dtype=np.float32)
 
 
 def tinted(rgb: tuple[float, float, float], value: Image) -> Image:
     """The colour rgb scaled by value (h, w)."""
-    return np.asarray(np.array(rgb, np.float32) * value[..., None], dtype=np.float32)
+    return cv2.merge([np.float32(part) * value.astype(np.float32, copy=False) for part in rgb])
 
 
 def pyramid(image: Image) -> list[Image]:
