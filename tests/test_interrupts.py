@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vista_sim.interrupts import SIGNALS, interruptible, uninterrupted
+from vista_sim.interrupts import SIGNALS, going_on, interruptible, uninterrupted
 
 ROOT = Path(__file__).resolve().parent.parent
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}  # 128 + number, as POSIX shells tell it
@@ -174,6 +174,18 @@ def test_an_interruption_that_a_library_turns_into_its_own_error_is_still_one(ca
         load()
     assert stop.value.code == 143
     assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.usefixtures("_handlers")
+def test_how_to_go_on_is_told_where_the_command_can(capsys):
+    with (
+        pytest.raises(SystemExit) as stop,
+        interruptible("interrupted"),
+        going_on("; go on with --resume"),
+    ):
+        signal.raise_signal(signal.SIGINT)
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "interrupted; go on with --resume\n"
 
 
 @pytest.mark.usefixtures("_handlers")

@@ -39,7 +39,7 @@ def test_a_run_that_another_process_writes_is_neither_joined_nor_replaced(tmp_pa
         before = sorted(path.name for path in folder.rglob("*"))
         with pytest.raises(RunError, match="another process is writing this run"):
             RunWriter(folder, {}, overwrite=True)
-        with pytest.raises(RunError, match="is there already"):
+        with pytest.raises(RunError, match="another process is writing this run"):
             RunWriter(folder, {})
         assert sorted(path.name for path in folder.rglob("*")) == before
     finally:

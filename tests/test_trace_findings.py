@@ -59,8 +59,8 @@ def write(folder, columns, picture=frame_of, frame_t=None):
     return folder
 
 
-def winding(rate=10.0):
-    return follow(10.0, lambda t: np.sin(t / 4) / 30, rate=rate)
+def winding(rate=10.0, radius=30.0):
+    return follow(10.0, lambda t: np.sin(t / 4) / radius, rate=rate)
 
 
 def moved(columns, rows, by):
@@ -140,11 +140,12 @@ def test_quaternions_with_w_first_are_refused():
     assert "is w first" in finding.remedy
 
 
+@pytest.mark.parametrize("radius", [30, 200])
 @pytest.mark.parametrize(
     ("factor", "remedy"), [(-1.0, "NED axes"), (np.degrees(1.0) / 2, "degrees per second")]
 )
-def test_a_yaw_rate_against_the_headings_is_told(factor, remedy):
-    columns = winding()
+def test_a_yaw_rate_against_the_headings_is_told(radius, factor, remedy):
+    columns = winding(radius=radius)
     (finding,) = found(columns | {"yaw_rate": factor * columns["yaw_rate"]})
     assert (finding.name, finding.level) == ("yaw-rate", "warn")
     assert remedy in finding.remedy

@@ -63,11 +63,13 @@ def interruptible(line: str) -> Iterator[None]:
     for number in before:
         signal.signal(number, handle)
     sys.unraisablehook = unraisable
+    how = ""
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         if not came:
             raise
+        how = "".join(getattr(error, "__notes__", ()))
     finally:
         if not came:  # else a second signal would be told while the interpreter shuts down
             sys.unraisablehook = show
@@ -75,8 +77,18 @@ def interruptible(line: str) -> Iterator[None]:
                 signal.signal(number, handler)
     if came:
         if line:
-            sys.stderr.write(line + "\n")
+            sys.stderr.write(f"{line}{how}\n")
         sys.exit(128 + came[0][0])
+
+
+@contextlib.contextmanager
+def going_on(how: str) -> Iterator[None]:
+    """Where a signal ends the block, `interruptible` tells after its line how to go on."""
+    try:
+        yield
+    except Interrupted as interruption:
+        interruption.add_note(how)
+        raise
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import logging
 import os
+import time
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +18,7 @@ from vista_sim.files import one_line
 
 logger = logging.getLogger(__name__)
 
+_LOOK = 0.02  # s, more than `is_held` keeps a file from others
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
@@ -72,13 +74,32 @@ class Lock:
         self.release()
 
 
+def is_held(path: Path) -> bool:
+    """Whether somebody has the right to write, as far as can be told."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+    return False
+
+
 def _take(file: int, waiting: str | None) -> None:
     """Lock a file; `waiting` is logged before a wait, and None does not wait: BlockingIOError."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         if waiting is None:
-            raise
+            time.sleep(_LOOK)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
         logger.warning("%s", waiting)
         fcntl.flock(file, fcntl.LOCK_EX)
     except OSError as reason:

@@ -14,6 +14,7 @@ import typer
 from vista_sim.console import parse_section, progress_bar, require_within
 from vista_sim.errors import VistaError
 from vista_sim.geometry.readiness_options import Bake, Unbaked
+from vista_sim.interrupts import going_on
 from vista_sim.policies.loading import EXPERT
 
 if TYPE_CHECKING:
@@ -263,7 +264,8 @@ def _evaluate_suite(
             raise VistaError(f"{option} is {path}, which is a folder; name a file")
     read = load_suite(suite)
     ground.check(lambda: sources_of_cases(read.cases()))
-    with progress_bar("judging") as progress:
+    how = "" if out is None else f"; what was driven is kept: go on with --resume and --out {out}"
+    with going_on(how), progress_bar("judging") as progress:
 
         def watch(score: Score) -> None:
             progress(score.done, score.total, str(score))

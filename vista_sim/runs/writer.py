@@ -20,7 +20,7 @@ from vista_sim.atomic import WholeFolder, resolved, sweep, whole_file, why_not
 from vista_sim.errors import RunError
 from vista_sim.files import absolute
 from vista_sim.identity.sources import simulator_sources
-from vista_sim.locks import Lock
+from vista_sim.locks import Lock, is_held
 from vista_sim.runs.run import (
     FLUSH_EVERY,
     FORMAT,
@@ -268,9 +268,19 @@ def check_folder(folder: str | os.PathLike[str], overwrite: bool = False) -> Non
     """Whether a run may be written there, as far as can be told before.
 
     Raises:
-        RunError: something is there already that is not to be overwritten, or nobody may write.
+        RunError: something is there already that is not to be overwritten, another process is
+            writing it, or nobody may write.
     """
     folder = Path(folder)
+    try:
+        _check_free(folder, overwrite)
+    except RunError:
+        if is_held(_lock_file(folder)):
+            raise RunError(_busy(folder)) from None
+        raise
+
+
+def _check_free(folder: Path, overwrite: bool) -> None:
     with _writing(folder):
         if folder.exists() and not folder.is_dir():
             raise RunError(f"{folder}: is there already and is no folder")
@@ -292,9 +302,16 @@ def run_lock(folder: Path) -> Lock:
 
     It is held beside the folder, which may be exchanged for another one.
     """
+    return Lock(_lock_file(folder), RunError, _busy(folder))
+
+
+def _lock_file(folder: Path) -> Path:
     place = resolved(folder)
-    busy = f"{folder}: another process is writing this run"
-    return Lock(place.with_name(f".{place.name}.lock"), RunError, busy)
+    return place.with_name(f".{place.name}.lock")
+
+
+def _busy(folder: Path) -> str:
+    return f"{folder}: another process is writing this run"
 
 
 def tidy(folder: Path) -> None:
@@ -312,7 +329,7 @@ def _make_folder(
         folder.parent.mkdir(parents=True, exist_ok=True)
     lock = run_lock(folder)
     try:
-        check_folder(folder, overwrite)  # another process may have finished one meanwhile
+        _check_free(folder, overwrite)  # another process may have finished one meanwhile
         with _writing(folder), WholeFolder(folder) as new:
             try:
                 for name in TABLES:
