@@ -42,10 +42,10 @@ drive: $(READY)
 
 # ARGS: further ones of pytest. A file stays in one process, so that what its tests share is made once.
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --fast
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --fast
 
 # Goes on where it was broken off; TIMES=2 for a first look.
 TIMES ?= 10
@@ -63,7 +63,7 @@ $(LOWEST_READY): pyproject.toml
 	touch $(LOWEST_READY)
 
 test-lowest: $(LOWEST_READY)
-	$(LOWEST)/bin/python -m pytest -n 2 --dist loadfile -p no:cacheprovider $(TESTS)
+	$(LOWEST)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -p no:cacheprovider $(TESTS)
 
 # Goes on where it was broken off; COUNT=20 for a first look.
 COUNT ?= 200

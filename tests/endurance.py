@@ -73,7 +73,8 @@ def run(number: int, options: argparse.Namespace) -> dict[str, Any]:
     seed = options.seed + number
     log = options.work / f"run-{number:02d}.log"
     command = [sys.executable, "-m", "pytest", "-q", "-n", str(options.workers)]
-    command += ["--dist", "loadfile", "-p", "pytest_randomly", f"--randomly-seed={seed}"]
+    command += ["--dist", "loadfile", "--no-loadscope-reorder"]
+    command += ["-p", "pytest_randomly", f"--randomly-seed={seed}"]
     started = time.monotonic()
     with log.open("w") as out:
         ended = subprocess.run(
