@@ -404,16 +404,18 @@ def test_work_of_another_plan_is_not_taken_up(tmp_path):
 
 def test_depth_of_the_proving_ground_is_far_better_than_flat_ground(tmp_path):
     pytest.importorskip("pybullet")
-    from vista_sim.proving_ground.record import Recording, record
+    from vista_sim.proving_ground.record import Recording, build_scene, record
     from vista_sim.proving_ground.truth import GroundTruth
 
-    folder = record(tmp_path / "short", Recording(seed=31, seconds=1.6, size=(120, 192)))
+    recording = Recording(seed=31, seconds=1.6, size=(120, 192))
+    scene = build_scene(recording)
+    folder = record(tmp_path / "short", recording, scene=scene)
     done = bake_camera(Trace.open(folder), "front")
     assert done.path == folder_in_trace(Trace.open(folder), "front")
     store = _find(folder)
     mount = Trace.open(folder).cameras["front"].calibration.T_vehicle_camera
     ours, flat = [], []
-    with GroundTruth(folder) as truth:
+    with GroundTruth(folder, scene) as truth:
         for index in (5, 8, 11):
             true = 1 / truth.depth("front", index)
             ground = ground_inverse_depth(store.lens, mount)

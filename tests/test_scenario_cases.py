@@ -173,7 +173,8 @@ def test_the_installed_files_are_what_they_say(name, count):
     found = suite.cases()
     assert len(found) == count
     assert len({c.case for c in found}) == count
-    assert {Trace.open(c.trace).name for c in found} == {"proving-ground", "proving-ground-unseen"}
+    traces = {c.trace for c in found}
+    assert {Trace.open(t).name for t in traces} == {"proving-ground", "proving-ground-unseen"}
     assert suite.description
 
 

@@ -121,13 +121,14 @@ def test_a_known_shift_is_found_to_a_tenth_of_a_pixel_from_either_side():
 
 def test_merged_with_neighbouring_frames_it_is_better_than_either_in_the_proving_ground(tmp_path):
     pytest.importorskip("pybullet")
-    from vista_sim.proving_ground.record import Recording, record
+    from vista_sim.proving_ground.record import Recording, build_scene, record
     from vista_sim.proving_ground.truth import GroundTruth
 
     recording = Recording(seed=31, seconds=1.0, size=(120, 192), stereo=0.5)
-    trace = Trace.open(record(tmp_path / "short", recording))
+    scene = build_scene(recording)
+    trace = Trace.open(record(tmp_path / "short", recording, scene=scene))
     frames = (4, 7)
-    with GroundTruth(trace.root) as truth:
+    with GroundTruth(trace.root, scene) as truth:
         depth = np.array([truth.depth("front", i) for i in frames])
     true = np.where(np.isfinite(depth), 1 / depth, 0.0)
     error, off = {}, {}
