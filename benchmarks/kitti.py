@@ -30,11 +30,12 @@ def measure_kitti(
     Half size, gray, central 90 % in each direction, holes as they are filled; mean over every
     third frame from the fifth.
     """
-    from vista_sim.traces.importers.kitti_odometry import import_kitti_odometry
+    from vista_sim.traces.importers.selection import Selection
+    from vista_sim.traces.importers.write import import_recording
 
     if not source.is_dir():
         return {"skipped": f"{source} is absent"}
-    import_kitti_odometry(source, scratch, cameras="left")
+    import_recording(source, scratch, selection=Selection(cameras=("left",)))
     trace = Trace.open(scratch)
     images = source / "sequences" / "00"
     indices = range(4, trace.cameras["left"].frame_count, 3)

@@ -56,9 +56,10 @@ def write_rig(folder, scene, cameras, frames=3, late=0.0, lidar=None):
                 video.write(image, round((time + offset) * 1e9))
                 depths[name].append(depth)
         if lidar is not None:
-            columns = sweeps(scene_at, t, offset, lidar == "compensated")
             calibration = LidarCalibration(LIDAR_MOUNT, lidar == "compensated")
-            writer.add_lidar("top", calibration, **columns)
+            scanner = writer.add_lidar("top", calibration)
+            for start, points, point_t_ns in sweeps(scene_at, t, offset, lidar == "compensated"):
+                scanner.write(start, points, np.ones(len(points)), point_t_ns=point_t_ns)
         writer.write_ego(
             np.round((ego_t + offset) * 1e9).astype(np.int64),
             vehicles[:, :3, 3] - vehicles[0, :3, 3],
@@ -70,13 +71,12 @@ def write_rig(folder, scene, cameras, frames=3, late=0.0, lidar=None):
 
 
 def sweeps(scene_at, t, offset, compensated, rings=40):
-    """Columns of a lidar that turns once in 0.1 s and looks ahead in the middle of it."""
+    """Time, points and their times of a lidar that turns once in 0.1 s, ahead in the middle."""
     elevation = np.radians(np.linspace(6, -24, rings))
     azimuth = np.radians(np.arange(60, -60, -0.4))
     a, e = (x.ravel() for x in np.meshgrid(azimuth, elevation, indexing="ij"))
     rays = np.stack([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)], axis=1)
-    rows = {name: [] for name in ("sweep", "t_ns", "x", "y", "z", "intensity", "point_t_ns")}
-    for number, middle in enumerate(t):
+    for middle in t:
         times = middle - a / (2 * np.pi) * 0.1 if not compensated else np.full(len(a), middle)
         start = middle if compensated else middle - 0.05
         poses = np.array([vehicle_at(v) for v in np.unique(times)]) @ LIDAR_MOUNT
@@ -86,16 +86,8 @@ def sweeps(scene_at, t, offset, compensated, rings=40):
         )
         seen = far < 90
         points = rays[seen] * far[seen, None]
-        count = len(points)
-        rows["sweep"].append(np.full(count, number))
-        rows["t_ns"].append(np.full(count, round((start + offset) * 1e9)))
-        for k, name in enumerate("xyz"):
-            rows[name].append(points[:, k])
-        rows["intensity"].append(np.ones(count))
-        rows["point_t_ns"].append(np.round((times[seen] + offset) * 1e9).astype(np.int64))
-    if compensated:
-        del rows["point_t_ns"]
-    return {name: np.concatenate(values) for name, values in rows.items()}
+        measured = np.round((times[seen] + offset) * 1e9).astype(np.int64)
+        yield round((start + offset) * 1e9), points, None if compensated else measured
 
 
 FRONT = {"front": (LENS, MOUNT)}

@@ -8,7 +8,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from vista_sim.errors import TraceError
-from vista_sim.traces.importers.kitti_odometry import import_kitti_odometry
+from vista_sim.traces.importers.selection import Selection
+from vista_sim.traces.importers.write import import_recording
 from vista_sim.traces.trace import Trace
 from vista_sim.traces.video import VideoWriter
 
@@ -18,6 +19,11 @@ MOUNT_X, HEIGHT, SPEED, RADIUS, RATE = 1.08, 1.65, 8.0, 20.0, 10.0
 COUNT = 24
 # Axes of the camera (x right, y down, z forward) in the vehicle (x forward, y left, z up).
 FORWARD = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
+
+
+def import_kitti_odometry(src, dst, cameras=None, **options):
+    selection = Selection(cameras=None if cameras is None else tuple(cameras.split(",")))
+    return import_recording(src, dst, "kitti-odometry", selection=selection, **options)
 
 
 def rear_axle(index):
@@ -140,7 +146,8 @@ def test_gray_and_colour_are_read_as_what_they_are(kitti, tmp_path, images):
 
 
 @pytest.mark.parametrize(
-    ("cameras", "names"), [("left", ["left"]), ("right", ["right"]), ("both", ["left", "right"])]
+    ("cameras", "names"),
+    [("left", ["left"]), ("right", ["right"]), ("left,right", ["left", "right"])],
 )
 def test_cameras_can_be_chosen(kitti, tmp_path, cameras, names):
     path = import_kitti_odometry(kitti, tmp_path / "t", cameras=cameras)
@@ -336,7 +343,7 @@ def test_byte_order_marks_jpegs_and_brackets_in_paths_do_no_harm(kitti, tmp_path
     ("options", "message"),
     [
         ({"sequence": "../00"}, "sequence is '../00'"),
-        ({"cameras": "rear"}, "cameras is 'rear'"),
+        ({"cameras": "rear"}, "no camera 'rear'; cameras: left, right"),
         ({"images": "infrared"}, "images is 'infrared'"),
     ],
 )

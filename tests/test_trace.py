@@ -168,17 +168,11 @@ def test_lidar_sweeps_are_read_one_by_one(tmp_path):
     with TraceWriter(tmp_path / "t", **about) as writer:
         speed = np.full(51, SPEED)
         writer.write_ego(ns, position, quaternion, speed, speed / RADIUS)
-        writer.add_lidar(
-            "top",
-            LidarCalibration(),
-            sweep=sweep,
-            t_ns=START_NS + sweep * 100_000_000,
-            x=points[:, 0],
-            y=points[:, 1],
-            z=points[:, 2],
-            intensity=rng.random(15),
-            ring=np.arange(15),
-        )
+        lidar = writer.add_lidar("top", LidarCalibration())
+        for number in range(4):
+            of = sweep == number
+            t_ns = START_NS + number * 100_000_000
+            lidar.write(t_ns, points[of], rng.random(of.sum()), ring=np.arange(15)[of])
     lidar = Trace.open(tmp_path / "t").lidars["top"]
     assert lidar.sweep_count == 3
     np.testing.assert_allclose(lidar.t, [0.0, 0.2, 0.3], atol=1e-9)

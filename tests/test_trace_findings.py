@@ -26,7 +26,7 @@ from vista_sim.traces.checks import (
     check_motion,
     check_pictures,
 )
-from vista_sim.traces.importers.kitti_odometry import vehicle_motion
+from vista_sim.traces.importers.motion import motion_of_poses, poses_of_vehicle
 from vista_sim.traces.summary import find_all
 from vista_sim.traces.trace import Trace
 from vista_sim.traces.writer import TraceWriter
@@ -97,9 +97,8 @@ def test_nothing_is_found_on_a_real_drive():
     poses[:, :3] = np.loadtxt(KITTI / "poses" / "00.txt").reshape(-1, 3, 4)[:100]
     seconds = np.loadtxt(KITTI / "sequences" / "00" / "times.txt")[:100]
     t_ns = np.round(seconds * 1e9).astype(np.int64)
-    motion = vehicle_motion(poses, t_ns, camera_mount(1.08, 0.0, 1.65, pitch=0.0093))
-    names = ("position", "quaternion", "speed", "yaw_rate")
-    assert found({"t_ns": t_ns, **dict(zip(names, motion, strict=True))}) == ()
+    mount = camera_mount(1.08, 0.0, 1.65, pitch=0.0093)
+    assert found(vars(motion_of_poses(t_ns, poses_of_vehicle(poses, mount)))) == ()
     pictures = [
         read_image(KITTI / f"sequences/00/image_0/{number:06d}.png", TraceError)
         for number in (0, 50, 99)

@@ -15,6 +15,7 @@ from vista_sim.interrupts import interruptible
 #: Modules with a `register(app)`; they import what is heavy inside their commands.
 COMMAND_MODULES = (
     "vista_sim.traces.commands",
+    "vista_sim.traces.importers.commands",
     "vista_sim.proving_ground.commands",
     "vista_sim.geometry.commands",
     "vista_sim.sensors.commands",

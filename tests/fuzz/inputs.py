@@ -32,12 +32,10 @@ def write_drive(folder: Path) -> None:
         camera = writer.add_camera("front", calibration(), 10.0)
         for index in range(31):
             camera.write(frame_of(index), START_NS + index * 100_000_000)
-        sweep = np.repeat(np.arange(6), 20)
-        points = np.random.default_rng(0).uniform(-20, 20, (120, 3))
-        columns = dict(zip("xyz", points.T, strict=True))
-        columns |= {"intensity": np.ones(120), "ring": np.arange(120) % 4}
-        times = START_NS + sweep * 500_000_000
-        writer.add_lidar("top", LidarCalibration(), sweep=sweep, t_ns=times, **columns)
+        lidar = writer.add_lidar("top", LidarCalibration())
+        for number, points in enumerate(np.random.default_rng(0).uniform(-20, 20, (6, 20, 3))):
+            t_ns = START_NS + number * 500_000_000
+            lidar.write(t_ns, points, np.ones(20), ring=np.arange(20) % 4)
         s = np.linspace(0, 24, 12)
         writer.write_road(s, np.full(12, 3.0), np.full(12, 1.5))
         writer.write_labels([Label(0.0, 2.0, "maneuver", "left")])

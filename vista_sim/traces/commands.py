@@ -1,4 +1,4 @@
-"""The commands `vista-sim info` and `vista-sim import`."""
+"""The command `vista-sim info`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vista_sim.console import progress_bar, require_within
-
 if TYPE_CHECKING:
     from vista_sim.traces.trace import Trace
 
@@ -18,11 +16,6 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the commands of this part to the program."""
     app.command("info")(info)
-    importers = typer.Typer(
-        help="Turn a recording into a trace.", no_args_is_help=True, rich_markup_mode=None
-    )
-    importers.command("kitti-odometry")(kitti_odometry)
-    app.add_typer(importers, name="import")
 
 
 def info(
@@ -75,73 +68,6 @@ def _draw(trace: Trace, baked: list[str], frame: int, camera: str, out: Path | N
     name = camera or next(iter([*baked, *trace.cameras]))
     path = out or Path(f"{trace.root.name}-{name}-{frame:06d}.png")
     return write_picture(trace, name, frame, path)
-
-
-def kitti_odometry(
-    src: Annotated[Path, typer.Argument(help="Folder with KITTI's sequences/ and poses/.")],
-    dst: Annotated[Path, typer.Argument(help="Trace folder to make.")],
-    sequence: Annotated[str, typer.Option(help="Number of the sequence.")] = "00",
-    cameras: Annotated[
-        str, typer.Option(help="left, right, both, or auto: all there are.")
-    ] = "auto",
-    images: Annotated[
-        str, typer.Option(help="gray (image_0/1), color (image_2/3), or auto: colour if there.")
-    ] = "auto",
-    height: Annotated[
-        float, typer.Option(help="Left gray camera above the road, m (IJRR 2013, fig. 3).")
-    ] = 1.65,
-    mount_x: Annotated[
-        float,
-        typer.Option(
-            help="Left gray camera ahead of the rear axle, m: 0.27 ahead of the laser scanner, "
-            "that 0.81 ahead of the inertial unit over the axle (IJRR 2013, fig. 3)."
-        ),
-    ] = 1.08,
-    mount_y: Annotated[
-        float, typer.Option(help="Left gray camera left of the car's middle, m (not published).")
-    ] = 0.0,
-    mount_yaw: Annotated[float, typer.Option(help="Camera looks to the left, degrees.")] = 0.0,
-    pitch: Annotated[
-        float,
-        typer.Option(help="Camera looks down, degrees; from the extrinsics of 2011_10_03."),
-    ] = 0.533,
-    overwrite: Annotated[bool, typer.Option(help="Replace a trace at DST.")] = False,
-) -> None:
-    """Import a sequence of the KITTI odometry benchmark (poses are needed)."""
-    from vista_sim.traces.importers.kitti_odometry import import_kitti_odometry
-
-    require_within("--height", height, 0.1, 10.0)
-    require_within("--mount-x", mount_x, -20.0, 20.0)
-    require_within("--mount-y", mount_y, -10.0, 10.0)
-    require_within("--mount-yaw", mount_yaw, -45.0, 45.0)
-    require_within("--pitch", pitch, -45.0, 45.0)
-    with progress_bar(f"importing sequence {sequence}", "frames") as report:
-        made = import_kitti_odometry(
-            src,
-            dst,
-            sequence,
-            cameras,
-            images,
-            mount_x=mount_x,
-            mount_y=mount_y,
-            mount_yaw=math.radians(mount_yaw),
-            pitch=math.radians(pitch),
-            height=height,
-            overwrite=overwrite,
-            progress=report,
-        )
-    _warn(made)
-    typer.echo(str(made))
-
-
-def _warn(made: Path) -> None:
-    """Say on stderr what in an imported recording contradicts itself."""
-    from vista_sim.traces.summary import find_all
-    from vista_sim.traces.trace import Trace
-
-    with Trace.open(made) as trace:
-        for finding in find_all(trace):
-            typer.echo(f"{finding.level}: {made / finding.line}", err=True)
 
 
 def _print(summary: dict[str, Any]) -> None:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
 from vista_sim.parquet import check_size as check_declared
-from vista_sim.parquet import column_names, open_table
+from vista_sim.parquet import open_table
 from vista_sim.traces.calibration import LidarCalibration
-from vista_sim.traces.tables import MAX_TIME, Array, check_size, check_times, read_table, to_columns
+from vista_sim.traces.tables import MAX_TIME, Array, check_size, check_times, to_columns
 
 REQUIRED = {"sweep": "int", "t_ns": "int"} | dict.fromkeys(("x", "y", "z", "intensity"), "float")
 OPTIONAL = {"ring": "int", "point_t_ns": "int"}
@@ -92,21 +93,57 @@ def _read_rows(path: Path, start: int, stop: int) -> dict[str, Array]:
 def open_lidar(
     path: Path, name: str, calibration: LidarCalibration, start_ns: int
 ) -> RecordedLidar:
-    """Check a lidar table by its columns and sweeps, not point by point. Raises TraceError."""
-    columns = read_table(path, {"sweep": "int", "t_ns": "int"})
-    present = set(column_names(path, TraceError))
-    for column in REQUIRED:
-        if column not in present:
-            raise TraceError(f"{path}: column {column!r} is missing; it has {sorted(present)}")
-    sweep, t_ns = columns["sweep"], columns["t_ns"]
-    if not len(sweep):
+    """Check a lidar table by its columns and sweeps, not point by point. Raises TraceError.
+
+    What is read at once are two columns of a row group, and these only where the file's own
+    statistics do not say that it holds one sweep.
+    """
+    sweeps, times, rows = [], [], []
+    with open_table(path, TraceError) as file:
+        present = file.schema_arrow.names
+        for column in REQUIRED:
+            if column not in present:
+                raise TraceError(f"{path}: column {column!r} is missing; it has {sorted(present)}")
+        end = 0
+        for group in range(file.num_row_groups):
+            count = file.metadata.row_group(group).num_rows
+            if count:
+                sweep, t_ns, first = _sweeps_of(path, file, group, end)
+                sweeps.append(sweep)
+                times.append(t_ns)
+                rows.append(end + first)
+            end += count
+    if not end:
         raise TraceError(f"{path}: holds no points")
+    sweep, t_ns, first = (np.concatenate(parts) for parts in (sweeps, times, rows))
     if (sweep[1:] < sweep[:-1]).any():
-        row = int(np.flatnonzero(sweep[1:] < sweep[:-1])[0]) + 1
+        row = int(first[1:][sweep[1:] < sweep[:-1]][0])
         raise TraceError(f"{path}: row {row}: rows must be sorted by sweep")
-    starts = np.concatenate([[0], np.flatnonzero(sweep[1:] != sweep[:-1]) + 1])
-    check_times(path, t_ns[starts])
-    t = (t_ns[starts] - start_ns) * 1e-9
-    return RecordedLidar(
-        name, path, calibration, start_ns, t, np.concatenate([starts, [len(sweep)]])
-    )
+    new = np.concatenate([[True], sweep[1:] != sweep[:-1]])  # of a sweep in two row groups, one
+    check_times(path, t_ns[new])
+    t = (t_ns[new] - start_ns) * 1e-9
+    return RecordedLidar(name, path, calibration, start_ns, t, np.concatenate([first[new], [end]]))
+
+
+def _sweeps_of(
+    path: Path, file: pq.ParquetFile, group: int, row: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Number, time and first row in a row group, which begins at a row, of each of its sweeps."""
+    metadata = file.metadata.row_group(group)
+    chunks = [metadata.column(place) for place in range(metadata.num_columns)]
+    about = {chunk.path_in_schema: chunk.statistics for chunk in chunks}
+    told = []
+    for name in ("sweep", "t_ns"):
+        known = about.get(name)
+        if known is None or not known.has_min_max or known.null_count or known.min != known.max:
+            break
+        told.append(known.min)
+    if len(told) == 2 and all(isinstance(value, int) for value in told):
+        sweep, t_ns = (np.array([value], dtype=np.int64) for value in told)
+        return sweep, t_ns, np.zeros(1, np.int64)
+    names = ["sweep", "t_ns"]
+    check_declared(path, file, names, TraceError, [group])
+    columns = to_columns(path, file.read_row_group(group, names), {**REQUIRED}, row)
+    sweep, t_ns = columns["sweep"], columns["t_ns"]
+    first = np.concatenate([[0], np.flatnonzero(sweep[1:] != sweep[:-1]) + 1])
+    return sweep[first], t_ns[first], first

@@ -40,6 +40,31 @@ def write_table(path: Path, columns: Mapping[str, Any]) -> None:
     pq.write_table(table, path, compression="zstd")
 
 
+class GrowingTable:
+    """A Parquet file (zstd) that is written piece by piece, each a row group or two.
+
+    Args:
+        path: of the file; it appears with the first piece.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: pq.ParquetWriter | None = None
+
+    def append(self, columns: Mapping[str, Any]) -> None:
+        """Write equally long columns, the same at each call. Raises OSError."""
+        table = pa.table({name: _arrow(values) for name, values in columns.items()})
+        if self._file is None:
+            self._file = pq.ParquetWriter(self._path, table.schema, compression="zstd")
+        self._file.write_table(table)
+
+    def close(self) -> None:
+        """End the file. Calling it again does nothing."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+
 def _arrow(values: Any) -> pa.Array:
     array = np.asarray(values)
     if array.ndim == 2:

@@ -30,6 +30,7 @@ from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Ve
 from vista_sim.traces.checks import CameraTimes, Finding, check_camera, refuse
 from vista_sim.traces.ego import read_ego
 from vista_sim.traces.lidar import RecordedLidar, open_lidar
+from vista_sim.traces.origin import Origin
 from vista_sim.traces.path import TracePath
 from vista_sim.traces.samples import find_trace, named_alike
 from vista_sim.traces.sections import (
@@ -51,7 +52,7 @@ __all__ = ["Label", "Section", "Trace", "check_sensor_name", "read_trace_json"]
 
 FORMAT = "vista-trace"
 VERSION = 1
-KNOWN_KEYS = ("format", "name", "licence", "source", "vehicle", "sensors")
+KNOWN_KEYS = ("format", "name", "licence", "source", "vehicle", "sensors", "origin", "known")
 RESERVED_NAMES = ("ego", "road", "tracks", "labels", "geometry", "trace")
 _SENSOR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _TIME_SLACK = 1e-6  # s; rounding of float seconds at the ends of a trace
@@ -67,6 +68,9 @@ class Trace:
         root: the folder.
         name, licence, source: what trace.json says of the recording.
         vehicle: the recording car.
+        origin: where on earth the world frame is; None where that is not told.
+        known: by sensor, where each value of its calibration comes from: "recorded", "given",
+            "estimated" or "assumed"; empty where that is not told.
         start_ns: time of the first ego row, ns; t = 0 in seconds.
         duration: time of the last ego row, s.
         ego: motion of the car, row by row.
@@ -90,6 +94,8 @@ class Trace:
         self.extra = {k: v for k, v in values.items() if k not in KNOWN_KEYS}
         try:
             self.vehicle = Vehicle.from_json(_object(values.get("vehicle", {}), "vehicle"))
+            self.origin = Origin.from_json(values["origin"]) if "origin" in values else None
+            self.known = _known(values.get("known", {}))
         except TraceError as error:
             raise TraceError(f"{path}: {error}") from None
         self.start_ns, self.ego = read_ego(self.root / "ego.parquet")
@@ -328,6 +334,23 @@ def _object(value: Any, name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise TraceError(f"{name!r} is {shown(value)}; it must be a JSON object")
     return value
+
+
+_SOURCES = ("recorded", "given", "estimated", "assumed")
+
+
+def _known(values: Any) -> dict[str, dict[str, str]]:
+    """The `known` object of trace.json: where the values of each sensor's calibration are from."""
+    known: dict[str, dict[str, str]] = {}
+    for sensor, about in _object(values, "known").items():
+        for name, source in _object(about, f"known of {sensor}").items():
+            if source not in _SOURCES:
+                raise TraceError(
+                    f"known of {shown(sensor)}: {shown(name)} is {shown(source)}; it must be "
+                    f"{', '.join(_SOURCES[:-1])} or {_SOURCES[-1]}"
+                )
+            known.setdefault(sensor, {})[name] = source
+    return known
 
 
 def _sensors(path: Path, values: dict[str, Any]) -> Mapping[str, Any]:

@@ -18,8 +18,14 @@ from vista_sim.errors import TraceError
 from vista_sim.traces.atomic import FULL_TEXT, check_destination, write_errors_name
 from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Vehicle
 from vista_sim.traces.ego import OPTIONAL, POSITION, QUATERNION, check_ego
+from vista_sim.traces.origin import Origin
 from vista_sim.traces.sections import Label
-from vista_sim.traces.tables import check_times, require_same_length, write_table
+from vista_sim.traces.tables import (
+    GrowingTable,
+    check_times,
+    require_same_length,
+    write_table,
+)
 from vista_sim.traces.trace import FORMAT, KNOWN_KEYS, VERSION, Trace, check_sensor_name
 from vista_sim.traces.video import VideoWriter
 from vista_sim.transforms import (
@@ -55,6 +61,72 @@ class CameraWriter:
         self.t_ns.append(t_ns)
 
 
+class LidarWriter:
+    """Takes the sweeps of one lidar; made by `TraceWriter.add_lidar`. Each goes to the disk."""
+
+    def __init__(self, path: Path, shown: Path) -> None:
+        self._path, self._shown = path, shown
+        self._file: GrowingTable | None = None
+        self._columns: tuple[str, ...] = ()
+        self._last_ns: int | None = None
+        self.sweeps = 0
+
+    def write(
+        self,
+        t_ns: int,
+        points: ArrayLike,
+        intensity: ArrayLike,
+        *,
+        ring: ArrayLike | None = None,
+        point_t_ns: ArrayLike | None = None,
+    ) -> None:
+        """Append a sweep; one without points leaves no rows.
+
+        Args:
+            t_ns: its time, ns, later than that of the sweep before: of its first point, or what
+                motion-compensated points refer to.
+            points: (n, 3) m in the lidar's frame.
+            intensity: (n,).
+            ring: (n,) which laser.
+            point_t_ns: (n,) when each point was measured, ns.
+        """
+        if self._last_ns is not None and t_ns <= self._last_ns:
+            raise TraceError(
+                f"{self._shown}: sweep {self.sweeps}: time {t_ns} ns follows {self._last_ns} ns; "
+                "time must increase"
+            )
+        xyz = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+        columns: dict[str, Any] = {
+            "sweep": np.full(len(xyz), self.sweeps, np.int64),
+            "t_ns": np.full(len(xyz), int(t_ns), np.int64),
+            **{name: xyz[:, k] for k, name in enumerate("xyz")},
+            "intensity": np.asarray(intensity, dtype=np.float64),
+        }
+        if ring is not None:
+            columns["ring"] = np.asarray(ring, dtype=np.int64)
+        if point_t_ns is not None:
+            columns["point_t_ns"] = np.asarray(point_t_ns, dtype=np.int64)
+        require_same_length(self._shown, columns)
+        self._columns = self._columns or tuple(columns)
+        if tuple(columns) != self._columns:
+            raise TraceError(
+                f"{self._shown}: sweep {self.sweeps} has columns {', '.join(columns)}; "
+                f"those before have {', '.join(self._columns)}"
+            )
+        with write_errors_name(self._path):
+            if self._file is None:
+                self._file = GrowingTable(self._path)
+            self._file.append(columns)
+        self._last_ns = int(t_ns)
+        self.sweeps += 1
+
+    def close(self) -> None:
+        """End the file. Calling it again does nothing."""
+        if self._file is not None:
+            with write_errors_name(self._path):
+                self._file.close()
+
+
 class TraceWriter:
     """Writes one trace; a context manager.
 
@@ -66,6 +138,9 @@ class TraceWriter:
         name, licence, source: of the recording.
         vehicle: the recording car.
         overwrite: replace a trace that is there already.
+        origin: where on earth the world frame is.
+        known: by sensor, and by value of its calibration: "recorded", "given", "estimated" or
+            "assumed".
         extra: further keys for trace.json.
     """
 
@@ -78,6 +153,8 @@ class TraceWriter:
         source: str,
         vehicle: Vehicle,
         overwrite: bool = False,
+        origin: Origin | None = None,
+        known: Mapping[str, Mapping[str, str]] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         self.destination = Path(destination).resolve()
@@ -92,10 +169,13 @@ class TraceWriter:
             "source": source,
             "vehicle": vehicle.to_json(),
             "sensors": {},
+            **({} if origin is None else {"origin": origin.to_json()}),
+            **({} if not known else {"known": {k: dict(v) for k, v in known.items()}}),
             **(extra or {}),
         }
         self._videos: dict[str, VideoWriter] = {}
         self._cameras: dict[str, CameraWriter] = {}
+        self._lidars: dict[str, LidarWriter] = {}
         self._part: WholeFolder | None = None
         self._made: list[Path] = []
         self._labels: tuple[Label, ...] = ()
@@ -130,6 +210,9 @@ class TraceWriter:
         finally:
             for video in self._videos.values():
                 video.abort()
+            for lidar in self._lidars.values():
+                with suppress(TraceError):
+                    lidar.close()
             if self._part is not None:
                 self._part.discard()
                 self._part = None
@@ -176,10 +259,17 @@ class TraceWriter:
         self._cameras[name] = CameraWriter(video)
         return self._cameras[name]
 
-    def add_lidar(self, name: str, calibration: LidarCalibration, **columns: ArrayLike) -> None:
-        """Add a lidar with all its points: the columns of `lidar.REQUIRED` and `OPTIONAL`."""
+    def add_lidar(self, name: str, calibration: LidarCalibration) -> LidarWriter:
+        """Add a lidar.
+
+        Args:
+            name: of the sensor.
+            calibration: its mount, and whether its points are motion-compensated.
+        """
         self._add_sensor(name, calibration.to_json())
-        self._write(f"{name}.parquet", columns)
+        file = f"{name}.parquet"
+        self._lidars[name] = LidarWriter(self.folder / file, self.destination / file)
+        return self._lidars[name]
 
     def _add_sensor(self, name: str, values: dict[str, Any]) -> None:
         check_sensor_name(name, str(self.destination))
@@ -286,6 +376,10 @@ class TraceWriter:
             self._write(f"{name}.parquet", columns)
             with write_errors_name(self._videos[name].path):
                 self._videos[name].close()
+        for name, lidar in self._lidars.items():
+            if not lidar.sweeps:
+                raise TraceError(f"{self.destination}: lidar {name!r} got no sweep")
+            lidar.close()
         text = json.dumps(self._values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         (self.folder / "trace.json").write_text(text, encoding="utf-8")
         with Trace.open(self.folder) as trace:

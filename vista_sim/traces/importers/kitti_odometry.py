@@ -17,145 +17,139 @@ car of the recordings:
 
 from __future__ import annotations
 
-import os
+import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
-from vista_sim.files import read_text
-from vista_sim.images import read_image
-from vista_sim.traces.atomic import check_destination
-from vista_sim.traces.calibration import CameraCalibration, Lens, Vehicle
+from vista_sim.traces.calibration import CameraCalibration, Lens
+from vista_sim.traces.importers.kitti import (
+    LICENCE,
+    VEHICLE,
+    image_size,
+    images_of,
+    named_matrices,
+    read_numbers,
+    require_projection,
+)
+from vista_sim.traces.importers.motion import motion_of_poses, poses_of_vehicle
 from vista_sim.traces.importers.numbered import numbered_images
-from vista_sim.traces.smoothing import local_fit
-from vista_sim.traces.writer import TraceWriter, level_to_first_pose
-from vista_sim.transforms import Matrix, camera_mount, inverse, quaternion_from_matrix
+from vista_sim.traces.importers.options import given_or_assumed, option
+from vista_sim.traces.importers.recording import RECORDED, CameraStream, Floats, Recording
+from vista_sim.transforms import Matrix, camera_mount
 
-Floats = NDArray[np.float64]
-
-HEIGHT, MOUNT_X, MOUNT_Y, PITCH = 1.65, 1.08, 0.0, 0.0093
-SMOOTHING = 0.5  # s to each side of a speed or yaw rate
-LICENCE = "CC BY-NC-SA 3.0"
-# VW Passat B6 Variant, by its maker's data sheet.
-VEHICLE = {"length": 4.774, "width": 1.82, "height": 1.517, "wheelbase": 2.709}
-
-MAX_NUMBERS = 2**28  # bytes of a file of poses or times
 MAX_PLACE = 1e7  # m from the first pose
 MAX_TIME = 4e9  # s; nanoseconds of it fit into 62 bits
+
+QUARTER = math.pi / 4
 
 _SIDES = {"gray": {"left": 0, "right": 1}, "color": {"left": 2, "right": 3}}
 
 
 @dataclass(frozen=True)
-class _Stream:
-    """Images of one camera, and where the camera is relative to the left gray one."""
+class KittiOdometryOptions:
+    """Which sequence, and how the left gray camera sits on the car."""
 
-    images: list[Path]
-    K: Floats
-    centre: Floats  # (3,) in the frame of the left gray camera, m
-
-
-def import_kitti_odometry(
-    src: str | os.PathLike[str],
-    dst: str | os.PathLike[str],
-    sequence: str = "00",
-    cameras: str = "auto",
-    images: str = "auto",
-    *,
-    mount_x: float = MOUNT_X,
-    mount_y: float = MOUNT_Y,
-    mount_yaw: float = 0.0,
-    pitch: float = PITCH,
-    height: float = HEIGHT,
-    overwrite: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> Path:
-    """Turn one sequence into a trace.
-
-    Args:
-        src: folder with `sequences` and `poses`.
-        dst: trace folder to make.
-        sequence: its number, "00" to "21".
-        cameras: "left", "right", "both", or "auto" (all that are there).
-        images: "gray" (image_0, image_1), "color" (image_2, image_3), or "auto" (colour if
-            it is there).
-        mount_x, mount_y, height: of the left gray camera ahead of, left of, and above the
-            point on the road below the middle of the rear axle, m.
-        mount_yaw, pitch: how far that camera looks to the left and down, rad.
-        overwrite: replace a trace at dst.
-        progress: called with (images done, images in all).
-
-    Returns:
-        The trace folder.
-
-    Raises:
-        TraceError: what is missing, malformed or does not fit, in one line.
-    """
-    src, dst = Path(src), Path(dst)
-    check_destination(dst, overwrite)
-    folder, poses_path = _find(src, sequence)
-    poses = _read_poses(poses_path)
-    t_ns = _read_times(folder / "times.txt", len(poses), poses_path)
-    streams = _find_streams(folder, cameras, images, len(poses), poses_path)
-    mount = camera_mount(mount_x, mount_y, height, pitch=pitch, yaw=mount_yaw)
-    position, quaternion, speed, yaw_rate = vehicle_motion(poses, t_ns, mount)
-    writer = TraceWriter(
-        dst,
-        name=f"kitti-odometry-{sequence}",
-        licence=LICENCE,
-        source=f"KITTI odometry benchmark, sequence {sequence}",
-        vehicle=Vehicle.from_json(VEHICLE),
-        overwrite=overwrite,
+    sequence: str = option("00", "Number of the sequence.")
+    images: str = option(
+        "auto",
+        "gray (image_0/1), color (image_2/3), or auto: colour if there.",
+        choices=("auto", "gray", "color"),
     )
-    rate = 1e9 / float(np.median(np.diff(t_ns)))
-    total = len(poses) * len(streams)
-    done = 0
-    with writer:
-        writer.write_ego(t_ns, position, quaternion, speed, yaw_rate)
-        for name, stream in streams.items():
-            first = _read_image(stream.images[0], None)
-            size = (first.shape[0], first.shape[1])
-            calibration = _calibration(stream, size, mount)
-            out = writer.add_camera(name, calibration, rate)
-            for path, t in zip(stream.images, t_ns, strict=True):
-                out.write(_read_image(path, size), int(t))
-                done += 1
-                if progress is not None:
-                    progress(done, total)
-    return dst
-
-
-def vehicle_motion(
-    poses: Matrix, t_ns: NDArray[np.int64], T_vehicle_camera: Matrix
-) -> tuple[Floats, Floats, Floats, Floats]:
-    """Motion of the vehicle frame from poses of a camera fixed to it.
-
-    The vehicle is taken as level at the first pose: gravity is not in the data.
-
-    Args:
-        poses: (n, 4, 4) T_first_camera of the camera.
-        t_ns: (n,) ns.
-        T_vehicle_camera: (4, 4).
-
-    Returns:
-        Positions (n, 3) m, quaternions (n, 4), speed (n,) m/s along the vehicle's x, and
-        yaw rate (n,) rad/s, the last two from local quadratic fits over time.
-    """
-    T_world_vehicle = T_vehicle_camera @ poses @ inverse(T_vehicle_camera)
-    position, quaternion = level_to_first_pose(
-        T_world_vehicle[:, :3, 3], quaternion_from_matrix(T_world_vehicle[:, :3, :3])
+    height: float = option(
+        1.65, "Left gray camera above the road, m (IJRR 2013, fig. 3).", low=0.1, high=10.0
     )
-    t = (t_ns - t_ns[0]) * 1e-9
-    yaw = np.unwrap(np.arctan2(T_world_vehicle[:, 1, 0], T_world_vehicle[:, 0, 0]))
-    _, yaw_rate = local_fit(t, t, yaw, SMOOTHING, 2)
-    velocity = np.stack([local_fit(t, t, position[:, k], SMOOTHING, 2)[1] for k in range(3)], 1)
-    speed = np.einsum("ij,ij->i", velocity, T_world_vehicle[:, :3, 0])
-    return position, quaternion, speed, yaw_rate
+    mount_x: float = option(
+        1.08,
+        "Left gray camera ahead of the rear axle, m: 0.27 ahead of the laser scanner, "
+        "that 0.81 ahead of the inertial unit over the axle (IJRR 2013, fig. 3).",
+        low=-20.0,
+        high=20.0,
+    )
+    mount_y: float = option(
+        0.0, "Left gray camera left of the car's middle, m (not published).", low=-10.0, high=10.0
+    )
+    mount_yaw: float = option(
+        0.0, "Camera looks to the left, degrees.", low=-QUARTER, high=QUARTER, degrees=True
+    )
+    pitch: float = option(
+        0.0093,
+        "Camera looks down, degrees; from the extrinsics of 2011_10_03.",
+        low=-QUARTER,
+        high=QUARTER,
+        degrees=True,
+    )
+
+
+class KittiOdometry:
+    """Sequences with poses of the odometry benchmark."""
+
+    name = "kitti-odometry"
+    options = KittiOdometryOptions
+    takes = "poses, left and right images, gray or colour"
+    extra = ""
+
+    def detect(self, src: Path) -> float:
+        return float(any((root / "sequences").is_dir() for root in (src, src / "dataset")))
+
+    def why(self, src: Path) -> str:
+        return "it has a folder sequences"
+
+    def open(self, src: Path, options: KittiOdometryOptions) -> Recording:
+        """Open one sequence. Raises TraceError."""
+        folder, poses_path = _find(src, options.sequence)
+        poses = _read_poses(poses_path)
+        t_ns = _read_times(folder / "times.txt", len(poses), poses_path)
+        calib_path = folder / "calib.txt"
+        calib = named_matrices(calib_path, {f"P{i}": (3, 4) for i in range(4)})
+        images = options.images
+        if images == "auto":
+            images = "color" if any((folder / f"image_{i}").is_dir() for i in (2, 3)) else "gray"
+        numbers = _SIDES[images]
+        there = {
+            side: (folder / f"image_{i}").is_dir() and f"P{i}" in calib
+            for side, i in numbers.items()
+        }
+        if not any(there.values()):
+            names = " or ".join(f"image_{i} with line P{i} of calib.txt" for i in numbers.values())
+            raise TraceError(f"{folder}: no {names} is there")
+        mount = camera_mount(
+            options.mount_x,
+            options.mount_y,
+            options.height,
+            pitch=options.pitch,
+            yaw=options.mount_yaw,
+        )
+
+        mount_is = given_or_assumed(options, "mount_x", "mount_y", "height", "pitch", "mount_yaw")
+
+        def stream(number: int) -> CameraStream:
+            if f"P{number}" not in calib:
+                raise TraceError(
+                    f"{calib_path}: line P{number}, the calibration of image_{number}, is missing"
+                )
+            P = calib[f"P{number}"]
+            require_projection(calib_path, f"P{number}", P)
+            files = numbered_images(folder / f"image_{number}", len(poses), poses_path)
+            size = image_size(files[0])
+            calibration = _calibration(P, size, mount)
+            known = {"lens": RECORDED, "mount": mount_is}
+            return CameraStream(calibration, t_ns, images_of(files, size), known)
+
+        return Recording(
+            name=f"kitti-odometry-{options.sequence}",
+            source=f"KITTI odometry benchmark, sequence {options.sequence}",
+            licence=LICENCE,
+            vehicle=VEHICLE,
+            motion=motion_of_poses(t_ns, poses_of_vehicle(poses, mount)),
+            cameras={side: partial(stream, i) for side, i in numbers.items()},
+            usual=tuple(side for side, found in there.items() if found),
+        )
 
 
 def _find(src: Path, sequence: str) -> tuple[Path, Path]:
@@ -176,25 +170,8 @@ def _find(src: Path, sequence: str) -> tuple[Path, Path]:
     return folder, poses
 
 
-def _read_numbers(path: Path, columns: int) -> Floats:
-    """Rows of a text file, (n, columns). Raises TraceError naming the line."""
-    rows: list[list[float]] = []
-    lines = read_text(path, TraceError, MAX_NUMBERS).splitlines()
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = [float(word) for word in line.split()]
-        except ValueError:
-            row = []
-        if len(row) != columns or not np.isfinite(row).all():
-            raise TraceError(f"{path}: line {number} must hold {columns} finite numbers")
-        rows.append(row)
-    return np.array(rows, dtype=np.float64).reshape(-1, columns)
-
-
 def _read_poses(path: Path) -> Matrix:
-    rows = _read_numbers(path, 12)
+    rows = read_numbers(path, 12)
     if len(rows) < 2:
         raise TraceError(f"{path}: holds {len(rows)} poses; at least 2 are needed")
     turns = rows.reshape(-1, 3, 4)
@@ -216,7 +193,7 @@ def _read_poses(path: Path) -> Matrix:
 
 
 def _read_times(path: Path, count: int, poses_path: Path) -> NDArray[np.int64]:
-    times = _read_numbers(path, 1)[:, 0]
+    times = read_numbers(path, 1)[:, 0]
     if len(times) != count:
         raise TraceError(f"{path}: holds {len(times)} times, {poses_path} holds {count} poses")
     far = np.flatnonzero(np.abs(times) > MAX_TIME)
@@ -229,78 +206,8 @@ def _read_times(path: Path, count: int, poses_path: Path) -> NDArray[np.int64]:
     return t_ns
 
 
-def _read_calibration(path: Path) -> dict[str, Floats]:
-    """The 3x4 matrices of calib.txt by name, for the lines that are there."""
-    text = read_text(path, TraceError, missing="not found; the calibration is needed")
-    lines = text.splitlines()
-    matrices: dict[str, Floats] = {}
-    for line in lines:
-        name, _, rest = line.partition(":")
-        if not re.fullmatch(r"P[0-3]", name.strip()):
-            continue
-        if name.strip() in matrices:
-            raise TraceError(f"{path}: line {name.strip()} is there twice")
-        try:
-            matrices[name.strip()] = np.array(rest.split(), dtype=np.float64).reshape(3, 4)
-        except ValueError:
-            raise TraceError(f"{path}: line {name.strip()} must hold 12 numbers") from None
-    return matrices
-
-
-def _find_streams(
-    folder: Path, cameras: str, images: str, count: int, poses_path: Path
-) -> dict[str, _Stream]:
-    if cameras not in ("auto", "left", "right", "both"):
-        raise TraceError(f"cameras is {cameras!r}; it must be auto, left, right or both")
-    if images not in ("auto", "gray", "color"):
-        raise TraceError(f"images is {images!r}; it must be auto, gray or color")
-    calib_path = folder / "calib.txt"
-    calib = _read_calibration(calib_path)
-    if images == "auto":
-        images = "color" if any((folder / f"image_{i}").is_dir() for i in (2, 3)) else "gray"
-    numbers = _SIDES[images]
-    if cameras in ("left", "right"):
-        wanted = [cameras]
-    else:
-        wanted = [s for s, i in numbers.items() if cameras == "both" or _there(folder, calib, i)]
-    if not wanted:
-        names = " or ".join(f"image_{i} with line P{i} of calib.txt" for i in numbers.values())
-        raise TraceError(f"{folder}: no {names} is there")
-    streams = {}
-    for side in wanted:
-        i = numbers[side]
-        if f"P{i}" not in calib:
-            raise TraceError(f"{calib_path}: line P{i}, the calibration of image_{i}, is missing")
-        P = calib[f"P{i}"]
-        if not _is_projection(P):
-            raise TraceError(f"{calib_path}: line P{i} is no projection matrix K [I t]")
-        files = numbered_images(folder / f"image_{i}", count, poses_path)
-        centre = np.asarray(-np.linalg.solve(P[:, :3], P[:, 3]), dtype=np.float64)
-        streams[side] = _Stream(files, P[:, :3], centre)
-    return streams
-
-
-def _there(folder: Path, calib: dict[str, Floats], number: int) -> bool:
-    return (folder / f"image_{number}").is_dir() and f"P{number}" in calib
-
-
-def _is_projection(P: Floats) -> bool:
-    """Whether a matrix (3, 4) is that of a rectified camera: pixels without skew."""
-    bounded = bool(np.isfinite(P).all()) and bool((np.abs(P) < 1e9).all())
-    without_skew = P[0, 1] == P[1, 0] == P[2, 0] == P[2, 1] == 0 and P[2, 2] == 1
-    return bounded and without_skew and min(P[0, 0], P[1, 1]) > 0
-
-
-def _read_image(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8]:
-    image = read_image(path, TraceError)
-    if size is not None and image.shape[:2] != size:
-        raise TraceError(f"{path}: is {image.shape[:2]}; the first image is {size} (height, width)")
-    return image
-
-
-def _calibration(stream: _Stream, size: tuple[int, int], mount: Matrix) -> CameraCalibration:
-    K = stream.K
-    lens = Lens("pinhole", K[0, 0], K[1, 1], K[0, 2], K[1, 2], size)
+def _calibration(P: Floats, size: tuple[int, int], mount: Matrix) -> CameraCalibration:
+    lens = Lens("pinhole", P[0, 0], P[1, 1], P[0, 2], P[1, 2], size)
     offset = np.eye(4)
-    offset[:3, 3] = stream.centre
+    offset[:3, 3] = -np.linalg.solve(P[:, :3], P[:, 3])  # in the frame of the left gray camera
     return CameraCalibration(lens, mount @ offset)

@@ -1,16 +1,23 @@
-"""Folders of images whose names are the numbers of their frames."""
+"""Folders of files whose names are the numbers of their frames, and files of their times."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 from vista_sim.errors import TraceError
-from vista_sim.files import one_line
+from vista_sim.files import one_line, read_text
+from vista_sim.traces.importers.recording import Times
 
 FORMATS = (".png", ".jpg", ".jpeg")
+MAX_TIMES = 2**28  # bytes of a file of times
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\.(\d{1,9})")
 _OTHERS = (".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif", ".jp2", ".exr")
 
 
@@ -61,3 +68,44 @@ def numbered_images(folder: Path, count: int, poses: Path) -> list[Path]:
             + " and ".join(details)
         )
     return [folder / found[number] for number in range(count)]
+
+
+def numbered_files(folder: Path, suffixes: Sequence[str]) -> dict[int, Path]:
+    """Files of a folder by their number, in its order; empty where there is no folder."""
+    found: dict[int, Path] = {}
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    for path in paths:
+        if path.suffix.lower() in suffixes and re.fullmatch(r"[0-9]{1,18}", path.stem):
+            if int(path.stem) in found:
+                raise TraceError(f"{path}: {found[int(path.stem)].name} is the same frame")
+            found[int(path.stem)] = path
+    return dict(sorted(found.items()))
+
+
+def numbered_times(path: Path, numbers: Sequence[int]) -> tuple[list[int], Times]:
+    """Those of the numbered lines that hold a time, and their times, ns. Raises TraceError.
+
+    A line is blank where the file of its number is missing.
+    """
+    lines = read_text(path, TraceError, MAX_TIMES).splitlines()
+    kept, times = [], []
+    for number in numbers:
+        if number >= len(lines):
+            raise TraceError(f"{path}: holds {len(lines)} lines; file {number:010d} has no time")
+        if not lines[number].strip():
+            continue
+        match = _TIME.fullmatch(lines[number].strip())
+        try:
+            seconds = datetime.strptime(match[1] if match else "", "%Y-%m-%d %H:%M:%S")
+        except ValueError:
+            raise TraceError(
+                f"{path}: line {number + 1} must be a time such as 2011-09-26 13:02:44.335092332"
+            ) from None
+        whole = int(seconds.replace(tzinfo=UTC).timestamp())
+        kept.append(number)
+        times.append(whole * 10**9 + int((match[2] if match else "").ljust(9, "0")))
+    t_ns = np.array(times, dtype=np.int64)
+    bad = np.flatnonzero(np.diff(t_ns) <= 0)
+    if len(bad):
+        raise TraceError(f"{path}: line {kept[int(bad[0]) + 1] + 1}: time must increase")
+    return kept, t_ns

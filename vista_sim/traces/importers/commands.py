@@ -1,0 +1,193 @@
+"""The command `vista-sim import`: a recording of any known format becomes a trace."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from vista_sim.console import parse_size, progress_bar
+from vista_sim.errors import VistaError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this part to the program."""
+    formats = typer.Typer(
+        cls=Formats,
+        help="Turn a recording into a trace: import SRC DST finds out its format; "
+        "import FORMAT SRC DST names it, and import FORMAT --help says its options.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    formats.callback(invoke_without_command=True)(import_group)
+    app.add_typer(formats, name="import")
+
+
+def import_group(
+    list_formats: Annotated[
+        bool, typer.Option("--list", help="Say which formats there are, and what each takes.")
+    ] = False,
+) -> None:
+    """The options of `vista-sim import` itself."""
+    if list_formats:
+        _list()
+        raise typer.Exit
+
+
+def _list() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from vista_sim.traces.importers.registry import importers
+
+    table = Table("format", "takes", "needs the extra")
+    for name, importer in importers().items():
+        table.add_row(name, importer.takes, importer.extra or "-")
+    Console().print(table)
+
+
+class Formats(TyperGroup):
+    """A command for each format; what is no format's name is a recording, whose format is found
+    out.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        from vista_sim.traces.importers.registry import formats
+
+        return list(formats())
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        from vista_sim.traces.importers.registry import find_importer, formats
+
+        return _command(find_importer(cmd_name)) if cmd_name in formats() else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        if not args or args[0].startswith("-") or self.get_command(ctx, args[0]) is not None:
+            return super().resolve_command(ctx, args)
+        from vista_sim.traces.importers.registry import detected, find_importer
+
+        src = Path(args[0])
+        if not src.exists() and len(args) > 2 and not args[2].startswith("-"):
+            find_importer(args[0])  # FORMAT SRC DST, and no such format
+        guess = detected(src)
+        typer.echo(f"{src}: {guess.importer.name} ({guess.why})", err=True)
+        return guess.importer.name, _command(guess.importer), args
+
+
+def _command(importer: Any) -> Any:
+    """The command of one format: what all have in common, and the format's own options."""
+    from vista_sim.traces.importers.options import about_options
+
+    def run(
+        src: Path,
+        dst: Path,
+        start: float,
+        end: float | None,
+        cameras: str,
+        rate: float | None,
+        size: str,
+        origin: bool,
+        overwrite: bool,
+        **own: Any,
+    ) -> None:
+        from vista_sim.traces.importers.selection import Selection
+        from vista_sim.traces.importers.write import import_recording
+
+        selection = Selection(
+            start=start,
+            end=end,
+            cameras=tuple(name.strip() for name in cameras.split(",")) if cameras else None,
+            rate=rate,
+            size=parse_size(size) if size else None,
+            origin=origin,
+        )
+        given = {
+            name: math.radians(value) if about[name][1].degrees else value
+            for name, value in own.items()
+        }
+        with progress_bar(f"importing {src.name}", "frames") as report:
+            try:
+                made = import_recording(
+                    src,
+                    dst,
+                    importer.name,
+                    selection=selection,
+                    overwrite=overwrite,
+                    progress=report,
+                    **given,
+                )
+            except VistaError as error:
+                raise _named(error, given) from None
+        _warn(made)
+        typer.echo(str(made))
+
+    about = about_options(importer.options)
+    parameters = [*_COMMON[:2]]
+    for name, (field, known) in about.items():
+        default: Any = field.default
+        default = math.degrees(default) if known.degrees else default
+        default = round(default, 6) if isinstance(default, float) else default
+        parameters.append(_parameter(name, type(field.default), default, known.help))
+    parameters += _COMMON[2:]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    run.__doc__ = f"Import {importer.name}: {importer.takes}."
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(importer.name)(run)
+    return typer.main.get_command(app)
+
+
+def _named(error: VistaError, options: dict[str, Any]) -> VistaError:
+    """The error of an option by the name that it has on the command line."""
+    text = str(error)
+    for name in (*options, "start", "rate", "size"):
+        if text.startswith(f"{name} is "):
+            return type(error)(f"--{name.replace('_', '-')} {text.removeprefix(name + ' ')}")
+    return error
+
+
+def _warn(made: Path) -> None:
+    """Say on stderr what in an imported recording contradicts itself."""
+    from vista_sim.traces.summary import find_all
+    from vista_sim.traces.trace import Trace
+
+    with Trace.open(made) as trace:
+        for finding in find_all(trace):
+            typer.echo(f"{finding.level}: {made / finding.line}", err=True)
+
+
+def _parameter(name: str, kind: Any, default: Any, text: str, flag: str = "") -> inspect.Parameter:
+    option = typer.Option(flag or f"--{name.replace('_', '-')}", help=text)
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[kind, option],
+    )
+
+
+def _place(name: str, text: str) -> inspect.Parameter:
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        annotation=Annotated[Path, typer.Argument(help=text)],
+    )
+
+
+_COMMON = [
+    _place("src", "File or folder of the recording."),
+    _place("dst", "Trace folder to make."),
+    _parameter("start", float, 0.0, "Begin so many seconds after the first pose."),
+    _parameter("end", float | None, None, "End so many seconds after the first pose."),
+    _parameter("cameras", str, "", "Cameras by name, such as left,right; all usual ones else."),
+    _parameter("rate", float | None, None, "At most so many images a second."),
+    _parameter("size", str, "", "Images as HEIGHTxWIDTH; as recorded else."),
+    _parameter(
+        "origin", bool, True, "Whether the trace says where on earth it is.", "--origin/--no-origin"
+    ),
+    _parameter("overwrite", bool, False, "Replace a trace at DST.", "--overwrite"),
+]

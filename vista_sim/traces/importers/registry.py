@@ -1,0 +1,116 @@
+"""The formats that recordings come in: a file and a line of `OWN` each.
+
+Other packages add theirs without touching this one: a class like those beside this file, named by
+an entry point of the group `vista_sim.importers`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Protocol
+
+from vista_sim.errors import TraceError
+from vista_sim.files import one_line
+from vista_sim.traces.importers.recording import Recording
+
+GROUP = "vista_sim.importers"
+OWN = {
+    "kitti-odometry": "kitti_odometry:KittiOdometry",
+    "kitti-raw": "kitti_raw:KittiRaw",
+}
+SURE = 0.9  # a format that finds itself so is taken, if no other comes near
+
+
+class Importer(Protocol):
+    """One format.
+
+    Attributes:
+        name: on the command line.
+        options: a frozen dataclass, its fields made by `options.option`.
+        takes: what of a recording gets into the trace, in a few words.
+        extra: of this package that it needs; empty: none.
+    """
+
+    name: str
+    options: type[Any]
+    takes: str
+    extra: str
+
+    def detect(self, src: Path) -> float:
+        """How sure it is that a file or folder is of this format, 0 to 1. Raises nothing."""
+
+    def why(self, src: Path) -> str:
+        """What it goes by: a few words."""
+
+    def open(self, src: Path, options: Any) -> Recording:
+        """Open a recording. Raises TraceError in one line that names file and field."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A format that a file or folder may be of."""
+
+    importer: Importer
+    sure: float
+    why: str
+
+
+def formats() -> dict[str, EntryPoint]:
+    """All formats by name, none of them loaded; this project's own first."""
+    own = {name: EntryPoint(name, f"{__package__}.{where}", GROUP) for name, where in OWN.items()}
+    others = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+    return own | {entry.name: entry for entry in others if entry.name not in own}
+
+
+def importers() -> dict[str, Importer]:
+    """All formats by name. Raises TraceError where one of another package cannot be loaded."""
+    return {name: _load(entry) for name, entry in formats().items()}
+
+
+def find_importer(name: str) -> Importer:
+    """The format of a name. Raises TraceError."""
+    known = formats()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1, 0.6)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise TraceError(f"there is no format {name!r}{hint} (formats: {', '.join(known)})")
+    return _load(known[name])
+
+
+def _load(entry: EntryPoint) -> Importer:
+    try:
+        importer: Importer = entry.load()()
+    except Exception as error:  # whatever another package raises
+        raise TraceError(
+            f"the importer {entry.name!r} ({entry.value}) cannot be loaded ({one_line(error)})"
+        ) from error
+    return importer
+
+
+def guesses(src: Path) -> list[Guess]:
+    """Formats that a file or folder may be of, the surest first."""
+    found = []
+    for importer in importers().values():
+        sure = importer.detect(src)
+        if sure > 0:
+            found.append(Guess(importer, sure, importer.why(src)))
+    return sorted(found, key=lambda guess: -guess.sure)
+
+
+def detected(src: Path) -> Guess:
+    """The format of a file or folder. Raises TraceError where it is not there or not told apart."""
+    if not src.exists():
+        raise TraceError(f"{src}: no such file or folder")
+    found = guesses(src)
+    if not found:
+        known = ", ".join(importers())
+        raise TraceError(f"{src}: is of no format that is known (formats: {known})")
+    if found[0].sure < SURE or (len(found) > 1 and found[1].sure > found[0].sure - 0.1):
+        listed = "; ".join(f"{guess.importer.name} ({guess.why})" for guess in found)
+        raise TraceError(
+            f"{src}: may be {listed}; name one: vista-sim import {found[0].importer.name} SRC DST"
+        )
+    return found[0]

@@ -1,0 +1,113 @@
+"""Writes a recording as a trace, image by image and sweep by sweep."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vista_sim.errors import TraceError
+from vista_sim.files import absolute
+from vista_sim.traces.atomic import check_destination
+from vista_sim.traces.importers.options import make_options
+from vista_sim.traces.importers.recording import Recording
+from vista_sim.traces.importers.registry import detected, find_importer
+from vista_sim.traces.importers.selection import Selected, Selection, selected
+from vista_sim.traces.writer import TraceWriter
+
+Report = Callable[[int, int], None]  # images and sweeps that are done, and all
+
+
+def import_recording(
+    src: str | os.PathLike[str],
+    dst: str | os.PathLike[str],
+    format: str = "",
+    *,
+    selection: Selection | None = None,
+    overwrite: bool = False,
+    progress: Report | None = None,
+    **options: Any,
+) -> Path:
+    """Turn a recording into a trace.
+
+    Args:
+        src: file or folder of the recording.
+        dst: trace folder to make.
+        format: name of its format; empty: found out.
+        selection: the part of it that is wanted; None: all.
+        overwrite: replace a trace at dst.
+        progress: called with (images and sweeps done, all).
+        options: of the format; angles in rad.
+
+    Returns:
+        The trace folder.
+
+    Raises:
+        TraceError: what is missing, malformed or does not fit, in one line.
+    """
+    src, dst = absolute(src, TraceError), Path(dst)
+    importer = find_importer(format) if format else detected(src).importer
+    chosen = make_options(importer.options, options)
+    check_destination(dst, overwrite)
+    recording = importer.open(src, chosen)
+    return write_recording(recording, dst, selection, overwrite=overwrite, progress=progress)
+
+
+def write_recording(
+    recording: Recording,
+    dst: Path,
+    selection: Selection | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Report | None = None,
+) -> Path:
+    """Write a recording as a trace; the arguments are as those of `import_recording`."""
+    part = selected(recording, selection or Selection())
+    known = {name: camera.known for name, camera in part.cameras.items()}
+    known |= {name: lidar.known for name, lidar in part.lidars.items()}
+    motion = part.motion
+    writer = TraceWriter(
+        dst,
+        name=recording.name,
+        licence=recording.licence,
+        source=recording.source,
+        vehicle=recording.vehicle,
+        origin=part.origin,
+        known={name: about for name, about in known.items() if about},
+        overwrite=overwrite,
+    )
+    with writer:
+        writer.write_ego(
+            motion.t_ns, motion.position, motion.quaternion, motion.speed, motion.yaw_rate
+        )
+        _write_sensors(writer, part, progress)
+    return dst
+
+
+def _write_sensors(writer: TraceWriter, part: Selected, progress: Report | None) -> None:
+    total = sum(len(camera.t_ns) for camera in part.cameras.values())
+    total += sum(len(lidar.t_ns) for lidar in part.lidars.values())
+    done = 0
+
+    def one_more() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    for name, camera in part.cameras.items():
+        interval = float(np.median(np.diff(camera.t_ns))) if len(camera.t_ns) > 1 else 1e8
+        out = writer.add_camera(name, camera.calibration, 1e9 / interval)
+        for t_ns, image in zip(camera.t_ns, camera.frames(range(len(camera.t_ns))), strict=True):
+            out.write(image, int(t_ns))
+            one_more()
+    for name, lidar in part.lidars.items():
+        scanner = writer.add_lidar(name, lidar.calibration)
+        for t_ns, points in zip(lidar.t_ns, lidar.sweeps(range(len(lidar.t_ns))), strict=True):
+            scanner.write(
+                int(t_ns), points.xyz, points.intensity, ring=points.ring, point_t_ns=points.t_ns
+            )
+            one_more()
