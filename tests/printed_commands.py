@@ -141,12 +141,16 @@ def _check_sim(words, how):
     while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
         name = rest.pop(0)
         names = [part.rstrip(".,") for part in name.split("|")]
-        if how == PROSE and not path and names[0] not in command.commands:
+        known = command.list_commands(None)
+        if how == PROSE and not path and names[0] not in known:
             return  # the program's name in a sentence
+        if path == ["import"] and names[0] not in known:  # a recording, whose format is found out
+            command, rest = command.get_command(None, known[0]), [name, *rest]
+            break
         for one in names:
-            assert one in command.commands, f"vista-sim {' '.join(path)} has no command {one!r}"
+            assert one in known, f"vista-sim {' '.join(path)} has no command {one!r}"
         path.append(names[0])
-        command = command.commands[names[0]]
+        command = command.get_command(None, names[0])
     if how == PROSE or (hasattr(command, "commands") and not rest):
         known = {name for param in command.params for name in (*param.opts, *param.secondary_opts)}
         _check_options(rest, {*known, "--help"}, f"vista-sim {' '.join(path)}")

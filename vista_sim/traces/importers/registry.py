@@ -7,6 +7,7 @@ an entry point of the group `vista_sim.importers`.
 from __future__ import annotations
 
 import difflib
+import logging
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any, Protocol
 from vista_sim.errors import TraceError
 from vista_sim.files import one_line
 from vista_sim.traces.importers.recording import Recording
+
+logger = logging.getLogger(__name__)
 
 GROUP = "vista_sim.importers"
 OWN = {
@@ -66,8 +69,14 @@ def formats() -> dict[str, EntryPoint]:
 
 
 def importers() -> dict[str, Importer]:
-    """All formats by name. Raises TraceError where one of another package cannot be loaded."""
-    return {name: _load(entry) for name, entry in formats().items()}
+    """All formats by name; one of another package that cannot be loaded is told of in the log."""
+    found = {}
+    for name, entry in formats().items():
+        try:
+            found[name] = _load(entry)
+        except TraceError as error:
+            logger.warning("%s", error)
+    return found
 
 
 def find_importer(name: str) -> Importer:

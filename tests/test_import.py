@@ -1,0 +1,228 @@
+"""`vista-sim import`: formats are found out, chosen and added; the options of all of them."""
+
+import importlib.metadata
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_kitti import COUNT, write_kitti
+from test_kitti_raw import write_raw
+
+from vista_sim.cli import main
+from vista_sim.errors import TraceError
+from vista_sim.traces.calibration import CameraCalibration, Lens, Vehicle
+from vista_sim.traces.importers import registry
+from vista_sim.traces.importers.motion import motion_of_poses
+from vista_sim.traces.importers.options import make_options, option
+from vista_sim.traces.importers.recording import CameraStream, Recording
+from vista_sim.traces.importers.registry import detected, formats, importers
+from vista_sim.traces.importers.selection import Selection, selected
+from vista_sim.traces.importers.write import import_recording
+from vista_sim.traces.trace import Trace
+from vista_sim.transforms import planar_pose
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    return stop.value.code or 0
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recordings")
+    write_kitti(folder / "odometry")
+    write_raw(folder / "raw")
+    (folder / "nothing").mkdir()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("odometry", "kitti-odometry"),
+        ("raw", "kitti-raw"),
+        ("raw/2011_09_26", "kitti-raw"),
+        ("raw/2011_09_26/2011_09_26_drive_0002_sync", "kitti-raw"),
+    ],
+)
+def test_the_format_is_found_out_and_said(places, tmp_path, capsys, place, name):
+    assert run("import", places / place, tmp_path / "t") == 0
+    output = capsys.readouterr()
+    assert output.out == f"{tmp_path / 't'}\n"
+    assert output.err.startswith(f"{places / place}: {name} (it has ")
+    assert Trace.open(tmp_path / "t").name.startswith(name)
+
+
+def test_what_is_of_no_format_is_refused(places, tmp_path, capsys):
+    assert run("import", places / "nothing", tmp_path / "t") == 2
+    said = capsys.readouterr().err
+    assert re.search(r"nothing: is of no format that is known \(formats: kitti-odometry, ", said)
+    assert run("import", places / "missing", tmp_path / "t") == 2
+    assert "missing: no such file or folder" in capsys.readouterr().err
+    assert run("import", "kiti-raw", places / "raw", tmp_path / "t") == 2
+    said = capsys.readouterr().err
+    assert "there is no format 'kiti-raw'; did you mean kitti-raw?" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_two_formats_claim_is_not_guessed(places, tmp_path):
+    write_raw(tmp_path / "both")
+    write_kitti(tmp_path / "both")
+    with pytest.raises(TraceError, match=r"may be kitti-odometry \(.*\); kitti-raw \(.*\); name"):
+        detected(tmp_path / "both")
+
+
+def test_the_list_says_what_each_format_takes(capsys):
+    assert run("import", "--list") == 0
+    output = capsys.readouterr().out
+    for name, importer in importers().items():
+        assert name in output
+        assert importer.name == name
+        assert importer.takes.split(",")[0] in " ".join(output.split())
+
+
+def test_options_of_the_command_line_arrive(places, tmp_path):
+    options = ["--end", "1.0", "--rate", "5", "--size", "19x30", "--cameras", "left"]
+    options += ["--height", "1.2", "--pitch", "2"]
+    assert run("import", "kitti-odometry", places / "odometry", tmp_path / "t", *options) == 0
+    trace = Trace.open(tmp_path / "t")
+    assert trace.duration == pytest.approx(1.0)
+    camera = trace.cameras["left"]
+    assert (list(trace.cameras), camera.frame_count) == (["left"], 6)
+    assert camera.calibration.lens.size == (19, 30)
+    mount = camera.calibration.T_vehicle_camera
+    assert mount[2, 3] == pytest.approx(1.2)
+    assert mount[2, 2] == pytest.approx(-np.sin(np.radians(2)))
+    assert trace.known["left"]["mount"] == "given"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--start", "5", "--end", "4"], "start is 5 s and end 4 s"),
+        (["--start", "100"], "from 100 to "),
+        (["--rate", "0"], "--rate is 0; it must be above 0"),
+        (["--size", "0x30"], "size is '0x30'"),
+        (["--cameras", "left,rear"], "there is no camera 'rear'; cameras: left, right"),
+        (["--height", "99"], "--height is 99.0; it must be from 0.1 to 10"),
+        (["--pitch", "90"], "--pitch is 90.0; it must be from -45 to 45"),
+        (["--images", "x"], "--images is 'x'; it must be auto, gray or color"),
+    ],
+)
+def test_a_wrong_option_is_one_line(places, tmp_path, capsys, options, said):
+    assert run("import", "kitti-odometry", places / "odometry", tmp_path / "t", *options) == 2
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@dataclass(frozen=True)
+class OwnOptions:
+    length: float = option(20.0, "Length of the drive, m.", low=1.0, high=100.0)
+
+
+class Own:
+    """A format of another package: a drive straight ahead, its images as gray as their number."""
+
+    name = "own"
+    options = OwnOptions
+    takes = "a file of one word"
+    extra = ""
+    held = 0
+
+    def detect(self, src):
+        return 1.0 if src.suffix == ".own" else 0.0
+
+    def why(self, src):
+        return "its name ends in .own"
+
+    def open(self, src, options):
+        t_ns = np.arange(0, int(options.length / 10 * 1e9) + 1, 50_000_000)
+        poses = np.array([planar_pose(t * 1e-8, 0.0, 0.0) for t in t_ns])
+        calibration = CameraCalibration(Lens.from_fov((16, 24), 1.2))
+
+        def frames(numbers):
+            for number in numbers:
+                yield np.full((16, 24, 3), 5 * number, np.uint8)
+
+        return Recording(
+            name="own",
+            source="computed",
+            licence="unknown",
+            vehicle=Vehicle(),
+            motion=motion_of_poses(t_ns, poses),
+            cameras={"eye": lambda: CameraStream(calibration, t_ns, frames)},
+            usual=("eye",),
+        )
+
+
+class Broken:
+    def __init__(self):
+        raise ImportError("no module named 'rare'")
+
+
+@pytest.fixture
+def others(monkeypatch):
+    """Entry points of other packages."""
+
+    def add(**classes):
+        entries = [
+            importlib.metadata.EntryPoint(name, f"{__name__}:{value}", registry.GROUP)
+            for name, value in classes.items()
+        ]
+        monkeypatch.setattr(registry, "entry_points", lambda group: entries)
+
+    return add
+
+
+def test_a_format_of_another_package_is_found_by_its_entry_point(others, tmp_path, capsys):
+    others(own="Own")
+    src = tmp_path / "drive.own"
+    src.touch()
+    assert list(formats()) == ["kitti-odometry", "kitti-raw", "own"]
+    assert run("import", src, tmp_path / "t", "--length", "10") == 0
+    trace = Trace.open(tmp_path / "t")
+    assert trace.path.length == pytest.approx(10.0)
+    assert trace.ego.speed == pytest.approx(10.0)
+    assert abs(int(trace.cameras["eye"].frame(20).mean()) - 100) <= 2
+    assert run("import", src, tmp_path / "u", "--length", "1000") == 2
+    assert "--length is 1000.0; it must be from 1 to 100" in capsys.readouterr().err
+
+
+def test_a_format_that_cannot_be_loaded_is_named_and_keeps_nobody_from_the_others(
+    others, places, tmp_path, caplog
+):
+    others(broken="Broken")
+    message = r"'broken' \(test_import:Broken\) cannot be loaded \(no module"
+    with pytest.raises(TraceError, match=message):
+        import_recording(tmp_path, tmp_path / "t", "broken")
+    assert detected(places / "raw").importer.name == "kitti-raw"
+    assert re.search(message, caplog.text)
+
+
+def test_an_option_that_a_format_has_not_is_refused():
+    with pytest.raises(TraceError, match="no option 'width'; options of this format: length"):
+        make_options(OwnOptions, {"width": 1.0})
+    with pytest.raises(TraceError, match="length is 'long'"):
+        make_options(OwnOptions, {"length": "long"})
+
+
+def test_images_are_read_one_by_one(tmp_path):
+    """Never more than one is held: what comes of a frame is used up before the next is asked."""
+    recording = Own().open(Path("x"), OwnOptions())
+    part = selected(recording, Selection(start=0.5, rate=4.0))
+    stream = part.cameras["eye"].frames(range(3))
+    assert [int(next(stream)[0, 0, 0]) for _ in range(3)] == [50, 75, 100]
+    assert (part.cameras["eye"].t_ns[:3] * 1e-9).tolist() == [0.5, 0.75, 1.0]
+
+
+def test_progress_counts_images_and_sweeps(places, tmp_path):
+    told = []
+    import_recording(places / "raw", tmp_path / "t", progress=lambda *a: told.append(a))
+    # The last image of each camera was taken after the last pose.
+    assert told == [(i + 1, 2 * 19 + 3) for i in range(2 * 19 + 3)]
+    told.clear()
+    import_recording(places / "odometry", tmp_path / "u", progress=lambda *a: told.append(a))
+    assert told[-1] == (2 * COUNT, 2 * COUNT)
