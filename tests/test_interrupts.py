@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM: one line, the shell's status, and nothing left at work or half-written."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -139,7 +140,10 @@ def test_a_training_ends_with_all_that_works_for_it(
         os.kill(int(one), number)
     said = process.communicate(timeout=240)[1]
     assert process.returncode == STATUS[number], said
-    (line,) = [line for line in said.splitlines() if "has no baked geometry" not in line]
+    *before, line = [x for x in said.splitlines() if "has no baked geometry" not in x]
+    assert all(
+        re.search(r": .* after \d+ (s|min)", x) for x in before
+    )  # progress, where it is slow
     assert "interrupted; a training goes on from its last checkpoint with --resume" in line
     while any(map(is_running, children)) and time.monotonic() < deadline:
         time.sleep(0.05)
