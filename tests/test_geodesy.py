@@ -12,6 +12,7 @@ from vista_sim.traces.geodesy import (
     geodetic_of_local,
     local_of_geodetic,
 )
+from vista_sim.traces.known import read_known
 from vista_sim.traces.origin import Origin
 
 
@@ -77,3 +78,17 @@ def test_a_frame_that_is_moved_lies_where_its_origin_says():
 def test_a_wrong_origin_is_refused(values, message):
     with pytest.raises(TraceError, match=message):
         Origin.from_json(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"front": {"lens": "guessed"}}, "known of 'front': 'lens' is 'guessed'; it must be recor"),
+        ({"front": "recorded"}, "must be a JSON object"),
+        (["front"], "must be a JSON object"),
+    ],
+)
+def test_where_a_calibration_comes_from_is_one_of_four_words(values, message):
+    with pytest.raises(TraceError, match=message):
+        read_known(values)
+    assert read_known({"front": {"lens": "given"}}) == {"front": {"lens": "given"}}

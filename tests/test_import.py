@@ -84,6 +84,15 @@ def test_the_list_says_what_each_format_takes(capsys):
         assert importer.takes.split(",")[0] in " ".join(output.split())
 
 
+def test_defaults_of_the_command_line_are_those_of_the_format(places, tmp_path):
+    """Also of angles, which are shown in rounded degrees."""
+    assert run("import", places / "odometry", tmp_path / "t") == 0
+    import_recording(places / "odometry", tmp_path / "u")
+    texts = [(tmp_path / name / "trace.json").read_text() for name in "tu"]
+    assert texts[0] == texts[1]
+    assert Trace.open(tmp_path / "t").known["left"]["mount"] == "assumed"
+
+
 def test_options_of_the_command_line_arrive(places, tmp_path):
     options = ["--end", "1.0", "--rate", "5", "--size", "19x30", "--cameras", "left"]
     options += ["--height", "1.2", "--pitch", "2"]

@@ -29,6 +29,7 @@ from vista_sim.traces.annotations import Timeline, read_labels, read_road, read_
 from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Vehicle
 from vista_sim.traces.checks import CameraTimes, Finding, check_camera, refuse
 from vista_sim.traces.ego import read_ego
+from vista_sim.traces.known import read_known
 from vista_sim.traces.lidar import RecordedLidar, open_lidar
 from vista_sim.traces.origin import Origin
 from vista_sim.traces.path import TracePath
@@ -95,7 +96,7 @@ class Trace:
         try:
             self.vehicle = Vehicle.from_json(_object(values.get("vehicle", {}), "vehicle"))
             self.origin = Origin.from_json(values["origin"]) if "origin" in values else None
-            self.known = _known(values.get("known", {}))
+            self.known = read_known(values.get("known", {}))
         except TraceError as error:
             raise TraceError(f"{path}: {error}") from None
         self.start_ns, self.ego = read_ego(self.root / "ego.parquet")
@@ -334,23 +335,6 @@ def _object(value: Any, name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise TraceError(f"{name!r} is {shown(value)}; it must be a JSON object")
     return value
-
-
-_SOURCES = ("recorded", "given", "estimated", "assumed")
-
-
-def _known(values: Any) -> dict[str, dict[str, str]]:
-    """The `known` object of trace.json: where the values of each sensor's calibration are from."""
-    known: dict[str, dict[str, str]] = {}
-    for sensor, about in _object(values, "known").items():
-        for name, source in _object(about, f"known of {sensor}").items():
-            if source not in _SOURCES:
-                raise TraceError(
-                    f"known of {shown(sensor)}: {shown(name)} is {shown(source)}; it must be "
-                    f"{', '.join(_SOURCES[:-1])} or {_SOURCES[-1]}"
-                )
-            known.setdefault(sensor, {})[name] = source
-    return known
 
 
 def _sensors(path: Path, values: dict[str, Any]) -> Mapping[str, Any]:

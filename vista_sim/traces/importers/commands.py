@@ -108,6 +108,7 @@ def _command(importer: Any) -> Any:
         given = {
             name: math.radians(value) if about[name][1].degrees else value
             for name, value in own.items()
+            if value != defaults[name]
         }
         with progress_bar(f"importing {src.name}", "frames") as report:
             try:
@@ -126,19 +127,28 @@ def _command(importer: Any) -> Any:
         typer.echo(str(made))
 
     about = about_options(importer.options)
-    parameters = [*_COMMON[:2]]
-    for name, (field, known) in about.items():
-        default: Any = field.default
-        default = math.degrees(default) if known.degrees else default
-        default = round(default, 6) if isinstance(default, float) else default
-        parameters.append(_parameter(name, type(field.default), default, known.help))
-    parameters += _COMMON[2:]
+    defaults = {
+        name: _shown_default(field.default, known) for name, (field, known) in about.items()
+    }
+    parameters = [
+        *_COMMON[:2],
+        *(
+            _parameter(name, type(field.default), defaults[name], known.help)
+            for name, (field, known) in about.items()
+        ),
+        *_COMMON[2:],
+    ]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     run.__doc__ = f"Import {importer.name}: {importer.takes}."
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command(importer.name)(run)
     return typer.main.get_command(app)
+
+
+def _shown_default(default: Any, known: Any) -> Any:
+    """A default as it stands on the command line: an angle in degrees, to three digits."""
+    return round(math.degrees(default), 3) if known.degrees else default
 
 
 def _named(error: VistaError, options: dict[str, Any]) -> VistaError:

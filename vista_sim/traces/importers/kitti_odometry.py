@@ -40,7 +40,8 @@ from vista_sim.traces.importers.kitti import (
 from vista_sim.traces.importers.motion import motion_of_poses, poses_of_vehicle
 from vista_sim.traces.importers.numbered import numbered_images
 from vista_sim.traces.importers.options import given_or_assumed, option
-from vista_sim.traces.importers.recording import RECORDED, CameraStream, Floats, Recording
+from vista_sim.traces.importers.recording import CameraStream, Floats, Recording
+from vista_sim.traces.known import RECORDED
 from vista_sim.transforms import Matrix, camera_mount
 
 MAX_PLACE = 1e7  # m from the first pose

@@ -39,13 +39,13 @@ from vista_sim.traces.importers.motion import motion_of_poses
 from vista_sim.traces.importers.numbered import FORMATS, numbered_files, numbered_times
 from vista_sim.traces.importers.options import given_or_assumed, option
 from vista_sim.traces.importers.recording import (
-    RECORDED,
     CameraStream,
     LidarStream,
     Motion,
     Points,
     Recording,
 )
+from vista_sim.traces.known import RECORDED
 from vista_sim.traces.origin import Origin
 from vista_sim.transforms import Matrix, inverse
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from vista_sim.errors import TraceError
 from vista_sim.files import shown
-from vista_sim.traces.importers.recording import ASSUMED, GIVEN
+from vista_sim.traces.known import ASSUMED, GIVEN
 
 _KEY = "vista_sim.option"
 

@@ -17,9 +17,6 @@ from vista_sim.traces.origin import Origin
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
 
-#: Where a value of a calibration comes from.
-RECORDED, GIVEN, ESTIMATED, ASSUMED = "recorded", "given", "estimated", "assumed"
-
 
 @dataclass(frozen=True, eq=False)
 class Motion:
@@ -47,7 +44,7 @@ class CameraStream:
         calibration: of the images as they are recorded.
         t_ns: (n,) their times, ns, increasing.
         frames: uint8 RGB images of the frames whose numbers (increasing) it is given, in order.
-        known: where each value comes from, such as {"lens": RECORDED, "mount": GIVEN}.
+        known: where each value comes from: one of `traces.known` for "lens" and "mount".
     """
 
     calibration: CameraCalibration
@@ -89,7 +86,6 @@ class Recording:
         usual: the cameras that are taken where none are named.
         lidars: by the names that they get in the trace.
         origin: where on earth the world frame of `motion` is, where that is known.
-        notes: what a user should hear of this recording: lines.
     """
 
     name: str
@@ -101,4 +97,3 @@ class Recording:
     usual: tuple[str, ...]
     lidars: Mapping[str, LidarStream] = field(default_factory=dict)
     origin: Origin | None = None
-    notes: Sequence[str] = ()

@@ -48,7 +48,8 @@ def import_recording(
     Raises:
         TraceError: what is missing, malformed or does not fit, in one line.
     """
-    src, dst = absolute(src, TraceError), Path(dst)
+    absolute(src, TraceError)  # what is no path, or in a working folder that is gone, is told
+    src, dst = Path(src), Path(dst)
     importer = find_importer(format) if format else detected(src).importer
     chosen = make_options(importer.options, options)
     check_destination(dst, overwrite)
