@@ -25,16 +25,25 @@ _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBL
 
 
 @contextmanager
-def open_table(path: Path, error: type[Exception]) -> Iterator[pq.ParquetFile]:
+def open_table(
+    path: Path, error: type[Exception], metadata: pq.FileMetaData | None = None
+) -> Iterator[pq.ParquetFile]:
     """A Parquet file whose columns are named once. Raises `error` with one line.
 
     What PyArrow raises inside the block is turned into `error` too.
+
+    Args:
+        path: of the file.
+        error: what is raised.
+        metadata: of this file as it is, where it was read before: of many row groups that takes
+            longer than a few of them.
     """
     size = require_file(path, error)
     if size < 12:
         raise error(f"{path}: cannot be read as Parquet (it has {size} bytes: it is cut off)")
     try:
-        metadata = pq.read_metadata(path)
+        if metadata is None:
+            metadata = pq.read_metadata(path)
         # Read as dictionaries, a long text that many rows share is in memory once.
         with pq.ParquetFile(path, metadata=metadata, read_dictionary=_texts(metadata)) as file:
             _check_columns(path, file, error)

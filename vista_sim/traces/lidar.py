@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
+from vista_sim.identity.files import state_of
 from vista_sim.parquet import check_size as check_declared
 from vista_sim.parquet import open_table
 from vista_sim.traces.calibration import LidarCalibration
@@ -51,12 +52,14 @@ class RecordedLidar:
         self.sweep_count = len(t)
         self._start_ns = start_ns
         self._first_row = first_row  # (sweep_count + 1,)
+        self._metadata: tuple[object, pq.FileMetaData] | None = None  # with the file's state
 
     def sweep(self, index: int) -> Sweep:
         """Read one sweep. Raises IndexError if there is none, TraceError if it is malformed."""
         if not 0 <= index < self.sweep_count:
             raise IndexError(f"{self.path}: no sweep {index}; it has {self.sweep_count}")
-        columns = _read_rows(self.path, *(int(r) for r in self._first_row[index : index + 2]))
+        start, stop = (int(row) for row in self._first_row[index : index + 2])
+        columns = self._read_rows(start, stop)
         point_t = columns.get("point_t_ns")
         return Sweep(
             t=float(self.t[index]),
@@ -66,28 +69,33 @@ class RecordedLidar:
             point_t=None if point_t is None else (point_t - self._start_ns) * 1e-9,
         )
 
-
-def _read_rows(path: Path, start: int, stop: int) -> dict[str, Array]:
-    """Checked columns of the rows from start to stop. Raises TraceError."""
-    with open_table(path, TraceError) as file:
-        names = [n for n in {**REQUIRED, **OPTIONAL} if n in file.schema_arrow.names]
-        ends = np.cumsum([file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)])
-        if not len(ends) or stop > ends[-1]:
-            raise TraceError(f"{path}: has changed since the trace was opened")
-        first = int(np.searchsorted(ends, start, side="right"))
-        last = int(np.searchsorted(ends, stop, side="left"))
-        offset = int(ends[first - 1]) if first else 0
-        groups = list(range(first, last + 1))
-        check_declared(path, file, names, TraceError, groups)
-        table = file.read_row_groups(groups, names)
-    rows = table.slice(start - offset, stop - start)
-    columns = to_columns(path, rows, {**REQUIRED, **OPTIONAL}, start)
-    for name in "xyz":
-        check_size(path, name, columns[name], MAX_RANGE, "points must be in m", start)
-    if "point_t_ns" in columns:
-        check_size(path, "point_t_ns", columns["point_t_ns"], MAX_TIME, "is it in ns?", start)
-    check_size(path, "intensity", columns["intensity"], MAX_INTENSITY, "is it damaged?", start)
-    return columns
+    def _read_rows(self, start: int, stop: int) -> dict[str, Array]:
+        """Checked columns of the rows from start to stop. Raises TraceError."""
+        path, kept = self.path, self._metadata
+        state = state_of(path)
+        known = kept[1] if kept is not None and kept[0] == state else None
+        with open_table(path, TraceError, known) as file:
+            self._metadata = state, file.metadata
+            names = [n for n in {**REQUIRED, **OPTIONAL} if n in file.schema_arrow.names]
+            ends = np.cumsum(
+                [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+            )
+            if not len(ends) or stop > ends[-1]:
+                raise TraceError(f"{path}: has changed since the trace was opened")
+            first = int(np.searchsorted(ends, start, side="right"))
+            last = int(np.searchsorted(ends, stop, side="left"))
+            offset = int(ends[first - 1]) if first else 0
+            groups = list(range(first, last + 1))
+            check_declared(path, file, names, TraceError, groups)
+            table = file.read_row_groups(groups, names)
+        rows = table.slice(start - offset, stop - start)
+        columns = to_columns(path, rows, {**REQUIRED, **OPTIONAL}, start)
+        for name in "xyz":
+            check_size(path, name, columns[name], MAX_RANGE, "points must be in m", start)
+        if "point_t_ns" in columns:
+            check_size(path, "point_t_ns", columns["point_t_ns"], MAX_TIME, "is it in ns?", start)
+        check_size(path, "intensity", columns["intensity"], MAX_INTENSITY, "is it damaged?", start)
+        return columns
 
 
 def open_lidar(
