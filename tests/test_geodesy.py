@@ -14,6 +14,7 @@ from vista_sim.traces.geodesy import (
 )
 from vista_sim.traces.known import read_known
 from vista_sim.traces.origin import Origin
+from vista_sim.transforms import planar_pose
 
 
 def test_the_axes_of_the_ellipsoid_are_those_of_wgs_84():
@@ -50,7 +51,9 @@ def test_small_ways_are_those_of_the_radii_of_curvature(latitude):
 
 def test_a_frame_that_is_moved_lies_where_its_origin_says():
     origin = Origin(49.0, 8.4, 120.0, heading=math.radians(30))
-    moved = origin.moved(1000.0, -200.0, 3.0, math.radians(-50))
+    pose = planar_pose(1000.0, -200.0, math.radians(-50))
+    pose[2, 3] = 3.0
+    moved = origin.moved(pose)
     assert moved.heading == pytest.approx(math.radians(-20))
     back = local_of_geodetic(
         [origin.latitude, moved.latitude],

@@ -141,9 +141,8 @@ def test_a_training_ends_with_all_that_works_for_it(
     said = process.communicate(timeout=240)[1]
     assert process.returncode == STATUS[number], said
     *before, line = [x for x in said.splitlines() if "has no baked geometry" not in x]
-    assert all(
-        re.search(r": .* after \d+ (s|min)", x) for x in before
-    )  # progress, where it is slow
+    # Where it is slow, lines of progress came before.
+    assert all(re.search(r": .* after \d+ (s|min)", x) for x in before)
     assert "interrupted; a training goes on from its last checkpoint with --resume" in line
     while any(map(is_running, children)) and time.monotonic() < deadline:
         time.sleep(0.05)

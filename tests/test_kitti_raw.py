@@ -276,6 +276,14 @@ ERRORS = {
         spoiled("2011_09_26/calib_cam_to_cam.txt", "P_rect_02: 1 0 0 0 0 1 0 0 0 0 1 0\n"),
         r"calib_cam_to_cam\.txt: line R_rect_00 is missing",
     ),
+    "no time of an image": (
+        spoiled(f"{DRIVE}/image_02/timestamps.txt", "\n" * COUNT),
+        r"image_02/timestamps\.txt: holds the time of no image",
+    ),
+    "one image twice": (
+        lambda root: (root / DRIVE / "image_02/data/1.png").write_bytes(b""),
+        r"data: 0000000001\.png and 1\.png are the same frame; remove one",
+    ),
     "broken image": (
         cut(f"{DRIVE}/image_02/data/0000000000.png", 60),
         r"0000000000\.png: ",

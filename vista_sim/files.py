@@ -12,7 +12,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -104,6 +104,13 @@ def read_text(
         raise error(
             f"{path}: line {line}: is not UTF-8 text (byte {reason.start}); save it as UTF-8"
         ) from None
+
+
+def require_object(value: Any, name: str, error: type[Exception]) -> Mapping[str, Any]:
+    """A value of a JSON file that must be an object. Raises `error`, which names it."""
+    if not isinstance(value, dict):
+        raise error(f"{name!r} is {shown(value)}; it must be a JSON object")
+    return value
 
 
 def read_json(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from vista_sim.errors import TraceError
-from vista_sim.files import shown
+from vista_sim.files import require_object, shown
 
 RECORDED, GIVEN, ESTIMATED, ASSUMED = SOURCES = ("recorded", "given", "estimated", "assumed")
 
@@ -17,8 +16,8 @@ def read_known(values: Any) -> dict[str, dict[str, str]]:
     Raises TraceError: it is not made so, or a source is none of `SOURCES`.
     """
     known: dict[str, dict[str, str]] = {}
-    for sensor, about in _object(values, "known").items():
-        for name, source in _object(about, f"known of {sensor}").items():
+    for sensor, about in require_object(values, "known", TraceError).items():
+        for name, source in require_object(about, f"known of {sensor}", TraceError).items():
             if source not in SOURCES:
                 raise TraceError(
                     f"known of {shown(sensor)}: {shown(name)} is {shown(source)}; it must be "
@@ -26,9 +25,3 @@ def read_known(values: Any) -> dict[str, dict[str, str]]:
                 )
             known.setdefault(sensor, {})[name] = source
     return known
-
-
-def _object(values: Any, name: str) -> Mapping[str, Any]:
-    if not isinstance(values, Mapping):
-        raise TraceError(f"{shown(name)} is {shown(values)}; it must be a JSON object")
-    return values

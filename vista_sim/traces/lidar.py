@@ -33,6 +33,25 @@ class Sweep:
     point_t: NDArray[np.float64] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class _Footer:
+    """What a table says of its row groups: of many, reading it takes longer than a few of them.
+
+    Args:
+        state: of the file, which tells whether it has changed.
+        ends: (groups,) row after the last of each.
+    """
+
+    state: object
+    metadata: pq.FileMetaData
+    ends: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, state: object, metadata: pq.FileMetaData) -> _Footer:
+        counts = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+        return cls(state, metadata, np.cumsum(counts))
+
+
 class RecordedLidar:
     """A lidar stream of a trace; sweeps are read from disk on request."""
 
@@ -52,7 +71,7 @@ class RecordedLidar:
         self.sweep_count = len(t)
         self._start_ns = start_ns
         self._first_row = first_row  # (sweep_count + 1,)
-        self._metadata: tuple[object, pq.FileMetaData] | None = None  # with the file's state
+        self._footer: _Footer | None = None  # kept from the first sweep that is read on
 
     def sweep(self, index: int) -> Sweep:
         """Read one sweep. Raises IndexError if there is none, TraceError if it is malformed."""
@@ -71,15 +90,15 @@ class RecordedLidar:
 
     def _read_rows(self, start: int, stop: int) -> dict[str, Array]:
         """Checked columns of the rows from start to stop. Raises TraceError."""
-        path, kept = self.path, self._metadata
+        path, footer = self.path, self._footer
         state = state_of(path)
-        known = kept[1] if kept is not None and kept[0] == state else None
-        with open_table(path, TraceError, known) as file:
-            self._metadata = state, file.metadata
+        if footer is not None and footer.state != state:
+            footer = None
+        with open_table(path, TraceError, footer and footer.metadata) as file:
+            if footer is None:
+                footer = self._footer = _Footer.of(state, file.metadata)
+            ends = footer.ends
             names = [n for n in {**REQUIRED, **OPTIONAL} if n in file.schema_arrow.names]
-            ends = np.cumsum(
-                [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
-            )
             if not len(ends) or stop > ends[-1]:
                 raise TraceError(f"{path}: has changed since the trace was opened")
             first = int(np.searchsorted(ends, start, side="right"))
@@ -151,7 +170,7 @@ def _sweeps_of(
         return sweep, t_ns, np.zeros(1, np.int64)
     names = ["sweep", "t_ns"]
     check_declared(path, file, names, TraceError, [group])
-    columns = to_columns(path, file.read_row_group(group, names), {**REQUIRED}, row)
+    columns = to_columns(path, file.read_row_group(group, names), REQUIRED, row)
     sweep, t_ns = columns["sweep"], columns["t_ns"]
     first = np.concatenate([[0], np.flatnonzero(sweep[1:] != sweep[:-1]) + 1])
     return sweep[first], t_ns[first], first

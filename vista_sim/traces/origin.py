@@ -10,6 +10,7 @@ from typing import Any, Self
 from vista_sim.errors import TraceError
 from vista_sim.files import shown
 from vista_sim.traces.geodesy import geodetic_of_local
+from vista_sim.transforms import Matrix, planar_pose, wrap_angle, yaw_of
 
 _BOUNDS = {
     "latitude": (-90.0, 90.0),
@@ -55,14 +56,9 @@ class Origin:
     def to_json(self) -> dict[str, float]:
         return asdict(self)
 
-    def moved(self, x: float, y: float, z: float, turn: float) -> Self:
-        """The origin of a frame that lies at (x, y, z), m, of this one and is turned by so much
-        to the left, rad.
-        """
-        c, s = math.cos(self.heading), math.sin(self.heading)
-        place = geodetic_of_local(
-            (c * x - s * y, s * x + c * y, z), self.latitude, self.longitude, self.altitude
-        )
-        heading = math.remainder(self.heading + turn, 2 * math.pi)
+    def moved(self, pose: Matrix) -> Self:
+        """The origin of a frame that has this pose (4, 4) in the frame of this one."""
+        east_north_up = planar_pose(0.0, 0.0, self.heading)[:3, :3] @ pose[:3, 3]
+        place = geodetic_of_local(east_north_up, self.latitude, self.longitude, self.altitude)
         latitude, longitude, altitude = (float(value) for value in place)
-        return type(self)(latitude, longitude, altitude, heading)
+        return type(self)(latitude, longitude, altitude, wrap_angle(self.heading + yaw_of(pose)))

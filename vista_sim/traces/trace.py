@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from vista_sim.atomic import left_beside
 from vista_sim.errors import TraceError
-from vista_sim.files import absolute, read_json, shown
+from vista_sim.files import absolute, read_json, require_object, shown
 from vista_sim.identity.files import file_state
 from vista_sim.images import check_image
 from vista_sim.traces.annotations import Timeline, read_labels, read_road, read_tracks, timelines
@@ -94,7 +94,8 @@ class Trace:
         self.source = _text(path, values, "source")
         self.extra = {k: v for k, v in values.items() if k not in KNOWN_KEYS}
         try:
-            self.vehicle = Vehicle.from_json(_object(values.get("vehicle", {}), "vehicle"))
+            vehicle = require_object(values.get("vehicle", {}), "vehicle", TraceError)
+            self.vehicle = Vehicle.from_json(vehicle)
             self.origin = Origin.from_json(values["origin"]) if "origin" in values else None
             self.known = read_known(values.get("known", {}))
         except TraceError as error:
@@ -106,7 +107,7 @@ class Trace:
         lidars: dict[str, RecordedLidar] = {}
         for name, sensor in _sensors(path, values).items():
             try:
-                kind = _object(sensor, name).get("type", "camera")
+                kind = require_object(sensor, name, TraceError).get("type", "camera")
                 if kind == "camera":
                     calibration = CameraCalibration.from_json(sensor)
                 elif kind == "lidar":
@@ -331,17 +332,11 @@ def _text(path: Path, values: Mapping[str, Any], key: str, default: str = "") ->
     return value
 
 
-def _object(value: Any, name: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise TraceError(f"{name!r} is {shown(value)}; it must be a JSON object")
-    return value
-
-
 def _sensors(path: Path, values: dict[str, Any]) -> Mapping[str, Any]:
     if "sensors" not in values:
         raise TraceError(f"{path}: key 'sensors' (the calibration) is missing")
     try:
-        sensors = _object(values["sensors"], "sensors")
+        sensors = require_object(values["sensors"], "sensors", TraceError)
     except TraceError as error:
         raise TraceError(f"{path}: {error}") from None
     for name in sensors:

@@ -51,14 +51,16 @@ class CameraWriter:
             t_ns: its time, ns; later than that of the frame before.
         """
         t_ns = int(t_ns)
-        if self.t_ns and t_ns <= self.t_ns[-1]:
-            raise TraceError(
-                f"{self._video.path}: frame {len(self.t_ns)}: time {t_ns} ns follows "
-                f"{self.t_ns[-1]} ns; time must increase"
-            )
+        before = self.t_ns[-1] if self.t_ns else None
+        _require_later(f"{self._video.path}: frame {len(self.t_ns)}", t_ns, before)
         with write_errors_name(self._video.path):
             self._video.write(rgb)
         self.t_ns.append(t_ns)
+
+
+def _require_later(what: str, t_ns: int, before: int | None) -> None:
+    if before is not None and t_ns <= before:
+        raise TraceError(f"{what}: time {t_ns} ns follows {before} ns; time must increase")
 
 
 class LidarWriter:
@@ -66,7 +68,7 @@ class LidarWriter:
 
     def __init__(self, path: Path, shown: Path) -> None:
         self._path, self._shown = path, shown
-        self._file: GrowingTable | None = None
+        self._file = GrowingTable(path)
         self._columns: tuple[str, ...] = ()
         self._last_ns: int | None = None
         self.sweeps = 0
@@ -90,11 +92,7 @@ class LidarWriter:
             ring: (n,) which laser.
             point_t_ns: (n,) when each point was measured, ns.
         """
-        if self._last_ns is not None and t_ns <= self._last_ns:
-            raise TraceError(
-                f"{self._shown}: sweep {self.sweeps}: time {t_ns} ns follows {self._last_ns} ns; "
-                "time must increase"
-            )
+        _require_later(f"{self._shown}: sweep {self.sweeps}", t_ns, self._last_ns)
         xyz = np.asarray(points, dtype=np.float64).reshape(-1, 3)
         columns: dict[str, Any] = {
             "sweep": np.full(len(xyz), self.sweeps, np.int64),
@@ -114,17 +112,14 @@ class LidarWriter:
                 f"those before have {', '.join(self._columns)}"
             )
         with write_errors_name(self._path):
-            if self._file is None:
-                self._file = GrowingTable(self._path)
             self._file.append(columns)
         self._last_ns = int(t_ns)
         self.sweeps += 1
 
     def close(self) -> None:
         """End the file. Calling it again does nothing."""
-        if self._file is not None:
-            with write_errors_name(self._path):
-                self._file.close()
+        with write_errors_name(self._path):
+            self._file.close()
 
 
 class TraceWriter:

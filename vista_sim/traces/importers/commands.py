@@ -66,10 +66,10 @@ class Formats(TyperGroup):
         return _command(find_importer(cmd_name)) if cmd_name in formats() else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        if not args or args[0].startswith("-") or self.get_command(ctx, args[0]) is not None:
-            return super().resolve_command(ctx, args)
-        from vista_sim.traces.importers.registry import detected, find_importer
+        from vista_sim.traces.importers.registry import detected, find_importer, formats
 
+        if not args or args[0].startswith("-") or args[0] in formats():
+            return super().resolve_command(ctx, args)
         src = Path(args[0])
         if not src.exists() and len(args) > 2 and not args[2].startswith("-"):
             find_importer(args[0])  # FORMAT SRC DST, and no such format

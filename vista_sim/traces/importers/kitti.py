@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from vista_sim.errors import TraceError
 from vista_sim.files import read_text
 from vista_sim.images import read_image
-from vista_sim.traces.calibration import Vehicle
-from vista_sim.traces.importers.recording import Floats
+from vista_sim.traces.calibration import CameraCalibration, Lens, Vehicle
+from vista_sim.traces.importers.recording import CameraStream, Floats, Times
+from vista_sim.traces.known import RECORDED
+from vista_sim.transforms import Matrix
 
 LICENCE = "CC BY-NC-SA 3.0"
 # VW Passat B6 Variant, by its maker's data sheet.
@@ -69,16 +71,21 @@ def require_projection(path: Path, name: str, P: Floats) -> None:
         raise TraceError(f"{path}: line {name} is no projection matrix K [I t]")
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) of an image. Raises TraceError."""
-    height, width = read_image(path, TraceError).shape[:2]
-    return height, width
+def rectified_camera(
+    P: Floats, files: Sequence[Path], t_ns: Times, T_vehicle_camera: Matrix, mount_is: str
+) -> CameraStream:
+    """A rectified camera of these images, which must be of one size. Raises TraceError.
 
-
-def images_of(
-    files: Sequence[Path], size: tuple[int, int]
-) -> Callable[[Sequence[int]], Iterator[NDArray[np.uint8]]]:
-    """What reads these files, which must be of one size, as a stream."""
+    Args:
+        P: (3, 4) its projection K [I t], in the frame of the rectified camera 0.
+        files: its images. t_ns: (n,) their times, ns.
+        T_vehicle_camera: (4, 4) of the rectified camera 0.
+        mount_is: where that comes from (`traces.known`).
+    """
+    height, width = size = read_image(files[0], TraceError).shape[:2]
+    lens = Lens("pinhole", P[0, 0], P[1, 1], P[0, 2], P[1, 2], (height, width))
+    offset = np.eye(4)
+    offset[:3, 3] = -np.linalg.solve(P[:, :3], P[:, 3])
 
     def frames(numbers: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         for number in numbers:
@@ -90,4 +97,5 @@ def images_of(
                 )
             yield image
 
-    return frames
+    calibration = CameraCalibration(lens, T_vehicle_camera @ offset)
+    return CameraStream(calibration, t_ns, frames, {"lens": RECORDED, "mount": mount_is})

@@ -27,21 +27,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
-from vista_sim.traces.calibration import CameraCalibration, Lens
 from vista_sim.traces.importers.kitti import (
     LICENCE,
     VEHICLE,
-    image_size,
-    images_of,
     named_matrices,
     read_numbers,
+    rectified_camera,
     require_projection,
 )
 from vista_sim.traces.importers.motion import motion_of_poses, poses_of_vehicle
 from vista_sim.traces.importers.numbered import numbered_images
 from vista_sim.traces.importers.options import given_or_assumed, option
-from vista_sim.traces.importers.recording import CameraStream, Floats, Recording
-from vista_sim.traces.known import RECORDED
+from vista_sim.traces.importers.recording import CameraStream, Recording
 from vista_sim.transforms import Matrix, camera_mount
 
 MAX_PLACE = 1e7  # m from the first pose
@@ -126,7 +123,6 @@ class KittiOdometry:
             pitch=options.pitch,
             yaw=options.mount_yaw,
         )
-
         mount_is = given_or_assumed(options, "mount_x", "mount_y", "height", "pitch", "mount_yaw")
 
         def stream(number: int) -> CameraStream:
@@ -137,10 +133,7 @@ class KittiOdometry:
             P = calib[f"P{number}"]
             require_projection(calib_path, f"P{number}", P)
             files = numbered_images(folder / f"image_{number}", len(poses), poses_path)
-            size = image_size(files[0])
-            calibration = _calibration(P, size, mount)
-            known = {"lens": RECORDED, "mount": mount_is}
-            return CameraStream(calibration, t_ns, images_of(files, size), known)
+            return rectified_camera(P, files, t_ns, mount, mount_is)
 
         return Recording(
             name=f"kitti-odometry-{options.sequence}",
@@ -205,10 +198,3 @@ def _read_times(path: Path, count: int, poses_path: Path) -> NDArray[np.int64]:
     if len(bad):
         raise TraceError(f"{path}: line {bad[0] + 2}: time must increase, by 1 ns at least")
     return t_ns
-
-
-def _calibration(P: Floats, size: tuple[int, int], mount: Matrix) -> CameraCalibration:
-    lens = Lens("pinhole", P[0, 0], P[1, 1], P[0, 2], P[1, 2], size)
-    offset = np.eye(4)
-    offset[:3, 3] = -np.linalg.solve(P[:, :3], P[:, 3])  # in the frame of the left gray camera
-    return CameraCalibration(lens, mount @ offset)

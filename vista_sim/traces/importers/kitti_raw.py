@@ -5,9 +5,9 @@ DATE/DATE_drive_NNNN_sync/{image_00 .. image_03, oxts, velodyne_points}, each wi
 timestamps.txt. Files and lines belong together by their number; files may be missing.
 
 - Poses are those of the inertial unit (OXTS): latitude, longitude and altitude, in metres east,
-  north and up of the first row (WGS 84; the development kit takes a Mercator projection, which
-  differs by less than 1 mm in 100 m), and roll, pitch and yaw, from east, counter-clockwise. Speed
-  and yaw rate are recorded too.
+  north and up of the first row (WGS 84; in the development kit's Mercator projection of a sphere
+  100 m are 0.10 m longer to the north and 0.19 m shorter to the east), and roll, pitch and yaw,
+  from east, counter-clockwise. Speed and yaw rate are recorded too.
 - The unit stands over the rear axle within about 5 cm, and 0.93 m above the road: the scanner is
   1.73 m above it (figure 3 of the paper) and, by calib_imu_to_velo.txt, 0.80 m above the unit. That
   file has the unit 0.32 m to the left of the scanner, which is taken as the car's middle.
@@ -31,9 +31,9 @@ from scipy.spatial.transform import Rotation
 
 from vista_sim.errors import TraceError
 from vista_sim.files import read_bytes
-from vista_sim.traces.calibration import CameraCalibration, Lens, LidarCalibration
+from vista_sim.traces.calibration import LidarCalibration
 from vista_sim.traces.geodesy import local_of_geodetic
-from vista_sim.traces.importers.kitti import LICENCE, VEHICLE, image_size, images_of, read_numbers
+from vista_sim.traces.importers.kitti import LICENCE, VEHICLE, read_numbers, rectified_camera
 from vista_sim.traces.importers.kitti_rig import CALIBRATION, Rig
 from vista_sim.traces.importers.motion import motion_of_poses
 from vista_sim.traces.importers.numbered import FORMATS, numbered_files, numbered_times
@@ -45,7 +45,6 @@ from vista_sim.traces.importers.recording import (
     Points,
     Recording,
 )
-from vista_sim.traces.known import RECORDED
 from vista_sim.traces.origin import Origin
 from vista_sim.transforms import Matrix, inverse
 
@@ -55,7 +54,7 @@ _MAX_SWEEP = 2**27  # bytes of a sweep
 _COLUMNS = 30  # of an OXTS row
 # Their places in it.
 _LATITUDE, _LONGITUDE, _ALTITUDE, _ROLL, _PITCH, _YAW = range(6)
-_FORWARD, _LEFTWARD, _RATE_LEFT, _RATE_UP = 8, 9, 21, 22
+_FORWARD, _RATE_LEFT, _RATE_UP = 8, 21, 22
 
 
 @dataclass(frozen=True)
@@ -99,12 +98,11 @@ class KittiRaw:
         rig = Rig.read(folder.parent, imu)
         motion, origin = _read_oxts(folder / "oxts", rig.T_vehicle_imu)
         mount_is = given_or_assumed(options, "imu_x", "imu_y", "imu_height")
-        there = tuple(
-            name
+        images = {
+            name: numbered_files(folder / f"image_{i:02d}" / "data", FORMATS)
             for name, i in CAMERAS.items()
-            if numbered_files(folder / f"image_{i:02d}" / "data", FORMATS)
-        )
-        if not there:
+        }
+        if not any(images.values()):
             raise TraceError(f"{folder}: holds no images (image_00 to image_03)")
         scans = numbered_files(folder / "velodyne_points" / "data", (".bin",))
         return Recording(
@@ -113,8 +111,11 @@ class KittiRaw:
             licence=LICENCE,
             vehicle=VEHICLE,
             motion=motion,
-            cameras={n: partial(_camera, folder, i, rig, mount_is) for n, i in CAMERAS.items()},
-            usual=there,
+            cameras={
+                name: partial(_camera, folder, i, images[name], rig, mount_is)
+                for name, i in CAMERAS.items()
+            },
+            usual=tuple(name for name, files in images.items() if files),
             lidars={SCANNER: _scanner(folder, scans, rig, mount_is)} if scans else {},
             origin=origin,
         )
@@ -175,29 +176,23 @@ def _read_oxts(folder: Path, T_vehicle_imu: Matrix) -> tuple[Motion, Origin]:
     rate = rows[:, _RATE_UP]
     speed = rows[:, _FORWARD] + rate * aside - rows[:, _RATE_LEFT] * height
     latitude, longitude, altitude = (float(value) for value in rows[0, : _ALTITUDE + 1])
-    x, y, z = (float(value) for value in vehicle[0, :3, 3])
-    yaw = float(np.arctan2(vehicle[0, 1, 0], vehicle[0, 0, 0]))
-    origin = Origin(latitude, longitude, altitude).moved(x, y, z, yaw)
+    origin = Origin(latitude, longitude, altitude).moved(vehicle[0])
     return motion_of_poses(t_ns, vehicle, speed, rate), origin
 
 
-def _camera(folder: Path, number: int, rig: Rig, mount_is: str) -> CameraStream:
+def _camera(
+    folder: Path, number: int, files: dict[int, Path], rig: Rig, mount_is: str
+) -> CameraStream:
     place = folder / f"image_{number:02d}"
-    files = numbered_files(place / "data", FORMATS)
     if not files:
         raise TraceError(f"{place / 'data'}: holds no images")
     if number not in rig.projections:
         raise TraceError(f"{folder.parent / CALIBRATION}: line P_rect_{number:02d} is missing")
     kept, t_ns = numbered_times(place / "timestamps.txt", list(files))
+    if not kept:
+        raise TraceError(f"{place / 'timestamps.txt'}: holds the time of no image")
     paths = [files[n] for n in kept]
-    P = rig.projections[number]
-    size = image_size(paths[0])
-    offset = np.eye(4)
-    offset[:3, 3] = -np.linalg.solve(P[:, :3], P[:, 3])
-    lens = Lens("pinhole", P[0, 0], P[1, 1], P[0, 2], P[1, 2], size)
-    calibration = CameraCalibration(lens, rig.T_vehicle_camera @ offset)
-    known = {"lens": RECORDED, "mount": mount_is}
-    return CameraStream(calibration, t_ns, images_of(paths, size), known)
+    return rectified_camera(rig.projections[number], paths, t_ns, rig.T_vehicle_camera, mount_is)
 
 
 def _scanner(folder: Path, files: dict[int, Path], rig: Rig, mount_is: str) -> LidarStream:

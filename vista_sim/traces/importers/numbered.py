@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -34,26 +33,13 @@ def numbered_images(folder: Path, count: int, poses: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise TraceError(f"{folder}: no such folder of images")
-    found: dict[int, str] = {}
-    kinds: Counter[str] = Counter()
-    others = []
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries)
-    for name in names:
-        match = re.fullmatch(r"([0-9]{1,18})(\.[A-Za-z0-9]+)", name)
-        if match is None or match[2].lower() not in FORMATS:
-            others += [name] if name.lower().endswith(_OTHERS) else []
-            continue
-        number = int(match[1])
-        if number in found:
-            raise TraceError(f"{folder}: {found[number]} and {name} are the same frame; remove one")
-        found[number] = name
-        kinds[match[2]] += 1
-    if not found and others:
+    found = numbered_files(folder, FORMATS)
+    if not found and (others := sorted(p.name for p in folder.iterdir() if _is_other(p))):
         raise TraceError(
             f"{folder}: holds {len(others)} images in another format ({one_line(others[0])}); "
             "PNG or JPEG is needed"
         )
+    kinds = Counter(path.suffix for path in found.values())
     suffix = kinds.most_common(1)[0][0] if kinds else ".png"
     missing = next((number for number in range(count) if number not in found), None)
     beyond = min((number for number in found if number >= count), default=None)
@@ -61,24 +47,33 @@ def numbered_images(folder: Path, count: int, poses: Path) -> list[Path]:
     if missing is not None:
         details.append(f"the first missing is {missing:06d}{suffix}")
     if beyond is not None:
-        details.append(f"{found[beyond]} has no pose")
+        details.append(f"{found[beyond].name} has no pose")
     if details:
         raise TraceError(
             f"{folder}: holds {len(found)} images, {poses} holds {count} poses; "
             + " and ".join(details)
         )
-    return [folder / found[number] for number in range(count)]
+    return [found[number] for number in range(count)]
+
+
+def _is_other(path: Path) -> bool:
+    return path.name.lower().endswith(_OTHERS)
 
 
 def numbered_files(folder: Path, suffixes: Sequence[str]) -> dict[int, Path]:
-    """Files of a folder by their number, in its order; empty where there is no folder."""
+    """Files of a folder by their number, in its order; empty where there is no folder.
+
+    Raises TraceError: two are of the same number.
+    """
     found: dict[int, Path] = {}
-    paths = sorted(folder.iterdir()) if folder.is_dir() else []
-    for path in paths:
-        if path.suffix.lower() in suffixes and re.fullmatch(r"[0-9]{1,18}", path.stem):
-            if int(path.stem) in found:
-                raise TraceError(f"{path}: {found[int(path.stem)].name} is the same frame")
-            found[int(path.stem)] = path
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.suffix.lower() not in suffixes or not re.fullmatch(r"[0-9]{1,18}", path.stem):
+            continue
+        number = int(path.stem)
+        if number in found:
+            both = f"{found[number].name} and {path.name}"
+            raise TraceError(f"{folder}: {both} are the same frame; remove one")
+        found[number] = path
     return dict(sorted(found.items()))
 
 

@@ -75,5 +75,5 @@ def check_option(name: str, value: Any, default: Any, about: About) -> None:
 
 def given_or_assumed(options: Any, *names: str) -> str:
     """Whether any of these options is not its default."""
-    defaults = {field.name: field.default for field, _ in about_options(options).values()}
+    defaults = {field.name: field.default for field in dataclasses.fields(options)}
     return GIVEN if any(getattr(options, name) != defaults[name] for name in names) else ASSUMED

@@ -99,7 +99,7 @@ def _load(entry: EntryPoint) -> Importer:
     return importer
 
 
-def guesses(src: Path) -> list[Guess]:
+def _guesses(src: Path) -> list[Guess]:
     """Formats that a file or folder may be of, the surest first."""
     found = []
     for importer in importers().values():
@@ -113,9 +113,9 @@ def detected(src: Path) -> Guess:
     """The format of a file or folder. Raises TraceError where it is not there or not told apart."""
     if not src.exists():
         raise TraceError(f"{src}: no such file or folder")
-    found = guesses(src)
+    found = _guesses(src)
     if not found:
-        known = ", ".join(importers())
+        known = ", ".join(formats())
         raise TraceError(f"{src}: is of no format that is known (formats: {known})")
     if found[0].sure < SURE or (len(found) > 1 and found[1].sure > found[0].sure - 0.1):
         listed = "; ".join(f"{guess.importer.name} ({guess.why})" for guess in found)

@@ -100,10 +100,10 @@ def _cut(motion: Motion, origin: Origin | None, wanted: Selection) -> tuple[Moti
         )
     position, quaternion = level_to_first_pose(motion.position[keep], motion.quaternion[keep])
     if origin is not None:
-        turn = matrix_from_quaternion(motion.quaternion[keep[0]])
-        yaw = math.atan2(turn[1, 0], turn[0, 0])
-        x, y, z = (float(value) for value in motion.position[keep[0]])
-        origin = origin.moved(x, y, z, yaw)
+        begins = np.eye(4)
+        begins[:3, :3] = matrix_from_quaternion(motion.quaternion[keep[0]])
+        begins[:3, 3] = motion.position[keep[0]]
+        origin = origin.moved(begins)
     return (
         Motion(motion.t_ns[keep], position, quaternion, motion.speed[keep], motion.yaw_rate[keep]),
         origin,
