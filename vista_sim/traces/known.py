@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from vista_sim.errors import TraceError
@@ -10,7 +12,7 @@ from vista_sim.files import require_object, shown
 RECORDED, GIVEN, ESTIMATED, ASSUMED = SOURCES = ("recorded", "given", "estimated", "assumed")
 
 
-def read_known(values: Any) -> dict[str, dict[str, str]]:
+def read_known(values: Any) -> Mapping[str, Mapping[str, str]]:
     """The `known` object of trace.json: by sensor, by value of its calibration, its source.
 
     Raises TraceError: it is not made so, or a source is none of `SOURCES`.
@@ -24,4 +26,4 @@ def read_known(values: Any) -> dict[str, dict[str, str]]:
                     f"{', '.join(SOURCES[:-1])} or {SOURCES[-1]}"
                 )
             known.setdefault(sensor, {})[name] = source
-    return known
+    return MappingProxyType({name: MappingProxyType(about) for name, about in known.items()})
