@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,13 @@ from vista_sim.traces.calibration import CameraCalibration, Lens, Vehicle
 from vista_sim.traces.importers import registry
 from vista_sim.traces.importers.motion import motion_of_poses
 from vista_sim.traces.importers.options import make_options, option
-from vista_sim.traces.importers.recording import CameraStream, Recording
+from vista_sim.traces.importers.recording import CameraStream, Recording, Tracks
 from vista_sim.traces.importers.registry import detected, formats, importers
 from vista_sim.traces.importers.selection import Selection, selected
-from vista_sim.traces.importers.write import import_recording
+from vista_sim.traces.importers.write import import_recording, write_recording
+from vista_sim.traces.levelling import levelling
 from vista_sim.traces.trace import Trace
-from vista_sim.transforms import planar_pose
+from vista_sim.transforms import inverse, planar_pose, yaw_of
 
 
 def run(*arguments):
@@ -235,3 +236,31 @@ def test_progress_counts_images_and_sweeps(places, tmp_path):
     told.clear()
     import_recording(places / "odometry", tmp_path / "u", progress=lambda *a: told.append(a))
     assert told[-1] == (2 * COUNT, 2 * COUNT)
+
+
+def recording_of_tracks():
+    """A bend of 20 m radius; a road user stands 7 m ahead of the pose of 0.5 s."""
+    recording = Own().open(Path("x"), OwnOptions())
+    t_ns = recording.motion.t_ns
+    turned = 0.05 * np.linspace(0.0, 10.0, len(t_ns))
+    poses = np.array([planar_pose(20 * np.sin(a), 20 - 20 * np.cos(a), a) for a in turned - 0.3])
+    row = int(np.searchsorted(t_ns - t_ns[0], 5 * 10**8))
+    ahead = levelling(poses[0]) @ poses[row] @ planar_pose(7.0, 0.0, 1.0)
+    pose = np.r_[ahead[:3, 3], 0.0, 0.0, np.sin(yaw_of(ahead) / 2), np.cos(yaw_of(ahead) / 2)]
+    n = len(t_ns)
+    tracks = Tracks(t_ns, np.full(n, 4), ["car"] * n, np.tile(pose, (n, 1)), np.full((n, 3), 2.0))
+    return replace(recording, motion=motion_of_poses(t_ns, poses), tracks=tracks)
+
+
+@pytest.mark.parametrize("start", [0.0, 0.5])
+def test_tracks_stay_where_they_are_seen_from_the_car(tmp_path, start):
+    write_recording(recording_of_tracks(), tmp_path / "t", Selection(start=start))
+    trace = Trace.open(tmp_path / "t")
+    tracks = trace.tracks()
+    row = int(np.flatnonzero(np.isclose(tracks["t"], 0.5 - start))[0])
+    seen = inverse(trace.pose(0.5 - start)) @ np.r_[tracks["pose"][row, :3], 1.0]
+    assert seen[:3] == pytest.approx([7.0, 0.0, 0.0], abs=1e-9)
+    heading = 2 * np.arctan2(*tracks["pose"][row, 5:])
+    assert heading - yaw_of(trace.pose(0.5 - start)) == pytest.approx(1.0)
+    assert set(tracks["category"]) == {"car"}
+    assert tracks["t"][[0, -1]] == pytest.approx([0.0, trace.duration])

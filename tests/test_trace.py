@@ -12,9 +12,10 @@ from tiny import RADIUS, SPEED, START_NS, circle_motion, write_tiny_trace
 
 from vista_sim.errors import TraceError
 from vista_sim.traces.calibration import LidarCalibration, Vehicle
+from vista_sim.traces.levelling import level_to_first_pose
 from vista_sim.traces.samples import sample_trace
 from vista_sim.traces.trace import Trace
-from vista_sim.traces.writer import TraceWriter, level_to_first_pose
+from vista_sim.traces.writer import TraceWriter
 
 
 def test_what_is_written_is_read_back(tiny_trace):

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.images import image_changes
 from vista_sim.sensors.randomization import RandomizedCamera
+from vista_sim.traces.levelling import level_to_first_pose
 from vista_sim.traces.sections import Label
 from vista_sim.traces.trace import Trace
-from vista_sim.traces.writer import TraceWriter, level_to_first_pose
+from vista_sim.traces.writer import TraceWriter
 from vista_sim.transforms import planar_pose, quaternion_from_matrix
 
 Floats = NDArray[np.float64]

@@ -28,8 +28,9 @@ from vista_sim.proving_ground.traffic import (
     track_rows,
 )
 from vista_sim.traces.calibration import CameraCalibration, Lens, Vehicle
+from vista_sim.traces.levelling import level_to_first_pose
 from vista_sim.traces.sections import Label
-from vista_sim.traces.writer import TraceWriter, level_to_first_pose
+from vista_sim.traces.writer import TraceWriter
 from vista_sim.transforms import camera_mount, inverse, quaternion_from_matrix
 
 Array = NDArray[np.float64]

@@ -21,7 +21,8 @@ Floats = NDArray[np.float64]
 POSITION = ("x", "y", "z")
 QUATERNION = ("qx", "qy", "qz", "qw")
 REQUIRED = {"t_ns": "int"} | dict.fromkeys((*POSITION, *QUATERNION, "speed", "yaw_rate"), "float")
-OPTIONAL = {"steering_angle": "float", "acceleration": "float"}
+UNCERTAINTY = ("position_std", "heading_std")
+OPTIONAL = dict.fromkeys(("steering_angle", "acceleration", *UNCERTAINTY), "float")
 
 MAX_SPEED = 150.0  # m/s; faster than any road car
 MAX_YAW_RATE = 10.0  # rad/s; a car at its limits turns with about 1
@@ -40,7 +41,7 @@ class EgoMotion:
         speed: (n,) m/s, along x of the vehicle.
         yaw_rate: (n,) rad/s, positive to the left.
         optional: further columns of the recording by name (steering_angle rad,
-            acceleration m/s²).
+            acceleration m/s²; position_std m, heading_std rad: one sigma of the poses).
         findings: what contradicts itself in them (see `traces.checks`).
     """
 
@@ -124,7 +125,9 @@ def check_ego(path: Path, columns: dict[str, Array]) -> tuple[Finding, ...]:
         check_size(path, name, columns[name], MAX_POSITION, "positions must be in m")
     for name in OPTIONAL:
         if name in columns:
-            check_size(path, name, columns[name], MAX_OPTIONAL, "it must be in rad and m/s²")
+            check_size(path, name, columns[name], MAX_OPTIONAL, "it must be in m, rad and m/s²")
+            if name in UNCERTAINTY:
+                _refuse(path, columns[name] < 0, columns[name], f"{name} must not be negative")
     findings = check_motion(_motion(columns))
     refuse(path.parent, findings)
     return findings

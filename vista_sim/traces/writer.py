@@ -28,12 +28,6 @@ from vista_sim.traces.tables import (
 )
 from vista_sim.traces.trace import FORMAT, KNOWN_KEYS, VERSION, Trace, check_sensor_name
 from vista_sim.traces.video import VideoWriter
-from vista_sim.transforms import (
-    inverse,
-    matrix_from_quaternion,
-    planar_pose,
-    quaternion_from_matrix,
-)
 
 
 class CameraWriter:
@@ -285,11 +279,12 @@ class TraceWriter:
 
         Args:
             t_ns: (n,) ns, increasing.
-            position: (n, 3) m; the first at the origin (see `level_to_first_pose`).
+            position: (n, 3) m; the first at the origin (see `traces.levelling`).
             quaternion: (n, 4) x y z w.
             speed: (n,) m/s.
             yaw_rate: (n,) rad/s.
-            optional: further columns (n,): steering_angle (rad), acceleration (m/s²).
+            optional: further columns (n,): steering_angle (rad), acceleration (m/s²), and what
+                the odometry says of its own uncertainty: position_std (m), heading_std (rad).
         """
         p = np.asarray(position, dtype=np.float64).reshape(-1, 3)
         q = np.asarray(quaternion, dtype=np.float64).reshape(-1, 4)
@@ -382,22 +377,3 @@ class TraceWriter:
         if self._part is not None:
             self._part.finish()
             self._part = None
-
-
-def level_to_first_pose(
-    position: ArrayLike, quaternion: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Move poses so that the first lies at the origin with yaw zero; roll and pitch stay.
-
-    Args:
-        position: (n, 3) m, in a frame with z up against gravity.
-        quaternion: (n, 4) x y z w.
-
-    Returns:
-        Positions (n, 3) and quaternions (n, 4) in the trace's world frame.
-    """
-    position = np.asarray(position, dtype=np.float64)
-    rotation = matrix_from_quaternion(quaternion)
-    yaw = float(np.arctan2(rotation[0, 1, 0], rotation[0, 0, 0]))
-    turn = inverse(planar_pose(0.0, 0.0, yaw))[:3, :3]
-    return (position - position[0]) @ turn.T, quaternion_from_matrix(turn @ rotation)

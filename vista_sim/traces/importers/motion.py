@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.traces.importers.recording import Floats, Motion
+from vista_sim.traces.levelling import level_to_first_pose
 from vista_sim.traces.smoothing import local_fit
-from vista_sim.traces.writer import level_to_first_pose
 from vista_sim.transforms import Matrix, inverse, quaternion_from_matrix
 
 SMOOTHING = 0.5  # s to each side of a speed or yaw rate

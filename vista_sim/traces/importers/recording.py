@@ -34,6 +34,7 @@ class Motion:
     quaternion: Floats
     speed: Floats
     yaw_rate: Floats
+    further: Mapping[str, Floats] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +75,25 @@ class LidarStream:
 
 
 @dataclass(frozen=True, eq=False)
+class Tracks:
+    """Other road users; each row is one of them at one time.
+
+    Args:
+        t_ns: (n,) ns, never decreasing. track_id: (n,) the same for the same one.
+        category: (n,) such as "car".
+        pose: (n, 7) x y z qx qy qz qw of the middle of the underside in the world frame of
+            the `Motion`, x ahead, z up.
+        size: (n, 3) length, width, height, m.
+    """
+
+    t_ns: Times
+    track_id: NDArray[np.int64]
+    category: Sequence[str]
+    pose: Floats
+    size: Floats
+
+
+@dataclass(frozen=True, eq=False)
 class Recording:
     """A recording that was opened and looked at, but for its images and points.
 
@@ -86,6 +106,7 @@ class Recording:
         usual: the cameras that are taken where none are named.
         lidars: by the names that they get in the trace.
         origin: where on earth the world frame of `motion` is, where that is known.
+        tracks: other road users, where they were labelled.
     """
 
     name: str
@@ -97,3 +118,4 @@ class Recording:
     usual: tuple[str, ...]
     lidars: Mapping[str, LidarStream] = field(default_factory=dict)
     origin: Origin | None = None
+    tracks: Tracks | None = None

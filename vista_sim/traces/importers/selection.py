@@ -12,10 +12,21 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
 from vista_sim.traces.calibration import check_sides
-from vista_sim.traces.importers.recording import CameraStream, LidarStream, Motion, Recording, Times
+from vista_sim.traces.importers.recording import (
+    CameraStream,
+    LidarStream,
+    Motion,
+    Recording,
+    Times,
+    Tracks,
+)
+from vista_sim.traces.levelling import level_to_first_pose, levelling
 from vista_sim.traces.origin import Origin
-from vista_sim.traces.writer import level_to_first_pose
-from vista_sim.transforms import matrix_from_quaternion
+from vista_sim.transforms import (
+    Matrix,
+    matrix_from_quaternion,
+    quaternion_from_matrix,
+)
 
 MAX_RATE = 1000.0  # images a second
 _SLACK = 1e-3  # of an interval that a frame may be early
@@ -43,12 +54,13 @@ class Selection:
 
 @dataclass(frozen=True, eq=False)
 class Selected:
-    """The chosen part: motion, cameras and lidars of it, and where on earth it begins."""
+    """The chosen part: motion, cameras, lidars and tracks of it, and where on earth it begins."""
 
     motion: Motion
     cameras: dict[str, CameraStream]
     lidars: dict[str, LidarStream]
     origin: Origin | None
+    tracks: Tracks | None
 
 
 def selected(recording: Recording, wanted: Selection) -> Selected:
@@ -59,10 +71,13 @@ def selected(recording: Recording, wanted: Selection) -> Selected:
         if name not in recording.cameras:
             known = ", ".join(recording.cameras) or "none"
             raise TraceError(f"there is no camera {name!r}; cameras: {known}")
-    motion, origin = recording.motion, recording.origin
-    cut = wanted.start > 0 or wanted.end is not None
-    if cut:
-        motion, origin = _cut(motion, origin, wanted)
+    motion, origin, tracks = recording.motion, recording.origin, recording.tracks
+    if wanted.start > 0 or wanted.end is not None:
+        keep = _kept(motion, wanted)
+        begins = _pose(motion, int(keep[0]))
+        motion = _cut(motion, keep)
+        origin = None if origin is None else origin.moved(begins)
+        tracks = None if tracks is None else _cut_tracks(tracks, motion, begins)
     first, last = int(motion.t_ns[0]), int(motion.t_ns[-1])
     cameras = {}
     for name in names:
@@ -76,7 +91,7 @@ def selected(recording: Recording, wanted: Selection) -> Selected:
         keep = _within(lidar.t_ns, first, last)
         if len(keep):
             lidars[name] = _chosen_sweeps(lidar, keep)
-    return Selected(motion, cameras, lidars, origin if wanted.origin else None)
+    return Selected(motion, cameras, lidars, origin if wanted.origin else None, tracks)
 
 
 def _check(wanted: Selection) -> None:
@@ -89,7 +104,8 @@ def _check(wanted: Selection) -> None:
         check_sides(wanted.size, "size")
 
 
-def _cut(motion: Motion, origin: Origin | None, wanted: Selection) -> tuple[Motion, Origin | None]:
+def _kept(motion: Motion, wanted: Selection) -> NDArray[np.int64]:
+    """The rows of the wanted stretch of time."""
     t = (motion.t_ns - motion.t_ns[0]) * 1e-9
     end = math.inf if wanted.end is None else wanted.end
     keep = np.flatnonzero((t >= wanted.start) & (t <= end))
@@ -98,15 +114,41 @@ def _cut(motion: Motion, origin: Origin | None, wanted: Selection) -> tuple[Moti
             f"from {wanted.start:g} to {min(end, t[-1]):g} s there are {len(keep)} poses; "
             f"the recording lasts {t[-1]:.2f} s"
         )
+    return keep
+
+
+def _pose(motion: Motion, row: int) -> Matrix:
+    pose = np.eye(4)
+    pose[:3, :3] = matrix_from_quaternion(motion.quaternion[row])
+    pose[:3, 3] = motion.position[row]
+    return pose
+
+
+def _cut(motion: Motion, keep: NDArray[np.int64]) -> Motion:
     position, quaternion = level_to_first_pose(motion.position[keep], motion.quaternion[keep])
-    if origin is not None:
-        begins = np.eye(4)
-        begins[:3, :3] = matrix_from_quaternion(motion.quaternion[keep[0]])
-        begins[:3, 3] = motion.position[keep[0]]
-        origin = origin.moved(begins)
-    return (
-        Motion(motion.t_ns[keep], position, quaternion, motion.speed[keep], motion.yaw_rate[keep]),
-        origin,
+    return Motion(
+        motion.t_ns[keep],
+        position,
+        quaternion,
+        motion.speed[keep],
+        motion.yaw_rate[keep],
+        {name: values[keep] for name, values in motion.further.items()},
+    )
+
+
+def _cut_tracks(tracks: Tracks, motion: Motion, begins: Matrix) -> Tracks:
+    """Those seen during a motion, in the world frame that begins at a pose of the whole one."""
+    keep = _within(tracks.t_ns, int(motion.t_ns[0]), int(motion.t_ns[-1]))
+    T_world_frame = levelling(begins)
+    pose = tracks.pose[keep]
+    place = pose[:, :3] @ T_world_frame[:3, :3].T + T_world_frame[:3, 3]
+    turned = T_world_frame[:3, :3] @ matrix_from_quaternion(pose[:, 3:])
+    return Tracks(
+        tracks.t_ns[keep],
+        tracks.track_id[keep],
+        [tracks.category[int(row)] for row in keep],
+        np.hstack([place, quaternion_from_matrix(turned)]),
+        tracks.size[keep],
     )
 
 

@@ -82,8 +82,17 @@ def write_recording(
     )
     with writer:
         writer.write_ego(
-            motion.t_ns, motion.position, motion.quaternion, motion.speed, motion.yaw_rate
+            motion.t_ns,
+            motion.position,
+            motion.quaternion,
+            motion.speed,
+            motion.yaw_rate,
+            **motion.further,
         )
+        if (tracks := part.tracks) is not None:
+            writer.write_tracks(
+                tracks.t_ns, tracks.track_id, tracks.category, tracks.pose, tracks.size
+            )
         _write_sensors(writer, part, progress)
     return dst
 
