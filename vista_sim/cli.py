@@ -18,6 +18,7 @@ COMMAND_MODULES = (
     "vista_sim.traces.importers.commands",
     "vista_sim.proving_ground.commands",
     "vista_sim.geometry.commands",
+    "vista_sim.checking.commands",
     "vista_sim.sensors.commands",
     "vista_sim.scenarios.commands",
     "vista_sim.evaluation.commands",

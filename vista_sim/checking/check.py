@@ -1,0 +1,161 @@
+"""Checks a drive by its frames: measures what can be wrong with it, and says what is."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vista_sim.checking.directions import directions
+from vista_sim.checking.estimate import Estimate, median, unknown
+from vista_sim.checking.findings import findings_of
+from vista_sim.checking.frozen import Stills, look_for_stills
+from vista_sim.checking.pairs import Pair, PairReader, recorded_motion
+from vista_sim.checking.report import Measure, Report
+from vista_sim.checking.road import RoadFit, RoadState
+from vista_sim.checking.turning import Turns, focal_length, turning
+from vista_sim.errors import TraceError
+from vista_sim.images import read_mask
+from vista_sim.traces.summary import find_all
+from vista_sim.traces.trace import Trace
+from vista_sim.traces.video import RecordedCamera
+from vista_sim.transforms import Matrix
+
+ROADS = 90  # pairs in which the road is looked for
+LEAST_ROADS = 12
+
+#: What is smaller is not called wrong; README.md of `vista_sim.traces` has them in a table.
+LATE_FLOOR = 0.05  # s
+HEIGHT_FLOOR = 0.08, 0.06  # m, and of the height
+PITCH_FLOOR = math.radians(0.75)
+ROLL_FLOOR = math.radians(1.5)
+YAW_FLOOR = math.radians(1.5)
+FOCAL_FLOOR = 0.025
+
+Seen = list[tuple[Pair, RoadState | None]]
+
+
+def check(
+    trace: Trace, camera: str = "", progress: Callable[[float, float], None] | None = None
+) -> Report:
+    """Check a drive by the frames of one of its cameras.
+
+    Args:
+        trace: an open trace.
+        camera: empty: the first.
+        progress: called with pairs done and all.
+
+    Raises:
+        TraceError: no such camera, or its frames cannot be decoded.
+    """
+    recorded = find_camera(trace, camera)
+    mount = recorded.calibration.T_vehicle_camera
+    reader = PairReader(trace, recorded, _own_car(trace, recorded))
+    seen = _look(trace, reader, mount, progress)
+    pairs = [pair for pair, _ in seen if pair.seen is not None]
+    stills = look_for_stills(trace, reader, [pair for pair, _ in seen])
+    turns = Turns(trace, pairs, mount)
+    turned = turning(turns)
+    late = turned.late.value if turned.late.told else 0.0
+    ahead = directions(trace, pairs, mount, late)
+    focal = unknown("how the poses turn is not known")
+    if turned.late.told and not turned.mirrored:
+        focal = focal_length(turns, mount, late, reader.lens.fx)
+    height, pitch, roll = _road(seen, mount)
+    floor = max(HEIGHT_FLOOR[0], HEIGHT_FLOOR[1] * float(mount[2, 3]))
+    measures = (
+        Measure("video-late", "video late", turned.late, LATE_FLOOR),
+        Measure("camera-height", "camera too high in the calibration", height, floor),
+        Measure("camera-pitch", "camera looks further down", pitch, PITCH_FLOOR),
+        Measure("camera-roll", "camera rolled further to the right", roll, ROLL_FLOOR),
+        Measure("camera-yaw", "camera looks further left", ahead.mount_yaw, YAW_FLOOR),
+        Measure("heading-off", "headings left of the motion", ahead.heading, YAW_FLOOR),
+        Measure("focal-length", "focal length too long", focal, FOCAL_FLOOR),
+    )
+    by_name = {measure.name: measure for measure in measures}
+    findings = findings_of(trace, recorded, by_name, turned.mirrored, ahead, stills)
+    return Report(
+        recorded.name,
+        by_name,
+        turned.mirrored,
+        ahead.mount_pitch,
+        (*find_all(trace), *findings),
+        len(seen),
+    )
+
+
+def find_camera(trace: Trace, name: str) -> RecordedCamera:
+    """A camera by name; empty: the first. Raises TraceError where there is none."""
+    if not trace.cameras or (name and name not in trace.cameras):
+        known = ", ".join(trace.cameras) or "none"
+        what = f"no camera {name!r}" if name else "no camera"
+        raise TraceError(f"{trace.root}: {what}; cameras: {known}")
+    return trace.cameras[name or next(iter(trace.cameras))]
+
+
+def _own_car(trace: Trace, camera: RecordedCamera) -> NDArray[np.uint8] | None:
+    """255 (height, width) where the own car hides the scene; None where that is not recorded."""
+    mask = camera.calibration.mask
+    if mask is None:
+        return None
+    hidden = read_mask(trace.root / mask, camera.calibration.lens.size, TraceError)
+    return np.where(hidden, 255, 0).astype(np.uint8)
+
+
+def _look(
+    trace: Trace,
+    reader: PairReader,
+    mount: Matrix,
+    progress: Callable[[float, float], None] | None,
+) -> Seen:
+    """All pairs, and the road in some of them, block by block on a few threads."""
+    chosen = reader.chosen
+    every = max(1, len(chosen) // ROADS)
+    roads = RoadFit(reader.lens, mount)
+    with_road = set(chosen[::every, 0].tolist())
+    blocks = [chosen[chosen[:, 2] == block] for block in np.unique(chosen[:, 2])]
+
+    def work(block: NDArray[np.int64]) -> Seen:
+        found: Seen = []
+        for pair, here, there in reader.read(block):
+            road = None
+            if pair.first in with_road and pair.seen is not None:
+                motion = pair.seen.copy()
+                moved = recorded_motion(trace, mount, pair.start, pair.end)
+                motion[:3, 3] *= float(np.linalg.norm(moved[:3, 3]))
+                road = roads.fit(here, there, motion)
+            found.append((pair, road))
+        return found
+
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # pairs are worked on side by side; more threads only wait
+    seen: Seen = []
+    try:
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+            for found in pool.map(work, blocks):
+                seen += found
+                if progress is not None:
+                    progress(len(seen), len(chosen))
+    finally:
+        cv2.setNumThreads(threads)
+    return seen
+
+
+def _road(seen: Seen, mount: Matrix) -> tuple[Estimate, Estimate, Estimate]:
+    """By how much the camera's height is too large, and its pitch and roll really are larger."""
+    found = [(pair, road) for pair, road in seen if road is not None]
+    if len(found) < LEAST_ROADS:
+        none = unknown("too little of the road can be followed", len(found))
+        return none, none, none
+    blocks = np.array([pair.block for pair, _ in found], dtype=np.int64)
+    states = np.array([(road.height, road.pitch, road.roll) for _, road in found])
+    return (
+        median(float(mount[2, 3]) - states[:, 0], blocks),
+        median(states[:, 1], blocks),
+        median(states[:, 2], blocks),
+    )

@@ -1,0 +1,65 @@
+"""The command `vista-sim check`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from vista_sim.checking.report import Report
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this part to the program."""
+    app.command("check")(check)
+
+
+def check(
+    trace: Annotated[Path, typer.Argument(help="Trace folder, or the name of a sample.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="PNG to write: frames, path, findings.")
+    ] = None,
+    camera: Annotated[
+        str, typer.Option(help="Camera that is looked at; the first where not given.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look whether a drive is right: its frames against its poses and its calibration.
+
+    The picture shows the recorded path of the next 40 m, the ground, the horizon, and lidar points
+    and boxes where there are any, on frames spread over the drive. Findings say what is wrong, and
+    the option that mends it; what cannot be told is said too.
+
+    Exit status: 0 if nothing wrong was found, 1 if something was, 2 if the drive cannot be read.
+    """
+    from vista_sim.checking.check import check as check_trace
+    from vista_sim.checking.check import find_camera
+    from vista_sim.checking.sheet import panels, write_sheet
+    from vista_sim.console import progress_bar
+    from vista_sim.traces.trace import Trace
+
+    with Trace.open(trace) as opened:
+        with progress_bar("looking at frames", "pairs") as progress:
+            report = check_trace(opened, camera, progress)
+        if out is not None:
+            shown = panels(opened, find_camera(opened, camera))
+            write_sheet(out, opened, report, shown)
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=2))
+    else:
+        _print(report, out)
+    raise typer.Exit(1 if report.findings else 0)
+
+
+def _print(report: Report, out: Path | None) -> None:
+    for finding in report.findings:
+        typer.echo(f"{finding.name}: {finding.line}")
+    if not report.findings:
+        typer.echo(f"nothing wrong was found ({report.pairs} pairs of frames)")
+    for line in report.untold:
+        typer.echo(f"note: {line}")
+    if out is not None:
+        typer.echo(str(out))
