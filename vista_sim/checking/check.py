@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vista_sim.checking.directions import directions
 from vista_sim.checking.estimate import Estimate, median, unknown
 from vista_sim.checking.findings import findings_of
-from vista_sim.checking.frozen import Stills, look_for_stills
+from vista_sim.checking.frozen import look_for_stills
 from vista_sim.checking.pairs import Pair, PairReader, recorded_motion
 from vista_sim.checking.report import Measure, Report
 from vista_sim.checking.road import RoadFit, RoadState

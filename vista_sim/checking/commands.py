@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from vista_sim.checking.report import Report
+    from vista_sim.traces.trace import Trace
 
 
 def register(app: typer.Typer) -> None:
@@ -25,6 +26,20 @@ def check(
     camera: Annotated[
         str, typer.Option(help="Camera that is looked at; the first where not given.")
     ] = "",
+    rrd: Annotated[
+        Path | None, typer.Option(help="The same for Rerun, with the drive in 3D (.rrd).")
+    ] = None,
+    fix: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FIXED_TRACE",
+            help="Write a trace with what was found mended: times, poses and calibration; videos "
+            "are linked, baked geometry is left out.",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what --rrd or --fix write.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Look whether a drive is right: its frames against its poses and its calibration.
@@ -44,22 +59,44 @@ def check(
     with Trace.open(trace) as opened:
         with progress_bar("looking at frames", "pairs") as progress:
             report = check_trace(opened, camera, progress)
+        shown = panels(opened, find_camera(opened, camera)) if out or rrd else []
         if out is not None:
-            shown = panels(opened, find_camera(opened, camera))
             write_sheet(out, opened, report, shown)
+        if rrd is not None:
+            from vista_sim.checking.scene import write_scene
+
+            write_scene(rrd, opened, report, shown, overwrite)
+        told = _mend(opened, report, fix, overwrite) if fix is not None else []
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2))
     else:
-        _print(report, out)
+        _print(report)
+        for line in [*told, *(str(path) for path in (out, rrd) if path is not None)]:
+            typer.echo(line)
     raise typer.Exit(1 if report.findings else 0)
 
 
-def _print(report: Report, out: Path | None) -> None:
+def _mend(trace: Trace, report: Report, fix: Path, overwrite: bool) -> list[str]:
+    """Write the mended trace, where there is something to mend; what to tell about it."""
+    from vista_sim.checking.amended import write_amended
+    from vista_sim.checking.mending import MENDED, amendment_of
+
+    names = [finding.name for finding in report.findings]
+    mended = [name for name in names if name in MENDED]
+    if not mended:
+        return [f"{fix}: not written: nothing was found that --fix mends"]
+    write_amended(trace, fix, report.camera, amendment_of(trace, report), overwrite)
+    lines = [f"{fix}: mended {', '.join(mended)}; bake it, and check it again"]
+    rest = [name for name in names if name not in MENDED]
+    if rest:
+        lines.append(f"note: --fix cannot mend {', '.join(rest)}")
+    return lines
+
+
+def _print(report: Report) -> None:
     for finding in report.findings:
         typer.echo(f"{finding.name}: {finding.line}")
     if not report.findings:
         typer.echo(f"nothing wrong was found ({report.pairs} pairs of frames)")
     for line in report.untold:
         typer.echo(f"note: {line}")
-    if out is not None:
-        typer.echo(str(out))

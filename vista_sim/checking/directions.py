@@ -48,7 +48,7 @@ def directions(trace: Trace, pairs: Sequence[Pair], mount: Matrix, late: float) 
     blocks: list[int] = []
     for pair in pairs:
         start, end = pair.start - late, pair.end - late
-        if not (0 <= start and end <= trace.duration):
+        if not (start >= 0 and end <= trace.duration):
             continue
         first, last = trace.pose(start), trace.pose(end)
         moved = inverse(first) @ last
