@@ -1,4 +1,4 @@
-"""Writes a trace anew with another calibration, other times or poses; its videos stay as they are."""
+"""Writes a trace anew with another calibration, other times or poses; its videos are linked."""
 
 from __future__ import annotations
 
@@ -158,9 +158,7 @@ def _write_tracks(source: Path, target: Path, world: Matrix, mirrored: bool) -> 
     write_table(target, columns)
 
 
-def _described(
-    trace: Trace, camera: str, amendment: Amendment, world: Matrix
-) -> Mapping[str, Any]:
+def _described(trace: Trace, camera: str, amendment: Amendment, world: Matrix) -> Mapping[str, Any]:
     """trace.json of the changed trace."""
     values: dict[str, Any] = dict(read_json(trace.root / "trace.json", TraceError))
     sensors = {name: dict(sensor) for name, sensor in values["sensors"].items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -17,7 +17,7 @@ from vista_sim.checking.findings import findings_of
 from vista_sim.checking.frozen import look_for_stills
 from vista_sim.checking.pairs import Pair, PairReader, recorded_motion
 from vista_sim.checking.report import Measure, Report
-from vista_sim.checking.road import RoadFit, RoadState
+from vista_sim.checking.road import LEAST_BASE, RoadFit, RoadState
 from vista_sim.checking.turning import Turns, focal_length, turning
 from vista_sim.errors import TraceError
 from vista_sim.images import read_mask
@@ -31,12 +31,13 @@ LEAST_ROADS = 12
 
 #: What is smaller is not called wrong; README.md of `vista_sim.traces` has them in a table.
 LATE_FLOOR = 0.05  # s
-HEIGHT_FLOOR = 0.08, 0.06  # m, and of the height
+HEIGHT_FLOOR = 0.10, 0.07  # m, and of the height
 PITCH_FLOOR = math.radians(0.75)
 ROLL_FLOOR = math.radians(1.5)
 YAW_FLOOR = math.radians(1.5)
 FOCAL_FLOOR = 0.025
 
+Floats = NDArray[np.float64]
 Seen = list[tuple[Pair, RoadState | None]]
 
 
@@ -59,14 +60,16 @@ def check(
     seen = _look(trace, reader, mount, progress)
     pairs = [pair for pair, _ in seen if pair.seen is not None]
     stills = look_for_stills(trace, reader, [pair for pair, _ in seen])
-    turns = Turns(trace, pairs, mount)
+    roads = [road for pair, road in seen if pair.seen is not None]
+    ways = np.array([np.nan if road is None else road.way / road.height for road in roads])
+    turns = Turns(trace, pairs, mount, ways)
     turned = turning(turns)
     late = turned.late.value if turned.late.told else 0.0
     ahead = directions(trace, pairs, mount, late)
     focal = unknown("how the poses turn is not known")
     if turned.late.told and not turned.mirrored:
         focal = focal_length(turns, mount, late, reader.lens.fx)
-    height, pitch, roll = _road(seen, mount)
+    height, pitch, roll = _road(pairs, roads, turns.recorded_way(late), mount)
     floor = max(HEIGHT_FLOOR[0], HEIGHT_FLOOR[1] * float(mount[2, 3]))
     measures = (
         Measure("video-late", "video late", turned.late, LATE_FLOOR),
@@ -146,16 +149,26 @@ def _look(
     return seen
 
 
-def _road(seen: Seen, mount: Matrix) -> tuple[Estimate, Estimate, Estimate]:
-    """By how much the camera's height is too large, and its pitch and roll really are larger."""
-    found = [(pair, road) for pair, road in seen if road is not None]
-    if len(found) < LEAST_ROADS:
-        none = unknown("too little of the road can be followed", len(found))
+def _road(
+    pairs: Sequence[Pair], roads: Sequence[RoadState | None], ways: Floats, mount: Matrix
+) -> tuple[Estimate, Estimate, Estimate]:
+    """By how much the camera's height is too large, and its pitch and roll really are larger.
+
+    Args:
+        ways: (n,) m between the frames of each pair, now that the offset of times is known.
+    """
+    rows: list[tuple[float, float, float]] = []
+    blocks: list[int] = []
+    for pair, road, way in zip(pairs, roads, ways.tolist(), strict=True):
+        if road is not None and way > 0.5 * LEAST_BASE:
+            rows.append((road.height * way / road.way, road.pitch, road.roll))
+            blocks.append(pair.block)
+    if len(rows) < LEAST_ROADS:
+        none = unknown("too little of the road can be followed", len(rows))
         return none, none, none
-    blocks = np.array([pair.block for pair, _ in found], dtype=np.int64)
-    states = np.array([(road.height, road.pitch, road.roll) for _, road in found])
+    states, groups = np.array(rows), np.array(blocks, dtype=np.int64)
     return (
-        median(float(mount[2, 3]) - states[:, 0], blocks),
-        median(states[:, 1], blocks),
-        median(states[:, 2], blocks),
+        median(float(mount[2, 3]) - states[:, 0], groups),
+        median(states[:, 1], groups),
+        median(states[:, 2], groups),
     )

@@ -160,21 +160,28 @@ class Overlay:
                 canvas[np.minimum(v + down, canvas.shape[0] - 1), x] = colour
 
     def _boxes(self, canvas: Image, t: float, camera: Matrix) -> None:
-        for pose, size in boxes_at(self._tracks, t):
+        place = self.trace.pose(t)[:3, 3]
+        for pose, size in boxes_at(self._tracks, t, place):
             corners = _moved(camera @ pose, box_corners(size))
             for a, b in _BOX_EDGES:
                 ends = np.linspace(corners[a], corners[b], 6)
                 self._line(canvas, ends, BOX, self._scale)
 
 
-def boxes_at(tracks: dict[str, Array], t: float) -> list[tuple[Matrix, Floats]]:
-    """Poses (4, 4) and sizes (3,) of other road users at the labelled time nearest to t (s)."""
+def boxes_at(tracks: dict[str, Array], t: float, place: Floats) -> list[tuple[Matrix, Floats]]:
+    """Poses (4, 4) and sizes (3,) of other road users at the labelled time nearest to t (s).
+
+    Args:
+        place: (3,) m, whom those that are drawn are nearest to.
+    """
     if not tracks or not len(tracks["t"]):
         return []
     nearest = tracks["t"][int(np.argmin(np.abs(tracks["t"] - t)))]
     if abs(nearest - t) > _SWEEP_APART:
         return []
-    rows = np.flatnonzero(tracks["t"] == nearest)[:_MAX_BOXES]
+    rows = np.flatnonzero(tracks["t"] == nearest)
+    far = np.linalg.norm(tracks["pose"][rows, :3] - place, axis=1)
+    rows = rows[np.argsort(far, kind="stable")[:_MAX_BOXES]]
     poses = np.tile(np.eye(4), (len(rows), 1, 1))
     poses[:, :3, 3] = tracks["pose"][rows, :3]
     poses[:, :3, :3] = matrix_from_quaternion(tracks["pose"][rows, 3:])

@@ -35,7 +35,7 @@ def look_for_stills(trace: Trace, reader: PairReader, pairs: Sequence[Pair]) -> 
         for pair, fast in zip(pairs, speed > LEAST_SPEED, strict=True)
         if fast and pair.moved < _STILL_MOVE and pair.changed < _NOTHING
     ]
-    frozen = ()
+    frozen: tuple[tuple[float, float], ...] = ()
     if held:
         starts, ends = (np.array([getattr(p, end) for p in held]) for end in ("start", "end"))
         frozen = merged(starts, ends)

@@ -40,13 +40,15 @@ class RoadState:
     """Height of a camera above the road (m), and tilt of the vehicle frame against it (rad).
 
     Pitch is positive with the nose down, roll with the right side down, as of `GroundFit.fit`.
-    alike: correlation of both pictures on the road, up to 1.
+    alike: correlation of both pictures on the road, up to 1. way: m between the frames that the
+    height goes by: half the way is half the height.
     """
 
     height: float
     pitch: float
     roll: float
     alike: float
+    way: float
 
 
 class RoadFit:
@@ -98,7 +100,9 @@ class RoadFit:
         assert state is not None
         if alike < LEAST_ALIKE:
             return None
-        return RoadState(*(float(x) for x in state), alike=alike)
+        way = float(np.linalg.norm(motion[:3, 3]))
+        height, pitch, roll = (float(x) for x in state)
+        return RoadState(height, pitch, roll, alike, way)
 
     def _plane(self, state: Floats) -> Floats:
         """(3,) whose product with a ray (z = 1) is inverse depth; see `GroundFit.plane`."""

@@ -1,4 +1,4 @@
-"""The check of a drive as a recording of Rerun: the drive itself, the drawn frames, the findings."""
+"""The check of a drive as a recording of Rerun: the drive, the drawn frames, the findings."""
 
 from __future__ import annotations
 

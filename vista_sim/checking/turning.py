@@ -1,4 +1,7 @@
-"""How the frames turn against how the poses do: late videos, mirrored axes, wrong focal lengths."""
+"""How the frames turn, and gain speed, against how the poses do.
+
+What is told by it: late videos, mirrored axes, wrong focal lengths.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ LEAST_PAIRS = 25
 LEAST_TURN = math.radians(30.0)  # of bends, in all pairs together, that tell a focal length
 BEND = math.radians(4.0)  # rad/s
 _LEAD = 8.0  # by which the log-likelihood of the best offset exceeds that of others
+_LEAST_WAY, _LEAST_SHARE = 0.02, 0.01  # m, and of a way
 _LEAST_SPREAD = math.radians(0.005)  # no turn is seen better
 _MOST_BENDS = 80  # pairs in bends
 _MIRRORED = np.array([-1.0, 1.0, -1.0])  # rotation vectors where y points the other way
@@ -47,12 +51,18 @@ class Turns:
     """Turns of the frames of one camera, beside those of the poses at any offset.
 
     Args:
-        pairs: with `seen`.
+        pairs: (n) with `seen`.
         mount: T_vehicle_camera (4, 4).
+        ways: (n,) lengths of way, in an unknown unit, by the road in the frames; NaN where it is
+            not seen.
     """
 
-    def __init__(self, trace: Trace, pairs: Sequence[Pair], mount: Matrix) -> None:
+    def __init__(
+        self, trace: Trace, pairs: Sequence[Pair], mount: Matrix, ways: Floats | None = None
+    ) -> None:
         self.pairs = pairs
+        self.ways = np.full(len(pairs), np.nan) if ways is None else ways
+        self._ego = trace.ego
         self.blocks = np.array([pair.block for pair in pairs], dtype=np.int64)
         self._start = np.array([pair.start for pair in pairs])
         self._end = np.array([pair.end for pair in pairs])
@@ -71,6 +81,26 @@ class Turns:
             turns[inside] = (before.inv() * after).as_rotvec()
         return turns
 
+    def recorded_way(self, late: float) -> Floats:
+        """(n,) m between the frames by the poses, if the video is so late; NaN outside."""
+        start, end = self._start - late, self._end - late
+        inside = (start >= 0) & (end <= self._last)
+        ends = [
+            np.stack([np.interp(t, self._ego.t, axis) for axis in self._ego.position.T], axis=1)
+            for t in (start, end)
+        ]
+        return np.where(inside, np.linalg.norm(ends[1] - ends[0], axis=1), np.nan)
+
+    def slowing(self, late: float) -> Floats:
+        """(n,) by which share ways of the poses are longer than those of the frames, to a constant.
+
+        In logarithms; NaN where one of both is not known.
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.log(np.maximum(self.recorded_way(late), _LEAST_WAY) / self.ways)
+        known = np.isfinite(share)
+        return np.where(known, share - np.median(share[known]), np.nan) if known.any() else share
+
 
 def turning(turns: Turns) -> Turning:
     """By how much the video is late, and whether an axis is mirrored."""
@@ -86,7 +116,21 @@ def turning(turns: Turns) -> Turning:
     everything = np.ones(len(turns.pairs), dtype=bool)
     # What is explained best has the smallest residuals, which are what is to be expected.
     spread = np.min([np.min([_spread(r) for r in s], axis=0) for s in (as_is, turned)], axis=0)
-    straight, mirror = (_likelihood(r, whole, spread, everything) for r in (as_is, turned))
+    # A change of speed shows an offset where nothing turns; it is the same in a mirror.
+    slower = np.array([turns.slowing(late) for late in offsets])[:, :, None]
+    known = np.isfinite(slower[..., 0])
+    slower = np.nan_to_num(slower)
+    least = np.array([_LEAST_SHARE])
+    doubt = np.maximum(
+        np.min([_spread(s[k]) for s, k in zip(slower, known, strict=True)], axis=0), least
+    )
+    as_is, turned = np.nan_to_num(as_is), np.nan_to_num(turned)
+
+    def likelihood_of(residual: Floats, kept: NDArray[np.bool_]) -> Floats:
+        turning = _likelihood(residual, whole, spread, kept)
+        return turning + _likelihood(slower, known, doubt, kept)
+
+    straight, mirror = (likelihood_of(r, everything) for r in (as_is, turned))
     mirrored = _told_mirrored(straight.max(), mirror.max())
     residual = turned if mirrored else as_is
     likelihood = mirror if mirrored else straight
@@ -96,7 +140,7 @@ def turning(turns: Turns) -> Turning:
         return Turning(unknown("the drive turns too evenly", len(turns.pairs)), mirrored)
 
     def peak(kept: NDArray[np.bool_]) -> float:
-        return _peak(offsets, _likelihood(residual, whole, spread, kept))
+        return _peak(offsets, likelihood_of(residual, kept))
 
     late, sigma = of_groups(len(turns.pairs), turns.blocks, peak)
     if sigma > _WORST:
@@ -114,20 +158,23 @@ def _told_mirrored(straight: float, mirror: float) -> bool | None:
 
 
 def _spread(residual: Floats) -> Floats:
-    """(3,) robust deviation of residuals (n, 3), axis by axis."""
-    spread = 1.4826 * np.nanmedian(np.abs(residual), axis=0)
+    """(k,) robust deviation of residuals (n, k), axis by axis."""
+    known = np.isfinite(residual).all(axis=1)
+    if np.count_nonzero(known) < LEAST_PAIRS // 2:
+        return np.full(residual.shape[1], np.inf)
+    spread = 1.4826 * np.median(np.abs(residual[known]), axis=0)
     return np.asarray(np.maximum(spread, _LEAST_SPREAD))
 
 
 def _likelihood(
     residual: Floats, whole: NDArray[np.bool_], spread: Floats, kept: NDArray[np.bool_]
 ) -> Floats:
-    """(offsets,) log-likelihood of residuals (offsets, n, 3) with heavy tails (Student, 3)."""
+    """(offsets,) log-likelihood of residuals (offsets, n, k) with heavy tails (Student, 3)."""
     each = -2.0 * np.log1p((residual / spread) ** 2 / 3.0).sum(axis=2)
     good = whole & kept
     # By the mean: other offsets see other pairs. Half: neighbours are not independent.
     mean = np.where(good, each, 0.0).sum(axis=1) / np.maximum(good.sum(axis=1), 1)
-    return np.asarray(0.5 * np.count_nonzero(kept) * mean)
+    return np.asarray(0.5 * good.sum(axis=1).max() * mean)
 
 
 def _peak(offsets: Floats, likelihood: Floats) -> float:
