@@ -49,6 +49,7 @@ TRACES = Target(
         command(f"evaluate --policy expert {DRIVEN}", 3, TRACE, kept=("run*",)),
         command("bake drive --geometry ground", 1, TRACE, kept=("drive/geometry*",)),
         command("bake drive --geometry lidar", 1, TRACE, kept=("drive/geometry*",)),
+        command("check drive -o x.png", 1, TRACE, kept=("x.png",)),
         command("replay drive --save x.rrd", 1, TRACE, warm=False),
         command("bake drive --geometry multiview", 1, TRACE, kept=("drive/geometry*",), warm=False),
         command("replay drive --save full/x.rrd", 0.2, warm=False),

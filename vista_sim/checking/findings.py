@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from vista_sim.checking.directions import Directions
 from vista_sim.checking.frozen import Stills
 from vista_sim.checking.report import Measure
+from vista_sim.checking.steps import heading_steps, position_steps
 from vista_sim.traces.checks import Finding
 from vista_sim.traces.checks.finding import places
 from vista_sim.traces.trace import Trace
@@ -82,6 +83,7 @@ def findings_of(
         text = f"the focal length is {100 * abs(share):.1f} % too {size}: bends say {right:.0f} px"
         remedy = f"import with fx {right:.1f} px in --camera-matrix, {_FIX}"
         add(m.name, "trace.json", f"{text} (± {100 * m.estimate.sigma:.1f} %)", remedy)
+    found += _steps(trace)
     if stills.frozen:
         text = f"frames stand still while the car drives {places(stills.frozen)}"
         found.append(
@@ -98,6 +100,20 @@ def findings_of(
         text = f"{100 * stills.doubled:.0f} % of the frames repeat the one before"
         add("doubled", video, text, "import fewer frames a second: --rate")
     return tuple(found)
+
+
+def _steps(trace: Trace) -> list[Finding]:
+    found: list[Finding] = []
+    remedy = "smooth the poses there, or leave it out: --start and --end"
+    if (steps := position_steps(trace)) is not None:
+        text = f"positions step by up to {steps.largest:.2f} m against the speed"
+        text += f" {places(steps.spans)}"
+        found.append(Finding("pose-step", "warn", "ego.parquet", text, remedy, steps.spans))
+    if (steps := heading_steps(trace)) is not None:
+        text = f"headings step by up to {math.degrees(steps.largest):.1f} degrees against the yaw"
+        text += f" rate {places(steps.spans)}"
+        found.append(Finding("pose-step", "warn", "ego.parquet", text, remedy, steps.spans))
+    return found
 
 
 def _tilt(

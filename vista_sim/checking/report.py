@@ -56,7 +56,6 @@ UNITS = {
     "camera-yaw": _DEGREES,
     "heading-off": _DEGREES,
     "focal-length": ("%", 100.0),
-    "path-off-road": ("m", 1.0),
 }
 
 
