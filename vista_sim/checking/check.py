@@ -26,7 +26,7 @@ from vista_sim.traces.trace import Trace
 from vista_sim.traces.video import RecordedCamera
 from vista_sim.transforms import Matrix
 
-ROADS = 90  # pairs in which the road is looked for
+ROADS = 60  # pairs in which the road is looked for
 LEAST_ROADS = 12
 
 #: What is smaller is not called wrong; README.md of `vista_sim.traces` has them in a table.

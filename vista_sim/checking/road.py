@@ -154,17 +154,17 @@ class RoadFit:
         shift, focal = motion[:3, 3], (self._matrix[0, 0], self._matrix[1, 1])
         prior = np.diag(1.0 / (_LOOSE * [self._start[0], 1.0, 1.0]) ** 2)
         alike = 0.0
+        chosen = self._region(state, _MOST)
+        lane, shades = self._rays[chosen], a[self._v[chosen], self._u[chosen]]
         for _ in range(_ROUNDS):
-            chosen = self._region(state, _MOST)
-            rays, here = self._rays[chosen], a[self._v[chosen], self._u[chosen]]
-            points, pixels = self._warped(rays, state, motion)
+            points, pixels = self._warped(lane, state, motion)
             there, du, dv = (_sampled(values, pixels) for values in (b, *slopes))
             good = np.isfinite(there) & np.isfinite(du) & np.isfinite(dv) & (points[:, 2] > 0.5)
             if np.count_nonzero(good) < _LEAST:
                 return None
-            points, rays = points[good], rays[good]
-            residual = (there - here)[good]
-            alike = _correlation(here[good], there[good])
+            points, rays = points[good], lane[good]
+            residual = (there - shades)[good]
+            alike = _correlation(shades[good], there[good])
             z = points[:, 2]
             along = du[good] * focal[0] * (shift[0] - points[:, 0] / z * shift[2]) / z
             along += dv[good] * focal[1] * (shift[1] - points[:, 1] / z * shift[2]) / z

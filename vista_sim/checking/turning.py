@@ -154,7 +154,7 @@ def _told_mirrored(straight: float, mirror: float) -> bool | None:
     """Whether one of two log-likelihoods is by far the better."""
     if abs(mirror - straight) < _MIRROR_LEAD:
         return None
-    return mirror > straight
+    return bool(mirror > straight)
 
 
 def _spread(residual: Floats) -> Floats:
