@@ -4,7 +4,8 @@ Good drives are damaged by known amounts, and looked at by their frames alone.
 
     python benchmarks/check.py                      both samples, and what ../shared/data holds
     python benchmarks/check.py --trace FOLDER       another drive (may be repeated)
-    python benchmarks/check.py --seeds 20           silence on recorded proving grounds, too
+    python benchmarks/check.py --seeds 20           silence on recorded proving grounds
+    python benchmarks/check.py --picture FILE.png   the README's picture: a sample, good and damaged
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from vista_sim.checking.amended import Amendment, write_amended
 from vista_sim.checking.check import check
+from vista_sim.checking.drawing import Overlay
 from vista_sim.checking.mending import amendment_of
 from vista_sim.checking.report import Report
 from vista_sim.traces.importers.write import import_recording
@@ -32,7 +36,7 @@ SECONDS = 25.0  # of recorded seeds
 LATE, PITCH, HEIGHT, FOCAL = 0.3, math.radians(2.0), 0.3, 1.05
 
 
-def raised(metres: float):
+def raised(metres: float) -> NDArray[np.float64]:
     moved = np.eye(4)
     moved[2, 3] = metres
     return moved
@@ -51,10 +55,10 @@ DAMAGES = (
 )
 
 
-def pitched(trace: Trace, camera: str) -> Amendment:
-    """The mount alone looks 2 degrees further down than it does, from where it is."""
+def pitched(trace: Trace, camera: str, times: float = 1.0) -> Amendment:
+    """The mount alone looks (so many times) 2 degrees further down, from where it is."""
     place = trace.cameras[camera].calibration.T_vehicle_camera[:3, 3]
-    moved = pose_from_euler(pitch=PITCH)
+    moved = pose_from_euler(pitch=times * PITCH)
     moved[:3, 3] = place - moved[:3, :3] @ place
     return Amendment(camera_moved=moved)
 
@@ -125,13 +129,35 @@ def silence(count: int, scratch: Path) -> None:
         row(seed, names(report), f"{worst.line} ({100 * share:.0f} %)")
 
 
+def draw(path: Path, t: float = 25.5, width: int = 480) -> None:
+    """A frame of the sample drive with its path: as recorded, and with a wrong mount."""
+    trace = Trace.open(samples()["proving-ground"])
+    camera = trace.cameras["front"]
+    mount, lens = camera.calibration.T_vehicle_camera, camera.calibration.lens
+    lens = lens.resized((round(lens.size[0] * width / lens.size[1]), width))
+    frame = cv2.resize(camera.frame(camera.nearest(t)), lens.size[::-1])
+    parts = []
+    for title, turned in (
+        ("as recorded", mount),
+        ("mount pitched 4 degrees too little", pitched(trace, "front", -2).camera_moved @ mount),
+    ):
+        part = Overlay(trace, lens, turned).draw(frame.copy(), t)
+        cv2.putText(part, title, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (20, 20, 20), 2, 16)
+        parts.append(part)
+    cv2.imwrite(str(path), np.hstack(parts)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--trace", action="append", type=Path, default=[])
     parser.add_argument("--camera", default="")
     parser.add_argument("--seeds", type=int, default=0, help="recorded drives that must be silent")
     parser.add_argument("--mend", action="store_true", help="mend each damage, and check again")
+    parser.add_argument("--picture", type=Path, help="draw the README's picture, and end")
     args = parser.parse_args()
+    if args.picture is not None:
+        draw(args.picture)
+        return
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         traces = list(args.trace)
