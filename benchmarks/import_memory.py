@@ -1,6 +1,6 @@
 """What an import takes of memory, by the length of a recording that is made up as it is read.
 
-    python benchmarks/import_memory.py [--minutes 1,3] [--size 874x1164] [--json]
+    python benchmarks/import_memory.py [--minutes 1,3] [--size 874x1164] [--azimuths 1024] [--json]
 
 Frames at 20 Hz (a noisy street that moves) and sweeps of a lidar with 64 beams of 1024 points at
 10 Hz are written as `vista-sim import` writes them. Each length runs in a process of its own;
@@ -19,19 +19,24 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:  # libraries count as what is there before
+    from vista_sim.recordings import Recording
+
 MIB = 2**20
 FRAME, SWEEP = 50_000_000, 100_000_000  # ns
-BEAMS, AZIMUTHS = 64, 1024
+BEAMS = 64
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--minutes", default="1,3", help="lengths, separated by commas")
     parser.add_argument("--size", default="874x1164", help="HEIGHTxWIDTH of the camera")
+    parser.add_argument("--azimuths", type=int, default=1024, help="points of a beam")
     parser.add_argument("--folder", type=Path, help="where traces are written, then removed")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
@@ -39,12 +44,12 @@ def main() -> None:
     lengths = [float(text) for text in options.minutes.split(",")]
     height, width = (int(text) for text in options.size.split("x"))
     if options.one:  # a process of its own
-        print(json.dumps(measure(lengths[0], (height, width), options.folder)))
+        print(json.dumps(measure(lengths[0], (height, width), options.azimuths, options.folder)))
         return
     results = []
     for minutes in lengths:
         command = [sys.executable, __file__, "--one", "--minutes", str(minutes)]
-        command += ["--size", options.size]
+        command += ["--size", options.size, "--azimuths", str(options.azimuths)]
         if options.folder:
             command += ["--folder", str(options.folder)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
@@ -61,7 +66,9 @@ TEXT = (
 )
 
 
-def measure(minutes: float, size: tuple[int, int], folder: Path | None) -> dict[str, float]:
+def measure(
+    minutes: float, size: tuple[int, int], azimuths: int, folder: Path | None
+) -> dict[str, float]:
     """Write one recording, and say what it took."""
     from vista_sim.recordings import write_recording
 
@@ -76,7 +83,7 @@ def measure(minutes: float, size: tuple[int, int], folder: Path | None) -> dict[
             sys.stderr.write(f"{minutes:g} min: {done} of {total}, {peak() / MIB:.0f} MiB\n")
 
     try:
-        recording = made_up(minutes * 60.0, size)
+        recording = made_up(minutes * 60.0, size, azimuths)
         write_recording(recording, made / "trace", progress=progress)
         trace = sum(path.stat().st_size for path in (made / "trace").iterdir())
     finally:
@@ -97,7 +104,7 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def made_up(seconds: float, size: tuple[int, int]):
+def made_up(seconds: float, size: tuple[int, int], azimuths: int) -> Recording:
     """A recording of a long bend; images and points are made when they are asked for."""
     from vista_sim.recordings import (
         CameraCalibration,
@@ -121,7 +128,7 @@ def made_up(seconds: float, size: tuple[int, int]):
     street = rng.integers(60, 200, (size[0] // 8 + 1, size[1] // 8 + 64, 3), dtype=np.uint8)
     street = np.kron(street, np.ones((8, 8, 1), dtype=np.uint8))
     elevation = np.radians(np.linspace(-25.0, 3.0, BEAMS))[:, None]
-    azimuth = np.linspace(-np.pi, np.pi, AZIMUTHS, endpoint=False)[None]
+    azimuth = np.linspace(-np.pi, np.pi, azimuths, endpoint=False)[None]
     ahead = np.stack(
         np.broadcast_arrays(
             np.cos(elevation) * np.cos(azimuth),
@@ -130,7 +137,7 @@ def made_up(seconds: float, size: tuple[int, int]):
         ),
         axis=-1,
     ).reshape(-1, 3)
-    ring = np.repeat(np.arange(BEAMS), AZIMUTHS)
+    ring = np.repeat(np.arange(BEAMS), azimuths)
 
     def frames(numbers: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         for number in numbers:
