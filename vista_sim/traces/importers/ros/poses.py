@@ -1,0 +1,266 @@
+"""The car's motion by a bag: odometry, poses, places on earth with orientation, or tf."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from vista_sim.errors import TraceError
+from vista_sim.traces.geodesy import local_of_geodetic
+from vista_sim.traces.importers.motion import SMOOTHING, motion_of_poses
+from vista_sim.traces.importers.notes import note
+from vista_sim.traces.importers.recording import Floats, Motion, Times
+from vista_sim.traces.importers.ros.bag import Topic
+from vista_sim.traces.importers.ros.frames import poses_at, poses_of, usable
+from vista_sim.traces.importers.ros.survey import Survey
+from vista_sim.traces.importers.ros.topics import FIXES, TF
+from vista_sim.traces.origin import Origin
+from vista_sim.traces.smoothing import local_fit
+from vista_sim.transforms import Matrix, inverse
+
+_X, _ROLL_RATE = slice(7, 10), slice(10, 13)  # of a row of a body's motion: velocity, rates
+_VAR_X, _VAR_Y, _VAR_YAW = 13, 14, 15
+MAX_STD = 100.0  # m or rad; more stands for "not known"
+_MOVING = 1.0  # m/s from which a course is told
+_AGREES = 0.2  # share, and m/s x 2.5, that a recorded speed may be off that of the positions
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """Poses of what a bag tells the motion of: (n, 4, 4) at times (n,), ns, in a frame with z up.
+
+    Args:
+        frame: its name; "": not told. turn: of what its axes are, where that is another's: an
+            Imu's beside an antenna; "vehicle": the car's own.
+        velocity, rates: (n, 3) m/s and rad/s, along its own axes; NaN: not told.
+        std: of the position, m, and of the heading, rad, (n,) each, where told.
+        place: latitude, longitude, altitude of the frame's origin.
+    """
+
+    t_ns: Times
+    poses: Matrix
+    frame: str
+    velocity: Floats
+    rates: Floats
+    std: Mapping[str, Floats]
+    place: tuple[float, float, float] | None = None
+    turn: str = ""
+
+
+def read_body(
+    survey: Survey, topic: Topic, imu: Topic | None, base: str, world: str, where: str
+) -> Body:
+    """The body whose poses a topic tells. Raises TraceError.
+
+    Args:
+        imu: orientation, where the topic is of places on earth.
+        base, world: frames of tf, where the topic is of tf.
+    """
+    if topic.type in TF:
+        return _of_tf(survey, base, world, where)
+    if topic.type in FIXES:
+        return _of_fixes(survey, topic, imu, where)
+    return _of_poses(survey, topic, where)
+
+
+def motion_of_body(body: Body, T_vehicle_body: Matrix, where: str) -> tuple[Motion, Origin | None]:
+    """The car's motion, and where on earth it begins, by that of a body that is fixed to it."""
+    poses = body.poses @ inverse(T_vehicle_body)
+    speed, rate = _told(body, T_vehicle_body, where)
+    motion = motion_of_poses(body.t_ns, poses, speed, rate)
+    origin = None if body.place is None else Origin(*body.place).moved(poses[0])
+    return replace(motion, further=body.std), origin
+
+
+def _told(body: Body, T_vehicle_body: Matrix, where: str) -> tuple[Floats | None, Floats | None]:
+    """Speed and yaw rate of the rear axle by what the body's twist says, where that can be."""
+    turn, arm = T_vehicle_body[:3, :3], T_vehicle_body[:3, 3]
+    rates = body.rates @ turn.T
+    rate = rates[:, 2] if np.isfinite(rates).all() else None
+    if rate is not None and not rate.any():
+        rate = None
+    if not np.isfinite(body.velocity).all() or rate is None:
+        return None, rate
+    velocity = body.velocity @ turn.T - np.cross(rates, arm)
+    speed: Floats = velocity[:, 0]
+    t = (body.t_ns - body.t_ns[0]) * 1e-9
+    place = body.poses[:, :3, 3] - body.poses[0, :3, 3]
+    moved = np.stack([local_fit(t, t, place[:, k], SMOOTHING, 2)[1] for k in range(3)], axis=1)
+    by_place = np.einsum("ij,ij->i", moved, (body.poses @ inverse(T_vehicle_body))[:, :3, 0])
+    off = float(np.median(np.abs(speed - by_place)))
+    usual = float(np.median(np.abs(by_place)))
+    if off > _AGREES * max(usual, 2.5):
+        note(
+            f"{where}: takes speed and yaw rate from the poses, since the twist's speed is "
+            f"{off:.2f} m/s off theirs (is it zero, or not in the frame of the body?)"
+        )
+        return None, None
+    return speed, rate
+
+
+def _rows(survey: Survey, topic: Topic, where: str) -> tuple[Times, Floats]:
+    kept = survey.kept(topic.name)
+    rows = np.array(survey.series[topic.name].rows, dtype=np.float64)
+    rows = rows.reshape(len(survey.series[topic.name].rows), -1)[kept.numbers]
+    if len(rows) < 2:
+        raise TraceError(f"{where}: holds {len(rows)} usable messages; at least 2 are needed")
+    return kept.t_ns, rows
+
+
+def _of_poses(survey: Survey, topic: Topic, where: str) -> Body:
+    t_ns, rows = _rows(survey, topic, where)
+    good = np.array([usable(tuple(row[:7])) for row in rows])
+    if good.sum() < 2:
+        raise TraceError(
+            f"{where}: {len(rows) - good.sum()} of {len(rows)} poses are not finite, or their "
+            "quaternions are not of length 1; at least 2 good ones are needed"
+        )
+    if not good.all():
+        note(f"{where}: {len(rows) - good.sum()} of {len(rows)} poses are left out: no numbers")
+    t_ns, rows = t_ns[good], rows[good]
+    series = survey.series[topic.name]
+    std = (
+        {
+            "position_std": np.sqrt((rows[:, _VAR_X] + rows[:, _VAR_Y]) / 2),
+            "heading_std": np.sqrt(np.maximum(rows[:, _VAR_YAW], -1.0)),
+        }
+        if np.isfinite(rows[:, _VAR_X:]).all() and (rows[:, _VAR_X:] >= 0).all()
+        else {}
+    )
+    return Body(
+        t_ns,
+        poses_of(rows[:, :7]),
+        series.child,
+        rows[:, _X],
+        rows[:, _ROLL_RATE],
+        _told_std(std),
+    )
+
+
+def _told_std(std: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Those that say something: not all zero, nor of a size that stands for "not known"."""
+    return {
+        name: values
+        for name, values in std.items()
+        if np.isfinite(values).all() and values.any() and values.max() <= MAX_STD
+    }
+
+
+def _of_tf(survey: Survey, base: str, world: str, where: str) -> Body:
+    frames = survey.frames
+    up = frames.up_from(base)
+    names = [world] if world else ["odom", "map", up[-1]]
+    for name in names:
+        found = frames.moving(name, base, survey.time)
+        if found is not None and len(found[0]) >= 2:
+            t_ns, poses = found
+            if not world:
+                note(f"{where}: takes the poses of {base} in {name}")
+            unknown = np.full((len(t_ns), 3), np.nan)
+            return Body(t_ns, poses, base, unknown, unknown, {})
+    known = ", ".join(sorted(frames.links)) or "none"
+    raise TraceError(
+        f"{where}: {base} does not move in {' or '.join(dict.fromkeys(names))}; frames: {known}; "
+        "name others with --world-frame and --base-frame"
+    )
+
+
+def _of_fixes(survey: Survey, topic: Topic, imu: Topic | None, where: str) -> Body:
+    t_ns, rows = _rows(survey, topic, where)
+    status = rows[:, 3]
+    good = np.isfinite(rows[:, :2]).all(axis=1) & (status >= 0)
+    if good.sum() < 2:
+        raise TraceError(
+            f"{where}: {len(rows) - int(good.sum())} of {len(rows)} messages have no fix "
+            "(status -1, or not finite); at least 2 are needed"
+        )
+    if not good.all():
+        note(f"{where}: {len(rows) - int(good.sum())} of {len(rows)} messages have no fix")
+    t_ns, rows = t_ns[good], rows[good]
+    latitude, longitude, altitude = rows[:, :3].T
+    if (np.abs(latitude) > 90).any() or (np.abs(longitude) > 180).any():
+        raise TraceError(f"{where}: latitude and longitude must be in degrees")
+    if not np.isfinite(altitude).all():
+        told = np.isfinite(altitude)
+        known = float(np.median(altitude[told])) if told.any() else 0.0
+        note(f"{where}: the altitude is not known everywhere; {known:.2f} m is taken there")
+        altitude = np.where(told, altitude, known)
+    place = local_of_geodetic(latitude, longitude, altitude)
+    variances = rows[:, 4:6]
+    std = (
+        {"position_std": np.sqrt(variances.mean(axis=1))}
+        if np.isfinite(variances).all() and (variances >= 0).all()
+        else {}
+    )
+    turned = None if imu is None else _orientation(survey, imu, t_ns, where)
+    if turned is None or imu is None:
+        rotation, turn = _by_course(t_ns, place, where), "vehicle"
+        rates = np.full((len(t_ns), 3), np.nan)
+    else:
+        inside, rotation, rates = turned
+        t_ns, place, rows, altitude = t_ns[inside], place[inside], rows[inside], altitude[inside]
+        std = {name: values[inside] for name, values in std.items()}
+        place = place - place[0]
+        turn = survey.series[imu.name].frame
+    poses = np.tile(np.eye(4), (len(t_ns), 1, 1))
+    poses[:, :3, :3] = rotation
+    poses[:, :3, 3] = place
+    return Body(
+        t_ns,
+        poses,
+        survey.series[topic.name].frame,
+        np.full((len(t_ns), 3), np.nan),
+        rates,
+        _told_std(std),
+        (float(rows[0, 0]), float(rows[0, 1]), float(altitude[0])),
+        turn,
+    )
+
+
+def _orientation(
+    survey: Survey, imu: Topic, t_ns: Times, where: str
+) -> tuple[NDArray[np.bool_], Matrix, Floats] | None:
+    """At which times an Imu tells its orientation (east, north, up; REP 103), and there its
+    rotations (n, 3, 3) and rates (n, 3), rad/s; None where it tells none.
+    """
+    kept = survey.kept(imu.name)
+    rows = np.array(survey.series[imu.name].rows)[kept.numbers]
+    told = (rows[:, 7] != -1) & (np.abs(np.linalg.norm(rows[:, :4], axis=1) - 1) < 0.01)
+    if told.sum() < 2:
+        note(
+            f"{imu.name}: tells no orientation (orientation_covariance[0] is -1, or no quaternion)"
+        )
+        return None
+    at, rows = kept.t_ns[told], rows[told]
+    inside = (t_ns >= at[0]) & (t_ns <= at[-1])
+    if inside.sum() < 2:
+        raise TraceError(
+            f"{where}: has {int(inside.sum())} messages while {imu.name} tells an orientation; are "
+            "both of one clock? --time log takes the times of recording"
+        )
+    values = np.hstack([np.zeros((len(rows), 3)), rows[:, :4]])
+    rotation = poses_at(t_ns[inside], at, values)[:, :3, :3]
+    t = (at - t_ns[0]) * 1e-9
+    t_wanted = (t_ns[inside] - t_ns[0]) * 1e-9
+    rates = np.stack([np.interp(t_wanted, t, rows[:, 4 + k]) for k in range(3)], axis=1)
+    return inside, rotation, rates
+
+
+def _by_course(t_ns: Times, place: Floats, where: str) -> Matrix:
+    """Rotations (n, 3, 3) of a car that heads where it moves, on the level."""
+    t = (t_ns - t_ns[0]) * 1e-9
+    reach = max(SMOOTHING, 2.5 * float(np.median(np.diff(t))))
+    velocity = np.stack([local_fit(t, t, place[:, k], reach, 2)[1] for k in range(2)], axis=1)
+    moving = np.flatnonzero(np.hypot(*velocity.T) > _MOVING)
+    if not len(moving):
+        raise TraceError(
+            f"{where}: the car never moves faster than {_MOVING:g} m/s, so its heading is not "
+            "known; name an Imu that tells its orientation with --imu"
+        )
+    note(f"{where}: takes the heading from the course, and the car as level: no Imu tells them")
+    yaw = np.unwrap(np.arctan2(velocity[moving, 1], velocity[moving, 0]))
+    return Rotation.from_euler("z", np.interp(t, t[moving], yaw)).as_matrix()
