@@ -64,10 +64,14 @@ class BagFile:
         self.writer.write(self.connections[topic], int(log_ns), serialize(message, kind))
 
     def vector(self, xyz, kind="Vector3"):
-        return self.make(f"geometry_msgs/msg/{kind}", **dict(zip("xyz", map(float, xyz))))
+        return self.make(
+            f"geometry_msgs/msg/{kind}", **dict(zip("xyz", map(float, xyz), strict=True))
+        )
 
     def quaternion(self, xyzw):
-        return self.make("geometry_msgs/msg/Quaternion", **dict(zip("xyzw", map(float, xyzw))))
+        return self.make(
+            "geometry_msgs/msg/Quaternion", **dict(zip("xyzw", map(float, xyzw), strict=True))
+        )
 
     def transform(self, topic, ns, parent, child, pose, log_ns=None):
         turn = quaternion_from_matrix(pose[:3, :3])

@@ -18,7 +18,7 @@ from vista_sim.errors import TraceError
 from vista_sim.traces.calibration import Lens, Vehicle
 from vista_sim.traces.importers.notes import note
 from vista_sim.traces.importers.options import given_or_assumed, option
-from vista_sim.traces.importers.recording import CameraStream, LidarStream, Recording
+from vista_sim.traces.importers.recording import CameraStream, Floats, LidarStream, Recording
 from vista_sim.traces.importers.ros.bag import DISTROS, Bag, Topic, bag_files
 from vista_sim.traces.importers.ros.listing import listing
 from vista_sim.traces.importers.ros.mounts import Mounts, base_frame, numbers_of, parse_mounts
@@ -178,7 +178,7 @@ class _Rig:
         topic = self.choice.cameras[name]
         pictures = Pictures.open(self.bag, self.found, topic)
         frame = self.found.series[topic.name].frame
-        offset = 0.0
+        offset = np.zeros(3)
         matrix = self.matrices.get(name) or self.matrices.get("")
         if matrix is not None:
             fx, fy, cx, cy, *distortion = matrix
@@ -200,8 +200,8 @@ class _Rig:
 
     def _by_info(
         self, name: str, topic: Topic, pictures: Pictures, frame: str
-    ) -> tuple[Lens, float]:
-        """The lens, and how far right of its frame the camera is, m."""
+    ) -> tuple[Lens, Floats]:
+        """The lens, and where the camera is in its frame, (3,) m."""
         found = self._info_topic(topic)
         if not found:
             raise TraceError(
@@ -227,9 +227,9 @@ class _Rig:
             for other, t in self.choice.cameras.items()
             if other != name and self.found.series[t.name].frame == frame
         ]
-        offset = info.baseline() if shared else 0.0
-        if offset:
-            note(f"{name}: {offset:.4f} m to the right of {frame.strip()}, by P of {found}")
+        offset = info.offset() if shared else np.zeros(3)
+        if offset.any():
+            note(f"{name}: {offset[0]:.4f} m to the right of {frame.strip()}, by P of {found}")
         return lens, offset
 
     def _info_topic(self, topic: Topic) -> str:

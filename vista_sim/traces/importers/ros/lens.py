@@ -78,9 +78,11 @@ class Info:
         """Whether it says anything of the lens: K is zero where it does not."""
         return bool(self.K[0, 0] != 0)
 
-    def baseline(self) -> float:
-        """How far right of the first camera of its pair this one is, m, by P."""
-        return float(-self.P[0, 3] / self.P[0, 0]) if self.P[0, 0] else 0.0
+    def offset(self) -> Floats:
+        """Where this camera is in the frame of the first one of its pair, (3,) m, by P."""
+        if not self.P[0, 0] * self.P[1, 1]:
+            return np.zeros(3)
+        return np.asarray(-np.linalg.solve(self.P[:, :3], self.P[:, 3]))
 
     def lens(self, size: tuple[int, int], rectified: bool) -> tuple[Lens, str]:
         """The lens of images of a size (height, width), and what was done to get it ("": nothing).

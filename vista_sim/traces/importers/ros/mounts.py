@@ -10,6 +10,7 @@ import numpy as np
 from vista_sim.errors import TraceError
 from vista_sim.files import shown
 from vista_sim.traces.importers.notes import note
+from vista_sim.traces.importers.recording import Floats
 from vista_sim.traces.importers.ros.frames import Frames
 from vista_sim.traces.known import ASSUMED, GIVEN, RECORDED
 from vista_sim.transforms import (
@@ -100,11 +101,12 @@ class Mounts:
             )
         return cls(frames, base, T_vehicle_base, base_is, given)
 
-    def camera(self, name: str, frame: str, offset: float) -> tuple[Matrix, str]:
+    def camera(self, name: str, frame: str, offset: Floats) -> tuple[Matrix, str]:
         """T_vehicle_camera (4, 4) and where it is known from. Raises TraceError.
 
         Args:
-            frame: of the images. offset: m to the right of that, of the second of a pair.
+            frame: of the images. offset: (3,) m, of the camera in that frame: of the second of a
+                pair.
         """
         if name in self.given:
             return camera_mount(*self.given[name]), GIVEN
@@ -116,7 +118,7 @@ class Mounts:
                 "as the optical axis"
             )
             T_vehicle_camera[:3, :3] = T_vehicle_frame[:3, :3] @ R_VEHICLE_FORWARD_CAMERA
-        T_vehicle_camera[:3, 3] += T_vehicle_camera[:3, 0] * offset
+        T_vehicle_camera[:3, 3] += T_vehicle_camera[:3, :3] @ offset
         return T_vehicle_camera, known
 
     def frame(self, name: str, frame: str) -> tuple[Matrix, str]:
