@@ -1,12 +1,15 @@
 """Bags of ROS 1 and ROS 2 for tests, written by the writers of `rosbags`."""
 
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vista_sim.transforms import quaternion_from_matrix
+from vista_sim.traces.importers.options import make_options
+from vista_sim.traces.importers.registry import find_importer
+from vista_sim.transforms import matrix_from_quaternion, planar_pose, quaternion_from_matrix
 
 pytest.importorskip("rosbags")
 
@@ -24,19 +27,23 @@ string format
 """
 
 
+@cache
+def typestore(is_ros2):
+    store = get_typestore(Stores.ROS2_HUMBLE if is_ros2 else Stores.ROS1_NOETIC)
+    store.register(get_types_from_msg(VIDEO, "foxglove_msgs/msg/CompressedVideo"))
+    tf = "tf2_msgs/msg/TFMessage"
+    if tf not in store.types:
+        text = "geometry_msgs/TransformStamped[] transforms"
+        store.register(get_types_from_msg(text, tf))
+    return store
+
+
 class BagFile:
     """Writes one bag, message by message, each recorded `DELAY` after its time unless told."""
 
     def __init__(self, path, kind):
         self.is_ros2 = kind != "bag"
-        store = Stores.ROS2_HUMBLE if self.is_ros2 else Stores.ROS1_NOETIC
-        self.store = get_typestore(store)
-        name = "foxglove_msgs/msg/CompressedVideo"
-        self.store.register(get_types_from_msg(VIDEO, name))
-        tf = "tf2_msgs/msg/TFMessage"
-        if tf not in self.store.types:
-            text = "geometry_msgs/TransformStamped[] transforms"
-            self.store.register(get_types_from_msg(text, tf))
+        self.store = typestore(self.is_ros2)
         if self.is_ros2:
             plugin = StoragePlugin.MCAP if kind == "mcap" else StoragePlugin.SQLITE3
             self.writer = Writer2(path, version=9, storage_plugin=plugin)
@@ -321,8 +328,6 @@ def write_recording(path, kind, recording, count=None):
     first = int(motion.t_ns[0])
     with bag_file(path, kind) as bag:
         poses = np.tile(np.eye(4), (len(motion.t_ns), 1, 1))
-        from vista_sim.transforms import matrix_from_quaternion
-
         poses[:, :3, :3] = matrix_from_quaternion(motion.quaternion)
         poses[:, :3, 3] = motion.position
         rows = zip(motion.t_ns, poses, motion.speed, motion.yaw_rate, strict=True)
@@ -360,3 +365,48 @@ def write_recording(path, kind, recording, count=None):
                     table["t"] = points.t_ns - ns
                 bag.cloud(f"/{name}/points", int(ns), table, padding=4, frame=name)
     return path
+
+
+START, STEP, COUNT = 1_700_000_000_123_456_789, 100_000_000, 12
+SPEED, RADIUS = 5.0, 20.0
+SIZE = (24, 32)
+K = np.array([[30.0, 0, 15.5], [0, 31.0, 11.5], [0, 0, 1]])
+FORWARD = np.array([[0.0, 0, 1, 1.5], [-1, 0, 0, 0.2], [0, -1, 0, 1.4], [0, 0, 0, 1]])
+
+
+def circle(i):
+    """Pose of the rear axle after i steps on a circle to the left."""
+    turned = SPEED * i * STEP * 1e-9 / RADIUS
+    return planar_pose(RADIUS * np.sin(turned), RADIUS * (1 - np.cos(turned)), turned)
+
+
+def write_odometry(bag, T_vehicle_body=None, count=COUNT, topic="/odom", **further):
+    """The circle as Odometry of something that is fixed to the car, its twist as it moves there."""
+    T = np.eye(4) if T_vehicle_body is None else T_vehicle_body
+    rate = SPEED / RADIUS
+    velocity = np.array([SPEED, 0, 0]) + np.cross([0, 0, rate], T[:3, 3])
+    for i in range(count):
+        bag.odometry(
+            topic, START + i * STEP, circle(i) @ T, T[:3, :3].T @ velocity,
+            T[:3, :3].T @ [0, 0, rate], **further,
+        )  # fmt: skip
+
+
+def gray(i):
+    return np.full((*SIZE, 3), 20 * i, np.uint8)
+
+
+def write_camera(bag, count=COUNT, name="front", mount=FORWARD):
+    """A camera of plain gray pictures, each lighter than the one before."""
+    frame = f"{name}_optical"
+    bag.transform("/tf_static", START, "base_link", frame, mount)
+    bag.info(f"/{name}/camera_info", START, SIZE, K, frame=frame)
+    for i in range(count):
+        data = gray(i).tobytes()
+        bag.image(f"/{name}/image_raw", START + i * STEP, data, SIZE, "rgb8", frame=frame)
+
+
+def opened(src, **options):
+    """A bag as the importer opens it."""
+    importer = find_importer("ros")
+    return importer.open(Path(src), make_options(importer.options, options))

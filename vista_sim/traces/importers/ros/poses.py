@@ -263,4 +263,4 @@ def _by_course(t_ns: Times, place: Floats, where: str) -> Matrix:
         )
     note(f"{where}: takes the heading from the course, and the car as level: no Imu tells them")
     yaw = np.unwrap(np.arctan2(velocity[moving, 1], velocity[moving, 0]))
-    return Rotation.from_euler("z", np.interp(t, t[moving], yaw)).as_matrix()
+    return Rotation.from_euler("z", np.interp(t, t[moving], yaw)[:, None]).as_matrix()
