@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,18 +20,21 @@ class Link:
     """One transform from a parent's frame to a child's: of its values only what changes is kept.
 
     Args:
-        header_ns, log_ns: times of those that are kept, ns. values: x y z, quaternion x y z w.
+        header_ns, log_ns: times of those that are kept, ns.
+        values: x y z and quaternion x y z w of each, one after the other. first: of the first.
+        moves: whether it changes.
     """
 
     def __init__(self, parent: str, header_ns: int, log_ns: int, value: tuple[float, ...]) -> None:
         self.parent = parent
         self.moves = False
-        self.header_ns, self.log_ns, self.values = [header_ns], [log_ns], [value]
+        self.header_ns, self.log_ns = array("q", [header_ns]), array("q", [log_ns])
+        self.first, self.values = value, array("d", value)
         self._last = (header_ns, log_ns)
 
     def add(self, header_ns: int, log_ns: int, value: tuple[float, ...]) -> None:
         """One more value."""
-        first = self.values[0]
+        first = self.first
         if not self.moves:
             if all(abs(a - b) < STEP for a, b in zip(value, first, strict=True)):
                 self._last = (header_ns, log_ns)
@@ -42,13 +46,13 @@ class Link:
     def _append(self, header_ns: int, log_ns: int, value: tuple[float, ...]) -> None:
         self.header_ns.append(header_ns)
         self.log_ns.append(log_ns)
-        self.values.append(value)
+        self.values.extend(value)
 
     def samples(self, time: str) -> tuple[Times, Floats]:
         """Times (n,), ns, increasing, of headers or of recording, and values (n, 7)."""
         t_ns = np.array(self.log_ns if time == "log" else self.header_ns, dtype=np.int64)
         later = np.concatenate([[True], t_ns[1:] > np.maximum.accumulate(t_ns)[:-1]])
-        return t_ns[later], np.array(self.values)[later]
+        return t_ns[later], np.array(self.values).reshape(len(t_ns), -1)[later]
 
 
 class Frames:
@@ -67,9 +71,9 @@ class Frames:
                 continue
             header_ns = one.header.stamp.sec * 10**9 + one.header.stamp.nanosec
             known = self.links.get(child)
-            if known is None or known.parent != parent:
+            if known is None:
                 self.links[child] = Link(parent, header_ns, log_ns, value)
-            else:
+            elif known.parent == parent:  # of two parents the first one stays
                 known.add(header_ns, log_ns, value)
 
     def __contains__(self, name: str) -> bool:
@@ -104,7 +108,7 @@ class Frames:
                     f"tf: {frame} moves in {self.links[frame].parent}, so {name} is not fixed to "
                     f"{base}; say where the sensor is with --mounts"
                 )
-            pose = pose_of(self.links[frame].values[0]) @ pose
+            pose = pose_of(self.links[frame].first) @ pose
         return pose
 
     def moving(self, world: str, base: str, time: str) -> tuple[Times, Matrix] | None:
@@ -127,7 +131,7 @@ class Frames:
         poses = np.tile(np.eye(4), (len(t_ns), 1, 1))
         for link in chain:
             moved = samples.get(id(link))
-            pose = pose_of(link.values[0]) if moved is None else poses_at(t_ns, *moved)
+            pose = pose_of(link.first) if moved is None else poses_at(t_ns, *moved)
             poses = pose @ poses
         return t_ns, poses
 

@@ -104,8 +104,7 @@ def _told(body: Body, T_vehicle_body: Matrix, where: str) -> tuple[Floats | None
 
 def _rows(survey: Survey, topic: Topic, where: str) -> tuple[Times, Floats]:
     kept = survey.kept(topic.name)
-    rows = np.array(survey.series[topic.name].rows, dtype=np.float64)
-    rows = rows.reshape(len(survey.series[topic.name].rows), -1)[kept.numbers]
+    rows = survey.series[topic.name].table()[kept.numbers]
     if len(rows) < 2:
         raise TraceError(f"{where}: holds {len(rows)} usable messages; at least 2 are needed")
     return kept.t_ns, rows
@@ -228,7 +227,7 @@ def _orientation(
     rotations (n, 3, 3) and rates (n, 3), rad/s; None where it tells none.
     """
     kept = survey.kept(imu.name)
-    rows = np.array(survey.series[imu.name].rows)[kept.numbers]
+    rows = survey.series[imu.name].table()[kept.numbers]
     told = (rows[:, 7] != -1) & (np.abs(np.linalg.norm(rows[:, :4], axis=1) - 1) < 0.01)
     if told.sum() < 2:
         note(

@@ -5,6 +5,7 @@ Images and points themselves are not kept.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.traces.importers.notes import note
-from vista_sim.traces.importers.recording import Times
+from vista_sim.traces.importers.recording import Floats, Times
 from vista_sim.traces.importers.ros.bag import Bag, Message, Topic
 from vista_sim.traces.importers.ros.frames import Frames, plain
 from vista_sim.traces.importers.ros.lens import Info
@@ -38,17 +39,22 @@ class Series:
 
     Args:
         log_ns: when each was recorded. header_ns: when its header says that it was taken.
-        rows: what is kept of each; empty: nothing. frame: of the first header. child: what
-            poses are of. begins: whether a video can be decoded from this message on.
+        rows: what is kept of each, one after the other; empty: nothing.
+        frame: of the first header. child: what poses are of.
+        begins: whether a video can be decoded from this message on.
     """
 
     topic: Topic
-    log_ns: list[int] = field(default_factory=list)
-    header_ns: list[int] = field(default_factory=list)
-    rows: list[tuple[float, ...]] = field(default_factory=list)
+    log_ns: array[int] = field(default_factory=lambda: array("q"))
+    header_ns: array[int] = field(default_factory=lambda: array("q"))
+    rows: array[float] = field(default_factory=lambda: array("d"))
     frame: str = ""
     child: str = ""
     begins: list[bool] = field(default_factory=list)
+
+    def table(self) -> Floats:
+        """What is kept of the messages, (n, columns)."""
+        return np.array(self.rows).reshape(len(self.log_ns), -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,13 +150,13 @@ def _keep(bag: Bag, one: Series, message: Message) -> None:
     if kind in VIDEOS:
         one.begins.append(begins_anew(bytes(read.data[:LOOKED_AT]), str(read.format)))
     elif kind in FIXES:
-        one.rows.append(_of_fix(read))
+        one.rows.extend(_of_fix(read))
     elif kind in IMU:
         q, w = read.orientation, read.angular_velocity
         spread = read.orientation_covariance
-        one.rows.append((q.x, q.y, q.z, q.w, w.x, w.y, w.z, float(spread[0]), float(spread[8])))
+        one.rows.extend((q.x, q.y, q.z, q.w, w.x, w.y, w.z, float(spread[0]), float(spread[8])))
     elif kind in (*ODOMETRY, *POSES):
-        one.rows.append(_of_pose(read))
+        one.rows.extend(_of_pose(read))
 
 
 def _of_fix(read: object) -> tuple[float, ...]:
