@@ -14,7 +14,7 @@ from vista_sim.transforms import matrix_from_quaternion, planar_pose, quaternion
 pytest.importorskip("rosbags")
 
 from rosbags.rosbag1 import Writer as Writer1
-from rosbags.rosbag2 import StoragePlugin
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
 from rosbags.rosbag2 import Writer as Writer2
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
@@ -41,14 +41,19 @@ def typestore(is_ros2):
 class BagFile:
     """Writes one bag, message by message, each recorded `DELAY` after its time unless told."""
 
-    def __init__(self, path, kind):
+    def __init__(self, path, kind, packed=""):
         self.is_ros2 = kind != "bag"
         self.store = typestore(self.is_ros2)
         if self.is_ros2:
             plugin = StoragePlugin.MCAP if kind == "mcap" else StoragePlugin.SQLITE3
             self.writer = Writer2(path, version=9, storage_plugin=plugin)
+            if packed:
+                mode = CompressionMode.STORAGE
+                self.writer.set_compression(mode, CompressionFormat[packed.upper()])
         else:
             self.writer = Writer1(path)
+            if packed:
+                self.writer.set_compression(Writer1.CompressionFormat[packed.upper()])
         self.connections = {}
 
     def type(self, name):
@@ -309,9 +314,9 @@ class BagFile:
 
 
 @contextmanager
-def bag_file(path, kind):
-    """A bag to be written: a file .bag, or a folder of ROS 2."""
-    file = BagFile(Path(path), kind)
+def bag_file(path, kind, packed=""):
+    """A bag to be written: a file .bag, or a folder of ROS 2; its chunks packed or not."""
+    file = BagFile(Path(path), kind, packed)
     with file.writer:
         yield file
 

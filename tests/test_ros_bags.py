@@ -25,7 +25,7 @@ from test_import import run
 
 from vista_sim.errors import TraceError
 from vista_sim.traces.importers.registry import detected
-from vista_sim.traces.importers.ros import sensors
+from vista_sim.traces.importers.ros import sensors, unpacking
 from vista_sim.traces.importers.ros.bag import Bag
 from vista_sim.traces.importers.ros.poses import read_body
 from vista_sim.traces.importers.ros.sensors import Pictures, lidar_stream
@@ -271,6 +271,21 @@ def test_a_damaged_bag_is_one_line_and_leaves_nothing(drives, tmp_path, case):
     assert "\n" not in str(caught.value)
     assert str(src) in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize("packed", ["bz2", "lz4", "zstd"])
+def test_a_chunk_that_unpacks_to_gigabytes_is_refused(tmp_path, monkeypatch, packed):
+    monkeypatch.setattr(unpacking, "MAX_CHUNK", 2**18)
+    kind = "mcap" if packed == "zstd" else "bag"
+    place = tmp_path / NAMES[kind]
+    with bag_file(place, kind, packed=packed) as bag:
+        write_odometry(bag)
+        bag.image("/front/image", START, bytes(2**20), (1024, 1024), "mono8")
+    with pytest.raises(TraceError, match="a chunk holds more than the 262144 bytes that it may"):
+        opened(place)
+    monkeypatch.setattr(unpacking, "MAX_CHUNK", 2**22)
+    options = {"mounts": "front=1,0,1.5", "camera_matrix": "900,900,512,512"}
+    assert opened(place, **options).cameras["front"]().calibration.lens.size == (1024, 1024)
 
 
 @pytest.mark.parametrize("place", [(), ("t",)])

@@ -16,15 +16,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.atomic import is_full_disk
 from vista_sim.errors import MissingDependencyError, TraceError
 from vista_sim.files import one_line, open_file, read_bytes
+from vista_sim.traces.importers.ros.unpacking import bound_chunks
 
 DISTROS = ("dashing", "eloquent", "foxy", "galactic", "humble", "iron", "jazzy", "kilted")
 SUFFIXES = (".bag", ".mcap", ".db3")
 _MAGIC = {".bag": b"#ROSBAG V", ".mcap": b"\x89MCAP0\r\n", ".db3": b"SQLite format 3\0"}
 _METADATA = "metadata.yaml"
+_MAX_METADATA = 2**22  # bytes; of a thousand topics and files it is a twentieth of that
 _MARK = b"rosbag2_bagfile_information"
-_MAX_CHUNK = 2**30  # bytes of a chunk, unpacked; recorders make chunks of about 1 MB
 _REMEDY = {
     ".bag": "rosbag reindex may mend it",
     ".mcap": "mcap recover may mend it",
@@ -78,7 +80,7 @@ def _has_magic(path: Path) -> bool:
 
 def _is_folder_of_ros2(src: Path) -> bool:
     try:
-        return _MARK in read_bytes(src / _METADATA, TraceError)
+        return _MARK in read_bytes(src / _METADATA, TraceError, _MAX_METADATA)
     except (TraceError, OSError):
         return False
 
@@ -103,6 +105,7 @@ class Bag:
             raise MissingDependencyError(
                 "bags of ROS need rosbags; install it: pip install 'vista-sim[ros]'"
             ) from None
+        bound_chunks()
         self.src = src
         paths = bag_files(src)
         if not paths:
@@ -116,7 +119,6 @@ class Bag:
             reader.open()
         weakref.finalize(self, _close, reader)
         self._reader = reader
-        _check_chunks(src, reader)
         with self._errors():
             self.is_ros2 = bool(reader.is2)
             self.has_definitions = any(c.msgdef.data for c in reader.connections)
@@ -202,7 +204,7 @@ class Bag:
         """Whatever a reader raises at bytes from outside becomes one line."""
         try:
             yield
-        except TraceError:
+        except (TraceError, MemoryError):
             raise
         except KeyError as error:  # a type that is not defined
             raise TraceError(
@@ -210,6 +212,8 @@ class Bag:
                 "defined in the bag; name a distribution of ROS 2 that has it with --distro"
             ) from None
         except Exception as error:
+            if is_full_disk(error):
+                raise
             place = f"{where}: a message" if where else "the bag"
             raise TraceError(
                 f"{self.src}: {place} cannot be read ({one_line(error) or type(error).__name__}); "
@@ -255,17 +259,3 @@ def _check_inside(part: Path, src: Path) -> None:
         raise TraceError(f"{part}: is a link to outside of {src}; put the file itself there")
     with open_file(part, TraceError):
         pass
-
-
-def _check_chunks(src: Path, reader: Any) -> None:
-    """Refuse chunks that declare more than any recorder packs into one."""
-    for one in reader.readers:
-        storage = getattr(one, "storage", one)
-        for part in getattr(storage, "storages", None) or [storage]:
-            chunks = getattr(part, "chunks", ())
-            for chunk in chunks.values() if isinstance(chunks, dict) else chunks:
-                size = getattr(chunk, "uncompressed_size", 0) or getattr(chunk, "decomp_size", 0)
-                if size > _MAX_CHUNK:
-                    raise TraceError(
-                        f"{src}: a chunk declares {size} bytes; at most {_MAX_CHUNK} are read"
-                    )

@@ -247,6 +247,9 @@ class _Rig:
 
     def lidar(self, name: str) -> LidarStream:
         topic = self.choice.lidars[name]
-        mount, mount_is = self.mounts.frame(name, self.found.series[topic.name].frame)
+        try:
+            mount, mount_is = self.mounts.frame(name, self.found.series[topic.name].frame)
+        except TraceError as error:
+            raise TraceError(f"{error}, or leave it out: --points none") from None
         compensated = self.options.compensated
         return lidar_stream(self.bag, self.found, topic, mount, compensated, {"mount": mount_is})
