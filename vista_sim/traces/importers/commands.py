@@ -131,7 +131,6 @@ def _command(importer: Any) -> Any:
                 ),
                 given,
             )
-        _warn(made)
         typer.echo(str(made))
 
     about = about_options(importer.options)
@@ -175,16 +174,6 @@ def _named(error: VistaError, options: dict[str, Any]) -> VistaError:
         if text.startswith(f"{name} is "):
             return type(error)(f"--{name.replace('_', '-')} {text.removeprefix(name + ' ')}")
     return error
-
-
-def _warn(made: Path) -> None:
-    """Say on stderr what in an imported recording contradicts itself."""
-    from vista_sim.traces.summary import find_all
-    from vista_sim.traces.trace import Trace
-
-    with Trace.open(made) as trace:
-        for finding in find_all(trace):
-            typer.echo(f"{finding.level}: {made / finding.line}", err=True)
 
 
 def _parameter(name: str, kind: Any, default: Any, text: str, flag: str = "") -> inspect.Parameter:

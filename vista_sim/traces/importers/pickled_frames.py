@@ -118,6 +118,7 @@ def _told(content: bytes) -> Any:
         del stack[start:]
         return items
 
+    arg: Any
     for count, (code, arg, _) in enumerate(pickletools.genops(content)):
         if count > MAX_INSTRUCTIONS:
             raise ValueError(f"it has more than {MAX_INSTRUCTIONS} instructions")
