@@ -89,6 +89,8 @@ def test_times_of_points_are_told_by_type_and_size_and_said(
     tolerance = 500 if kind == "<f8" else 10
     np.testing.assert_allclose(next(lidar.sweeps([0])).t_ns - wanted, 0, atol=tolerance)
     assert f"/top/points: time of points: {said}" in caplog.text
+    # The time of a sweep is that of its first point.
+    np.testing.assert_allclose(lidar.t_ns - wanted[0], 0, atol=tolerance)
 
 
 def test_times_that_say_nothing_are_none(tmp_path):

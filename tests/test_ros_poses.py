@@ -283,10 +283,32 @@ def test_fixes_that_are_none_are_left_out_and_unknown_altitudes_level(tmp_path, 
         write_fixes(bag, lost=(0, 5), altitude=lambda i: math.nan if i > 6 else ALTITUDE)
 
     motion = drive(tmp_path, write, **GIVEN).motion
-    assert [(t - START) // STEP for t in motion.t_ns.tolist()] == [1, 2, 3, 4, *range(6, 12)]
+    # Before the first there is nothing; the other lost one lies on the curve through the rest.
+    np.testing.assert_array_equal(motion.t_ns, START + STEP * np.arange(1, 12))
+    on_the_circle(motion, atol=4e-3, twist=0.1)
     assert "2 of 12 messages have no fix" in caplog.text
     assert "the altitude is not known everywhere" in caplog.text
     np.testing.assert_allclose(motion.position[:, 2], 0, atol=2e-3)
+
+
+def test_between_slow_fixes_the_car_follows_a_curve(tmp_path, caplog):
+    """At one a second, 5 m apart, chords of the circle would be 0.16 m off it."""
+    caplog.set_level("INFO")
+
+    def write(bag):
+        for i in range(81):
+            pose = planar_pose(0, 0, YAW) @ circle(i)
+            if i % 10 == 0:
+                bag.fix("/fix", START + i * STEP, *degrees_of(pose[:3, 3]), ALTITUDE)
+            bag.imu("/imu", START + i * STEP, pose[:3, :3], (0, 0, RATE))
+
+    motion = drive(tmp_path, write).motion
+    assert len(motion.t_ns) == 81
+    wanted = np.array([circle(i)[:3, 3] for i in range(81)])
+    off = np.linalg.norm(motion.position - wanted, axis=1)
+    assert off[10:-10].max() < 0.02
+    assert off.max() < 0.06
+    assert "poses between its messages are of a smooth curve" in caplog.text
 
 
 def test_no_fix_at_all_and_degrees_that_are_none_are_refused(tmp_path):

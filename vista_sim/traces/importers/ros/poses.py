@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation
 
 from vista_sim.errors import TraceError
@@ -25,6 +26,7 @@ from vista_sim.transforms import Matrix, inverse
 _X, _ROLL_RATE = slice(7, 10), slice(10, 13)  # of a row of a body's motion: velocity, rates
 _VAR_X, _VAR_Y, _VAR_YAW = 13, 14, 15
 MAX_STD = 100.0  # m or rad; more stands for "not known"
+_STEP, _GAP = 0.1, 2.5  # s between poses; longest time that a curve is laid through
 _MOVING = 1.0  # m/s from which a course is told
 _AGREES = 0.2  # share, and m/s x 2.5, that a recorded speed may be off that of the positions
 
@@ -169,55 +171,69 @@ def _of_tf(survey: Survey, base: str, world: str, where: str) -> Body:
 
 
 def _of_fixes(survey: Survey, topic: Topic, imu: Topic | None, where: str) -> Body:
-    t_ns, rows = _rows(survey, topic, where)
-    status = rows[:, 3]
-    good = np.isfinite(rows[:, :2]).all(axis=1) & (status >= 0)
-    if good.sum() < 2:
-        raise TraceError(
-            f"{where}: {len(rows) - int(good.sum())} of {len(rows)} messages have no fix "
-            "(status -1, or not finite); at least 2 are needed"
-        )
-    if not good.all():
-        note(f"{where}: {len(rows) - int(good.sum())} of {len(rows)} messages have no fix")
-    t_ns, rows = t_ns[good], rows[good]
-    latitude, longitude, altitude = rows[:, :3].T
-    if (np.abs(latitude) > 90).any() or (np.abs(longitude) > 180).any():
-        raise TraceError(f"{where}: latitude and longitude must be in degrees")
-    if not np.isfinite(altitude).all():
-        told = np.isfinite(altitude)
-        known = float(np.median(altitude[told])) if told.any() else 0.0
-        note(f"{where}: the altitude is not known everywhere; {known:.2f} m is taken there")
-        altitude = np.where(told, altitude, known)
-    place = local_of_geodetic(latitude, longitude, altitude)
-    variances = rows[:, 4:6]
-    std = (
-        {"position_std": np.sqrt(variances.mean(axis=1))}
-        if np.isfinite(variances).all() and (variances >= 0).all()
-        else {}
-    )
+    t_ns, degrees, std = _fixes(survey, topic, where)
+    place = local_of_geodetic(*degrees.T)
+    first = float(degrees[0, 0]), float(degrees[0, 1]), float(degrees[0, 2])
+    dense = _between(t_ns)
+    if len(dense) > len(t_ns):
+        note(f"{where}: poses between its messages are of a smooth curve through them")
+        t, at = (t_ns - t_ns[0]) * 1e-9, (dense - t_ns[0]) * 1e-9
+        place, t_ns = CubicSpline(t, place)(at), dense
+        std = {name: np.interp(at, t, values) for name, values in std.items()}
     turned = None if imu is None else _orientation(survey, imu, t_ns, where)
     if turned is None or imu is None:
         rotation, turn = _by_course(t_ns, place, where), "vehicle"
         rates = np.full((len(t_ns), 3), np.nan)
     else:
         inside, rotation, rates = turned
-        t_ns, place, rows, altitude = t_ns[inside], place[inside], rows[inside], altitude[inside]
+        t_ns, place, turn = t_ns[inside], place[inside], survey.series[imu.name].frame
         std = {name: values[inside] for name, values in std.items()}
-        place = place - place[0]
-        turn = survey.series[imu.name].frame
     poses = np.tile(np.eye(4), (len(t_ns), 1, 1))
-    poses[:, :3, :3] = rotation
-    poses[:, :3, 3] = place
-    return Body(
-        t_ns,
-        poses,
-        survey.series[topic.name].frame,
-        np.full((len(t_ns), 3), np.nan),
-        rates,
-        _told_std(std),
-        (float(rows[0, 0]), float(rows[0, 1]), float(altitude[0])),
-        turn,
-    )
+    poses[:, :3, :3], poses[:, :3, 3] = rotation, place
+    unknown = np.full((len(t_ns), 3), np.nan)
+    frame = survey.series[topic.name].frame
+    return Body(t_ns, poses, frame, unknown, rates, _told_std(std), first, turn)
+
+
+def _fixes(survey: Survey, topic: Topic, where: str) -> tuple[Times, Floats, dict[str, Floats]]:
+    """Times, ns, of the messages that have a fix, latitude, longitude and altitude (n, 3), and the
+    uncertainty of the position, where that is told.
+    """
+    t_ns, rows = _rows(survey, topic, where)
+    good = np.isfinite(rows[:, :2]).all(axis=1) & (rows[:, 3] >= 0)
+    lost = len(rows) - int(good.sum())
+    if good.sum() < 2:
+        raise TraceError(
+            f"{where}: {lost} of {len(rows)} messages have no fix (status -1, or not finite); at "
+            "least 2 are needed"
+        )
+    if lost:
+        note(f"{where}: {lost} of {len(rows)} messages have no fix, and are left out")
+    t_ns, rows = t_ns[good], rows[good]
+    degrees = rows[:, :3].copy()
+    if (np.abs(degrees[:, :2]) > (90.0, 180.0)).any():
+        raise TraceError(f"{where}: latitude and longitude must be in degrees")
+    told = np.isfinite(degrees[:, 2])
+    if not told.all():
+        known = float(np.median(degrees[told, 2])) if told.any() else 0.0
+        note(f"{where}: the altitude is not known everywhere; {known:.2f} m is taken there")
+        degrees[~told, 2] = known
+    variances = rows[:, 4:6]
+    known_std = bool(np.isfinite(variances).all() and (variances >= 0).all())
+    std = {"position_std": np.sqrt(variances.mean(axis=1))} if known_std else {}
+    return t_ns, degrees, std
+
+
+def _between(t_ns: Times) -> Times:
+    """Times, ns, with more of them where two are farther apart than poses should be, but not so
+    far that nobody knows what was between.
+    """
+    steps = np.diff(t_ns) * 1e-9
+    wide = (steps > 1.5 * _STEP) & (steps <= _GAP)
+    parts = np.where(wide, np.ceil(steps / _STEP), 1).astype(int)
+    pairs = zip(t_ns[:-1], t_ns[1:], parts, strict=True)
+    found = [a + (b - a) * np.arange(n) // n for a, b, n in pairs]
+    return np.concatenate([*found, t_ns[-1:]])
 
 
 def _orientation(

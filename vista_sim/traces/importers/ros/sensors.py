@@ -35,6 +35,7 @@ from vista_sim.traces.importers.ros.video import VideoDecoder
 from vista_sim.transforms import Matrix
 
 Image = NDArray[np.uint8]
+EARLY = 1_000_000  # ns before the header's time that the first point of a sweep may be
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,9 +168,11 @@ def lidar_stream(
     series, kept = survey.series[topic.name], survey.kept(topic.name)
     log_ns, header_ns = (np.array(ns, np.int64) for ns in (series.log_ns, series.header_ns))
     where = f"{bag.src}: {topic.name}"
-    about, time = _looked_at(bag, topic, log_ns, header_ns, kept, where)
+    about, time, lead_ns = _looked_at(bag, topic, log_ns, header_ns, kept, where)
     if time is not None:
         note(f"{where}: {time}")
+    if lead_ns:
+        note(f"{where}: sweeps begin {lead_ns * 1e-9:.3f} s before the header's time")
 
     def sweeps(numbers: Sequence[int]) -> Iterator[Points]:
         wanted = [int(kept.numbers[number]) for number in numbers]
@@ -186,7 +189,8 @@ def lidar_stream(
             )
 
     still = time is None if compensated == "auto" else compensated == "yes"
-    return LidarStream(LidarCalibration(T_vehicle_lidar, still), kept.t_ns, sweeps, known)
+    begins = kept.t_ns if still else kept.t_ns - lead_ns
+    return LidarStream(LidarCalibration(T_vehicle_lidar, still), begins, sweeps, known)
 
 
 def _looked_at(
@@ -196,18 +200,26 @@ def _looked_at(
     header_ns: NDArray[np.int64],
     kept: Kept,
     where: str,
-) -> tuple[Layout, PointTime | None]:
-    """Fields, and times of points, by the first cloud that has some."""
+) -> tuple[Layout, PointTime | None, int]:
+    """Fields, and times of points, by the first cloud that has some, and by how many ns its first
+    point is before the header's time: of some drivers that is the last one's.
+    """
     about: Layout | None = None
     numbers = kept.numbers[:20].tolist()
     for number, message in zip(numbers, bag.numbered(topic, log_ns, numbers), strict=True):
         read: Any = bag.read(topic, message)
         about = about or layout(read, where)
         if not about.time:
-            return about, None
+            return about, None, 0
+        at_ns = int(header_ns[number])
         values = read_fields(read, (about.time,), where)[about.time]
-        if len(values):
-            return about, point_time(about.time, values, int(header_ns[number]))
+        time = point_time(about.time, values, at_ns)
+        if time is None and len(values):
+            return about, None, 0
+        if time is not None:
+            t_ns = points_of(read, about, time, at_ns, 0, where).t_ns
+            early = at_ns - int(t_ns.min()) if t_ns is not None and len(t_ns) else 0
+            return about, time, early if early > EARLY else 0
     if about is None:
         raise TraceError(f"{where}: has no cloud")
-    return about, None
+    return about, None, 0
