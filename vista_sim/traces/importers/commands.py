@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,7 +85,7 @@ def _command(importer: Any) -> Any:
 
     def run(
         src: Path,
-        dst: Path,
+        dst: Path | None,
         start: float,
         end: float | None,
         cameras: str,
@@ -94,9 +95,12 @@ def _command(importer: Any) -> Any:
         overwrite: bool,
         **own: Any,
     ) -> None:
+        from vista_sim.traces.importers.notes import show_notes
+        from vista_sim.traces.importers.options import make_options
         from vista_sim.traces.importers.selection import Selection
         from vista_sim.traces.importers.write import import_recording
 
+        show_notes()
         selection = Selection(
             start=start,
             end=end,
@@ -110,9 +114,13 @@ def _command(importer: Any) -> Any:
             for name, value in own.items()
             if value != defaults[name]
         }
+        if dst is None:
+            options = _checked(lambda: make_options(importer.options, given), given)
+            typer.echo(importer.listing(src, options))
+            return
         with progress_bar(f"importing {src.name}", "frames") as report:
-            try:
-                made = import_recording(
+            made = _checked(
+                lambda: import_recording(
                     src,
                     dst,
                     importer.name,
@@ -120,9 +128,9 @@ def _command(importer: Any) -> Any:
                     overwrite=overwrite,
                     progress=report,
                     **given,
-                )
-            except VistaError as error:
-                raise _named(error, given) from None
+                ),
+                given,
+            )
         typer.echo(str(made))
 
     about = about_options(importer.options)
@@ -130,7 +138,8 @@ def _command(importer: Any) -> Any:
         name: _shown_default(field.default, known) for name, (field, known) in about.items()
     }
     parameters = [
-        *_COMMON[:2],
+        _COMMON[0],
+        _LISTED if hasattr(importer, "listing") else _COMMON[1],
         *(
             _parameter(name, type(field.default), defaults[name], known.help)
             for name, (field, known) in about.items()
@@ -148,6 +157,14 @@ def _command(importer: Any) -> Any:
 def _shown_default(default: Any, known: Any) -> Any:
     """A default as it stands on the command line: an angle in degrees, to three digits."""
     return round(math.degrees(default), 3) if known.degrees else default
+
+
+def _checked(what: Callable[[], Any], options: dict[str, Any]) -> Any:
+    """What a call gives; its errors name options as the command line does."""
+    try:
+        return what()
+    except VistaError as error:
+        raise _named(error, options) from None
 
 
 def _named(error: VistaError, options: dict[str, Any]) -> VistaError:
@@ -177,6 +194,14 @@ def _place(name: str, text: str) -> inspect.Parameter:
     )
 
 
+_LISTED = inspect.Parameter(
+    "dst",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        Path | None, typer.Argument(help="Trace folder to make; none: list what SRC holds.")
+    ],
+)
 _COMMON = [
     _place("src", "File or folder of the recording."),
     _place("dst", "Trace folder to make."),
