@@ -39,11 +39,11 @@ def thinned(
         table = pa.table({"frame": np.arange(len(keep)), "t_ns": t_ns})
         pq.write_table(table, destination / f"{name}.parquet")
     for name, dropped in sweeps.items():
-        times = np.unique(pq.read_table(trace.root / f"{name}.parquet", ["t_ns"])["t_ns"])
-        gone = pa.array(times[sorted(dropped)])
         path = destination / f"{name}.parquet"
         table = pq.read_table(path)
-        pq.write_table(table.filter(pa.compute.invert(pa.compute.is_in(table["t_ns"], gone))), path)
+        t_ns = table["t_ns"].to_numpy()
+        gone = np.unique(t_ns)[sorted(dropped)]
+        pq.write_table(table.filter(pa.array(~np.isin(t_ns, gone))), path)
     return Trace.open(destination)
 
 

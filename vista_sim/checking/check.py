@@ -21,7 +21,7 @@ from vista_sim.checking.road import LEAST_BASE, RoadFit, RoadState
 from vista_sim.checking.turning import Turns, focal_length, turning
 from vista_sim.errors import TraceError
 from vista_sim.images import read_mask
-from vista_sim.traces.summary import find_all
+from vista_sim.traces.findings import find_all
 from vista_sim.traces.trace import Trace
 from vista_sim.traces.video import RecordedCamera
 from vista_sim.transforms import Matrix

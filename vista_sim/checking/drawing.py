@@ -108,7 +108,7 @@ class Overlay:
 
     def _horizon(self, canvas: Image, vehicle: Matrix) -> None:
         """Where a plane without end through the vehicle frame would vanish."""
-        angle = np.radians(np.linspace(-80.0, 80.0, 161))
+        angle = np.radians(np.linspace(-180.0, 180.0, 361))
         far = np.stack([np.cos(angle), np.sin(angle), np.zeros(len(angle))], axis=1)
         self._line(canvas, far @ vehicle[:3, :3].T, HORIZON, self._scale)
 
