@@ -214,6 +214,14 @@ def test_the_command_tells_by_its_exit_status(good, damaged, report, tmp_path, m
     assert run(build_app(), ["check", str(good)]).exit_code == 0
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_drive_of_a_few_frames_can_tell_nothing(count, tmp_path):
+    write_drive(tmp_path / "d", STREET, slalom(T[:count]), lens=LENS.resized((60, 100)))
+    report = check(Trace.open(tmp_path / "d"))
+    assert names(report) == set()
+    assert len(report.untold) == len(report.measures) + 1
+
+
 def test_no_such_camera_is_named_with_those_that_there_are(good):
     with pytest.raises(TraceError, match="no camera 'rear'; cameras: front"):
         check(Trace.open(good), "rear")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from vista_sim.checking.directions import directions
 from vista_sim.checking.estimate import Estimate, median, unknown
 from vista_sim.checking.findings import findings_of
 from vista_sim.checking.frozen import look_for_stills
-from vista_sim.checking.pairs import Pair, PairReader, recorded_motion
+from vista_sim.checking.pairs import STILL, Pair, PairReader, recorded_motion
 from vista_sim.checking.report import Measure, Report
 from vista_sim.checking.road import LEAST_BASE, RoadFit, RoadState
 from vista_sim.checking.turning import Turns, focal_length, turning
@@ -28,6 +29,7 @@ from vista_sim.transforms import Matrix
 
 ROADS = 60  # pairs in which the road is looked for
 LEAST_ROADS = 12
+AGREEING = 0.4  # share of the pairs whose corners must agree on a motion
 
 #: What is smaller is not called wrong; README.md of `vista_sim.traces` has them in a table.
 LATE_FLOOR = 0.05  # s
@@ -58,6 +60,8 @@ def check(
     mount = recorded.calibration.T_vehicle_camera
     reader = PairReader(trace, recorded, _own_car(trace, recorded))
     seen = _look(trace, reader, mount, progress)
+    if not _agree([pair for pair, _ in seen]):
+        seen = [(dataclasses.replace(pair, seen=None), None) for pair, _ in seen]
     pairs = [pair for pair, _ in seen if pair.seen is not None]
     stills = look_for_stills(trace, reader, [pair for pair, _ in seen])
     roads = [road for pair, road in seen if pair.seen is not None]
@@ -90,6 +94,12 @@ def check(
         (*find_all(trace), *findings),
         len(seen),
     )
+
+
+def _agree(pairs: Sequence[Pair]) -> bool:
+    """Whether the frames show how the camera moves; where few do, these err too."""
+    moving = [pair for pair in pairs if pair.moved > STILL]
+    return sum(pair.seen is not None for pair in moving) >= AGREEING * len(moving)
 
 
 def find_camera(trace: Trace, name: str) -> RecordedCamera:

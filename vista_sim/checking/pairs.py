@@ -31,7 +31,7 @@ GAP, LONGEST_GAP = 0.095, 0.45  # s between the frames of a pair
 BASE = 0.8  # m that the car moves between them, if it does within the longest gap
 CORNERS = 400
 LEAST_CORNERS = 30
-_STILL = 0.35  # px that corners move where the camera stands
+STILL = 0.35  # px that corners move where the camera stands
 _RANSAC = 1.0  # px
 _LEAST_AGREEING = 0.5  # share of the corners
 
@@ -129,7 +129,7 @@ class PairReader:
         moved = float(np.median(way)) if len(way) else 0.0
         changed = float(cv2.absdiff(here, there).mean())
         seen = None
-        if moved > _STILL:
+        if moved > STILL:
             seen = motion_of(tracks.here, tracks.there, self.lens.fx)
         times = float(self.camera.t[first]), float(self.camera.t[second])
         return Pair(first, second, *times, block, tracks.here, tracks.there, seen, moved, changed)

@@ -104,12 +104,15 @@ class Turns:
 
 def turning(turns: Turns) -> Turning:
     """By how much the video is late, and whether an axis is mirrored."""
+    few = unknown("too few pairs of frames show how the camera turns", len(turns.pairs))
     if len(turns.pairs) < LEAST_PAIRS:
-        return Turning(unknown("too few pairs of frames show how the camera turns"), None)
+        return Turning(few, None)
     offsets = np.arange(-REACH, REACH + STEP / 2, STEP)
     recorded = np.array([turns.recorded(late) for late in offsets])  # (offsets, n, 3)
     whole = np.isfinite(recorded).all(axis=2)
-    enough = whole.sum(axis=1) > max(LEAST_PAIRS, 0.5 * len(turns.pairs))
+    enough = whole.sum(axis=1) >= max(LEAST_PAIRS, 0.5 * len(turns.pairs))
+    if not enough.any():
+        return Turning(few, None)
     offsets, recorded, whole = offsets[enough], recorded[enough], whole[enough]
     as_is = turns.seen[None] - recorded
     turned = turns.seen[None] - recorded * _MIRRORED
