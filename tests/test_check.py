@@ -212,6 +212,8 @@ def test_the_command_tells_by_its_exit_status(good, damaged, report, tmp_path, m
     silent = dataclasses.replace(report, findings=())
     monkeypatch.setattr("vista_sim.checking.check.check", lambda *_: silent)
     assert run(build_app(), ["check", str(good)]).exit_code == 0
+    jpeg = run(build_app(), ["check", str(good), "-o", "x.jpg"])
+    assert "must end in .png" in str(jpeg.exception)
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -54,8 +54,16 @@ def check(
     from vista_sim.checking.check import find_camera
     from vista_sim.checking.sheet import panels, write_sheet
     from vista_sim.console import progress_bar
+    from vista_sim.errors import VistaError
+    from vista_sim.traces.atomic import check_destination
     from vista_sim.traces.trace import Trace
 
+    if out is not None and out.suffix.lower() != ".png":
+        raise VistaError(f"{out}: the picture is a PNG; its name must end in .png")
+    if rrd is not None and rrd.suffix != ".rrd":
+        raise VistaError(f"{rrd}: a recording of Rerun has a name that ends in .rrd")
+    if fix is not None:
+        check_destination(fix, overwrite)
     with Trace.open(trace) as opened:
         with progress_bar("looking at frames", "pairs") as progress:
             report = check_trace(opened, camera, progress)

@@ -49,8 +49,6 @@ def write_sheet(
     path: Path, trace: Trace, report: Report, shown: list[tuple[Moment, Image]]
 ) -> None:
     """Write the sheet as a PNG. Raises VistaError where the file cannot be written."""
-    if path.suffix.lower() != ".png":
-        raise VistaError(f"{path}: the picture is a PNG; its name must end in .png")
     written, data = cv2.imencode(".png", draw_sheet(trace, report, shown)[..., ::-1])
     try:
         if not written:
