@@ -126,9 +126,15 @@ def write_onnx(folder: Path) -> None:
     write_weighted(folder / "depth.onnx", weights, (32, 64), settings=settings)
 
 
-def write_kitti_folder(folder: Path) -> None:
-    """Images, poses, times and calibration in KITTI's layout, computed here."""
+def write_recordings(folder: Path) -> None:
+    """Images, poses, times and calibration in KITTI's layout, and as bags, computed here."""
+    from ros_bags import bag_file, write_camera, write_odometry
     from test_kitti import write_kitti
+
+    for name, kind in (("drive.bag", "bag"), ("mcap", "mcap"), ("sqlite", "db3")):
+        with bag_file(folder / name, kind) as bag:
+            write_odometry(bag)
+            write_camera(bag)
 
     write_kitti(folder / "kitti", cameras=(0, 1))
     for image in (folder / "kitti").glob("sequences/00/image_*/*.png"):

@@ -250,14 +250,21 @@ DRIVE_PAGE = Target(
 
 IMPORTERS = Target(
     "importers",
-    inputs.write_kitti_folder,
+    inputs.write_recordings,
     (
         ("kitti/poses/00.txt", 3),
         ("kitti/sequences/00/*.txt", 4),
         ("kitti/sequences/00/image_*/*.png", 3),
+        ("drive.bag", 2),
+        ("mcap/*", 2),
+        ("sqlite/*", 2),
     ),
     (
-        command("import kitti-odometry kitti made", 5, then="info made --json"),
+        command("import kitti-odometry kitti made", 5, (), "*.txt *.png", then="info made --json"),
+        command("import ros drive.bag made", 1, (), "drive.bag", then="info made --json"),
+        command("import ros mcap made", 1, (), "mcap/*", then="info made --json"),
+        command("import ros sqlite made", 1, (), "sqlite/*", then="info made --json"),
+        command("import ros mcap", 1, (), "mcap/*"),
         command(
             "import kitti-odometry kitti made --cameras left",
             1,
