@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import json
 import struct
@@ -126,15 +127,9 @@ def write_onnx(folder: Path) -> None:
     write_weighted(folder / "depth.onnx", weights, (32, 64), settings=settings)
 
 
-def write_recordings(folder: Path) -> None:
-    """Images, poses, times and calibration in KITTI's layout, and as bags, computed here."""
-    from ros_bags import bag_file, write_camera, write_odometry
+def write_kitti_folder(folder: Path) -> None:
+    """Images, poses, times and calibration in KITTI's layout, computed here."""
     from test_kitti import write_kitti
-
-    for name, kind in (("drive.bag", "bag"), ("mcap", "mcap"), ("sqlite", "db3")):
-        with bag_file(folder / name, kind) as bag:
-            write_odometry(bag)
-            write_camera(bag)
 
     write_kitti(folder / "kitti", cameras=(0, 1))
     for image in (folder / "kitti").glob("sequences/00/image_*/*.png"):
@@ -143,6 +138,22 @@ def write_recordings(folder: Path) -> None:
     for name in ("poses/00.txt", "sequences/00/times.txt"):
         path = folder / "kitti" / name
         path.write_text("\n".join(path.read_text().splitlines()[:10]) + "\n")
+
+
+def write_recordings(folder: Path) -> None:
+    """Small recordings of several formats, computed here."""
+    write_kitti_folder(folder)
+    from ros_bags import bag_file, write_camera, write_odometry
+    from test_pandaset import write_sequence
+
+    for name, kind in (("drive.bag", "bag"), ("mcap", "mcap"), ("sqlite", "db3")):
+        with bag_file(folder / name, kind) as bag:
+            write_odometry(bag)
+            write_camera(bag)
+    write_sequence(folder / "pandaset", cameras=("front",))
+    for path in (folder / "pandaset").glob("**/*.pkl.gz"):
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
 
 
 def write_messages(folder: Path) -> None:

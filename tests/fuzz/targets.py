@@ -255,6 +255,10 @@ IMPORTERS = Target(
         ("kitti/poses/00.txt", 3),
         ("kitti/sequences/00/*.txt", 4),
         ("kitti/sequences/00/image_*/*.png", 3),
+        ("pandaset/002/*/*.json", 2),
+        ("pandaset/002/camera/front_camera/*", 2),
+        ("pandaset/002/lidar/*.pkl", 4),
+        ("pandaset/002/annotations/cuboids/*.pkl", 2),
         ("drive.bag", 2),
         ("mcap/*", 2),
         ("sqlite/*", 2),
@@ -272,7 +276,14 @@ IMPORTERS = Target(
             "*.txt image_0/*",
             then="info made --json",
         ),
-        command("import kitti-odometry kitti full/made", 0.2),
+        command("import kitti-odometry kitti full/made", 0.2, (), "*.txt *.png"),
+        command(
+            "import pandaset pandaset made",
+            5,
+            (),
+            "*.pkl *.json *.jpg",
+            then="info made --json",
+        ),
     ),
 )
 
