@@ -6,6 +6,8 @@ import shutil
 import numpy as np
 import pytest
 from ros_bags import CONTAINERS, NAMES, SIZE, START, bag_file, opened, write_drive, write_odometry
+from rosbags.rosbag1 import Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from test_import import run
 
 from vista_sim.errors import TraceError
@@ -135,3 +137,20 @@ def test_flipped_bytes_are_read_or_told_in_one_line(drives, tmp_path, kind, seed
     else:
         told = ""
     assert "\n" not in told
+
+
+def test_a_bag_that_defines_messages_otherwise_is_one_line(tmp_path):
+    """Whoever made a bag also made the definitions that it is read by."""
+    store = get_typestore(Stores.EMPTY)
+    with Writer(tmp_path / "drive.bag") as writer:
+        for topic, kind in (
+            ("/odom", "nav_msgs/msg/Odometry"),
+            ("/image", "sensor_msgs/msg/Image"),
+        ):
+            store.register(get_types_from_msg("int32 a\nint32 b\nint32 c\n", kind))
+            connection = writer.add_connection(topic, kind, typestore=store)
+            message = store.types[kind](a=1, b=START // 10**9, c=5)
+            writer.write(connection, START, store.serialize_ros1(message, kind))
+    with pytest.raises(TraceError, match=r"(odom|image): a message cannot be read") as caught:
+        opened(tmp_path / "drive.bag")
+    assert "\n" not in str(caught.value)

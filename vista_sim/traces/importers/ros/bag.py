@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vista_sim.atomic import is_full_disk
 from vista_sim.errors import MissingDependencyError, TraceError
-from vista_sim.files import one_line
+from vista_sim.files import one_line, shown
 from vista_sim.traces.importers.ros.parts import bag_files, check_inside, parts_of, why_none
 from vista_sim.traces.importers.ros.unpacking import bound_chunks
 
@@ -80,12 +80,12 @@ class Bag:
         for part in self.parts:
             check_inside(part, src)
         self._suffix = self.parts[0].suffix
-        with self._errors():
+        with self.errors():
             reader = AnyReader(paths, default_typestore=get_typestore(Stores(f"ros2_{distro}")))
             reader.open()
         weakref.finalize(self, _close, reader)
         self._reader = reader
-        with self._errors():
+        with self.errors():
             self.is_ros2 = bool(reader.is2)
             self.has_definitions = any(c.msgdef.data for c in reader.connections)
             self.duration = max(int(reader.duration), 0) * 1e-9
@@ -94,6 +94,8 @@ class Bag:
     def _topics(self) -> Iterator[Topic]:
         for name, about in sorted(self._reader.topics.items()):
             kinds = sorted({c.msgtype for c in about.connections})
+            if not (name.isprintable() and kinds[0].isprintable()):
+                raise TraceError(f"{self.src}: has a topic {shown(name)}; the bag is damaged")
             rate = (about.msgcount - 1) / self.duration if self.duration > 0 else 0.0
             yield Topic(
                 name, kinds[0], int(about.msgcount), max(rate, 0.0), tuple(about.connections)
@@ -110,7 +112,7 @@ class Bag:
             return
         found = iter(self._reader.messages(connections=connections, start=start_ns))
         while True:
-            with self._errors():
+            with self.errors():
                 one = next(found, None)
             if one is None:
                 return
@@ -151,7 +153,7 @@ class Bag:
                 f"{self.src}: {topic.name}: its type {topic.type} is not defined in the bag; "
                 "name a distribution of ROS 2 that has it with --distro"
             )
-        with self._errors(topic.name):
+        with self.errors(topic.name):
             return self._reader.deserialize(message.raw, topic.type)
 
     def stamp(self, topic: Topic, message: Message) -> int:
@@ -171,7 +173,7 @@ class Bag:
         return int(seconds) * 10**9 + int(ns)
 
     @contextmanager
-    def _errors(self, where: str = "") -> Iterator[None]:
+    def errors(self, where: str = "") -> Iterator[None]:
         """Whatever a reader raises at bytes from outside becomes one line."""
         try:
             yield
