@@ -133,7 +133,7 @@ def _command(importer: Any) -> Any:
     parameters = [
         *_COMMON[:2],
         *(
-            _parameter(name, type(field.default), defaults[name], known.help)
+            _parameter(name, _kind(field.default), defaults[name], known.help)
             for name, (field, known) in about.items()
         ),
         *_COMMON[2:],
@@ -146,9 +146,13 @@ def _command(importer: Any) -> Any:
     return typer.main.get_command(app)
 
 
+def _kind(default: Any) -> Any:
+    return float | None if default is None else type(default)
+
+
 def _shown_default(default: Any, known: Any) -> Any:
     """A default as it stands on the command line: an angle in degrees, to three digits."""
-    return round(math.degrees(default), 3) if known.degrees else default
+    return round(math.degrees(default), 3) if known.degrees and default is not None else default
 
 
 def _named(error: VistaError, options: dict[str, Any]) -> VistaError:
