@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -110,7 +113,7 @@ def _command(importer: Any) -> Any:
             for name, value in own.items()
             if value != defaults[name]
         }
-        with progress_bar(f"importing {src.name}", "frames") as report:
+        with _told(), progress_bar(f"importing {src.name}", "frames") as report:
             try:
                 made = import_recording(
                     src,
@@ -162,6 +165,26 @@ def _named(error: VistaError, options: dict[str, Any]) -> VistaError:
         if text.startswith(f"{name} is "):
             return type(error)(f"--{name.replace('_', '-')} {text.removeprefix(name + ' ')}")
     return error
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say on stderr what importers tell of a recording."""
+    teller = logging.getLogger(__package__)
+    handler, before = _Echo(), teller.level
+    teller.addHandler(handler)
+    teller.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        teller.removeHandler(handler)
+        teller.setLevel(before)
+
+
+class _Echo(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = "warning: " if record.levelno >= logging.WARNING else ""
+        typer.echo(f"{kind}{record.getMessage()}", err=True)
 
 
 def _warn(made: Path) -> None:

@@ -10,7 +10,9 @@ Striebel (1965).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +22,14 @@ from scipy.ndimage import gaussian_filter1d
 from vista_sim.traces.smoothing import local_fit
 
 Floats = NDArray[np.float64]
+Tie = Callable[[Any, Floats, Floats, Floats, Floats], None]
 
 _X, _Y, _YAW, _SPEED, _RATE = range(5)
 _SIZE = 5
 _SIDE = 0.05  # m per root second that a car moves otherwise than it looks
 _ACCELERATION = 1.0  # m/s per root second that a speed changes
 _STEERING = 0.15  # rad/s per root second that a yaw rate changes
+_SAME = 1e-4  # rad that a heading and its rate may contradict each other in a step
 _CURVATURE = 0.15  # 1/m, about the most of a car
 _REST = 0.003  # rad/s, of a car that stands
 _ROUNDS, _ITERATIONS = 4, 12
@@ -62,8 +66,8 @@ class Evidence:
         speed: (n,) m/s. heading: (n,) rad. yaw_rate: (n,) rad/s; each may be empty.
         arm: (2,) m, ahead and left of the rear axle: what positions are those of.
         scaled: whether the sigmas of positions are known but for a factor.
-        gauge: one sigma of the logarithm of the factor that yaw rates are too large by, and of the
-            time, s, that they are late by; zero: none.
+        gauge: one sigma of the logarithm of the factor that yaw rates are too large by, of the
+            time, s, that they are late by, and of their bias, rad/s; zero: none.
     """
 
     position: Measured = field(default_factory=_nothing)
@@ -72,7 +76,7 @@ class Evidence:
     yaw_rate: Measured = field(default_factory=_nothing)
     arm: tuple[float, float] = (0.0, 0.0)
     scaled: bool = True
-    gauge: tuple[float, float] = (0.0, 0.0)
+    gauge: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +89,7 @@ class PlanarMotion:
         outliers: (m,) whether a position was not believed.
         noise: factor that the sigmas of the positions were found to be short of.
         factor, late: what the yaw rates are too large by, and late by, s.
-        gauge_std: (2,) one sigma of the logarithm of the factor and of the time, s.
+        gauge_std: (3,) one sigma of each `Evidence.gauge` as it was found.
     """
 
     t: Floats
@@ -205,8 +209,9 @@ class _Chain:
             if len(measured)
         ]
         self._free = np.array(evidence.gauge) > 0
-        self.gauge = np.zeros(2)  # log of what yaw rates are multiplied by, and s they are late by
-        self.gauge_std = np.zeros(2)
+        # Log of what yaw rates are multiplied by, s that they are late by, and what is added.
+        self.gauge = np.zeros(3)
+        self.gauge_std = np.zeros(3)
 
     def _place(self, times: Floats) -> tuple[NDArray[np.int64], Floats]:
         at = np.clip((times - self.t[0]) / self.dt, 0, len(self.t) - 1.000001)
@@ -251,18 +256,18 @@ class _Chain:
         if len(row) > 2:  # smoothed: noise in a slope would pull what it multiplies to zero
             slope = np.gradient(gaussian_filter1d(value, _CALM / self.dt), row * self.dt)
         factor = np.exp(self.gauge[0])
-        return factor * (value + slope * self.gauge[1]), factor * slope
+        return factor * (value + slope * self.gauge[1]) + self.gauge[2], factor * slope
 
     def _normal_of_gauge(self, state: Floats, far: float) -> tuple[Floats, Floats, Floats]:
-        """Columns (5 n, 2) of the normal matrix, its corner (2, 2) and right side (2,)."""
-        columns, corner, pull = np.zeros((state.size, 2)), np.eye(2), np.zeros(2)
+        """Columns (5 n, 3) of the normal matrix, its corner (3, 3) and right side (3,)."""
+        columns, corner, pull = np.zeros((state.size, 3)), np.eye(3), np.zeros(3)
         for index, row, value, weight in self._others:
             if index != _RATE or not self._free.any():
                 continue
             turned, slope = self._turned(row, value)
             rest = state[row, _RATE] - turned
             robust = weight / (1.0 + rest**2 * weight / far**2)
-            by = -np.stack([turned, slope], axis=1) * self._free
+            by = -np.stack([turned, slope, np.ones_like(slope)], axis=1) * self._free
             columns[row * _SIZE + _RATE] = robust[:, None] * by
             prior = 1.0 / np.where(self._free, np.maximum(self.evidence.gauge, 1e-9), 1.0) ** 2
             corner = (by * robust[:, None]).T @ by + np.diag(prior)
@@ -275,7 +280,7 @@ class _Chain:
         diagonal, beside = np.zeros((count, 5, 5)), np.zeros((count - 1, 5, 5))
         right = np.zeros((count, 5))
 
-        def tie(row: NDArray[np.int64], a: Floats, b: Floats, rest: Floats, weight: Floats) -> None:
+        def tie(row: Any, a: Floats, b: Floats, rest: Floats, weight: Floats) -> None:
             """Add residuals between rows and the next, of slopes a and b (m, 5)."""
             np.add.at(diagonal, row, np.einsum("m,mi,mj->mij", weight, a, a))
             np.add.at(diagonal, row + 1, np.einsum("m,mi,mj->mij", weight, b, b))
@@ -302,8 +307,7 @@ class _Chain:
         diagonal[0] += np.diag(1e-6 + np.array([self._loose] * 2 + [self._unturned, 0.0, 0.0]))
         return diagonal, beside, right
 
-    def _tie_steps(self, state: Floats, tie: object) -> None:
-        add = tie  # type: ignore[assignment]
+    def _tie_steps(self, state: Floats, tie: Tie) -> None:
         dt, row = self.dt, np.arange(len(state) - 1)
         here, there = state[:-1], state[1:]
         yaw = 0.5 * (here[:, _YAW] + there[:, _YAW])
@@ -318,19 +322,19 @@ class _Chain:
             a[:, _SPEED] = b[:, _SPEED] = -0.5 * dt * along
             a[:, _YAW] = b[:, _YAW] = -0.5 * way * across
             rest = there[:, index] - here[:, index] - way * along
-            add(row, a, b, rest, one / (_SIDE**2 * dt))  # type: ignore[operator]
+            tie(row, a, b, rest, one / (_SIDE**2 * dt))
         for index, std in ((_SPEED, _ACCELERATION), (_RATE, _STEERING)):
             a, b = np.zeros((len(row), 5)), np.zeros((len(row), 5))
             a[:, index], b[:, index] = -1.0, 1.0
             rest = there[:, index] - here[:, index]
-            add(row, a, b, rest, one / (std**2 * dt))  # type: ignore[operator]
+            tie(row, a, b, rest, one / (std**2 * dt))
         a, b = np.zeros((len(row), 5)), np.zeros((len(row), 5))
         a[:, _YAW], b[:, _YAW] = -1.0, 1.0
         a[:, _RATE] = b[:, _RATE] = -0.5 * dt
         rest = there[:, _YAW] - here[:, _YAW] - 0.5 * dt * (here[:, _RATE] + there[:, _RATE])
-        add(row, a, b, rest, one / (1e-4**2))  # type: ignore[operator]
+        tie(row, a, b, rest, one / _SAME**2)
 
-    def _tie_fixes(self, state: Floats, noise: float, far: float, tie: object) -> None:
+    def _tie_fixes(self, state: Floats, noise: float, far: float, tie: Tie) -> None:
         if not len(self.fixes):
             return
         rest, slopes = self._fix_errors(state)
@@ -338,9 +342,7 @@ class _Chain:
         weight = 1.0 / std**2 / (1.0 + np.sum(rest**2, axis=1) / (far * std) ** 2)
         part = self._fix_part[:, None]
         for k in range(2):
-            tie(  # type: ignore[operator]
-                self._fix_row, (1 - part) * slopes[:, k], part * slopes[:, k], rest[:, k], weight
-            )
+            tie(self._fix_row, (1 - part) * slopes[:, k], part * slopes[:, k], rest[:, k], weight)
 
     def _fix_errors(self, state: Floats) -> tuple[Floats, Floats]:
         """What the fixes are off, (m, 2), and its slopes by the state there, (m, 2, 5)."""
