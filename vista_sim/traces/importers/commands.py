@@ -169,22 +169,14 @@ def _named(error: VistaError, options: dict[str, Any]) -> VistaError:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Say on stderr what importers tell of a recording."""
+    """Let importers say what they find out about a recording."""
     teller = logging.getLogger(__package__)
-    handler, before = _Echo(), teller.level
-    teller.addHandler(handler)
+    before = teller.level
     teller.setLevel(logging.INFO)
     try:
         yield
     finally:
-        teller.removeHandler(handler)
         teller.setLevel(before)
-
-
-class _Echo(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        kind = "warning: " if record.levelno >= logging.WARNING else ""
-        typer.echo(f"{kind}{record.getMessage()}", err=True)
 
 
 def _warn(made: Path) -> None:

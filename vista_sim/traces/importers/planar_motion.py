@@ -34,6 +34,7 @@ _CURVATURE = 0.15  # 1/m, about the most of a car
 _REST = 0.003  # rad/s, of a car that stands
 _ROUNDS, _ITERATIONS = 4, 12
 _CALM = 0.3  # s, deviation of the Gaussian before a yaw rate's slope is taken
+_MOVING = 2.0  # m/s from which on a course is believed at first
 _FAR = 3.0  # deviations from which a fix counts half
 _OUTLIER = 4.0  # deviations
 _TOP_SPEED = 70.0  # m/s; fixes that need more to be reached are wrong
@@ -53,6 +54,10 @@ class Measured:
         return len(self.t)
 
 
+def _nowhere() -> Measured:
+    return Measured(np.zeros(0), np.zeros((0, 2)), np.zeros(0))
+
+
 def _nothing() -> Measured:
     return Measured(np.zeros(0), np.zeros(0), np.zeros(0))
 
@@ -70,7 +75,7 @@ class Evidence:
             time, s, that they are late by, and of their bias, rad/s; zero: none.
     """
 
-    position: Measured = field(default_factory=_nothing)
+    position: Measured = field(default_factory=_nowhere)
     speed: Measured = field(default_factory=_nothing)
     heading: Measured = field(default_factory=_nothing)
     yaw_rate: Measured = field(default_factory=_nothing)
@@ -114,8 +119,13 @@ def planar_motion(t: Floats, evidence: Evidence) -> PlanarMotion:
     chain = _Chain(t, evidence, inside)
     state = _start(t, evidence, inside)
     noise = 1.0
-    for _ in range(_ROUNDS):
+    for number in range(_ROUNDS):
         state = chain.solve(state, noise)
+        if number == 0 and np.sum(state[:, _SPEED]) < 0 and not len(evidence.heading):
+            # A way has two directions; cars hardly ever drive it backwards.
+            state[:, _YAW] += np.pi
+            state[:, _SPEED] *= -1
+            state = chain.solve(state, noise)
         covariance = chain.covariances(state, noise)
         if not evidence.scaled or not inside.any():
             break
@@ -158,34 +168,56 @@ def reachable(t: Floats, xy: Floats) -> NDArray[np.bool_]:
 
 
 def _start(t: Floats, evidence: Evidence, inside: NDArray[np.bool_]) -> Floats:
-    """A rough motion to begin with: local lines through the fixes, each a median of five."""
+    """A rough motion to begin with: local lines through the fixes that fit their neighbours."""
     state = np.zeros((len(t), _SIZE))
-    fixes, xy = evidence.position.t[inside], evidence.position.value[inside]
     speed, heading, rate = evidence.speed, evidence.heading, evidence.yaw_rate
+    turned = np.zeros(len(t))
+    if len(rate):
+        good = np.isfinite(rate.value)
+        state[:, _RATE] = np.interp(t, rate.t[good], rate.value[good])
+        turned = np.cumsum(state[:, _RATE]) * (t[1] - t[0])
+    fixes, xy = evidence.position.t[inside], evidence.position.value[inside]
     if len(fixes) >= 2:
-        rows = np.clip(np.arange(len(fixes))[:, None] + np.arange(-2, 3), 0, len(fixes) - 1)
-        line = local_fit(fixes, fixes, xy, 4.0, 1)[0]
-        rest = xy - line
-        calm = line + np.clip(rest, -1, 1) * np.median(np.abs(rest[rows]), axis=1)
-        state[:, :2], velocity = local_fit(t, fixes, calm, 3.0, 1)
+        fits = _fits(fixes, xy)
+        state[:, :2], velocity = local_fit(t, fixes[fits], xy[fits], 3.0, 1)
         state[:, _SPEED] = np.linalg.norm(velocity, axis=1)
-        moving = state[:, _SPEED] > min(2.0, 0.5 * float(state[:, _SPEED].max()))
-        course = np.unwrap(np.arctan2(velocity[moving, 1], velocity[moving, 0]))
-        if moving.any():
-            state[:, _YAW] = np.interp(t, t[moving], course)
-        state[:, _RATE] = np.gradient(state[:, _YAW], t)
+        course = np.arctan2(velocity[:, 1], velocity[:, 0])
+        reach = (4.0 if len(rate) else 0.6) / (t[1] - t[0])
+        # A course counts by its speed; where the car stands, it is that before and after.
+        pull = (state[:, _SPEED] ** 2 + 1e-6) * np.exp(1j * (course - turned))
+        mean = gaussian_filter1d(pull.real, reach) + 1j * gaussian_filter1d(pull.imag, reach)
+        moving = np.abs(mean) >= min(_MOVING**2, 0.1 * float(np.abs(mean).max()))
+        state[:, _YAW] = turned + np.interp(t, t[moving], np.unwrap(np.angle(mean[moving])))
+        if not len(rate):
+            state[:, _RATE] = np.gradient(state[:, _YAW], t)
     if len(speed):
         state[:, _SPEED] = np.interp(t, speed.t, speed.value)
-    if len(rate):
-        state[:, _RATE] = np.interp(t, rate.t, rate.value)
     if len(fixes) < 2:  # dead reckoning
-        steps = np.diff(t, prepend=t[0])
-        state[:, _YAW] = np.cumsum(state[:, _RATE] * steps)
+        state[:, _YAW] = turned
         if len(heading):
             state[:, _YAW] = np.interp(t, heading.t, np.unwrap(heading.value))
         ahead = np.stack([np.cos(state[:, _YAW]), np.sin(state[:, _YAW])], axis=1)
-        state[:, :2] = np.cumsum(state[:, [_SPEED]] * ahead * steps[:, None], axis=0)
+        state[:, :2] = np.cumsum(state[:, [_SPEED]] * ahead, axis=0) * (t[1] - t[0])
     return state
+
+
+def _fits(t: Floats, xy: Floats) -> NDArray[np.bool_]:
+    """Fixes (n,) near the median of the lines through two each of their six neighbours."""
+    count = len(t)
+    if count < 8:
+        return np.ones(count, dtype=bool)
+    beside = np.array([-3, -2, -1, 1, 2, 3])
+    rows = np.arange(count)[:, None] + beside
+    rows = np.where(rows < 0, rows + 7, np.where(rows >= count, rows - 7, rows))
+    a, b = np.triu_indices(len(beside), 1)
+    first, second = rows[:, a], rows[:, b]
+    part = (t[:, None] - t[first]) / (t[second] - t[first])
+    near = np.abs(part - 0.5) < 2.0  # a line that is drawn out far errs far
+    there = xy[first] + part[..., None] * (xy[second] - xy[first])
+    middle = np.nanmedian(np.where(near[..., None], there, np.nan), axis=1)
+    off = np.linalg.norm(xy - middle, axis=1)
+    fits: NDArray[np.bool_] = off <= max(5.0, 4.0 * float(np.median(off)))
+    return fits
 
 
 class _Chain:
@@ -367,10 +399,11 @@ class _Chain:
         std = self.fixes.std * noise
         deviation = np.sum(rest**2, axis=1) / std**2
         spread = np.einsum("mki,mij,mkj->m", slopes, covariance[self._fix_row], slopes) / std**2
-        # The median of two squared normal deviates is 1.386; that of what was fitted less.
-        left = np.clip(1.0 - 0.5 * spread, 0.05, 1.0)
-        factor = float(np.sqrt(np.median(deviation / left) / 1.386))
-        return float(np.clip(noise * factor, 0.02, 20.0))
+        # Two squared normal deviates have the mean 2; that of what was fitted is less.
+        sound = deviation < _OUTLIER**2 * max(1.0, float(np.median(deviation)))
+        left = np.sum(np.clip(2.0 - spread[sound], 0.1, 2.0))
+        factor = float(np.sqrt(np.sum(deviation[sound]) / left))
+        return float(np.clip(noise * factor, 0.01, 20.0))
 
     def covariances(self, state: Floats, noise: float) -> Floats:
         """Marginal covariances (n, 5, 5) of the states, by elimination from both ends."""

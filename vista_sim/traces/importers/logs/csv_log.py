@@ -196,7 +196,7 @@ def _times(path: Path, rows: list[list[str]], place: int, unit: str) -> tuple[Ti
         if np.abs(seconds).max() * factor >= 2**62:
             raise TraceError(f"{path}: times are beyond what nanoseconds can say; say their unit")
         t_ns = np.round(seconds * factor).astype(np.int64)
-    step = float(np.median(np.diff(t_ns))) * 1e-9
+    step = float(np.median(np.abs(np.diff(t_ns)))) * 1e-9
     if not 5e-4 <= step <= 30:
         raise TraceError(
             f"{path}: rows are {step:g} s from each other, if their times are in "
