@@ -259,7 +259,7 @@ class _Chain:
         total = np.bincount(row, weight, len(self.t))
         mean = np.bincount(row, weight * value, len(self.t))
         rows = np.flatnonzero(total > 0)
-        return rows, mean[rows] / total[rows], total[rows]
+        return rows, np.asarray(mean[rows] / total[rows]), np.asarray(total[rows], np.float64)
 
     def solve(self, state: Floats, noise: float) -> Floats:
         """Gauss-Newton from a state (n, 5)."""
