@@ -126,7 +126,6 @@ def _command(importer: Any) -> Any:
                 )
             except VistaError as error:
                 raise _named(error, given) from None
-        _warn(made)
         typer.echo(str(made))
 
     about = about_options(importer.options)
@@ -177,16 +176,6 @@ def _told() -> Iterator[None]:
         yield
     finally:
         teller.setLevel(before)
-
-
-def _warn(made: Path) -> None:
-    """Say on stderr what in an imported recording contradicts itself."""
-    from vista_sim.traces.summary import find_all
-    from vista_sim.traces.trace import Trace
-
-    with Trace.open(made) as trace:
-        for finding in find_all(trace):
-            typer.echo(f"{finding.level}: {made / finding.line}", err=True)
 
 
 def _parameter(name: str, kind: Any, default: Any, text: str, flag: str = "") -> inspect.Parameter:

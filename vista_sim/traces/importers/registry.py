@@ -23,6 +23,7 @@ GROUP = "vista_sim.importers"
 OWN = {
     "kitti-odometry": "kitti_odometry:KittiOdometry",
     "kitti-raw": "kitti_raw:KittiRaw",
+    "pandaset": "pandaset:PandaSet",
     "video": "video:Video",
 }
 SURE = 0.9  # a format that finds itself so is taken, if no other comes near

@@ -16,7 +16,6 @@ import csv
 import io
 import math
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -92,7 +91,7 @@ def read_csv(path: Path, columns: str = "") -> PositionLog:
         course = math.pi / 2 - heading
     if course is not None:
         values["course"] = course
-    return checked(replace(PositionLog(path, clock, t_ns), **values))
+    return checked(PositionLog.of(path, clock, t_ns, values))
 
 
 def _table(path: Path) -> tuple[list[str], list[list[str]]]:

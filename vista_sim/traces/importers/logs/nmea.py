@@ -64,7 +64,7 @@ def read_nmea(path: Path) -> PositionLog:
     names = ("latitude", "longitude", "altitude", "speed", "course", "accuracy")
     columns = {n: np.array([row.get(n, math.nan) for _, row in rows]) for n in names}
     t_ns = np.array([time for time, _ in rows], dtype=np.int64)
-    return checked(PositionLog(path, position_log.UTC, t_ns, **columns))
+    return checked(PositionLog.of(path, position_log.UTC, t_ns, columns))
 
 
 def _checksum(text: str) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +61,11 @@ class PositionLog:
         for name in COLUMNS:
             if not len(getattr(self, name)):
                 object.__setattr__(self, name, np.full(len(self.t_ns), np.nan))
+
+    @classmethod
+    def of(cls, path: Path, clock: str, t_ns: Times, columns: Mapping[str, Any]) -> PositionLog:
+        """A log of columns by their names."""
+        return cls(path, clock, t_ns, **columns)
 
     def rows(self, keep: NDArray[np.bool_]) -> PositionLog:
         """Some of the rows."""
