@@ -180,6 +180,10 @@ WRONG_NMEA = {
     "damaged": ("\n".join(rmc(k)[:-2] + "00" for k in range(3)), "3 sentences are damaged"),
     "minutes": (sentence("GPRMC,123519,A,4867.038,N,01131.0,E,1,0,230394,,"), "damaged"),
     "date": (rmc(1, date="310299"), "damaged"),
+    "clock": (
+        rmc(1) + "\n" + sentence("GPGGA,1x,4807.038,N,01131.0,E,1,8,1,5,M,46,M,,") * 2,
+        "2 sentences are damaged",
+    ),
 }
 
 
@@ -429,6 +433,18 @@ def test_recorded_settings_say_lens_and_stabilization():
     found = read_settings(SAMPLES / "gopro" / "max-heromode.mp4")
     assert (found.lens, found.stabilized) == ("wide", True)
     assert math.degrees(found.fov) == pytest.approx(137.4, abs=0.1)
+
+
+@real
+@pytest.mark.parametrize("name", ["hero5.raw", "Fusion.raw"])
+def test_recorded_payloads_of_other_models_are_of_the_same_place(name):
+    """Integers and floats, with and without STMP; all were filmed beside the same house."""
+    path = SAMPLES / "gopro" / name
+    log = parse_payloads(path, raw_payloads(path))
+    assert np.abs(log.latitude - 33.1266).max() < 5e-4
+    assert np.abs(log.longitude + 117.3274).max() < 5e-4
+    assert 0 < log.speed.max() < 3
+    assert len(log.gyro) > 190
 
 
 @real

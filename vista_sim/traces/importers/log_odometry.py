@@ -81,14 +81,23 @@ def odometry(video: VideoFile, options: VideoOptions) -> PosedVideo:
     logger.info("%s: position log %s (%s), %d rows", video.path, where, how, len(path.log.t_ns))
     lens, lens_is = _lens(video, settings, options)
     seen = _timed(video, path, _look(video, lens, lens_is), options)
-    seen, planar = _fitted(video, path, seen)
+    steady = settings is None or not settings.stabilized
+    seen, planar = _fitted(video, path, seen, steady)
     _say(video, path, seen, planar)
     mount, mount_is = _mount(seen, planar, options)
     motion, origin = path.rows(planar)
-    start_ns = int(path.log.t_ns[0]) + round(seen.start * 1e9)
+    t_ns = video.t_ns + int(path.log.t_ns[0]) + round(seen.start * 1e9)
+    before, after = (t_ns < motion.t_ns[0]).sum(), (t_ns > motion.t_ns[-1]).sum()
+    if before or after:
+        logger.info(
+            "%s: %d frames before the first position and %d after the last one are left out",
+            video.path,
+            before,
+            after,
+        )
     return PosedVideo(
         motion,
-        video.t_ns + start_ns,
+        t_ns,
         CameraCalibration(seen.lens, mount),
         {"lens": seen.lens_is, **mount_is},
         f"motion by {where.name}" + ("" if where != video.path else " itself (GoPro)"),
@@ -128,6 +137,7 @@ def _look(video: VideoFile, lens: Lens, lens_is: str) -> _Seen:
     """The pictures' motion by a lens; not yet on the log's clock."""
     slot = np.floor((video.t_ns - video.t_ns[0]) * 1e-9 * RATE + 1e-3)
     rows = np.flatnonzero(np.diff(slot, prepend=-1.0) > 0)
+    logger.info("%s: looking at the motion of %d pictures", video.path, len(rows))
     motion = image_motion(video.frames(rows.tolist()), video.t_ns[rows] * 1e-9, lens)
     return _Seen(lens, lens_is, motion, 0.0, "", False)
 
@@ -158,8 +168,13 @@ def _timed(video: VideoFile, path: LogPath, seen: _Seen, options: VideoOptions) 
     return replace(seen, start_is=nominal.why if one_clock else seen.start_is, timed=one_clock)
 
 
-def _fitted(video: VideoFile, path: LogPath, seen: _Seen) -> tuple[_Seen, PlanarMotion]:
-    """The likeliest motion, and the pictures' with the lens and the time that go with it."""
+def _fitted(
+    video: VideoFile, path: LogPath, seen: _Seen, steady: bool
+) -> tuple[_Seen, PlanarMotion]:
+    """The likeliest motion, and the pictures' with the lens and the time that go with it.
+
+    steady: whether the camera turns as the car does.
+    """
     planar = _planar(video, path, seen)
     if not seen.timed:
         return seen, planar
@@ -167,7 +182,7 @@ def _fitted(video: VideoFile, path: LogPath, seen: _Seen) -> tuple[_Seen, Planar
         factor, late, spread = _gauge(path, seen, planar)
         seen = replace(seen, start=seen.start - late)
         if seen.lens_is in (GIVEN, RECORDED):
-            if abs(math.log(factor)) > max(_DIFFERS, 3 * spread):
+            if steady and abs(math.log(factor)) > max(_DIFFERS, 3 * spread):
                 better = replace(seen.lens, fx=seen.lens.fx * factor, fy=seen.lens.fy * factor)
                 logger.warning(
                     "%s: turns as if its field of view were %.1f degrees, not %.1f (--fov)",

@@ -88,6 +88,7 @@ def _gga(fields: list[str]) -> dict[str, float] | None:
     if int(fields[5] or 0) == 0:
         return None
     values = _place(fields[1:5])
+    _seconds(fields[0])
     if fields[7]:
         values["accuracy"] = DOP_STD * float(fields[7])
     if fields[8]:
