@@ -20,8 +20,9 @@ from vista_sim.traces.importers.log_clock import nominal_start
 from vista_sim.traces.importers.log_path import LogPath
 from vista_sim.traces.importers.logs.find import find_log, read_log
 from vista_sim.traces.importers.logs.gpmf import Settings, read_settings
+from vista_sim.traces.importers.motion_evidence import Measured
 from vista_sim.traces.importers.options import given_or_assumed
-from vista_sim.traces.importers.planar_motion import Measured, PlanarMotion
+from vista_sim.traces.importers.planar_motion import PlanarMotion
 from vista_sim.traces.importers.posed_video import PosedVideo
 from vista_sim.traces.importers.recording import Floats
 from vista_sim.traces.importers.video_file import VideoFile

@@ -11,12 +11,8 @@ from scipy.spatial.transform import Rotation
 from vista_sim.errors import TraceError
 from vista_sim.traces.geodesy import local_of_geodetic
 from vista_sim.traces.importers.logs.position_log import PositionLog
-from vista_sim.traces.importers.planar_motion import (
-    Evidence,
-    Measured,
-    PlanarMotion,
-    planar_motion,
-)
+from vista_sim.traces.importers.motion_evidence import Evidence, Measured
+from vista_sim.traces.importers.planar_motion import PlanarMotion, planar_motion
 from vista_sim.traces.importers.recording import Floats, Motion
 from vista_sim.traces.levelling import level_to_first_pose
 from vista_sim.traces.origin import Origin
