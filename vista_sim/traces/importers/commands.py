@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -87,7 +87,7 @@ def _command(importer: Any) -> Any:
 
     def run(
         src: Path,
-        dst: Path,
+        dst: Path | None,
         start: float,
         end: float | None,
         cameras: str,
@@ -97,9 +97,12 @@ def _command(importer: Any) -> Any:
         overwrite: bool,
         **own: Any,
     ) -> None:
+        from vista_sim.traces.importers.notes import show_notes
+        from vista_sim.traces.importers.options import make_options
         from vista_sim.traces.importers.selection import Selection
         from vista_sim.traces.importers.write import import_recording
 
+        show_notes()
         selection = Selection(
             start=start,
             end=end,
@@ -113,9 +116,13 @@ def _command(importer: Any) -> Any:
             for name, value in own.items()
             if value != defaults[name]
         }
+        if dst is None:
+            options = _checked(lambda: make_options(importer.options, given), given)
+            typer.echo(importer.listing(src, options))
+            return
         with _told(), progress_bar(f"importing {src.name}", "frames") as report:
-            try:
-                made = import_recording(
+            made = _checked(
+                lambda: import_recording(
                     src,
                     dst,
                     importer.name,
@@ -123,9 +130,9 @@ def _command(importer: Any) -> Any:
                     overwrite=overwrite,
                     progress=report,
                     **given,
-                )
-            except VistaError as error:
-                raise _named(error, given) from None
+                ),
+                given,
+            )
         typer.echo(str(made))
 
     about = about_options(importer.options)
@@ -133,7 +140,8 @@ def _command(importer: Any) -> Any:
         name: _shown_default(field.default, known) for name, (field, known) in about.items()
     }
     parameters = [
-        *_COMMON[:2],
+        _COMMON[0],
+        _LISTED if hasattr(importer, "listing") else _COMMON[1],
         *(
             _parameter(name, _kind(field.default), defaults[name], known.help)
             for name, (field, known) in about.items()
@@ -155,6 +163,14 @@ def _kind(default: Any) -> Any:
 def _shown_default(default: Any, known: Any) -> Any:
     """A default as it stands on the command line: an angle in degrees, to three digits."""
     return round(math.degrees(default), 3) if known.degrees and default is not None else default
+
+
+def _checked(what: Callable[[], Any], options: dict[str, Any]) -> Any:
+    """What a call gives; its errors name options as the command line does."""
+    try:
+        return what()
+    except VistaError as error:
+        raise _named(error, options) from None
 
 
 def _named(error: VistaError, options: dict[str, Any]) -> VistaError:
@@ -196,6 +212,14 @@ def _place(name: str, text: str) -> inspect.Parameter:
     )
 
 
+_LISTED = inspect.Parameter(
+    "dst",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        Path | None, typer.Argument(help="Trace folder to make; none: list what SRC holds.")
+    ],
+)
 _COMMON = [
     _place("src", "File or folder of the recording."),
     _place("dst", "Trace folder to make."),
