@@ -150,23 +150,23 @@ def _timed(video: VideoFile, path: LogPath, seen: _Seen, options: VideoOptions) 
         start = nominal.seconds - options.time_offset
         return replace(seen, start=start, start_is=f"given ({nominal.why})", timed=True)
     seen = replace(seen, start=nominal.seconds, start_is=f"assumed: {nominal.why}")
+    if nominal.reach <= _CLOCKS:  # one recording; what bends say within that is no better
+        return replace(seen, start_is=nominal.why, timed=True)
     last = (int(path.log.t_ns[-1]) - int(path.log.t_ns[0])) * 1e-9
     alone = path.motion(0.0, last)
     found = find_offset(seen.t, seen.yaw_rate, alone.t, alone.yaw_rate, nominal.reach)
-    one_clock = nominal.reach <= _CLOCKS
-    if found.sure and not one_clock:
+    if found.sure:
         start_is = f"found from bends, +-{found.std:.2f} s ({nominal.why})"
         return replace(seen, start=seen.start - found.seconds, start_is=start_is, timed=True)
-    if not found.sure:
-        other = find_offset(seen.t, -seen.yaw_rate, alone.t, alone.yaw_rate, nominal.reach)
-        against = "; it turns against the pictures: must its yaw rate be negated?"
-        logger.warning(
-            "%s: its time offset to the log cannot be told from bends (%s)%s",
-            video.path,
-            found.why,
-            against if other.sure else "",
-        )
-    return replace(seen, start_is=nominal.why if one_clock else seen.start_is, timed=one_clock)
+    other = find_offset(seen.t, -seen.yaw_rate, alone.t, alone.yaw_rate, nominal.reach)
+    against = "; it turns against the pictures: must its yaw rate be negated?"
+    logger.warning(
+        "%s: its time offset to the log cannot be told from bends (%s)%s",
+        video.path,
+        found.why,
+        against if other.sure else "",
+    )
+    return seen
 
 
 def _fitted(
