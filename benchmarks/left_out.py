@@ -59,7 +59,8 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     name = options.camera or next(iter(trace.cameras), "")
     if name not in trace.cameras:
         raise VistaError(f"{trace.root}: no camera {name!r}; cameras: {', '.join(trace.cameras)}")
-    size = tuple(int(side) for side in options.size.split("x"))
+    height, width = (int(side) for side in options.size.split("x"))
+    size = (height, width)
     recorded = trace.cameras[name]
     withheld = range(EVERY - 1, recorded.frame_count - 1, EVERY)
     judged = [i for i in withheld if trace.speed(float(recorded.t[i])) > options.speed]
@@ -94,7 +95,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return result
 
 
-def _shrunk(image: Image, size: tuple[int, ...]) -> Image:
+def _shrunk(image: Image, size: tuple[int, int]) -> Image:
     """A picture shrunk by averaging over areas."""
     return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 

@@ -1,13 +1,14 @@
 """How true baked depth is of a real drive with a lidar: against sweeps that were left out.
 
-    python benchmarks/lidar_depth.py TRACE [--camera NAME] [--lidar NAME] [--json]
+    python benchmarks/lidar_depth.py TRACE [--camera NAME] [--json]
 
-Every fourth sweep is taken out of the trace, with all that was measured by other lidars within
-half a turn of it. What remains is baked by each geometry, and the depth of the frame that was
-taken nearest to the middle of each sweep that is missing is compared with its returns: the share
-of pixels within 50 m whose depth is off by more than a tenth, of all and of the confident ones,
-and the median error. Beside them stand the share of pixels that are confident, and that are
-marked as moving in all frames of the stretch.
+Every fourth sweep is taken out of the trace, with what other lidars measured within half a turn
+of it. What remains is baked by each geometry, and the depth of the frame that was taken nearest to
+each missing sweep is compared with what was measured of it within half a turn of the frame: the
+share of the pixels that returns lie on, from 3 to 50 m, whose depth is off by more than a tenth,
+of all and of the confident ones, and the median error. Beside them stand the share of pixels that
+are confident, and of those that are marked as moving, the latter in all frames from the first
+sweep to the last.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +43,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("trace", type=Path)
     parser.add_argument("--camera", help="default: the first of the trace")
-    parser.add_argument("--lidar", help="whose sweeps are judged; default: the first")
     parser.add_argument("--geometries", nargs="+", default=GEOMETRIES)
     parser.add_argument("--workers", type=int, default=2, help="threads that bake")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -55,13 +57,12 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """{"trace", "camera", "lidar", "sweeps", "geometries": {name: scores}}."""
+    """{"trace", "camera", "sweeps", "geometries": {name: scores}}."""
     trace = Trace.open(options.trace)
     camera = options.camera or next(iter(trace.cameras), "")
-    lidar = options.lidar or next(iter(trace.lidars), "")
-    if camera not in trace.cameras or lidar not in trace.lidars:
-        raise VistaError(f"{trace.root}: has no camera {camera!r} or no lidar {lidar!r}")
-    frames, sweeps = trace.cameras[camera].t, trace.lidars[lidar].t
+    if camera not in trace.cameras or not trace.lidars:
+        raise VistaError(f"{trace.root}: has no camera {camera!r}, or no lidar")
+    frames, sweeps = trace.cameras[camera].t, next(iter(trace.lidars.values())).t
     near = {i: int(np.abs(frames - sweeps[i]).argmin()) for i in range(FIRST, len(sweeps), EVERY)}
     judged = {i: k for i, k in near.items() if abs(frames[k] - sweeps[i]) < NEAR}
     if not judged:
@@ -75,7 +76,6 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     result: dict[str, Any] = {
         "trace": trace.name,
         "camera": camera,
-        "lidar": lidar,
         "sweeps": list(judged),
         "geometries": {},
     }
@@ -85,7 +85,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         bake_camera(part, camera, geometry=geometry, workers=options.workers, force=True)
         store = GeometryStore.find(part, camera)
         assert store is not None
-        returns = [_returns(trace, lidar, i, camera, k, store) for i, k in judged.items()]
+        returns = [_returns(trace, gone, camera, k, store) for k in judged.values()]
         moving = [float((store.inverse_depth[k] & 1).mean()) for k in range(first, last)]
         scores = judge(store, returns, list(judged.values()))
         result["geometries"][geometry] = scores | {
@@ -95,14 +95,26 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def _returns(
-    trace: Trace, lidar: str, sweep: int, camera: str, frame: int, store: GeometryStore
+    trace: Trace, gone: Mapping[str, list[int]], camera: str, frame: int, store: GeometryStore
 ) -> NDArray[np.floating]:
-    """Inverse depth (h, w), 1/m, of the nearest return of a sweep in each pixel; 0: none."""
-    recorded = trace.lidars[lidar]
+    """Inverse depth (h, w), 1/m, of the nearest return, of the sweeps that the bake did not see,
+    in each pixel of a frame; 0: none.
+    """
     mount = trace.cameras[camera].calibration.T_vehicle_camera
     t = float(trace.cameras[camera].t[frame])
-    points = points_in_camera(trace, recorded, recorded.sweep(sweep), t, mount)
-    return project(points, store.lens)
+    nearest = np.zeros(store.size, np.float32)
+    for name, sweeps in gone.items():
+        lidar = trace.lidars[name]
+        for sweep in (lidar.sweep(i) for i in sweeps if abs(lidar.t[i] - t) < NEAR):
+            if sweep.point_t is None:
+                then = np.full(len(sweep.points), abs(sweep.t - t) < NEAR)
+            else:
+                then = np.abs(sweep.point_t - t) < NEAR
+            optional = None if sweep.point_t is None else sweep.point_t[then]
+            part = replace(sweep, points=sweep.points[then], point_t=optional)
+            points = points_in_camera(trace, lidar, part, t, mount)
+            nearest = np.maximum(nearest, project(points, store.lens))
+    return nearest
 
 
 def judge(
@@ -128,8 +140,8 @@ def judge(
 
 def as_text(result: dict[str, Any]) -> str:
     lines = [
-        f"{result['trace']}, camera {result['camera']}: {len(result['sweeps'])} sweeps of "
-        f"{result['lidar']} left out, returns from {NEAREST:g} to {FAR:g} m",
+        f"{result['trace']}, camera {result['camera']}: {len(result['sweeps'])} sweeps left out, "
+        f"returns from {NEAREST:g} to {FAR:g} m",
         f"{'geometry':20}{'off %':>9}{'of confident %':>16}{'median error %':>16}"
         f"{'confident %':>13}{'moving %':>10}",
     ]

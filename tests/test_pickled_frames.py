@@ -13,7 +13,7 @@ import pytest
 from pickles import Call, Name, array, frame, pickled
 
 from vista_sim.errors import TraceError
-from vista_sim.traces.importers import pickled_frames
+from vista_sim.traces.importers import pickle_instructions, pickled_frames
 from vista_sim.traces.importers.pickled_frames import frame_of, numbers_of, read_frame
 
 # What pandas made of the table of `WANTED`, by zlib and base 85.
@@ -198,9 +198,17 @@ def test_a_file_that_unpacks_to_more_than_is_read_is_refused(tmp_path, monkeypat
 
 
 def test_a_pickle_of_endless_instructions_is_refused(monkeypatch):
-    monkeypatch.setattr(pickled_frames, "MAX_INSTRUCTIONS", 1000)
+    monkeypatch.setattr(pickle_instructions, "MAX_INSTRUCTIONS", 1000)
     with pytest.raises(ValueError, match="more than 1000 instructions"):
         frame_of(b"\x80\x03" + b"N" * 2000 + b".")
+
+
+def test_a_list_in_many_columns_takes_no_memory_for_each(monkeypatch):
+    monkeypatch.setattr(pickled_frames, "MAX_INSTRUCTIONS", 1000)
+    column = np.array(["a"] * 300, dtype=object)
+    assert len(frame_of(pickled(frame(dict.fromkeys("xyz", column))))) == 3
+    with pytest.raises(ValueError, match="columns hold more than it does"):
+        frame_of(pickled(frame(dict.fromkeys("wxyz", column))))
 
 
 @pytest.mark.filterwarnings("ignore:invalid escape sequence")  # of pickletools

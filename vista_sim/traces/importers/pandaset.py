@@ -26,23 +26,31 @@ together has the same number; images, sweeps and boxes may be missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from vista_sim.errors import TraceError
-from vista_sim.files import check_real, read_json, require_object, shown
+from vista_sim.files import read_json, require_object, shown
 from vista_sim.traces.calibration import CameraCalibration, Lens, LidarCalibration, Vehicle
 from vista_sim.traces.importers.image_files import image_files
 from vista_sim.traces.importers.motion import motion_of_poses
 from vista_sim.traces.importers.numbered import FORMATS, numbered_files
 from vista_sim.traces.importers.options import given_or_assumed, option
 from vista_sim.traces.importers.pandaset_boxes import read_boxes
+from vista_sim.traces.importers.pandaset_files import (
+    check_numbers,
+    find_sequence,
+    read_origin,
+    read_posed,
+    read_times,
+    real_of,
+    sequences,
+)
 from vista_sim.traces.importers.pickled_frames import numbers_of, read_frame
 from vista_sim.traces.importers.posed_images import Posed, mount_on
 from vista_sim.traces.importers.recording import (
@@ -55,7 +63,6 @@ from vista_sim.traces.importers.recording import (
 )
 from vista_sim.traces.known import RECORDED
 from vista_sim.traces.levelling import levelling
-from vista_sim.traces.origin import Origin
 from vista_sim.transforms import Matrix, inverse
 
 LICENCE = "CC BY 4.0 with additional terms"
@@ -98,19 +105,19 @@ class PandaSet:
     extra = ""
 
     def detect(self, src: Path) -> float:
-        return float(bool(_sequences(src)))
+        return float(bool(sequences(src)))
 
     def why(self, src: Path) -> str:
         return "it has camera/front_camera/poses.json beside lidar/poses.json"
 
     def open(self, src: Path, options: PandaSetOptions) -> Recording:
         """Open one sequence. Raises TraceError."""
-        folder = _find(src, options.sequence)
+        folder = find_sequence(src, options.sequence)
         T_vehicle_car = np.eye(4)
         T_vehicle_car[:3, :3] = _CAR_IN_VEHICLE
         T_vehicle_car[:3, 3] = options.frame_x, 0.0, options.frame_height
-        car = _posed(folder / "lidar").moved(inverse(T_vehicle_car))
-        front = _posed(folder / "camera" / "front_camera")
+        car = read_posed(folder / "lidar").moved(inverse(T_vehicle_car))
+        front = read_posed(folder / "camera" / "front_camera")
         T_vehicle_front = mount_on(car, front)
         vehicle = front.moved(inverse(T_vehicle_front))
         mount_is = given_or_assumed(options, "frame_height", "frame_x")
@@ -119,14 +126,14 @@ class PandaSet:
         }
         if not any(images.values()):
             raise TraceError(f"{folder / 'camera'}: holds no images; unpack all of the sequence")
-        ends = _times(folder / "lidar")
+        ends = read_times(folder / "lidar")
         middles = ends - HALF_TURN_NS
         T_vehicle_scanner = {"pandar64": T_vehicle_front @ _pose(*_FRONT_OF_PANDAR64)}
         T_vehicle_scanner["pandar_gt"] = T_vehicle_scanner["pandar64"] @ _pose(*_PANDAR64_OF_GT)
         sweeps = numbered_files(folder / "lidar", PICKLES)
-        _check_numbers(sweeps, len(ends), folder / "lidar")
+        check_numbers(sweeps, len(ends), folder / "lidar")
         boxes = numbered_files(folder / "annotations" / "cuboids", PICKLES)
-        _check_numbers(boxes, len(ends), folder / "lidar")
+        check_numbers(boxes, len(ends), folder / "lidar")
         T_world_data = levelling(vehicle.poses[0])
         return Recording(
             name=f"pandaset-{folder.name}",
@@ -145,74 +152,9 @@ class PandaSet:
             }
             if sweeps
             else {},
-            origin=_origin(folder / "meta", vehicle),
+            origin=read_origin(folder / "meta", vehicle),
             tracks=read_boxes(boxes, middles, T_world_data) if boxes else None,
         )
-
-
-def _sequences(src: Path) -> list[Path]:
-    """Sequences at a folder: itself, or those in it."""
-    wanted = ("camera/front_camera/poses.json", "lidar/poses.json")
-    folders = [src, *sorted(path for path in src.glob("*") if path.is_dir())]
-    return [f for f in folders if all((f / name).is_file() for name in wanted)]
-
-
-def _find(src: Path, name: str) -> Path:
-    if not src.is_dir():
-        raise TraceError(f"{src}: no such folder")
-    found = _sequences(src)
-    if not found:
-        raise TraceError(
-            f"{src}: no sequence is there (a folder NNN with camera/front_camera/poses.json and "
-            "lidar/poses.json)"
-        )
-    named = [folder for folder in found if folder.name == name] if name else found
-    if len(named) != 1:
-        names = ", ".join(folder.name for folder in found)
-        raise TraceError(f"{src}: holds {names}; choose one with --sequence")
-    return named[0]
-
-
-def _times(folder: Path) -> Times:
-    path = folder / "timestamps.json"
-    values = read_json(path, TraceError)
-    if not isinstance(values, list):
-        raise TraceError(f"{path}: must hold a list of times")
-    times = [_real(path, value, f"time {i}", 1e8, 1e10, "s") for i, value in enumerate(values)]
-    return np.round(np.array(times, dtype=np.float64) * 1e9).astype(np.int64)
-
-
-def _real(path: Path, value: Any, name: str, low: float, high: float, unit: str) -> float:
-    try:
-        return check_real(value, name, low, high)
-    except ValueError as error:
-        raise TraceError(f"{path}: {error}, in {unit}") from None
-
-
-def _posed(folder: Path) -> Posed:
-    """Poses of a sensor at its times. Raises TraceError."""
-    path = folder / "poses.json"
-    values = read_json(path, TraceError)
-    if not isinstance(values, list):
-        raise TraceError(f"{path}: must hold a list of poses")
-    rows = np.empty((len(values), 7))
-    for i, value in enumerate(values):
-        pose = require_object(value, f"{path}: pose {i}", TraceError)
-        for part, names, bound, unit, at in (
-            ("position", "xyz", 1e7, "m", 0),
-            ("heading", "xyzw", 1.01, "parts of a quaternion", 3),
-        ):
-            about = require_object(pose.get(part), f"{path}: {part} of pose {i}", TraceError)
-            for k, name in enumerate(names):
-                text = f"{part}.{name} of pose {i}"
-                rows[i, at + k] = _real(path, about.get(name), text, -bound, bound, unit)
-        if abs(np.linalg.norm(rows[i, 3:]) - 1) > 1e-2:
-            raise TraceError(f"{path}: heading of pose {i} is no quaternion of length 1")
-    poses = np.tile(np.eye(4), (len(rows), 1, 1))
-    if len(rows):
-        poses[:, :3, :3] = Rotation.from_quat(rows[:, 3:]).as_matrix()
-    poses[:, :3, 3] = rows[:, :3]
-    return Posed(str(path), _times(folder), poses)
 
 
 def _pose(place: Sequence[float], quaternion: Sequence[float]) -> Matrix:
@@ -222,24 +164,18 @@ def _pose(place: Sequence[float], quaternion: Sequence[float]) -> Matrix:
     return pose
 
 
-def _check_numbers(files: Mapping[int, Path], count: int, folder: Path) -> None:
-    beyond = [path for number, path in files.items() if number >= count]
-    if beyond:
-        raise TraceError(f"{beyond[0]}: {folder} holds {count} times; it has none")
-
-
 def _camera(
     folder: Path, name: str, files: dict[int, Path], vehicle: Posed, mount_is: str
 ) -> CameraStream:
     place = folder / "camera" / f"{name}_camera"
     if not files:
         raise TraceError(f"{place}: holds no images")
-    posed = _posed(place)
-    _check_numbers(files, len(posed.t_ns), place)
+    posed = read_posed(place)
+    check_numbers(files, len(posed.t_ns), place)
     path = place / "intrinsics.json"
     values = require_object(read_json(path, TraceError), str(path), TraceError)
     fx, fy, cx, cy = (
-        _real(path, values.get(key), key, -1e6, 1e6, "px") for key in ("fx", "fy", "cx", "cy")
+        real_of(path, values.get(key), key, -1e6, 1e6, "px") for key in ("fx", "fy", "cx", "cy")
     )
     size, frames = image_files(list(files.values()))
     if not (min(fx, fy) > 0 and 0 < cx < size[1] and 0 < cy < size[0]):
@@ -284,23 +220,3 @@ def _measured(path: Path, t: Floats, middle: int) -> Times:
             "timestamps.json; it must be in s, on the same clock"
         )
     return np.round(t * 1e9).astype(np.int64)
-
-
-def _origin(folder: Path, vehicle: Posed) -> Origin | None:
-    """Where the first pose is on earth; axes of the data are east, north and up."""
-    path = folder / "gps.json"
-    if not path.is_file():
-        return None
-    values = read_json(path, TraceError)
-    if not (isinstance(values, list) and values):
-        raise TraceError(f"{path}: must hold a list of places")
-    first = require_object(values[0], f"{path}: row 0", TraceError)
-    latitude, longitude, altitude = (
-        _real(path, first.get(name), f"{name} of row 0", -bound, bound, unit)
-        for name, bound, unit in (
-            ("lat", 90.0, "degrees"),
-            ("long", 180.0, "degrees"),
-            ("height", 1e4, "m"),
-        )
-    )
-    return Origin(latitude, longitude, altitude).moved(vehicle.poses[0])
