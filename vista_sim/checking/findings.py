@@ -46,7 +46,10 @@ def findings_of(
     if m := wrong.get("video-late"):
         late = m.estimate.value
         text = f"the frames turn {abs(late):.2f} s {'after' if late > 0 else 'before'} the poses"
-        remedy = f"take {late:+.2f} s from the camera's times: --time-offset {late:.2f}, {_FIX}"
+        remedy = (
+            f"take {late:+.2f} s from the camera's times: --time-offset {late:.2f} (or so much "
+            f"more than was taken already), {_FIX}"
+        )
         add(m.name, video, f"{text} (± {m.estimate.sigma:.2f})", remedy)
     mount = camera.calibration.T_vehicle_camera
     if m := wrong.get("camera-height"):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -118,7 +120,7 @@ def _command(importer: Any) -> Any:
             options = _checked(lambda: make_options(importer.options, given), given)
             typer.echo(importer.listing(src, options))
             return
-        with progress_bar(f"importing {src.name}", "frames") as report:
+        with _told(), progress_bar(f"importing {src.name}", "frames") as report:
             made = _checked(
                 lambda: import_recording(
                     src,
@@ -141,7 +143,7 @@ def _command(importer: Any) -> Any:
         _COMMON[0],
         _LISTED if hasattr(importer, "listing") else _COMMON[1],
         *(
-            _parameter(name, type(field.default), defaults[name], known.help)
+            _parameter(name, _kind(field.default), defaults[name], known.help)
             for name, (field, known) in about.items()
         ),
         *_COMMON[2:],
@@ -154,9 +156,13 @@ def _command(importer: Any) -> Any:
     return typer.main.get_command(app)
 
 
+def _kind(default: Any) -> Any:
+    return float | None if default is None else type(default)
+
+
 def _shown_default(default: Any, known: Any) -> Any:
     """A default as it stands on the command line: an angle in degrees, to three digits."""
-    return round(math.degrees(default), 3) if known.degrees else default
+    return round(math.degrees(default), 3) if known.degrees and default is not None else default
 
 
 def _checked(what: Callable[[], Any], options: dict[str, Any]) -> Any:
@@ -174,6 +180,18 @@ def _named(error: VistaError, options: dict[str, Any]) -> VistaError:
         if text.startswith(f"{name} is "):
             return type(error)(f"--{name.replace('_', '-')} {text.removeprefix(name + ' ')}")
     return error
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Let importers say what they find out about a recording."""
+    teller = logging.getLogger(__package__)
+    before = teller.level
+    teller.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        teller.setLevel(before)
 
 
 def _parameter(name: str, kind: Any, default: Any, text: str, flag: str = "") -> inspect.Parameter:

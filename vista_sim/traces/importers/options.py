@@ -37,7 +37,10 @@ class About:
 
 
 def option(default: Any, help: str, **about: Any) -> Any:
-    """A field of an options dataclass; see `About` for its further arguments."""
+    """A field of an options dataclass; see `About` for its further arguments.
+
+    A default of None is that of a number which may be left out.
+    """
     return dataclasses.field(default=default, metadata={_KEY: About(help, **about)})
 
 
@@ -64,7 +67,9 @@ def check_option(name: str, value: Any, default: Any, about: About) -> None:
     if about.choices and value not in about.choices:
         listed = ", ".join(about.choices[:-1]) + f" or {about.choices[-1]}"
         raise TraceError(f"{name} is {shown(value)}; it must be {listed}")
-    if isinstance(default, int | float) and not isinstance(default, bool):
+    if default is None and value is None:
+        return
+    if default is None or (isinstance(default, int | float) and not isinstance(default, bool)):
         usable = isinstance(value, int | float) and not isinstance(value, bool)
         if not (usable and about.low <= value <= about.high):
             low, high = about.low, about.high

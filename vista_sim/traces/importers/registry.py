@@ -25,6 +25,7 @@ OWN = {
     "kitti-raw": "kitti_raw:KittiRaw",
     "pandaset": "pandaset:PandaSet",
     "ros": "ros.importer:Ros",
+    "video": "video:Video",
 }
 SURE = 0.9  # a format that finds itself so is taken, if no other comes near
 

@@ -1,0 +1,118 @@
+"""Options of videos: whose motion it is, and how the camera sees and sits; what they make up."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from vista_sim.errors import TraceError
+from vista_sim.files import shown
+from vista_sim.traces.calibration import DISTORTION_LENGTH, Lens
+from vista_sim.traces.importers.options import option
+
+QUARTER = math.pi / 4
+FOV = math.radians(65.0)  # of most phones' main cameras filming 16:9
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """Where the motion of a video comes from, its lens and its mount."""
+
+    odometry: str = option(
+        "log",
+        "log: the motion is that of a position log; visual: that of the pictures.",
+        choices=("log", "visual"),
+    )
+    log: str = option(
+        "",
+        "Position log: GPX, NMEA, CSV; in the video (GoPro) or beside it, of its stem, else.",
+    )
+    time_offset: float | None = option(
+        None,
+        "Seconds by which the video is late against the log; found from its bends else.",
+        low=-1e6,
+        high=1e6,
+    )
+    fov: float | None = option(
+        None,
+        "Horizontal field of view, degrees; recorded, estimated or assumed (65) else.",
+        low=math.radians(5),
+        high=math.radians(170),
+        degrees=True,
+    )
+    camera_matrix: str = option("", "FX,FY,CX,CY in pixels of the video, in place of --fov.")
+    distortion: str = option(
+        "", "K1,K2,P1,P2,K3 of a pinhole, or K1,K2,K3,K4 of a fisheye lens (with a camera matrix)."
+    )
+    height: float = option(1.4, "Camera above the road, m.", low=0.1, high=10.0)
+    mount_x: float = option(1.6, "Camera ahead of the rear axle, m.", low=-20.0, high=20.0)
+    mount_y: float = option(0.0, "Camera left of the car's middle, m.", low=-10.0, high=10.0)
+    mount_yaw: float | None = option(
+        None,
+        "Camera looks to the left, degrees; estimated from straight roads else.",
+        low=-QUARTER,
+        high=QUARTER,
+        degrees=True,
+    )
+    pitch: float | None = option(
+        None,
+        "Camera looks down, degrees; estimated from straight roads else.",
+        low=-QUARTER,
+        high=QUARTER,
+        degrees=True,
+    )
+    antenna_x: float = option(
+        1.6, "What the log follows, ahead of the rear axle, m.", low=-20.0, high=20.0
+    )
+    antenna_y: float = option(
+        0.0, "What the log follows, left of the car's middle, m.", low=-10.0, high=10.0
+    )
+    columns: str = option(
+        "", "Columns of a CSV: time=t_ms,speed=v_kmh,... where its header does not say them."
+    )
+    stabilized: str = option(
+        "refuse",
+        "What to do with a video that says it is stabilized electronically.",
+        choices=("refuse", "accept"),
+    )
+
+
+def given_lens(options: VideoOptions, size: tuple[int, int]) -> Lens | None:
+    """The lens that the options say, for pictures (height, width); None: they say none.
+
+    Raises TraceError: they contradict each other, or are no numbers.
+    """
+    distortion = _numbers("distortion", options.distortion, tuple(DISTORTION_LENGTH.values()))
+    if not options.camera_matrix:
+        if options.fov is None:
+            if distortion:
+                raise TraceError("distortion is given without a camera_matrix or a fov")
+            return None
+        lens = Lens.from_fov(size, options.fov)
+        values: tuple[float, ...] = (lens.fx, lens.fy, lens.cx, lens.cy)
+    elif options.fov is not None:
+        raise TraceError("fov and camera_matrix are both given; one of them is due")
+    else:
+        values = _numbers("camera_matrix", options.camera_matrix, (4,))
+    fx, fy, cx, cy = values
+    height, width = size
+    if options.camera_matrix and not (0 < cx < width and 0 < cy < height):
+        raise TraceError(
+            f"camera_matrix is {shown(options.camera_matrix)}; its middle ({cx:g}, {cy:g}) "
+            f"must lie in the video of {width} x {height} pixels"
+        )
+    model = next((m for m, count in DISTORTION_LENGTH.items() if count == len(distortion)), "")
+    return Lens(model or "pinhole", fx, fy, cx, cy, size, distortion)
+
+
+def _numbers(name: str, text: str, counts: tuple[int, ...]) -> tuple[float, ...]:
+    if not text:
+        return ()
+    try:
+        values = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) not in counts or not all(math.isfinite(value) for value in values):
+        wanted = " or ".join(str(count) for count in counts)
+        raise TraceError(f"{name} is {shown(text)}; it must be {wanted} numbers, A,B,...")
+    return values
