@@ -229,3 +229,70 @@ def test_of_labels_that_overlap_the_first_counts(tmp_path):
     ]
     assert trace.label("weather", 2.0) == "rain"
     assert trace.label("tunnel", 2.0) is None
+
+
+def write_sweeps(folder, count=6):
+    """A lidar whose sweep i has i + 1 points at (i, 0, 1)."""
+    t = np.arange(0, 1.01, 0.02)
+    position, quaternion, _ = circle_motion(t)
+    ns = START_NS + np.round(t * 1e9).astype(np.int64)
+    about = {"name": "t", "licence": "-", "source": "-", "vehicle": Vehicle()}
+    with TraceWriter(folder, **about) as writer:
+        speed = np.full(len(t), SPEED)
+        writer.write_ego(ns, position, quaternion, speed, speed / RADIUS)
+        lidar = writer.add_lidar("top", LidarCalibration())
+        for i in range(count):
+            points = np.tile([float(i), 0.0, 1.0], (i + 1, 1))
+            lidar.write(START_NS + i * 10**8, points, np.ones(i + 1))
+    return folder / "top.parquet"
+
+
+def rewritten(path, footer):
+    """The table of a lidar again, in groups of four rows, with another list in its footer."""
+    table = pq.read_table(path).replace_schema_metadata(None)
+    with pq.ParquetWriter(path, table.schema) as file:
+        file.write_table(table, row_group_size=4)
+        if footer is not None:
+            file.add_key_value_metadata({"vista_sim.sweeps": footer})
+
+
+def test_sweeps_are_found_with_and_without_their_list(tmp_path):
+    path = write_sweeps(tmp_path / "t")
+    assert pq.ParquetFile(path).num_row_groups == 1
+    for again in (False, True):
+        if again:
+            rewritten(path, None)
+            assert pq.ParquetFile(path).num_row_groups == 6
+        lidar = Trace.open(tmp_path / "t").lidars["top"]
+        assert lidar.t == pytest.approx(np.arange(6) / 10)
+        for i in (0, 3, 5):
+            assert lidar.sweep(i).points.tolist() == [[i, 0.0, 1.0]] * (i + 1)
+
+
+LIST = [[i, START_NS + i * 10**8, i + 1] for i in range(6)]
+
+
+@pytest.mark.parametrize(
+    "footer",
+    [
+        "no list",
+        "[[0, 1]]",
+        json.dumps([*LIST[:5], [5, START_NS + 5 * 10**8, 7]]),  # a point more than there are
+        json.dumps([*LIST[:4], [5, LIST[5][1], 11], [4, LIST[4][1], 0]]),
+        json.dumps([[0.5, 1, 21]]),
+        "[" * 5000,
+    ],
+)
+def test_a_damaged_list_of_sweeps_is_refused(tmp_path, footer):
+    rewritten(write_sweeps(tmp_path / "t"), footer)
+    with pytest.raises(TraceError, match=r"top\.parquet: the list of sweeps .* is damaged"):
+        Trace.open(tmp_path / "t")
+
+
+def test_a_list_that_tells_of_other_sweeps_is_found_when_one_is_read(tmp_path):
+    moved = [[i, t_ns, n] for (i, t_ns, _), n in zip(LIST, (2, 1, 3, 4, 5, 6), strict=True)]
+    rewritten(write_sweeps(tmp_path / "t"), json.dumps(moved))
+    lidar = Trace.open(tmp_path / "t").lidars["top"]
+    assert len(lidar.sweep(3).points) == 4
+    with pytest.raises(TraceError, match="rows 0 to 2 are not of one sweep as listed"):
+        lidar.sweep(0)

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
+from vista_sim.files import parse_json
 from vista_sim.identity.files import state_of
 from vista_sim.parquet import check_size as check_declared
 from vista_sim.parquet import open_table
@@ -20,6 +21,9 @@ REQUIRED = {"sweep": "int", "t_ns": "int"} | dict.fromkeys(("x", "y", "z", "inte
 OPTIONAL = {"ring": "int", "point_t_ns": "int"}
 MAX_RANGE = 1e5  # m
 MAX_INTENSITY = 1e9
+SWEEPS = b"vista_sim.sweeps"  # in the footer: JSON, [number, t_ns, count of points] of each
+
+Wholes = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +66,8 @@ class RecordedLidar:
         calibration: LidarCalibration,
         start_ns: int,
         t: NDArray[np.float64],
-        first_row: NDArray[np.int64],
+        numbers: Wholes,
+        first_row: Wholes,
     ) -> None:
         self.name = name
         self.path = path
@@ -70,6 +75,7 @@ class RecordedLidar:
         self.t = t
         self.sweep_count = len(t)
         self._start_ns = start_ns
+        self._numbers = numbers  # (sweep_count,) as the rows have them
         self._first_row = first_row  # (sweep_count + 1,)
         self._footer: _Footer | None = None  # kept from the first sweep that is read on
 
@@ -79,6 +85,12 @@ class RecordedLidar:
             raise IndexError(f"{self.path}: no sweep {index}; it has {self.sweep_count}")
         start, stop = (int(row) for row in self._first_row[index : index + 2])
         columns = self._read_rows(start, stop)
+        own = (columns["sweep"] == self._numbers[index]).all()
+        own &= ((columns["t_ns"] - self._start_ns) * 1e-9 == self.t[index]).all()
+        if not own:
+            raise TraceError(
+                f"{self.path}: rows {start} to {stop} are not of one sweep as listed; write it anew"
+            )
         point_t = columns.get("point_t_ns")
         return Sweep(
             t=float(self.t[index]),
@@ -122,55 +134,60 @@ def open_lidar(
 ) -> RecordedLidar:
     """Check a lidar table by its columns and sweeps, not point by point. Raises TraceError.
 
-    What is read at once are two columns of a row group, and these only where the file's own
-    statistics do not say that it holds one sweep.
+    Where its footer lists no sweeps (`SWEEPS`), two columns of it are read, group by group.
     """
-    sweeps, times, rows = [], [], []
     with open_table(path, TraceError) as file:
         present = file.schema_arrow.names
         for column in REQUIRED:
             if column not in present:
                 raise TraceError(f"{path}: column {column!r} is missing; it has {sorted(present)}")
-        end = 0
-        for group in range(file.num_row_groups):
-            count = file.metadata.row_group(group).num_rows
-            if count:
-                sweep, t_ns, first = _sweeps_of(path, file, group, end)
-                sweeps.append(sweep)
-                times.append(t_ns)
-                rows.append(end + first)
-            end += count
-    if not end:
-        raise TraceError(f"{path}: holds no points")
-    sweep, t_ns, first = (np.concatenate(parts) for parts in (sweeps, times, rows))
-    if (sweep[1:] < sweep[:-1]).any():
-        row = int(first[1:][sweep[1:] < sweep[:-1]][0])
-        raise TraceError(f"{path}: row {row}: rows must be sorted by sweep")
-    new = np.concatenate([[True], sweep[1:] != sweep[:-1]])  # of a sweep in two row groups, one
-    check_times(path, t_ns[new])
-    t = (t_ns[new] - start_ns) * 1e-9
-    return RecordedLidar(name, path, calibration, start_ns, t, np.concatenate([first[new], [end]]))
+        if not file.metadata.num_rows:
+            raise TraceError(f"{path}: holds no points")
+        text = (file.metadata.metadata or {}).get(SWEEPS)
+        if text is None:
+            sweep, t_ns, count = _looked_up(path, file)
+        else:
+            sweep, t_ns, count = _listed(path, text, file.metadata.num_rows)
+    check_times(path, t_ns)
+    t = np.asarray((t_ns - start_ns) * 1e-9, dtype=np.float64)
+    first = np.append(0, np.cumsum(count))
+    return RecordedLidar(name, path, calibration, start_ns, t, sweep, first)
 
 
-def _sweeps_of(
-    path: Path, file: pq.ParquetFile, group: int, row: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Number, time and first row in a row group, which begins at a row, of each of its sweeps."""
-    metadata = file.metadata.row_group(group)
-    chunks = [metadata.column(place) for place in range(metadata.num_columns)]
-    about = {chunk.path_in_schema: chunk.statistics for chunk in chunks}
-    told = []
-    for name in ("sweep", "t_ns"):
-        known = about.get(name)
-        if known is None or not known.has_min_max or known.null_count or known.min != known.max:
-            break
-        told.append(known.min)
-    if len(told) == 2 and all(isinstance(value, int) for value in told):
-        sweep, t_ns = (np.array([value], dtype=np.int64) for value in told)
-        return sweep, t_ns, np.zeros(1, np.int64)
+def _listed(path: Path, text: bytes, rows: int) -> tuple[Wholes, Wholes, Wholes]:
+    """Number, time and count of points of each sweep, as a footer lists them."""
+    try:
+        values = np.array(parse_json(text))
+    except ValueError:
+        values = np.empty(0)
+    good = values.dtype.kind == "i" and values.ndim == 2 and values.shape[1] == 3
+    if good:
+        sweep, t_ns, count = values.astype(np.int64).T
+        good = bool((count >= 1).all() and (count <= rows).all() and count.sum() == rows)
+        good = good and bool((np.diff(sweep) > 0).all())
+    if not good:
+        raise TraceError(f"{path}: the list of sweeps in its footer is damaged; write it anew")
+    return sweep, t_ns, count
+
+
+def _looked_up(path: Path, file: pq.ParquetFile) -> tuple[Wholes, Wholes, Wholes]:
+    """The same, of the rows themselves."""
     names = ["sweep", "t_ns"]
-    check_declared(path, file, names, TraceError, [group])
-    columns = to_columns(path, file.read_row_group(group, names), REQUIRED, row)
-    sweep, t_ns = columns["sweep"], columns["t_ns"]
-    first = np.concatenate([[0], np.flatnonzero(sweep[1:] != sweep[:-1]) + 1])
-    return sweep[first], t_ns[first], first
+    parts: list[tuple[Wholes, Wholes, Wholes]] = []
+    end = 0
+    for group in range(file.num_row_groups):
+        rows = file.metadata.row_group(group).num_rows
+        if not rows:
+            continue
+        check_declared(path, file, names, TraceError, [group])
+        columns = to_columns(path, file.read_row_group(group, names), REQUIRED, end)
+        sweep, t_ns = columns["sweep"], columns["t_ns"]
+        new = np.concatenate([[0], np.flatnonzero(sweep[1:] != sweep[:-1]) + 1])
+        parts.append((sweep[new], t_ns[new], end + new))
+        end += rows
+    sweep, t_ns, first = (np.concatenate(column) for column in zip(*parts, strict=True))
+    if (np.diff(sweep) < 0).any():
+        row = int(first[1:][np.diff(sweep) < 0][0])
+        raise TraceError(f"{path}: row {row}: rows must be sorted by sweep")
+    new = np.concatenate([[True], np.diff(sweep) > 0])  # of a sweep in two row groups, one
+    return sweep[new], t_ns[new], np.diff(np.append(first[new], end))

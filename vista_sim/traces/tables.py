@@ -71,10 +71,12 @@ class GrowingTable:
             )
         self._file.write_table(table)
 
-    def close(self) -> None:
-        """End the file. Calling it again does nothing."""
+    def close(self, notes: Mapping[bytes, str] | None = None) -> None:
+        """End the file, with notes in its footer. Calling it again does nothing."""
         file, self._file = self._file, None
         if file is not None:
+            if notes:
+                file.add_key_value_metadata(dict(notes))
             file.close()
 
 

@@ -21,6 +21,7 @@ from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Ve
 from vista_sim.traces.checks import Finding
 from vista_sim.traces.ego import OPTIONAL, POSITION, QUATERNION, check_ego
 from vista_sim.traces.findings import find_all
+from vista_sim.traces.lidar import SWEEPS
 from vista_sim.traces.origin import Origin
 from vista_sim.traces.sections import Label
 from vista_sim.traces.tables import (
@@ -33,6 +34,9 @@ from vista_sim.traces.trace import FORMAT, KNOWN_KEYS, VERSION, Trace, check_sen
 from vista_sim.traces.video import VideoWriter
 
 logger = logging.getLogger(__name__)
+
+#: Rows of a row group of a lidar, at least: each takes some kB of memory while the file is open.
+GROUP = 2**17
 
 
 class CameraWriter:
@@ -63,7 +67,7 @@ def _require_later(what: str, t_ns: int, before: int | None) -> None:
 
 
 class LidarWriter:
-    """Takes the sweeps of one lidar; made by `TraceWriter.add_lidar`. Each goes to the disk."""
+    """Takes the sweeps of one lidar; made by `TraceWriter.add_lidar`. A few are held at a time."""
 
     def __init__(self, path: Path, shown: Path) -> None:
         self._path, self._shown = path, shown
@@ -72,7 +76,10 @@ class LidarWriter:
         )
         self._columns: tuple[str, ...] = ()
         self._last_ns: int | None = None
-        self.sweeps = 0
+        self._held: list[dict[str, Any]] = []
+        self._rows = 0  # of what is held
+        self._listed: list[tuple[int, int, int]] = []
+        self.sweeps = self.points = 0
 
     def write(
         self,
@@ -112,13 +119,32 @@ class LidarWriter:
                 f"{self._shown}: sweep {self.sweeps} has columns {', '.join(columns)}; "
                 f"those before have {', '.join(self._columns)}"
             )
-        with write_errors_name(self._path):
-            self._file.append(columns)
+        if len(xyz):
+            self._listed.append((self.sweeps, int(t_ns), len(xyz)))
+            self._held.append(columns)
+            self._rows += len(xyz)
+            self.points += len(xyz)
+        if self._rows >= GROUP:
+            self._flush()
         self._last_ns = int(t_ns)
         self.sweeps += 1
 
+    def _flush(self) -> None:
+        held, self._held, self._rows = self._held, [], 0
+        if held:
+            with write_errors_name(self._path):
+                self._file.append(
+                    {name: np.concatenate([part[name] for part in held]) for name in held[0]}
+                )
+
+    def finish(self) -> None:
+        """Write what is held and the list of sweeps, and end the file."""
+        self._flush()
+        with write_errors_name(self._path):
+            self._file.close({SWEEPS: json.dumps(self._listed)})
+
     def close(self) -> None:
-        """End the file. Calling it again does nothing."""
+        """End the file as it is."""
         with write_errors_name(self._path):
             self._file.close()
 
@@ -395,9 +421,9 @@ class TraceWriter:
             with write_errors_name(self._videos[name].path):
                 self._videos[name].close()
         for name, lidar in self._lidars.items():
-            if not lidar.sweeps:
-                raise TraceError(f"{self.destination}: lidar {name!r} got no sweep")
-            lidar.close()
+            if not lidar.points:
+                raise TraceError(f"{self.destination}: lidar {name!r} got no points")
+            lidar.finish()
         text = json.dumps(self._values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         (self.folder / "trace.json").write_text(text, encoding="utf-8")
         with Trace.open(self.folder) as trace:
