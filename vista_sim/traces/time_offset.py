@@ -5,6 +5,7 @@ A drive turns at the same time whoever measures it. Where it does not turn, noth
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +32,7 @@ class TimeOffset:
         std: one sigma of it, s.
         alike: correlation of both there, up to 1.
         runner_up: the best correlation of another offset, 2 s away or more.
-        scale: a over b there.
+        scale: a over b there. scale_std: one sigma of it.
         sure: whether the offset can be told; `why` says why not.
     """
 
@@ -40,6 +41,7 @@ class TimeOffset:
     alike: float
     runner_up: float
     scale: float
+    scale_std: float
     sure: bool
     why: str = ""
 
@@ -72,7 +74,7 @@ def find_offset(
     others = alike[away & np.isfinite(alike)]
     runner_up = float(others.max()) if len(others) else -1.0
     fine = _vertex(alike, best)
-    scale, std = _fit(a, b, first - int(lags[best]))
+    scale, scale_std, std = _fit(a, b, first - int(lags[best]))
     seconds = float((lags[best] + fine) * STEP + exact)
     why = ""
     if alike[best] < LEAST_ALIKE:
@@ -81,11 +83,11 @@ def find_offset(
         why = "other offsets fit as well"
     elif best in (0, len(lags) - 1):
         why = f"it may be beyond {reach:g} s"
-    return TimeOffset(seconds, std, float(alike[best]), runner_up, scale, not why, why)
+    return TimeOffset(seconds, std, float(alike[best]), runner_up, scale, scale_std, not why, why)
 
 
 def _unknown(why: str) -> TimeOffset:
-    return TimeOffset(0.0, np.inf, 0.0, 0.0, 1.0, False, why)
+    return TimeOffset(0.0, np.inf, 0.0, 0.0, 1.0, np.inf, False, why)
 
 
 def _finite(t: ArrayLike, rate: ArrayLike) -> tuple[Floats, Floats]:
@@ -106,14 +108,15 @@ def _even(t: Floats, rate: Floats) -> tuple[Floats, Floats]:
 
 def _overlap(a: Floats, b: Floats, first: int) -> tuple[Floats, Floats]:
     """What is there at once where row 0 of a is row `first` of b."""
-    start, end = max(first, 0), min(first + len(a), len(b))
+    start = max(first, 0)
+    end = max(start, min(first + len(a), len(b)))
     return a[start - first : end - first], b[start:end]
 
 
 def _correlation(a: Floats, b: Floats, first: int) -> float:
     one, other = _overlap(a, b, first)
     if len(one) * STEP < max(LEAST_TIME, 0.5 * STEP * min(len(a), len(b))):
-        return np.nan
+        return math.nan
     one, other = one - one.mean(), other - other.mean()
     size = float(np.sqrt(np.sum(one**2) * np.sum(other**2)))
     least = LEAST_BEND**2 * len(one) * 0.1
@@ -129,13 +132,13 @@ def _vertex(values: Floats, best: int) -> float:
     return float(0.5 * (before - after) / bend) if bend < 0 else 0.0
 
 
-def _fit(a: Floats, b: Floats, first: int) -> tuple[float, float]:
-    """Scale of a over b, and the standard deviation of the offset by what remains."""
+def _fit(a: Floats, b: Floats, first: int) -> tuple[float, float, float]:
+    """Scale of a over b, its standard deviation and that of the offset, by what remains."""
     one, other = _overlap(a, b, first)
     one, other = one - one.mean(), other - other.mean()
     scale = float(np.sum(one * other) / max(np.sum(other**2), 1e-12))
-    rest = one - scale * other
+    rest = float(np.mean((one - scale * other) ** 2))
     slope = scale * np.gradient(other, STEP)
-    independent = max(1.0, len(one) * STEP / (4 * SMOOTH))
-    variance = np.mean(rest**2) / max(np.mean(slope**2), 1e-12) / independent
-    return scale, float(np.sqrt(variance))
+    rest /= max(1.0, len(one) * STEP / (4 * SMOOTH))  # so many are independent
+    of_scale = math.sqrt(rest / max(float(np.mean(other**2)), 1e-12))
+    return scale, of_scale, math.sqrt(rest / max(float(np.mean(slope**2)), 1e-12))

@@ -62,8 +62,8 @@ def read_index(path: Path, size: tuple[int, int]) -> VideoIndex:
         # By content, FFmpeg would also take playlists, which name other files and addresses.
         container: Any = av.open(str(path), format="mp4")
     except (av.FFmpegError, OSError, ValueError) as error:
-        boxes = _top_boxes(path)
-        if boxes[:1] == ["ftyp"] and "moov" not in boxes:
+        found = _top_boxes(path)
+        if found[:1] == ["ftyp"] and "moov" not in found:
             reason = "the file is cut off: its index, the moov box, is missing"
         else:
             reason = f"not an MP4: {reason_of(error)}"
@@ -98,10 +98,10 @@ def read_index(path: Path, size: tuple[int, int]) -> VideoIndex:
 
 def _top_boxes(path: Path) -> list[str]:
     """Types of the whole boxes at the top of an MP4 (ISO 14496-12, 4.2), as far as they go."""
-    return [kind for kind, _, _ in _boxes(path)]
+    return [kind for kind, _, _ in boxes(path)]
 
 
-def _boxes(path: Path) -> list[tuple[str, int, int]]:
+def boxes(path: Path) -> list[tuple[str, int, int]]:
     """Type, start and size in bytes of each whole box at the top of an MP4."""
     found: list[tuple[str, int, int]] = []
     end = require_file(path, TraceError)
@@ -128,7 +128,7 @@ def _declared_frames(path: Path) -> int:
     Where all sizes are the same they take no bytes of their own, and any number can be declared.
     """
     most = 0
-    for kind, start, size in _boxes(path):
+    for kind, start, size in boxes(path):
         if kind != "moov" or size > _MAX_INDEX:
             continue
         with open_file(path, TraceError) as file:

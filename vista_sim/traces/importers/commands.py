@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -110,7 +113,7 @@ def _command(importer: Any) -> Any:
             for name, value in own.items()
             if value != defaults[name]
         }
-        with progress_bar(f"importing {src.name}", "frames") as report:
+        with _told(), progress_bar(f"importing {src.name}", "frames") as report:
             try:
                 made = import_recording(
                     src,
@@ -162,6 +165,18 @@ def _named(error: VistaError, options: dict[str, Any]) -> VistaError:
         if text.startswith(f"{name} is "):
             return type(error)(f"--{name.replace('_', '-')} {text.removeprefix(name + ' ')}")
     return error
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Let importers say what they find out about a recording."""
+    teller = logging.getLogger(__package__)
+    before = teller.level
+    teller.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        teller.setLevel(before)
 
 
 def _warn(made: Path) -> None:
