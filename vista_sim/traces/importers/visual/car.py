@@ -14,8 +14,8 @@ from vista_sim.traces.importers.visual.drive import Stretch
 from vista_sim.traces.levelling import level_to_first_pose
 from vista_sim.traces.sections import GAP_FACTOR, SHORTEST_GAP
 from vista_sim.transforms import (
-    Matrix,
     R_VEHICLE_FORWARD_CAMERA,
+    Matrix,
     camera_mount,
     inverse,
     matrix_from_quaternion,
@@ -25,7 +25,7 @@ from vista_sim.transforms import (
 
 Floats = NDArray[np.float64]
 
-_WAY = 1.0  # m between the poses by which a direction of motion is told
+_APART = 1.0  # m between the poses by which a direction of motion is told
 _LEVEL = 300.0  # m at the beginning of a stretch whose roads are level, all in all
 _MARGIN = 1.1  # of the longest gap that is none
 
@@ -65,8 +65,8 @@ def _angles(turn: Matrix, pitch: float | None, yaw: float | None) -> dict[str, f
 def _aside(stretch: Stretch, turn: Matrix, ahead: float) -> Floats:
     """Angles, rad, by which the camera moves to the left of the x axis, but for bends."""
     poses = stretch.T_stretch_camera
-    arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1))])
-    rows = np.unique(np.searchsorted(arc, np.arange(0.0, arc[-1], _WAY)))
+    arc = _way(poses)
+    rows = np.unique(np.searchsorted(arc, np.arange(0.0, arc[-1], _APART)))
     rows = rows[rows < len(poses)]
     if len(rows) < 3:
         return np.zeros(1)
@@ -79,6 +79,12 @@ def _aside(stretch: Stretch, turn: Matrix, ahead: float) -> Floats:
     turned = angle - np.arctan2(last[:, 1], last[:, 0])
     curvature = turned / np.maximum(np.linalg.norm(step, axis=1), 0.1)
     return angle - 0.5 * turned - np.arctan(ahead * curvature)
+
+
+def _way(poses: Matrix) -> Floats:
+    """Distance (n,) travelled up to each of some poses, m."""
+    steps = np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1)
+    return np.concatenate([[0.0], np.cumsum(steps)])
 
 
 def motion_of(stretches: Sequence[Stretch], t_ns: Times, T_vehicle_camera: Matrix) -> Motion:
@@ -115,8 +121,7 @@ def motion_of(stretches: Sequence[Stretch], t_ns: Times, T_vehicle_camera: Matri
 
 def _levelled(poses: Matrix) -> Matrix:
     """Poses in a frame whose z is the car's, by mean over the first roads: gravity is not seen."""
-    way = np.cumsum(np.linalg.norm(np.diff(poses[:, :3, 3], axis=0, prepend=poses[:1, :3, 3]), axis=1))
-    up = poses[way <= _LEVEL, :3, 2].mean(axis=0)
+    up = poses[_way(poses) <= _LEVEL, :3, 2].mean(axis=0)
     up /= np.linalg.norm(up)
     x = poses[0, :3, 0] - (poses[0, :3, 0] @ up) * up
     x /= np.linalg.norm(x)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from vista_sim.errors import TraceError
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.importers.visual.reconstruction import (
+    Piece,
+    bridges,
     calibrate,
     chunks_of,
     joined,
     reconstruct,
+    turning,
 )
 from vista_sim.traces.importers.visual.resection import path_of
 from vista_sim.traces.importers.visual.scale import Pictures, camera_heights
@@ -117,24 +120,26 @@ def drive_of(
         lens, spread = calibrate(
             store, size, folder, lambda done, all: step("finding the lens", done, all)
         )
-    chunks = chunks_of(len(store.keyframes))
-    pieces = reconstruct(
-        store, lens, chunks, folder, lambda done, all: step("reconstructing", done, all)
-    )
     stretches = []
     problem: TraceError | None = None
-    for chain in joined(pieces):
+    for chain in _chains(store, lens, folder, step):
         path = path_of(chain, store, lens)
         poses = path.T_chain_camera
-        keys = np.searchsorted(path.frames, path.keyframes)
-        if len(keys) < MIN_KEYFRAMES:
+        if len(path.keyframes) < MIN_KEYFRAMES:
             continue
         try:
-            found = camera_heights(poses[keys], path.keyframes, pictures, lens, height)
+            found = camera_heights(
+                poses,
+                path.frames,
+                pictures,
+                lens,
+                height,
+                lambda done, all: step("looking at the road", done, all),
+            )
         except TraceError as error:
             problem = error
             continue
-        scale = height / np.interp(path.frames, path.keyframes, found.height)
+        scale = height / found.height
         metric = poses.copy()
         metric[:, :3, 3] = scaled(poses[:, :3, 3], scale)
         stretches.append(Stretch(path.frames, metric, found.up, found.ahead, found.share))
@@ -143,14 +148,23 @@ def drive_of(
     return Drive(lens, spread, stretches)
 
 
+def _chains(store: TrackStore, lens: Lens, folder: Path, step: Step) -> list[list[Piece]]:
+    """Chains of pieces that were reconstructed; where they break, it is tried across the break."""
+
+    def report(done: int, total: int) -> None:
+        step("reconstructing", done, total)
+
+    pieces = reconstruct(store, lens, chunks_of(turning(store)), folder, report)
+    chains = joined(pieces)
+    if len(chains) > 1:
+        across = reconstruct(store, lens, bridges(chains, store), folder, report)
+        again = joined(sorted([*pieces, *across], key=lambda piece: int(piece.frames[0])))
+        if len(again) < len(chains):
+            return again
+    return chains
+
+
 def scaled(place: Floats, scale: Floats) -> Floats:
     """Places (n, 3) whose steps are scaled, each by the mean of the scales (n,) at its ends."""
     steps = np.diff(place, axis=0) * (0.5 * (scale[1:] + scale[:-1]))[:, None]
     return np.concatenate([np.zeros((1, 3)), np.cumsum(steps, axis=0)])
-
-
-def frames_lost(stretches: Sequence[Stretch], count: int) -> list[tuple[int, int]]:
-    """First and last frame of the spans between stretches, and before and after them."""
-    ends = [-1, *(int(s.frames[-1]) for s in stretches)]
-    starts = [*(int(s.frames[0]) for s in stretches), count]
-    return [(a + 1, b - 1) for a, b in zip(ends, starts, strict=True) if b - a > 1]

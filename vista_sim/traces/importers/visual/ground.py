@@ -29,18 +29,23 @@ _BOX = 15  # px over which brightness and contrast are evened out
 TILT = (math.radians(0.5), math.radians(0.5))  # deviation of a car's pitch and roll on its road
 ANY_ROLL = math.radians(3.0)  # ... and of a camera's in a car
 _CORRELATED = 25.0  # pixels that tell as much as one
+_MARGIN = 30  # rows above the road that are looked at too
 _STEPS, _SMALL = 8, 5e-4  # of a fit at most, and the share of a height that ends it
 _SHOWN = 0.15  # share of the road in one picture that the other must show
-DRIFT = 0.002  # deviation of the logarithm of scale after 1 m, growing with the root of the way
+DRIFT = 0.003  # deviation of the logarithm of scale after 1 m, growing with the root of the way
+DRIFT_TURNING = 0.05  # ... and after a turn of 1 rad
 NOISE, ALIKE = 0.025, 20.0  # of that of a height, and m of road over which it errs alike
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """One picture of the road: evened gray (h, w), and T_chain_camera (4, 4)."""
+    """One picture of the road: evened gray (h, w), from a row of the whole picture on, and
+    T_chain_camera (4, 4).
+    """
 
     picture: Gray
     pose: Floats
+    top: int
 
 
 def evened(gray: NDArray[np.uint8]) -> Gray:
@@ -83,7 +88,8 @@ class Road:
             rays, down = rays[low], down[low]
             along = rays @ self.ahead / down
             aside = rays @ np.cross(self.up, self.ahead) / down
-            far = max(FAR, DEPTH * float(along[np.abs(aside) < ASIDE].min(initial=FAR)))
+            nearest = float(along[np.abs(aside) < ASIDE].min(initial=FAR))
+            far = max(FAR, DEPTH * nearest)
             rays = rays[(along > NEAR) & (along < far) & (np.abs(aside) < ASIDE)]
             if len(rays) <= MAX_PIXELS:
                 return rays
@@ -94,13 +100,17 @@ class Road:
         z = np.maximum(points[:, 2:], 1e-6)
         return self.focal * points[:, :2] / z + (self.cx, self.cy)
 
-    def sample(self, picture: Gray, points: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    def top(self, rays: Floats) -> int:
+        """The row of the picture from which on it is needed."""
+        return max(0, int(self.pixels(rays)[:, 1].min()) - _MARGIN) if len(rays) else 0
+
+    def sample(self, view: View, points: Floats) -> tuple[Floats, NDArray[np.bool_]]:
         """A picture's values (n,) at points (n, 3) of its camera frame, and which it shows."""
-        xy = self.pixels(points).astype(np.float32)
-        height, width = self.size
+        xy = (self.pixels(points) - (0, view.top)).astype(np.float32)
+        height, width = view.picture.shape
         inside = (points[:, 2] > 1e-6) & (xy >= 1).all(axis=1)
         inside &= (xy[:, 0] < width - 2) & (xy[:, 1] < height - 2)
-        values = cv2.remap(picture, xy[:, :1], xy[:, 1:], cv2.INTER_LINEAR)[:, 0]
+        values = cv2.remap(view.picture, xy[:, :1], xy[:, 1:], cv2.INTER_LINEAR)[:, 0]
         return values.astype(np.float64), inside
 
     def correlations(
@@ -112,11 +122,11 @@ class Road:
             planes: each (3,): its product with a ray is inverse depth.
         """
         turn, shift = _relative(first, second)
-        a, _ = self.sample(first.picture, rays)
+        a, _ = self.sample(first, rays)
         turned = rays @ turn.T
         found = []
         for plane in planes:
-            b, inside = self.sample(second.picture, turned + (rays @ plane)[:, None] * shift)
+            b, inside = self.sample(second, turned + (rays @ plane)[:, None] * shift)
             if inside.sum() < _SHOWN * len(rays):
                 found.append(0.0)
                 continue
@@ -140,14 +150,14 @@ class Road:
         basis = np.stack([-self.up, self.ahead, side], axis=1)
         # m = basis c: c0 is 1 / height, c1 and c2 are tilts over it.
         c = np.array([1.0 / height, 0.0, 0.0])
-        a, _ = self.sample(first.picture, rays)
+        a, _ = self.sample(first, rays)
         for _ in range(_STEPS):
             normal, right = np.zeros((3, 3)), np.zeros(3)
             for other in others:
                 turn, shift = _relative(first, other)
                 there = rays @ turn.T + (rays @ (basis @ c))[:, None] * shift
-                b, inside = self.sample(other.picture, there)
-                along = self._slope(other.picture, there, shift)
+                b, inside = self.sample(other, there)
+                along = self._slope(other, there, shift)
                 error = np.where(inside, b - a, 0.0)
                 spread = 1.4826 * np.median(np.abs(error[inside])) if inside.any() else 1.0
                 weight = inside / (1.0 + (error / max(2.0 * spread, 1e-3)) ** 2)
@@ -170,16 +180,16 @@ class Road:
         normal = -m / length
         return 1.0 / length, float(normal @ self.ahead), float(normal @ side), alike
 
-    def _slope(self, picture: Gray, points: Floats, shift: Floats) -> Floats:
+    def _slope(self, view: View, points: Floats, shift: Floats) -> Floats:
         """Change (n,) of a picture's value where points move along a shift."""
         z = np.maximum(points[:, 2], 1e-6)
         u = self.focal * (shift[0] - shift[2] * points[:, 0] / z) / z
         v = self.focal * (shift[1] - shift[2] * points[:, 1] / z) / z
-        xy = self.pixels(points).astype(np.float32)
+        xy = (self.pixels(points) - (0, view.top)).astype(np.float32)
 
         def at(dx: float, dy: float) -> Floats:
             x, y = xy[:, :1] + np.float32(dx), xy[:, 1:] + np.float32(dy)
-            return cv2.remap(picture, x, y, cv2.INTER_LINEAR)[:, 0].astype(np.float64)
+            return cv2.remap(view.picture, x, y, cv2.INTER_LINEAR)[:, 0].astype(np.float64)
 
         return 0.5 * ((at(1, 0) - at(-1, 0)) * u + (at(0, 1) - at(0, -1)) * v)
 
@@ -207,7 +217,7 @@ def level_and_ahead(poses: Floats) -> tuple[Floats, Floats]:
     return up / np.linalg.norm(up), ahead
 
 
-def smoothed(arc: Floats, height: Floats, weight: Floats) -> Floats:
+def smoothed(arc: Floats, turned: Floats, height: Floats, weight: Floats) -> Floats:
     """Heights (n,) along the way that change as slowly as scale drifts; outliers do not count.
 
     The most likely course of a random walk of its logarithm, seen with noise that has long tails
@@ -215,6 +225,7 @@ def smoothed(arc: Floats, height: Floats, weight: Floats) -> Floats:
 
     Args:
         arc: (n,) way from the first, m, about.
+        turned: (n - 1,) angles between one and the next, rad: scale drifts most in bends.
         height: (n,), NaN where it is not known.
         weight: (n,) of each.
     """
@@ -224,15 +235,17 @@ def smoothed(arc: Floats, height: Floats, weight: Floats) -> Floats:
     value = np.full(len(height), start)
     spacing = np.minimum(np.gradient(arc), ALIKE) if len(arc) > 1 else np.array([1.0])
     density = np.where(known, weight, 0.0) * spacing / ALIKE
-    stiff = 1.0 / (DRIFT**2 * np.maximum(np.diff(arc), 1e-3))
-    spread = 0.1
-    for _ in range(20):
+    stiff = 1.0 / (DRIFT**2 * np.maximum(np.diff(arc), 1e-3) + DRIFT_TURNING**2 * turned)
+    spread = 0.3
+    for _ in range(30):
         miss = np.where(known, seen - value, 0.0)
-        trust = density / (NOISE**2 * (1.0 + (miss / (2.0 * spread)) ** 2))
+        trust = density / (NOISE**2 * (1.0 + (miss / (3.0 * spread)) ** 2))
         main = trust + 1e-9
         main[:-1] += stiff
         main[1:] += stiff
         upper = np.concatenate([[0.0], -stiff])
         value = solveh_banded(np.stack([upper, main]), trust * seen + 1e-9 * start)
-        spread = max(1.4826 * float(np.median(np.abs(seen - value)[known])), 0.5 * NOISE)
-    return np.exp(value)
+        spread = 0.5 * spread + 0.5 * max(
+            1.4826 * float(np.median(np.abs(seen - value)[known])), NOISE
+        )
+    return np.asarray(np.exp(value))

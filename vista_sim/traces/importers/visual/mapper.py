@@ -148,8 +148,7 @@ def _model(model: Any, ids: list[Any]) -> dict[str, Any]:
     points, places = [], []
     for point in model.points3D.values():
         seen = Counter(
-            int(ids[element.image_id - 1][element.point2D_idx])
-            for element in point.track.elements
+            int(ids[element.image_id - 1][element.point2D_idx]) for element in point.track.elements
         )
         points.append(seen.most_common(1)[0][0])
         places.append(point.xyz)

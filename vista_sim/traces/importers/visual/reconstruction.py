@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
 from typing import Any
@@ -31,7 +32,7 @@ Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 Report = Callable[[int, int], None]
 
-CHUNK, OVERLAP = 60, 16  # keyframes
+CHUNK, OVERLAP, MOVED = 70, 20, 10  # keyframes; and by how many a chunk may begin elsewhere
 MIN_SHARED = (3, 30)  # keyframes and points that two pieces must share to be joined
 SPREAD = 0.25  # share by which half of the depths of two pieces may differ where they overlap
 MIN_KEYFRAMES = 4  # of a piece
@@ -65,14 +66,37 @@ class Piece:
         return rows, self.xyz[at[rows]]
 
 
-def chunks_of(count: int) -> list[tuple[int, int]]:
-    """First and end of each chunk of so many keyframes; the last is not a short one."""
-    step = CHUNK - OVERLAP
-    number = max(1, -(-(count - OVERLAP) // step))
-    edges = np.linspace(0, max(count - OVERLAP, 0), number + 1).round().astype(int)
-    return [
-        (int(a), min(int(b) + OVERLAP, count)) for a, b in zip(edges, edges[1:], strict=False)
-    ]
+def chunks_of(turning: Floats) -> list[tuple[int, int]]:
+    """First and end of each chunk of keyframes; they meet where the camera turns least.
+
+    Args:
+        turning: (n,) how much it turns from the keyframe before to each; see `turning`.
+    """
+    count = len(turning)
+    if count <= CHUNK + OVERLAP:
+        return [(0, count)]
+    number = -(-(count - OVERLAP) // (CHUNK - OVERLAP))
+    edges = np.linspace(0, count - OVERLAP, number + 1).round().astype(int)
+    total = np.concatenate([[0.0], np.cumsum(turning)])
+    moved = [0]
+    for edge in edges[1:-1]:
+        near = np.arange(edge - MOVED, edge + MOVED + 1)
+        moved.append(int(near[np.argmin(total[near + OVERLAP] - total[near])]))
+    starts = [*moved, count - OVERLAP]
+    return [(a, b + OVERLAP) for a, b in pairwise(starts)]
+
+
+def turning(store: TrackStore) -> Floats:
+    """How far the picture moves to the side up to each keyframe from the one before, px, by median
+    of what both see; (n,), the first 0.
+    """
+    moved = [0.0]
+    for before, after in pairwise(store.keyframes):
+        first, second = store[before], store[after]
+        here, there = first.common(second)
+        aside = second.xy[there, 0] - first.xy[here, 0]
+        moved.append(abs(float(np.median(aside))) if len(aside) else 0.0)
+    return np.array(moved)
 
 
 def reconstruct(
@@ -115,7 +139,8 @@ def calibrate(
     Raises TraceError: none could be reconstructed.
     """
     height, width = size
-    chunks = sorted(chunks_of(len(store.keyframes)), key=lambda chunk: -_turning(store, chunk))
+    turned = turning(store)
+    chunks = sorted(chunks_of(turned), key=lambda chunk: -turned[chunk[0] : chunk[1]].sum())
     camera = ("SIMPLE_RADIAL", [FIRST_FOCAL * width, width / 2, height / 2, 0.0])
     made = _run(_Job(store, folder, "lens", camera, size, None), chunks[:CALIBRATED], report)
     found = []
@@ -127,23 +152,13 @@ def calibrate(
     if not found:
         raise TraceError("the focal length could not be found; give camera_matrix or fov")
     # The chunk that turns most comes first, and tells most: of two it is taken.
-    focal = float(np.sort([f for f, _ in found])[len(found) // 2]) if len(found) > 2 else found[0][0]
+    focal = (
+        float(np.sort([f for f, _ in found])[len(found) // 2]) if len(found) > 2 else found[0][0]
+    )
     k1 = next(k for f, k in found if f == focal)
     spread = float(np.ptp([f for f, _ in found]) / focal) if len(found) > 1 else np.nan
     middle = ((width - 1) / 2, (height - 1) / 2)
     return Lens("pinhole", focal, focal, *middle, size, (k1, 0.0, 0.0, 0.0, 0.0)), spread
-
-
-def _turning(store: TrackStore, chunk: tuple[int, int]) -> float:
-    """How far the picture moves to the side from keyframe to keyframe, px, by median."""
-    keyframes = store.keyframes[chunk[0] : chunk[1]]
-    moved = 0.0
-    for before, after in zip(keyframes, keyframes[1:], strict=False):
-        first, second = store[before], store[after]
-        here, there = first.common(second)
-        if len(here):
-            moved += abs(float(np.median(second.xy[there, 0] - first.xy[here, 0])))
-    return moved
 
 
 def _square(pose: Floats) -> Floats:
@@ -259,9 +274,7 @@ def _write_input(job: _Job, chunk: tuple[int, int], path: Path) -> None:
 def _models(path: Path) -> list[dict[str, Any]]:
     with np.load(path, allow_pickle=False) as data:
         names = ("number", "pose", "id", "xyz", "params")
-        return [
-            {name: data[f"{name}_{i}"] for name in names} for i in range(int(data["count"]))
-        ]
+        return [{name: data[f"{name}_{i}"] for name in names} for i in range(int(data["count"]))]
 
 
 def joined(pieces: Sequence[Piece]) -> list[list[Piece]]:
@@ -276,11 +289,24 @@ def joined(pieces: Sequence[Piece]) -> list[list[Piece]]:
     return chains
 
 
+def bridges(chains: Sequence[Sequence[Piece]], store: TrackStore) -> list[tuple[int, int]]:
+    """Chunks across the places where chains of pieces do not meet."""
+    keyframes = np.array(store.keyframes)
+    found = []
+    for before, after in pairwise(chains):
+        end = int(np.searchsorted(keyframes, before[-1].frames[-1]))
+        start = int(np.searchsorted(keyframes, after[0].frames[0]))
+        middle = (start + end) // 2
+        found.append((max(0, middle - CHUNK // 2), min(len(keyframes), middle + CHUNK // 2)))
+    return found
+
+
 def _brought(before: Piece, piece: Piece) -> Piece | None:
     """A piece in the frame and unit of another that it overlaps; None: they do not fit."""
     _, here, there = np.intersect1d(
         before.frames, piece.frames, assume_unique=True, return_indices=True
     )
+    here, there = here[-OVERLAP:], there[-OVERLAP:]
     rows, known = before.places(piece.ids)
     if len(here) < MIN_SHARED[0] or len(rows) < MIN_SHARED[1]:
         return None

@@ -27,11 +27,17 @@ Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 Pictures = Callable[[Sequence[int]], Iterator[NDArray[np.uint8]]]
 
-SURE = 0.4  # correlation of the road in two pictures from which on a fit counts
+SURE = 0.25  # correlation of the road in two pictures from which on a fit counts
 _MIN_FITS = 5
-_SCANNED, _SKIPPED = 24, 3  # keyframes by which a first height is found; of rays one in so many
-_HEIGHTS = np.geomspace(0.1, 20.0, 110)  # that are tried, in steps from keyframe to keyframe
-_REACH = 6  # keyframes to each side that may be fitted with one
+_SCANNED, _SKIPPED = (
+    24,
+    3,
+)  # pairs of pictures by which a first height is found; rays, one in so many
+_HEIGHTS = np.geomspace(0.15, 40.0, 130)  # that are tried, in steps from picture to picture
+_APART = (1, 3)  # pictures between those of a pair
+_TRIED = 60  # pictures by which up is found
+_SPACING = 0.7  # camera heights between the places where the road is looked at
+_TOO_FAR = 3.0  # camera heights between two pictures, which share no road then
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +45,9 @@ class Heights:
     """The camera over its road.
 
     Args:
-        height: (n,) at each keyframe, in the units of the chain, smoothed.
+        height: (n,) at each frame, in the units of the chain, smoothed.
         up, ahead: (3,) unit, in the camera frame.
-        share: of the keyframes at which the road was seen.
+        share: of the places at which the road was seen.
     """
 
     height: Floats
@@ -51,39 +57,65 @@ class Heights:
 
 
 def camera_heights(
-    poses: Floats, frames: Numbers, pictures: Pictures, lens: Lens, height: float
+    poses: Floats,
+    frames: Numbers,
+    pictures: Pictures,
+    lens: Lens,
+    height: float,
+    report: Callable[[int, int], None] | None = None,
 ) -> Heights:
-    """Find the road under a chain of keyframes.
+    """Find the road under a chain of frames.
 
     Args:
-        poses: (n, 4, 4) of the keyframes. frames: (n,) of the video.
+        poses: (n, 4, 4). frames: (n,) of the video.
         pictures: gives gray pictures of frames.
         height: of the camera, m: only to know over what way heights are smoothed.
+        report: told how many places are done, and of how many.
 
     Raises TraceError: no road is seen.
     """
     place = poses[:, :3, 3]
-    step = np.linalg.norm(np.diff(place, axis=0), axis=1)
-    arc = np.concatenate([[0.0], np.cumsum(step)])
-    up, ahead = level_and_ahead(poses)
+    arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(place, axis=0), axis=1))])
+    if not arc[-1] > 0:
+        raise TraceError("the camera stands still")
+    steady = poses[_spread(arc, arc[-1] / max(len(arc) / 4, 8))]
+    up, ahead = level_and_ahead(steady)
     views = _Views(poses, frames, pictures, lens)
-    guess = _scanned(views, views.road(up, ahead), float(np.median(step)))
-    fits = np.zeros((0, 4))
-    for tilt in ((TILT[0], ANY_ROLL), TILT):
-        road = views.road(up, ahead)
-        fits = _fits(views, road, arc, guess, tilt)
-        sure = np.flatnonzero(fits[:, 3] > SURE)
+    guess = _scanned(views, views.road(up, ahead), arc)
+    for _ in range(2):  # the second time with a road that lies better
+        rows = _spread(arc, _SPACING * guess)
+        rows = rows[np.unique(np.linspace(0, len(rows) - 1, _TRIED).round().astype(int))]
+        fits = _fits(views, views.road(up, ahead), arc, rows, guess, (TILT[0], ANY_ROLL))
+        sure = fits[fits[:, 3] > SURE]
         if len(sure) < _MIN_FITS:
             raise TraceError(
                 "no road is seen in front of the car, so its speed cannot be told; is the camera "
                 "one that looks ahead?"
             )
-        pitch, roll = np.median(fits[sure, 1:3], axis=0)
+        pitch, roll = np.median(sure[:, 1:3], axis=0)
         up, ahead = _tilted(up, ahead, pitch, roll)
-        guess = float(np.median(fits[sure, 0]))
+        guess = float(np.median(sure[:, 0]))
+    rows = _spread(arc, _SPACING * guess)
+    fits = _fits(views, views.road(up, ahead), arc, rows, guess, TILT, report)
     weight = np.where(fits[:, 3] > SURE, fits[:, 3], 0.0)
-    course = smoothed(arc * height / guess, fits[:, 0], weight)
-    return Heights(course, up, ahead, len(sure) / len(fits))
+    turned = _turned(poses[rows])
+    course = smoothed(arc[rows] * height / guess, turned, fits[:, 0], weight)
+    everywhere = np.exp(np.interp(arc, arc[rows], np.log(course)))
+    return Heights(everywhere, up, ahead, float((weight > 0).mean()))
+
+
+def _spread(arc: Floats, apart: float) -> NDArray[np.int64]:
+    """Rows that are so far apart along the way, or just farther; the first and the last too."""
+    slot = np.floor(arc / apart).astype(np.int64)
+    first = np.flatnonzero(np.diff(slot, prepend=-1))
+    return np.unique(np.append(first, len(arc) - 1)).astype(np.int64)
+
+
+def _turned(poses: Floats) -> Floats:
+    """Angles (n - 1,) between poses (n, 4, 4), rad."""
+    between = np.einsum("nji,njk->nik", poses[:-1, :3, :3], poses[1:, :3, :3])
+    cosine = 0.5 * (np.trace(between, axis1=1, axis2=2) - 1.0)
+    return np.asarray(np.arccos(np.clip(cosine, -1.0, 1.0)))
 
 
 def _tilted(up: Floats, ahead: Floats, pitch: float, roll: float) -> tuple[Floats, Floats]:
@@ -94,15 +126,14 @@ def _tilted(up: Floats, ahead: Floats, pitch: float, roll: float) -> tuple[Float
 
 
 class _Views:
-    """Pictures of keyframes, evened, without distortion; those near the last one are held."""
+    """Pictures of the road, evened, without distortion."""
 
     def __init__(self, poses: Floats, frames: Numbers, pictures: Pictures, lens: Lens) -> None:
         self.poses = poses
         self._frames = frames
         self._pictures = pictures
         self._lens = lens
-        first = next(pictures([int(frames[0])]))
-        small, scale = smaller(first)
+        small, scale = smaller(next(pictures([int(frames[0])])))
         self.size = (small.shape[0], small.shape[1])
         self.focal = 0.5 * (lens.fx + lens.fy) / scale
         self.middle = ((lens.cx + 0.5) / scale - 0.5, (lens.cy + 0.5) / scale - 0.5)
@@ -120,58 +151,70 @@ class _Views:
     def road(self, up: Floats, ahead: Floats) -> Road:
         return Road(self.focal, *self.middle, self.size, up, ahead)
 
-    def run(self, numbers: Sequence[int]) -> Iterator[View]:
-        """Views of keyframes (increasing numbers), one after the other."""
-        wanted = [int(self._frames[number]) for number in numbers]
-        for number, picture in zip(numbers, self._pictures(wanted), strict=True):
+    def run(self, rows: Sequence[int], top: int) -> Iterator[View]:
+        """Views of frames (increasing rows), one after the other, from one of their rows on."""
+        wanted = [int(self._frames[row]) for row in rows]
+        for row, picture in zip(rows, self._pictures(wanted), strict=True):
             small, _ = smaller(picture)
             if self._maps is not None:
                 small = np.asarray(cv2.remap(small, *self._maps, cv2.INTER_LINEAR), np.uint8)
-            yield View(evened(small), self.poses[number])
+            yield View(evened(small[top:]), self.poses[row], top)
 
 
-def _scanned(views: _Views, road: Road, step: float) -> float:
-    """The height at which the road of consecutive keyframes is most alike, all in all."""
+def _scanned(views: _Views, road: Road, arc: Floats) -> float:
+    """The height at which the road of pictures close to each other is most alike, all in all."""
     rays = road.rays()[::_SKIPPED]
     if not len(rays):
         raise TraceError("the camera sees no road before the car: it looks up, or too far down")
-    count = len(views.poses)
-    first = np.unique(np.linspace(0, count - 2, min(_SCANNED, count - 1)).astype(int))
-    numbers = sorted({*first.tolist(), *(first + 1).tolist()})
+    step = float(np.median(np.diff(arc)[np.diff(arc) > 0.1 * np.diff(arc).max()]))
+    moving = np.flatnonzero(np.diff(arc) > 0.5 * step)
+    moving = moving[moving < len(arc) - max(_APART)]
+    if not len(moving):
+        raise TraceError("the camera hardly moves")
+    first = moving[np.unique(np.linspace(0, len(moving) - 1, _SCANNED).astype(int))]
+    rows = sorted({int(row) + apart for row in first for apart in (0, *_APART)})
+    planes = [-road.up / (step * height) for height in _HEIGHTS]
     total = np.zeros(len(_HEIGHTS))
-    before: tuple[int, View] | None = None
-    for number, view in zip(numbers, views.run(numbers), strict=True):
-        if before is not None and before[0] == number - 1:
-            planes = [-road.up / (step * height) for height in _HEIGHTS]
-            total += road.correlations(rays, before[1], view, planes)
-        before = (number, view)
+    held: dict[int, View] = {}
+    for row, view in zip(rows, views.run(rows, road.top(rays)), strict=True):
+        held = {old: kept for old, kept in held.items() if old >= row - max(_APART)}
+        held[row] = view
+        for apart in _APART:
+            if row - apart in first and row - apart in held:
+                total += road.correlations(rays, held[row - apart], view, planes)
     return float(step * _HEIGHTS[np.argmax(total)])
 
 
 def _fits(
-    views: _Views, road: Road, arc: Floats, guess: float, tilt: tuple[float, float]
+    views: _Views,
+    road: Road,
+    arc: Floats,
+    rows: NDArray[np.int64],
+    guess: float,
+    tilt: tuple[float, float],
+    report: Callable[[int, int], None] | None = None,
 ) -> Floats:
-    """Height, pitch and roll against `road`, and correlation (n, 4) of each keyframe."""
+    """Height, pitch and roll against `road`, and correlation (n, 4) at each of n rows."""
     rays = road.rays()
-    found = np.full((len(arc), 4), np.nan)
+    found = np.full((len(rows), 4), np.nan)
     found[:, 3] = 0.0
+    partner = np.minimum(np.searchsorted(arc, arc[rows] + BASELINE * guess), len(arc) - 1)
+    partner = np.where(partner > rows, partner, np.maximum(rows - 1, 0))
+    needed = np.unique(np.concatenate([rows, partner]))
+    coming = views.run([int(row) for row in needed], road.top(rays))
+    waiting = iter(needed.tolist())
     held: dict[int, View] = {}
-    coming = views.run(range(len(arc)))
     height = guess
-    for number in range(len(arc)):
-        after = int(np.searchsorted(arc, arc[number] + BASELINE * height))
-        after = min(max(after, number + 1), number + _REACH, len(arc) - 1)
-        before = int(np.searchsorted(arc, arc[number] - BASELINE * height))
-        before = max(min(before, number - 1), number - _REACH, 0)
-        while not held or max(held) < after:
-            held[max(held, default=-1) + 1] = next(coming)
-        for old in [old for old in held if old < number - _REACH]:
-            del held[old]
-        others = [held[other] for other in sorted({before, after} - {number})]
-        fit = road.fit(rays, held[number], others, height, tilt)
-        if fit is None:
-            continue
-        found[number] = fit
-        if fit[3] > SURE:  # scale drifts: the next search begins where this one ended
-            height = 0.7 * height + 0.3 * float(np.clip(fit[0], 0.8 * height, 1.25 * height))
+    for i, (row, other) in enumerate(zip(rows.tolist(), partner.tolist(), strict=True)):
+        while not held or max(held) < max(row, other):
+            held[next(waiting)] = next(coming)
+        held = {old: kept for old, kept in held.items() if old >= row - 1}
+        if 0 < abs(arc[other] - arc[row]) < _TOO_FAR * height:
+            fit = road.fit(rays, held[row], [held[other]], height, tilt)
+            if fit is not None:
+                found[i] = fit
+                if fit[3] > SURE:  # scale drifts: the next search begins where this one ended
+                    height = 0.8 * height + 0.2 * float(np.clip(fit[0], 0.8 * height, height / 0.8))
+        if report is not None:
+            report(i + 1, len(rows))
     return found

@@ -1,5 +1,4 @@
-"""What was followed, on disk: memory does not grow with the video, and an end can be gone on from.
-"""
+"""What was followed, on disk: memory does not grow with a video; an interrupted one can go on."""
 
 from __future__ import annotations
 

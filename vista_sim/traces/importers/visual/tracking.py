@@ -164,9 +164,8 @@ class Tracker:
         if not chosen:
             return
         new = np.array(chosen, np.float32).reshape(-1, 1, 2)
-        cv2.cornerSubPix(
-            image, new, (3, 3), (-1, -1), (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)
-        )
+        end = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)
+        cv2.cornerSubPix(image, new, (3, 3), (-1, -1), end)
         self._xy = np.vstack([self._xy, new[:, 0]])
         self._ids = np.concatenate([self._ids, self._next_id + np.arange(len(new))])
         self._next_id += len(new)
