@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from raycast import Rectangle, ground, render
+from raycast import Rectangle, ground
 
 from vista_sim.traces.calibration import Lens
 from vista_sim.transforms import camera_mount, planar_pose
@@ -14,7 +14,7 @@ HEIGHT, PITCH, YAW, AHEAD = 1.5, math.radians(2.0), math.radians(-1.5), 1.2
 MOUNT = camera_mount(AHEAD, 0.0, HEIGHT, pitch=PITCH, yaw=YAW)
 STEP = 0.6  # m from frame to frame
 RADIUS, TURN, STRAIGHT = 20.0, math.radians(65.0), 12.0
-COUNT = 78
+COUNT = 76
 
 
 def pose_at(s):
@@ -68,27 +68,38 @@ def film(ways=None):
 def _is_near(part, pose):
     """Whether a part may be seen: the ground, and walls ahead that are not far."""
     there = (np.array(part.origin) - pose[:3, 3]) @ pose[:3, 2]
-    return part.origin == (0, 0, 0) or -3.0 < there < 35.0
+    return part.origin == (0, 0, 0) or -3.0 < there < 60.0
 
 
 def _gray(scene, pose):
-    _, depth, index = render(scene, pose, LENS)
-    points = pose[:3, 3] + np.where(np.isfinite(depth), depth, 0.0)[..., None] * (
-        LENS.rays() @ pose[:3, :3].T
-    )
-    gray = np.full(SIZE, 235.0)
+    directions = (LENS.rays() @ pose[:3, :3].T).reshape(-1, 3)
+    nearest = np.full(len(directions), np.inf)
+    gray = np.full(len(directions), 235.0)
+    where = np.zeros((len(directions), 2))
+    index = np.full(len(directions), -1)
     for i, part in enumerate(scene):
+        a, b = np.array(part.a, float), np.array(part.b, float)
+        normal = np.cross(a, b)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            k = ((np.array(part.origin) - pose[:3, 3]) @ normal) / (directions @ normal)
+        ahead = np.flatnonzero((k > 1e-6) & (k < nearest))
+        there = pose[:3, 3] + k[ahead, None] * directions[ahead] - np.array(part.origin)
+        p, q = there @ a, there @ b
+        hit = (p >= part.extent_a[0]) & (p <= part.extent_a[1])
+        hit &= (q >= part.extent_b[0]) & (q <= part.extent_b[1])
+        rows = ahead[hit]
+        nearest[rows], index[rows] = k[rows], i
+        where[rows] = np.stack([p[hit], q[hit]], axis=1)
+    for i in np.unique(index[index >= 0]):
         shown = index == i
-        if shown.any():
-            there = points[shown] - np.array(part.origin)
-            gray[shown] = _noise(there @ np.array(part.a), there @ np.array(part.b), part.seed)
-    return gray.astype(np.uint8)
+        gray[shown] = _noise(where[shown, 0], where[shown, 1], scene[i].seed)
+    return gray.reshape(SIZE).astype(np.uint8)
 
 
 def _noise(p, q, seed):
     """Values of random blocks of several sizes, smooth between them, 20 to 230."""
     value = np.zeros(p.shape)
-    for k, (size, weight) in enumerate(((0.9, 70.0), (0.25, 50.0))):
+    for k, (size, weight) in enumerate(((1.6, 60.0), (0.5, 50.0), (0.17, 25.0))):
         x, y = p / size, q / size
         i, j = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
         u, v = _eased(x - i), _eased(y - j)

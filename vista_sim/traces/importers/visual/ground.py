@@ -25,7 +25,7 @@ NEAR, FAR, ASIDE = 2.0, 7.0, 1.3  # camera heights ahead, and to each side, wher
 DEPTH = 2.2  # ... or so many times the nearest that is in the picture, if that is farther
 BASELINE = 1.0  # camera heights between two pictures, about
 MAX_PIXELS = 4000
-_BOX = 15  # px over which brightness and contrast are evened out
+_BOX = 1 / 90  # of the width: over so much brightness and contrast are evened out
 TILT = (math.radians(0.5), math.radians(0.5))  # deviation of a car's pitch and roll on its road
 ANY_ROLL = math.radians(3.0)  # ... and of a camera's in a car
 _CORRELATED = 25.0  # pixels that tell as much as one
@@ -51,8 +51,9 @@ class View:
 def evened(gray: NDArray[np.uint8]) -> Gray:
     """A picture of even brightness and contrast: exposure and shadows do not count."""
     image = gray.astype(np.float32)
-    mean = cv2.blur(image, (_BOX, _BOX))
-    square = cv2.blur(image * image, (_BOX, _BOX))
+    side = max(5, round(_BOX * gray.shape[1])) | 1
+    mean = cv2.blur(image, (side, side))
+    square = cv2.blur(image * image, (side, side))
     spread = np.sqrt(np.maximum(square - mean * mean, 0.0))
     return np.asarray((image - mean) / (spread + 4.0), np.float32)
 

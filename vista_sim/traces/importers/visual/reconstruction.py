@@ -37,7 +37,7 @@ MIN_SHARED = (3, 30)  # keyframes and points that two pieces must share to be jo
 SPREAD = 0.25  # share by which half of the depths of two pieces may differ where they overlap
 MIN_KEYFRAMES = 4  # of a piece
 FIRST_FOCAL = 0.85  # of the width, where the search for a focal length begins
-CALIBRATED = 3  # chunks by which a lens is found
+CALIBRATED, MIN_CALIBRATING = 3, 10  # chunks by which a lens is found; keyframes of each
 MAX_CHILDREN = 8
 _POLL = 0.05  # s
 
@@ -142,16 +142,20 @@ def calibrate(
     turned = turning(store)
     chunks = sorted(chunks_of(turned), key=lambda chunk: -turned[chunk[0] : chunk[1]].sum())
     camera = ("SIMPLE_RADIAL", [FIRST_FOCAL * width, width / 2, height / 2, 0.0])
-    made = _run(_Job(store, folder, "lens", camera, size, None), chunks[:CALIBRATED], report)
-    found = []
-    for (first, end), path in zip(chunks, made, strict=False):
+    chunks = chunks[:CALIBRATED]
+    made = _run(_Job(store, folder, "lens", camera, size, None), chunks, report)
+    told = []
+    for (first, _), path in zip(chunks, made, strict=True):
         for model in _models(path):
-            if 2 * len(model["number"]) > end - first:
-                found.append((float(model["params"][0]), float(model["params"][3])))
+            numbers = first + model["number"]
+            if len(numbers) >= MIN_CALIBRATING:
+                told.append((float(turned[numbers].sum()), model["params"]))
+    told.sort(key=lambda of: -of[0])
+    found = [(float(params[0]), float(params[3])) for _, params in told[:CALIBRATED]]
     found = [(f, k) for f, k in found if 0.2 < f / width < 5.0 and abs(k) < 1.0]
     if not found:
         raise TraceError("the focal length could not be found; give camera_matrix or fov")
-    # The chunk that turns most comes first, and tells most: of two it is taken.
+    # What turns most comes first, and tells most: of two it is taken.
     focal = (
         float(np.sort([f for f, _ in found])[len(found) // 2]) if len(found) > 2 else found[0][0]
     )
