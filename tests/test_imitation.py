@@ -244,6 +244,20 @@ def test_guided_views_off_the_path_steer_back_to_it(road_trace, tmp_path):
     assert np.abs(curvature).max() < 0.12
 
 
+def test_cameras_that_are_off_their_mount_see_another_road_with_the_same_way_back(
+    road_trace, tmp_path
+):
+    plain = guided(road_trace, tmp_path / "a").batch(0, 64)
+    turned = [guided(road_trace, tmp_path / name, mount_turn=0.02).batch(0, 64) for name in "bc"]
+    assert torch.equal(turned[0].inputs["camera"], turned[1].inputs["camera"])
+    views = [x.inputs["camera"].float() for x in (plain, turned[0])]
+    moved = (views[0] - views[1]).abs().mean(dim=(1, 2, 3, 4))
+    assert (moved > 1.0).float().mean() > 0.9
+    assert torch.equal(turned[0].target, plain.target)  # the car is where it is
+    with pytest.raises(ValueError, match="mount_turn 1 rad; they must be from 0 to 1 m"):
+        GuidedConfig(mount_turn=1)
+
+
 def test_along_a_guided_sequence_the_expert_brings_the_car_back(road_trace, tmp_path):
     source = guided(road_trace, tmp_path, lateral=1.2, length=24, frames=8 * 24 * 4, noise=0.0)
     batch = source.batch(0, 64)

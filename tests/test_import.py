@@ -22,7 +22,7 @@ from vista_sim.traces.importers.selection import Selection, selected
 from vista_sim.traces.importers.write import import_recording, write_recording
 from vista_sim.traces.levelling import levelling
 from vista_sim.traces.trace import Trace
-from vista_sim.transforms import inverse, planar_pose, yaw_of
+from vista_sim.transforms import camera_mount, inverse, planar_pose, yaw_of
 
 
 def run(*arguments):
@@ -151,7 +151,7 @@ class Own:
     def open(self, src, options):
         t_ns = np.arange(0, int(options.length / 10 * 1e9) + 1, 50_000_000)
         poses = np.array([planar_pose(t * 1e-8, 0.0, 0.0) for t in t_ns])
-        calibration = CameraCalibration(Lens.from_fov((16, 24), 1.2))
+        calibration = CameraCalibration(Lens.from_fov((16, 24), 1.2), camera_mount(1.0, 0.0, 1.5))
 
         def frames(numbers):
             for number in numbers:
@@ -191,7 +191,7 @@ def test_a_format_of_another_package_is_found_by_its_entry_point(others, tmp_pat
     others(own="Own")
     src = tmp_path / "drive.own"
     src.touch()
-    assert list(formats()) == ["kitti-odometry", "kitti-raw", "own"]
+    assert list(formats()) == [*registry.OWN, "own"]
     assert run("import", src, tmp_path / "t", "--length", "10") == 0
     trace = Trace.open(tmp_path / "t")
     assert trace.path.length == pytest.approx(10.0)

@@ -3,12 +3,9 @@
 import numpy as np
 import pytest
 
-from vista_sim.traces.importers.planar_motion import (
-    Evidence,
-    Measured,
-    planar_motion,
-    reachable,
-)
+from vista_sim.traces.importers.motion_evidence import Evidence, Measured
+from vista_sim.traces.importers.planar_motion import planar_motion
+from vista_sim.traces.importers.rough_motion import reachable
 
 T = np.arange(0.0, 60.0, 0.1)
 

@@ -54,7 +54,7 @@ def write(path, text):
 def test_the_example_of_nmea_is_read_with_its_units(tmp_path):
     later = sentence("GPRMC,123520,A,4807.040,N,01131.000,W,022.4,084.4,230394,003.1,W")
     log = read_nmea(write(tmp_path / "a.nmea", "\r\n".join([RMC, GGA, later])))
-    assert log.clock == "utc"
+    assert log.clock == "world"
     assert log.t_ns[0] == 764426119 * 10**9  # 1994-03-23 12:35:19 UTC
     assert log.latitude[0] == pytest.approx(48 + 7.038 / 60)
     assert log.longitude == pytest.approx([11 + 31 / 60, -(11 + 31 / 60)])
@@ -158,6 +158,7 @@ WRONG_GPX = {
     "no place": (gpx(point(0, latitude="NaN") + point(1)), r"point 0: lat is 'NaN'"),
     "radians and more": (gpx(point(0, latitude="481") + point(1)), "latitude is 481"),
     "a local time": (gpx(point(0).replace("2025-03-14T", "14.3.2025 ")), "time is '14.3.2025"),
+    "year 1": (gpx(point(0).replace("2025", "0001")), "time is '0001-03-14"),
     "one point": (gpx(point(0)), "1 rows hold a position; at least 2"),
     "deep": (gpx("<a>" * 100 + "</a>" * 100), "nested more than 64 deep"),
     "unknown encoding": ('<?xml version="1.0" encoding="x"?><gpx/>', "a.gpx: "),
@@ -180,6 +181,10 @@ WRONG_NMEA = {
     "damaged": ("\n".join(rmc(k)[:-2] + "00" for k in range(3)), "3 sentences are damaged"),
     "minutes": (sentence("GPRMC,123519,A,4867.038,N,01131.0,E,1,0,230394,,"), "damaged"),
     "date": (rmc(1, date="310299"), "damaged"),
+    "clock": (
+        rmc(1) + "\n" + sentence("GPGGA,1x,4807.038,N,01131.0,E,1,8,1,5,M,46,M,,") * 2,
+        "2 sentences are damaged",
+    ),
 }
 
 
@@ -218,7 +223,7 @@ def test_nanoseconds_keep_their_digits_and_dates_are_utc(tmp_path):
     text = "t_ns,x,y\n1741935600123456789,0,0\n1741935601123456790,1,1\n"
     log = read_csv(write(tmp_path / "a.csv", text))
     assert log.t_ns.tolist() == [1741935600123456789, 1741935601123456790]
-    assert log.clock == "utc"
+    assert log.clock == "world"
     text = "timestamp,x,y\n2025-03-14T07:00:00Z,0,0\n2025-03-14T09:00:01+02:00,1,1\n"
     assert np.diff(read_csv(write(tmp_path / "b.csv", text)).t_ns).tolist() == [10**9]
 
@@ -429,6 +434,18 @@ def test_recorded_settings_say_lens_and_stabilization():
     found = read_settings(SAMPLES / "gopro" / "max-heromode.mp4")
     assert (found.lens, found.stabilized) == ("wide", True)
     assert math.degrees(found.fov) == pytest.approx(137.4, abs=0.1)
+
+
+@real
+@pytest.mark.parametrize("name", ["hero5.raw", "Fusion.raw"])
+def test_recorded_payloads_of_other_models_are_of_the_same_place(name):
+    """Integers and floats, with and without STMP; all were filmed beside the same house."""
+    path = SAMPLES / "gopro" / name
+    log = parse_payloads(path, raw_payloads(path))
+    assert np.abs(log.latitude - 33.1266).max() < 5e-4
+    assert np.abs(log.longitude + 117.3274).max() < 5e-4
+    assert 0 < log.speed.max() < 3
+    assert len(log.gyro) > 190
 
 
 @real

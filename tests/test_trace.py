@@ -162,7 +162,7 @@ def test_lidar_sweeps_are_read_one_by_one(tmp_path):
     rng = np.random.default_rng(0)
     counts = [5, 0, 7, 3]  # sweep 1 saw nothing and has no rows
     sweep = np.repeat(np.arange(4), counts)
-    points = rng.normal(size=(15, 3))
+    points = rng.normal(size=(15, 3)).astype(np.float32)
     position, quaternion, _ = circle_motion(np.arange(0, 1.01, 0.02))
     ns = START_NS + np.arange(51) * 20_000_000
     about = {"name": "t", "licence": "-", "source": "-", "vehicle": Vehicle()}

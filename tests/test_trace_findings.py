@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +17,23 @@ from vista_sim.images import read_image
 from vista_sim.proving_ground.record import Motion as RecordedMotion
 from vista_sim.proving_ground.record import Recording
 from vista_sim.proving_ground.road import Road
-from vista_sim.traces.calibration import Vehicle
+from vista_sim.traces.calibration import LidarCalibration, Vehicle
 from vista_sim.traces.checks import (
-    CAMERA_CHECKS,
+    CALIBRATION_CHECKS,
+    LIDAR_CHECKS,
     MOTION_CHECKS,
     PICTURE_CHECKS,
+    TIME_CHECKS,
     Motion,
     PictureValues,
     check_motion,
     check_pictures,
 )
+from vista_sim.traces.findings import find_all
 from vista_sim.traces.importers.motion import motion_of_poses, poses_of_vehicle
-from vista_sim.traces.summary import find_all
 from vista_sim.traces.trace import Trace
 from vista_sim.traces.writer import TraceWriter
-from vista_sim.transforms import camera_mount
+from vista_sim.transforms import camera_mount, pose_from_euler
 
 KITTI = Path(__file__).resolve().parents[2] / "shared" / "data" / "kitti-odometry"
 STRAIGHT = {"speed": 10.0, "curvature": 0.0, "rate": 10.0}
@@ -273,6 +276,92 @@ def test_a_camera_of_another_clock_is_told(tmp_path):
     assert "72 % of its frames" in finding.text or "73 % of its frames" in finding.text
 
 
+def write_with(folder, camera=None, sweeps=None):
+    """A straight drive of 3 s with a camera of a calibration, and sweeps of a lidar."""
+    columns = follow(**STRAIGHT, seconds=3.0)
+    with TraceWriter(folder, name="d", licence="", source="", vehicle=Vehicle()) as writer:
+        writer.write_ego(**columns)
+        if camera is not None:
+            out = writer.add_camera("front", camera, 10.0)
+            for index, t_ns in enumerate(columns["t_ns"]):
+                out.write(frame_of(index), int(t_ns))
+        if sweeps is not None:
+            scanner = writer.add_lidar("top", LidarCalibration(pose_from_euler(1.0, 0.0, 1.8)))
+            for t_ns, xyz, point_t_ns in sweeps:
+                scanner.write(t_ns, xyz, np.ones(len(xyz)), point_t_ns=point_t_ns)
+    return writer.findings
+
+
+CALIBRATIONS = {
+    "identity mount": ({"T_vehicle_camera": np.eye(4)}, "camera-mount", "looks at the sky"),
+    "looks down": ({"T_vehicle_camera": camera_mount(1.0, 0, 1.5, pitch=1.5)}, None, "ground"),
+    "on its side": ({"T_vehicle_camera": camera_mount(1.0, 0, 1.5, roll=1.5)}, None, "86 degrees"),
+    "in millimetres": ({"T_vehicle_camera": camera_mount(1.0, 0, 15.0)}, None, "15.00 m above"),
+    "in the road": ({"T_vehicle_camera": camera_mount(1.0, 0, 0.0)}, None, "0.00 m above"),
+    "identity K": ({"fx": 1.0, "fy": 1.0, "cx": 0.0, "cy": 0.0}, "camera-lens", "focal lengths"),
+    "K of size 1": ({"fx": 0.6, "fy": 0.9, "cx": 0.5, "cy": 0.5}, "camera-lens", "in pixels"),
+    "K of another size": ({"cx": 320.0, "cy": 240.0}, None, r"centre at \(320, 240\)"),
+}
+
+
+@pytest.mark.parametrize("case", CALIBRATIONS)
+def test_a_calibration_that_no_camera_on_a_car_has_is_found(tmp_path, caplog, case):
+    """What can be no camera at all is refused, what hardly is one is said when it is written."""
+    values, refused, text = CALIBRATIONS[case]
+    good = calibration()
+    mount = values.get("T_vehicle_camera", good.T_vehicle_camera)
+    numbers = {name: value for name, value in values.items() if name != "T_vehicle_camera"}
+    camera = replace(good, lens=replace(good.lens, **numbers), T_vehicle_camera=mount)
+    if refused:
+        with pytest.raises(TraceError, match=rf"trace\.json: .*{text}"):
+            write_with(tmp_path / "drive", camera)
+        assert list(tmp_path.iterdir()) == []
+        return
+    (finding,) = write_with(tmp_path / "drive", camera)
+    assert finding.level == "warn"
+    assert re.search(text, finding.text)
+    assert f"warn: {tmp_path / 'drive' / finding.line}" in caplog.messages
+
+
+def sweeps_of(scale=1.0, shift=0.0, late_ns=0, point_late_ns=0, length=None):
+    """Thirty sweeps of a wall 20 m to the left and of the road behind the car."""
+    span = np.linspace(-10.0, 10.0, 50)
+    wall = np.stack([span, np.full(50, 20.0), np.ones(50)], axis=1)
+    xyz = np.concatenate([wall, wall * [-1.0, 0.3, -1.0]]) * scale + [shift, 0.0, 0.0]
+    for index in range(30):
+        t_ns = index * (length or 10**8) + late_ns
+        yield t_ns, xyz, np.full(len(xyz), t_ns + 10**7 + point_late_ns)
+
+
+POINTS = {
+    "kilometres": ({"scale": 1e-3}, "lidar-range", "half of its points are within"),
+    "centimetres": ({"scale": 100.0}, "lidar-range", "half of its points are over"),
+    "of the world": ({"shift": 9e3}, "lidar-range", r"over 9e\+03 m away"),
+    "points of another clock": ({"point_late_ns": 10**15}, "lidar-point-time", r"1e\+06 s from"),
+}
+
+
+@pytest.mark.parametrize("case", POINTS)
+def test_points_that_no_lidar_measures_are_told(tmp_path, case):
+    changes, name, text = POINTS[case]
+    (finding,) = write_with(tmp_path / "drive", sweeps=sweeps_of(**changes))
+    assert (finding.name, finding.level) == (name, "warn")
+    assert re.search(text, finding.text)
+    assert write_with(tmp_path / "good", sweeps=sweeps_of()) == ()
+
+
+def test_a_lidar_of_another_clock_is_refused(tmp_path):
+    for late, length, text in (
+        (10**15, None, r"no sweep lies within the time of ego\.parquet"),
+        (0, 10**5, "its sweeps last 0.0029 s, .* in microseconds"),
+    ):
+        with pytest.raises(TraceError, match=rf"top\.parquet: {text}"):
+            write_with(tmp_path / "a", sweeps=sweeps_of(late_ns=late, length=length))
+    (finding,) = write_with(tmp_path / "b", sweeps=sweeps_of(late_ns=2 * 10**9))
+    assert (finding.name, finding.level) == ("lidar-time", "warn")
+    assert "of its sweeps lie outside" in finding.text
+
+
 @pytest.mark.parametrize(
     ("value", "name"), [(3, "dark-pictures"), (252, "pale-pictures"), (99, None)]
 )
@@ -305,10 +394,17 @@ def test_the_table_of_findings_lists_every_check():
     source = "".join(
         path.read_text() for path in Path(vista_sim.__file__).parent.glob("traces/checks/*.py")
     )
+    source = source.replace('f"{times.kind}-', '"camera-') + source.replace(
+        'f"{times.kind}-', '"lidar-'
+    )
     made = set(re.findall(r'Finding\(\s*"([a-z-]+)",\s*"(refuse|cut|warn)"', source))
-    assert len(made) >= len(MOTION_CHECKS) + len(CAMERA_CHECKS) + len(PICTURE_CHECKS)
+    checks = (*MOTION_CHECKS, *TIME_CHECKS, *CALIBRATION_CHECKS, *PICTURE_CHECKS, *LIDAR_CHECKS)
+    assert len(made) >= len(checks)
     page = (Path(vista_sim.__file__).parent / "traces" / "README.md").read_text()
-    told = set(re.findall(r"^\| `([a-z-]+)` \| (refuse|cut|warn) \|", page, re.MULTILINE))
+    rows = re.findall(
+        r"^\| (`[a-z-]+`(?:, `[a-z-]+`)*) \| (refuse|cut|warn) \|", page, re.MULTILINE
+    )
+    told = {(name, level) for names, level in rows for name in re.findall("`(.+?)`", names)}
     assert made <= told
 
 

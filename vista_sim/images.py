@@ -77,9 +77,16 @@ def read_image(path: Path, error: type[Exception]) -> NDArray[np.uint8]:
 
     A mark of the camera's orientation (EXIF) is not followed: pixels are where the file has them.
     """
+    return decode_image(read_bytes(path, error, MAX_FILE), str(path), error)
+
+
+def decode_image(content: bytes, name: str, error: type[Exception]) -> NDArray[np.uint8]:
+    """The RGB image (height, width, 3) of a PNG or JPEG of 8 bits or fewer that does not lie in a
+    file of its own. Raises `error`, which names it.
+    """
     import cv2
 
-    bgr = _decode(path, error, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    bgr = _decode(content, name, error, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     rgb: NDArray[np.uint8] = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
     return rgb
 
@@ -89,28 +96,29 @@ def read_mask(path: Path, size: tuple[int, int], error: type[Exception]) -> NDAr
     import cv2
 
     check_image(path, size, error)
-    gray = _decode(path, error, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+    content = read_bytes(path, error, MAX_FILE)
+    gray = _decode(content, str(path), error, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
     return np.asarray(gray > 0)
 
 
 def check_image(path: Path, size: tuple[int, int], error: type[Exception]) -> None:
     """Look at the header of a PNG or JPEG, which must declare that size. Raises `error`."""
-    _, header = _checked(path, error)
+    header = _checked(read_bytes(path, error, MAX_FILE), str(path), error)
     if header.size != size:
         raise error(f"{path}: is {header.size}; the camera's pictures are {size} (height, width)")
 
 
-def _decode(path: Path, error: type[Exception], how: int) -> Any:
+def _decode(content: bytes, name: str, error: type[Exception], how: int) -> Any:
     import cv2
 
-    content, header = _checked(path, error)
+    header = _checked(content, name, error)
     try:
         with _without_remarks():
             image = cv2.imdecode(np.frombuffer(content, np.uint8), how)
     except cv2.error as reason:
-        raise error(f"{path}: cannot be read as an image ({one_line(reason)})") from None
+        raise error(f"{name}: cannot be read as an image ({one_line(reason)})") from None
     if image is None or image.shape[:2] != header.size:
-        raise error(f"{path}: cannot be read as an image (it is damaged)")
+        raise error(f"{name}: cannot be read as an image (it is damaged)")
     return image
 
 
@@ -128,24 +136,23 @@ def _without_remarks() -> Iterator[None]:
             os.close(kept)
 
 
-def _checked(path: Path, error: type[Exception]) -> tuple[bytes, ImageHeader]:
-    """The content of a picture that may be decoded, and its header."""
-    content = read_bytes(path, error, MAX_FILE)
+def _checked(content: bytes, name: str, error: type[Exception]) -> ImageHeader:
+    """The header of a picture that may be decoded."""
     try:
         header = read_header(content)
     except ValueError as reason:
-        raise error(f"{path}: cannot be read as an image ({reason})") from None
+        raise error(f"{name}: cannot be read as an image ({reason})") from None
     height, width = header.size
     if not (min(height, width) >= 1 and max(height, width) <= MAX_SIDE) or (
         height * width > MAX_PIXELS
     ):
         raise error(
-            f"{path}: declares {header.size} pixels (height, width); at most {MAX_SIDE} a side and "
+            f"{name}: declares {header.size} pixels (height, width); at most {MAX_SIDE} a side and "
             f"{MAX_PIXELS} in all are read"
         )
     if header.bits > 8:
         raise error(
-            f"{path}: has {header.bits} bits a channel; scale it to 8 (read as 8 bits it would be "
+            f"{name}: has {header.bits} bits a channel; scale it to 8 (read as 8 bits it would be "
             "dark where 16 are not used up)"
         )
-    return content, header
+    return header

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.envs.vector import LaneFollowingVectorEnv
+from vista_sim.sensors.randomization import Randomization
 from vista_sim.tasks.starts import Start
 
 from .drives import Drive, command_at
@@ -42,9 +43,16 @@ class Gatherer:
         setup: what is learned from, and for.
         drives: opened by it.
         cars: how many drive at once.
+        randomization: how their cameras differ from episode to episode.
     """
 
-    def __init__(self, setup: Setup, drives: Sequence[Drive], cars: int) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        drives: Sequence[Drive],
+        cars: int,
+        randomization: Randomization | None = None,
+    ) -> None:
         self._drives = drives
         self._labeller = setup.labeller
         self._inputs = setup.network.inputs
@@ -53,6 +61,7 @@ class Gatherer:
         if setup.camera is not None:
             spec = setup.camera
             options = {"size": spec.size, "fov": spec.fov, "mount": spec.mount, "lens": spec.lens}
+            options["randomization"] = randomization
         self._env = LaneFollowingVectorEnv(
             cars,
             traces=[drive.trace for drive in drives],
@@ -75,6 +84,7 @@ class Gatherer:
         steps: int,
         driver: Driver | None = None,
         speed_factors: NDArray[np.float64] | None = None,
+        rng: np.random.Generator | None = None,
     ) -> Frames:
         """Let every car drive for `steps` frames and keep what it saw, labelled.
 
@@ -85,6 +95,7 @@ class Gatherer:
             driver: needed for more than one step.
             speed_factors: (cars,) what the speed is told and labelled as, over the car's; for
                 single steps.
+            rng: draws how cameras differ, where they do.
 
         Returns:
             cars x steps frames, car by car.
@@ -101,7 +112,7 @@ class Gatherer:
                 number += 1
                 episode[i] = number
             if len(begin):
-                self._begin(begin, starts, roads, intervals)
+                self._begin(begin, starts, roads, intervals, rng)
                 if driver is not None:
                     driver.begin(begin)
             observation, labels, speed = self._look(kept, episode, speed_factors)
@@ -120,6 +131,7 @@ class Gatherer:
         starts: Iterator[Start],
         roads: Sequence[Sequence[Interval]],
         intervals: list[Interval],
+        rng: np.random.Generator | None,
     ) -> None:
         options: list[dict[str, Any] | None] = [None] * self.cars
         for i in rows.tolist():
@@ -131,8 +143,9 @@ class Gatherer:
                 "lateral": start.lateral,
                 "heading": start.heading,
             }
-        # Nothing is drawn at a start that is given, but the environment wants a seed.
-        self._env.restart(rows.tolist(), [0] * self.cars, options)
+        # Nothing else is drawn at a start that is given, but the environment wants a seed.
+        seeds = [0] * self.cars if rng is None else rng.integers(0, 2**31, self.cars).tolist()
+        self._env.restart(rows.tolist(), seeds, options)
 
     def _look(
         self,

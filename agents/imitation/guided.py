@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.sensors.randomization import Randomization
 from vista_sim.tasks.starts import Start
 
 from ..networks.network import DrivingNetwork
@@ -93,6 +94,11 @@ class GuidedConfig:
     """Steps after which a round is replaced."""
     cars: int = 32
     """Cars that gather at once."""
+    mount_shift: float = 0.0
+    """How far the camera may be off its mount along each axis, m, drawn per start: other rigs
+    carry it elsewhere."""
+    mount_turn: float = 0.0
+    """The same of its roll, pitch and yaw, rad."""
 
     def __post_init__(self) -> None:
         for name in ("frames", "rounds", "refresh_every", "cars"):
@@ -102,8 +108,18 @@ class GuidedConfig:
             raise ValueError(f"cars is {self.cars}; at most {MOST_CARS} can drive at once")
         if not 0 <= self.speed < 1:
             raise ValueError(f"speed is {self.speed}; it must be a share from 0 to below 1")
+        if not (0 <= self.mount_shift <= 1 and 0 <= self.mount_turn <= 0.5):
+            raise ValueError(
+                f"mount_shift is {self.mount_shift} m and mount_turn {self.mount_turn} rad; they "
+                "must be from 0 to 1 m and from 0 to 0.5 rad"
+            )
         if not 0 <= self.noise <= 1:
             raise ValueError(f"noise is {self.noise} 1/m; it must be from 0 to 1")
+
+    @property
+    def jitters(self) -> bool:
+        """Whether the camera's mount differs from start to start."""
+        return self.mount_shift > 0 or self.mount_turn > 0
 
     def rounds_at(self, step: int) -> range:
         """Numbers of the rounds that step draws from."""
@@ -117,7 +133,10 @@ class GuidedMaker:
     def __init__(self, setup: Setup, config: GuidedConfig) -> None:
         self._setup, self._config = setup, config
         self._drives = setup.open()
-        self._gatherer = Gatherer(setup, self._drives, config.cars)
+        self._randomized = Randomization(mount_jitter=(config.mount_shift, config.mount_turn))
+        self._gatherer = Gatherer(
+            setup, self._drives, config.cars, self._randomized if config.jitters else None
+        )
 
     def make(self, number: int, weights: object = None) -> Frames:
         """The round of a number; VALIDATION: of held-out road."""
@@ -132,6 +151,7 @@ class GuidedMaker:
         # In order of time, frames of the recording are decoded once, not once a view.
         drawn = sorted((next(starts) for _ in range(groups * count)), key=lambda x: (x.trace, x.s))
         parts = []
+        jitter = rng.spawn(1)[0] if self._config.jitters else None  # the rest is as without
         for group in range(groups):
             first = iter(drawn[group * count : (group + 1) * count])
             driver = DisturbedExpert(count, self._config.noise, rng)
@@ -139,7 +159,7 @@ class GuidedMaker:
             if length == 1:
                 factors = rng.uniform(1 - self._config.speed, 1 + self._config.speed, count)
             parts.append(
-                self._gatherer.gather(chain(first, starts), roads, length, driver, factors)
+                self._gatherer.gather(chain(first, starts), roads, length, driver, factors, jitter)
             )
         return Frames.joined(parts)
 

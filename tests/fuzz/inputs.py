@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import json
 import struct
@@ -137,6 +138,17 @@ def write_kitti_folder(folder: Path) -> None:
     for name in ("poses/00.txt", "sequences/00/times.txt"):
         path = folder / "kitti" / name
         path.write_text("\n".join(path.read_text().splitlines()[:10]) + "\n")
+
+
+def write_recordings(folder: Path) -> None:
+    """Small recordings of several formats, computed here."""
+    write_kitti_folder(folder)
+    from test_pandaset import write_sequence
+
+    write_sequence(folder / "pandaset", cameras=("front",))
+    for path in (folder / "pandaset").glob("**/*.pkl.gz"):
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
 
 
 def write_messages(folder: Path) -> None:

@@ -13,7 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import format_operators, message_operators, table_operators, text_operators  # noqa: F401
+from . import (  # noqa: F401
+    format_operators,
+    message_operators,
+    pickle_operators,
+    table_operators,
+    text_operators,
+)
 from .operators import NotApplicableError, Operator, fitting, is_damageable
 from .verdict import REFUSED, Rules
 

@@ -250,14 +250,18 @@ DRIVE_PAGE = Target(
 
 IMPORTERS = Target(
     "importers",
-    inputs.write_kitti_folder,
+    inputs.write_recordings,
     (
         ("kitti/poses/00.txt", 3),
         ("kitti/sequences/00/*.txt", 4),
         ("kitti/sequences/00/image_*/*.png", 3),
+        ("pandaset/002/*/*.json", 2),
+        ("pandaset/002/camera/front_camera/*", 2),
+        ("pandaset/002/lidar/*.pkl", 4),
+        ("pandaset/002/annotations/cuboids/*.pkl", 2),
     ),
     (
-        command("import kitti-odometry kitti made", 5, then="info made --json"),
+        command("import kitti-odometry kitti made", 5, (), "*.txt *.png", then="info made --json"),
         command(
             "import kitti-odometry kitti made --cameras left",
             1,
@@ -265,7 +269,14 @@ IMPORTERS = Target(
             "*.txt image_0/*",
             then="info made --json",
         ),
-        command("import kitti-odometry kitti full/made", 0.2),
+        command("import kitti-odometry kitti full/made", 0.2, (), "*.txt *.png"),
+        command(
+            "import pandaset pandaset made",
+            5,
+            (),
+            "*.pkl *.json *.jpg",
+            then="info made --json",
+        ),
     ),
 )
 

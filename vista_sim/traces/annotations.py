@@ -1,4 +1,4 @@
-"""Optional tables of a trace: labels, road width, and tracks of other road users."""
+"""Optional tables of a trace: labels, road width, lanes, and tracks of other road users."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from vista_sim.traces.tables import MAX_TIME, Array, check_size, check_times, re
 
 MAX_LENGTH = 1e8  # m along a path
 MAX_ROAD = 1000.0  # m from the path to an edge of the road
+MAX_LANE = 100
 MAX_PLACE = 1e7  # m from the first pose
 MAX_TRACK = 200.0  # m, side of a road user
 
@@ -71,6 +72,40 @@ def read_road(path: Path) -> dict[str, Array]:
     if (np.diff(columns["s"]) <= 0).any():
         row = int(np.flatnonzero(np.diff(columns["s"]) <= 0)[0]) + 1
         raise TraceError(f"{path}: row {row}: s must increase")
+    return columns
+
+
+def read_lanes(path: Path) -> dict[str, Array]:
+    """Read lanes.parquet; empty if there is no such file. Raises TraceError.
+
+    Returns:
+        s (n,): arc length, m, never decreasing; lane (n,): 0 is the one the recording car drives
+        on at the start, 1 the next to its left, -1 to its right; left, right (n,): the lane's
+        edges, m to the left of the path (negative: to its right); direction (n,): 1 as the
+        recording car drives, -1 against it, 0 both or not known.
+    """
+    if not path.exists():
+        return {}
+    kinds = {"s": "float", "lane": "int", "left": "float", "right": "float", "direction": "int"}
+    columns = read_table(path, kinds)
+    check_size(path, "s", columns["s"], MAX_LENGTH, "it must be in m")
+    check_size(path, "lane", columns["lane"], MAX_LANE, "lanes are counted from the path's")
+    for name in ("left", "right"):
+        check_size(path, name, columns[name], MAX_ROAD, "it must be in m")
+    for name, wrong, text in (
+        ("s", np.r_[False, np.diff(columns["s"]) < 0], "it must not decrease"),
+        ("left", columns["left"] <= columns["right"], "it must be greater than right"),
+        ("direction", np.abs(columns["direction"]) > 1, "it must be 1, -1 or 0"),
+    ):
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise TraceError(f"{path}: row {row}: {name} is {columns[name][row]:g}; {text}")
+    pairs = np.stack([columns["s"], columns["lane"]], axis=1)
+    _, first, count = np.unique(pairs, axis=0, return_index=True, return_counts=True)
+    if (count > 1).any():
+        row = int(first[count > 1].min())
+        lane, s = columns["lane"][row], columns["s"][row]
+        raise TraceError(f"{path}: row {row}: lane {lane} is there twice at {s:g} m")
     return columns
 
 

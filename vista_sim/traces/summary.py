@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vista_sim.errors import TraceError
-from vista_sim.traces.checks import Finding, PictureValues, check_pictures
-from vista_sim.traces.checks.pictures import SAMPLES
+from vista_sim.traces.findings import find_all
 from vista_sim.traces.sections import MIN_SPEED
 from vista_sim.traces.trace import Trace
 
@@ -63,23 +61,6 @@ def summarize(trace: Trace, min_speed: float = MIN_SPEED) -> dict[str, Any]:
         "baked": baked,
         "vehicle_assumed": list(trace.vehicle.assumed),
     }
-
-
-def find_all(trace: Trace) -> tuple[Finding, ...]:
-    """Findings of an open trace and of some of its pictures, which are decoded for it."""
-    findings = trace.findings
-    for name, camera in trace.cameras.items():
-        chosen = np.unique(np.linspace(0, camera.frame_count - 1, SAMPLES).astype(int))
-        pictures = []
-        for index in chosen:
-            try:
-                pictures.append(camera.frame(int(index)))
-            except TraceError as error:
-                text = str(error).partition(": ")[2]
-                remedy = "views cannot be made from it (is the video damaged?)"
-                findings += (Finding("broken-picture", "warn", camera.path.name, text, remedy),)
-        findings += check_pictures(PictureValues.of(name, pictures))
-    return findings
 
 
 def _range(values: Any) -> dict[str, float] | None:

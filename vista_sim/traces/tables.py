@@ -45,17 +45,30 @@ class GrowingTable:
 
     Args:
         path: of the file; it appears with the first piece.
+        repeated: columns in which values come again, to be stored as numbers of a dictionary.
+        rising: columns of whole numbers that lie near to the one before.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(
+        self, path: Path, repeated: Sequence[str] = (), rising: Sequence[str] = ()
+    ) -> None:
+        self._path, self._repeated, self._rising = path, repeated, rising
         self._file: pq.ParquetWriter | None = None
 
     def append(self, columns: Mapping[str, Any]) -> None:
         """Write equally long columns, the same at each call. Raises OSError."""
         table = pa.table({name: _arrow(values) for name, values in columns.items()})
         if self._file is None:
-            self._file = pq.ParquetWriter(self._path, table.schema, compression="zstd")
+            there = set(table.column_names)
+            self._file = pq.ParquetWriter(
+                self._path,
+                table.schema,
+                compression="zstd",
+                use_dictionary=[name for name in self._repeated if name in there],
+                column_encoding={
+                    name: "DELTA_BINARY_PACKED" for name in self._rising if name in there
+                },
+            )
         self._file.write_table(table)
 
     def close(self) -> None:

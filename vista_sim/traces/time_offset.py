@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter1d
+from scipy.signal import correlate
 
 Floats = NDArray[np.float64]
 
@@ -66,7 +67,7 @@ def find_offset(
     first = round((grid_a[0] - grid_b[0]) / STEP)  # of a in the rows of b, where none is late
     exact = (grid_a[0] - grid_b[0]) - first * STEP
     lags = np.arange(-int(reach / STEP), int(reach / STEP) + 1)
-    alike = np.array([_correlation(a, b, first - int(lag)) for lag in lags])
+    alike = _correlations(a, b, first - lags)
     if not np.isfinite(alike).any():
         return _unknown(f"less than {LEAST_TIME:g} s of both are there at once")
     best = int(np.nanargmax(alike))
@@ -113,14 +114,29 @@ def _overlap(a: Floats, b: Floats, first: int) -> tuple[Floats, Floats]:
     return a[start - first : end - first], b[start:end]
 
 
-def _correlation(a: Floats, b: Floats, first: int) -> float:
-    one, other = _overlap(a, b, first)
-    if len(one) * STEP < max(LEAST_TIME, 0.5 * STEP * min(len(a), len(b))):
-        return math.nan
-    one, other = one - one.mean(), other - other.mean()
-    size = float(np.sqrt(np.sum(one**2) * np.sum(other**2)))
-    least = LEAST_BEND**2 * len(one) * 0.1
-    return float(np.sum(one * other)) / size if size > least else 0.0
+def _correlations(a: Floats, b: Floats, first: NDArray[np.int64]) -> Floats:
+    """Correlation where row 0 of a is each of these rows of b; NaN with too little at once."""
+    products = correlate(b, a, mode="full", method="fft")
+    start = np.clip(first, 0, len(b))
+    end = np.clip(first + len(a), start, len(b))
+    count = end - start
+    sums = [_sums(values, start - first, end - first) for values in (a, a * a)]
+    sums += [_sums(values, start, end) for values in (b, b * b)]
+    least = max(LEAST_TIME, 0.5 * STEP * min(len(a), len(b)))
+    enough = count * STEP >= least
+    n = np.maximum(count, 1)
+    at = np.clip(first + len(a) - 1, 0, len(products) - 1)
+    together = products[at] - sums[0] * sums[2] / n
+    size = (sums[1] - sums[0] ** 2 / n) * (sums[3] - sums[2] ** 2 / n)
+    turns = np.sqrt(np.maximum(size, 0.0))
+    alike = np.where(turns > 0.1 * LEAST_BEND**2 * n, together / np.maximum(turns, 1e-12), 0.0)
+    return np.where(enough, alike, np.nan)
+
+
+def _sums(values: Floats, start: NDArray[np.int64], end: NDArray[np.int64]) -> Floats:
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    last = len(values)
+    return np.asarray(total[np.clip(end, 0, last)] - total[np.clip(start, 0, last)])
 
 
 def _vertex(values: Floats, best: int) -> float:

@@ -25,9 +25,22 @@ from vista_sim.errors import TraceError
 from vista_sim.files import absolute, read_json, require_object, shown
 from vista_sim.identity.files import file_state
 from vista_sim.images import check_image
-from vista_sim.traces.annotations import Timeline, read_labels, read_road, read_tracks, timelines
+from vista_sim.traces.annotations import (
+    Timeline,
+    read_labels,
+    read_lanes,
+    read_road,
+    read_tracks,
+    timelines,
+)
 from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Vehicle
-from vista_sim.traces.checks import CameraTimes, Finding, check_camera, refuse
+from vista_sim.traces.checks import (
+    Finding,
+    SensorTimes,
+    check_calibration,
+    refuse,
+)
+from vista_sim.traces.checks import check_times as times_against_motion
 from vista_sim.traces.ego import read_ego
 from vista_sim.traces.known import read_known
 from vista_sim.traces.lidar import RecordedLidar, open_lidar
@@ -54,7 +67,7 @@ __all__ = ["Label", "Section", "Trace", "check_sensor_name", "read_trace_json"]
 FORMAT = "vista-trace"
 VERSION = 1
 KNOWN_KEYS = ("format", "name", "licence", "source", "vehicle", "sensors", "origin", "known")
-RESERVED_NAMES = ("ego", "road", "tracks", "labels", "geometry", "trace")
+RESERVED_NAMES = ("ego", "road", "lanes", "tracks", "labels", "geometry", "trace")
 _SENSOR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _TIME_SLACK = 1e-6  # s; rounding of float seconds at the ends of a trace
 
@@ -80,6 +93,7 @@ class Trace:
         findings: what in the recording contradicts itself (see `traces.checks`).
         road: s, left, right (n,): distance from the path to the road's edges, m; empty if
             not recorded.
+        lanes: edges and directions of its lanes (see `annotations.read_lanes`); as `road`.
         extra: keys of trace.json beyond the format's own.
     """
 
@@ -119,13 +133,23 @@ class Trace:
             if kind == "camera":
                 cameras[name] = _open_camera(self.root, name, calibration, self)
             else:
-                lidars[name] = open_lidar(self.root / f"{name}.parquet", name, mount, self.start_ns)
+                lidar = open_lidar(self.root / f"{name}.parquet", name, mount, self.start_ns)
+                times = SensorTimes("lidar", name, lidar.t, self.duration)
+                self._add(times_against_motion(times))
+                lidars[name] = lidar
         self.cameras: Mapping[str, RecordedCamera] = MappingProxyType(cameras)
         self.lidars: Mapping[str, RecordedLidar] = MappingProxyType(lidars)
         self.labels = read_labels(self.root / "labels.parquet", self.start_ns)
         self.road = read_road(self.root / "road.parquet")
-        for array in (*self.ego.optional.values(), *self.road.values()):
+        self.lanes = read_lanes(self.root / "lanes.parquet")
+        tables = (self.ego.optional, self.road, self.lanes)
+        for array in (column for table in tables for column in table.values()):
             array.setflags(write=False)  # whoever opens this trace too gets the same arrays
+
+    def _add(self, findings: tuple[Finding, ...]) -> None:
+        """Keep what was found. Raises TraceError if it refuses the trace."""
+        refuse(self.root, findings)
+        self.findings += findings
 
     @classmethod
     def open(cls, path: str | os.PathLike[str] | Trace) -> Trace:
@@ -361,16 +385,9 @@ def _open_camera(
     if len(index) != len(t_ns):
         raise TraceError(f"{video}: holds {len(index)} frames, but {table.name} lists {len(t_ns)}")
     t = np.asarray((t_ns - trace.start_ns) * 1e-9, dtype=np.float64)
-    findings = check_camera(CameraTimes(name, t, trace.duration))
-    refuse(root, findings)
+    trace._add(times_against_motion(SensorTimes("camera", name, t, trace.duration)))
+    trace._add(check_calibration(name, calibration))
     inside = (t >= -_TIME_SLACK) & (t <= trace.duration + _TIME_SLACK)
-    if not inside.any():
-        raise TraceError(
-            f"{table}: no frame lies within the time of ego.parquet "
-            f"({t[0]:.3f} to {t[-1]:.3f} s of 0 to {trace.duration:.3f} s); are both clocks and "
-            "units of time the same?"
-        )
-    trace.findings += findings
     # Frames before the first or after the last ego row have no pose and are left out.
     t = np.clip(t[inside], 0.0, trace.duration)
     t.setflags(write=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,7 +18,9 @@ from vista_sim.atomic import WholeFolder, is_full_disk
 from vista_sim.errors import TraceError
 from vista_sim.traces.atomic import FULL_TEXT, check_destination, write_errors_name
 from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Vehicle
+from vista_sim.traces.checks import Finding
 from vista_sim.traces.ego import OPTIONAL, POSITION, QUATERNION, check_ego
+from vista_sim.traces.findings import find_all
 from vista_sim.traces.origin import Origin
 from vista_sim.traces.sections import Label
 from vista_sim.traces.tables import (
@@ -28,6 +31,8 @@ from vista_sim.traces.tables import (
 )
 from vista_sim.traces.trace import FORMAT, KNOWN_KEYS, VERSION, Trace, check_sensor_name
 from vista_sim.traces.video import VideoWriter
+
+logger = logging.getLogger(__name__)
 
 
 class CameraWriter:
@@ -62,7 +67,9 @@ class LidarWriter:
 
     def __init__(self, path: Path, shown: Path) -> None:
         self._path, self._shown = path, shown
-        self._file = GrowingTable(path)
+        self._file = GrowingTable(
+            path, repeated=("sweep", "t_ns", "intensity", "ring"), rising=("point_t_ns",)
+        )
         self._columns: tuple[str, ...] = ()
         self._last_ns: int | None = None
         self.sweeps = 0
@@ -81,18 +88,18 @@ class LidarWriter:
         Args:
             t_ns: its time, ns, later than that of the sweep before: of its first point, or what
                 motion-compensated points refer to.
-            points: (n, 3) m in the lidar's frame.
+            points: (n, 3) m in the lidar's frame; kept in 32 bits, to some µm.
             intensity: (n,).
             ring: (n,) which laser.
             point_t_ns: (n,) when each point was measured, ns.
         """
         _require_later(f"{self._shown}: sweep {self.sweeps}", t_ns, self._last_ns)
-        xyz = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+        xyz = np.asarray(points, dtype=np.float32).reshape(-1, 3)
         columns: dict[str, Any] = {
             "sweep": np.full(len(xyz), self.sweeps, np.int64),
             "t_ns": np.full(len(xyz), int(t_ns), np.int64),
             **{name: xyz[:, k] for k, name in enumerate("xyz")},
-            "intensity": np.asarray(intensity, dtype=np.float64),
+            "intensity": np.asarray(intensity, dtype=np.float32),
         }
         if ring is not None:
             columns["ring"] = np.asarray(ring, dtype=np.int64)
@@ -120,7 +127,8 @@ class TraceWriter:
     """Writes one trace; a context manager.
 
     The destination appears when the block ends well, after the whole trace was opened and
-    checked. After any error, nothing is left.
+    checked; what was found (`traces.checks`) is logged, and in `findings`. After any error,
+    nothing is left.
 
     Args:
         destination: folder to make.
@@ -169,6 +177,7 @@ class TraceWriter:
         self._made: list[Path] = []
         self._labels: tuple[Label, ...] = ()
         self._start_ns = 0
+        self.findings: tuple[Finding, ...] = ()
 
     def __enter__(self) -> Self:
         check_destination(self.destination, self.overwrite)
@@ -311,6 +320,25 @@ class TraceWriter:
         values = {"s": s, "left": left, "right": right}
         self._write("road.parquet", {k: np.asarray(v, dtype=np.float64) for k, v in values.items()})
 
+    def write_lanes(
+        self,
+        s: ArrayLike,
+        lane: ArrayLike,
+        left: ArrayLike,
+        right: ArrayLike,
+        direction: ArrayLike,
+    ) -> None:
+        """Write the lanes of the road (n,); see `traces.annotations.read_lanes`."""
+        values: dict[str, Any] = {
+            name: np.asarray(v, dtype=np.float64)
+            for name, v in (("s", s), ("left", left), ("right", right))
+        }
+        values |= {
+            name: np.asarray(v, dtype=np.int64)
+            for name, v in (("lane", lane), ("direction", direction))
+        }
+        self._write("lanes.parquet", values)
+
     def write_labels(self, labels: Sequence[Label]) -> None:
         """Write labels; their times are seconds after the first ego row."""
         self._labels = tuple(labels)
@@ -374,6 +402,9 @@ class TraceWriter:
         (self.folder / "trace.json").write_text(text, encoding="utf-8")
         with Trace.open(self.folder) as trace:
             trace.tracks()  # read when asked for, and to be checked now
+            self.findings = find_all(trace)
+        for finding in self.findings:
+            logger.warning("%s: %s", finding.level, self.destination / finding.line)
         if self._part is not None:
             self._part.finish()
             self._part = None

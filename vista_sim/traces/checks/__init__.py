@@ -10,26 +10,39 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from vista_sim.errors import TraceError
-from vista_sim.traces.checks.cameras import CameraTimes, few_frames_inside, time_unit
+from vista_sim.traces.calibration import CameraCalibration
 from vista_sim.traces.checks.finding import Finding
 from vista_sim.traces.checks.heading import heading_against_motion, reversing
 from vista_sim.traces.checks.jumps import position_jumps, way_length
 from vista_sim.traces.checks.motion import Motion
+from vista_sim.traces.checks.mounts import (
+    above_the_road,
+    lens_of_another_unit,
+    looks_along_the_road,
+    principal_point,
+)
 from vista_sim.traces.checks.pictures import PictureValues, dark, pale
+from vista_sim.traces.checks.points import LidarValues, point_times, ranges
 from vista_sim.traces.checks.rates import pose_rate
+from vista_sim.traces.checks.times import SensorTimes, few_inside, none_inside, time_unit
 from vista_sim.traces.checks.units import speed_unit, upside_down, yaw_rate_sign
 
 __all__ = [
-    "CAMERA_CHECKS",
+    "CALIBRATION_CHECKS",
+    "LIDAR_CHECKS",
     "MOTION_CHECKS",
     "PICTURE_CHECKS",
-    "CameraTimes",
+    "TIME_CHECKS",
     "Finding",
+    "LidarValues",
     "Motion",
     "PictureValues",
-    "check_camera",
+    "SensorTimes",
+    "check_calibration",
     "check_motion",
     "check_pictures",
+    "check_points",
+    "check_times",
     "refuse",
 ]
 
@@ -44,8 +57,19 @@ MOTION_CHECKS: tuple[Callable[[Motion], list[Finding]], ...] = (
     position_jumps,
     pose_rate,
 )
-CAMERA_CHECKS: tuple[Callable[[CameraTimes], list[Finding]], ...] = (time_unit, few_frames_inside)
+TIME_CHECKS: tuple[Callable[[SensorTimes], list[Finding]], ...] = (
+    time_unit,
+    none_inside,
+    few_inside,
+)
+CALIBRATION_CHECKS: tuple[Callable[[str, CameraCalibration], list[Finding]], ...] = (
+    lens_of_another_unit,
+    principal_point,
+    looks_along_the_road,
+    above_the_road,
+)
 PICTURE_CHECKS: tuple[Callable[[PictureValues], list[Finding]], ...] = (dark, pale)
+LIDAR_CHECKS: tuple[Callable[[LidarValues], list[Finding]], ...] = (ranges, point_times)
 
 
 def check_motion(motion: Motion) -> tuple[Finding, ...]:
@@ -53,14 +77,24 @@ def check_motion(motion: Motion) -> tuple[Finding, ...]:
     return _run(check(motion) for check in MOTION_CHECKS)
 
 
-def check_camera(times: CameraTimes) -> tuple[Finding, ...]:
-    """Findings of a camera's table beside ego.parquet."""
-    return _run(check(times) for check in CAMERA_CHECKS)
+def check_times(times: SensorTimes) -> tuple[Finding, ...]:
+    """Findings of a camera's or a lidar's table beside ego.parquet."""
+    return _run(check(times) for check in TIME_CHECKS)
+
+
+def check_calibration(name: str, camera: CameraCalibration) -> tuple[Finding, ...]:
+    """Findings of a camera's lens and mount."""
+    return _run(check(name, camera) for check in CALIBRATION_CHECKS)
 
 
 def check_pictures(values: PictureValues) -> tuple[Finding, ...]:
     """Findings of the values of a camera's pictures."""
     return _run(check(values) for check in PICTURE_CHECKS)
+
+
+def check_points(values: LidarValues) -> tuple[Finding, ...]:
+    """Findings of the points of a lidar's sweeps."""
+    return _run(check(values) for check in LIDAR_CHECKS)
 
 
 def refuse(folder: Path, findings: Iterable[Finding]) -> None:

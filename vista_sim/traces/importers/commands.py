@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -87,7 +87,7 @@ def _command(importer: Any) -> Any:
 
     def run(
         src: Path,
-        dst: Path,
+        dst: Path | None,
         start: float,
         end: float | None,
         cameras: str,
@@ -97,9 +97,12 @@ def _command(importer: Any) -> Any:
         overwrite: bool,
         **own: Any,
     ) -> None:
+        from vista_sim.traces.importers.notes import show_notes
+        from vista_sim.traces.importers.options import make_options
         from vista_sim.traces.importers.selection import Selection
         from vista_sim.traces.importers.write import import_recording
 
+        show_notes()
         selection = Selection(
             start=start,
             end=end,
@@ -113,9 +116,13 @@ def _command(importer: Any) -> Any:
             for name, value in own.items()
             if value != defaults[name]
         }
+        if dst is None:
+            options = _checked(lambda: make_options(importer.options, given), given)
+            typer.echo(importer.listing(src, options))
+            return
         with _told(), progress_bar(f"importing {src.name}", "frames") as report:
-            try:
-                made = import_recording(
+            made = _checked(
+                lambda: import_recording(
                     src,
                     dst,
                     importer.name,
@@ -123,10 +130,9 @@ def _command(importer: Any) -> Any:
                     overwrite=overwrite,
                     progress=report,
                     **given,
-                )
-            except VistaError as error:
-                raise _named(error, given) from None
-        _warn(made)
+                ),
+                given,
+            )
         typer.echo(str(made))
 
     about = about_options(importer.options)
@@ -134,7 +140,8 @@ def _command(importer: Any) -> Any:
         name: _shown_default(field.default, known) for name, (field, known) in about.items()
     }
     parameters = [
-        *_COMMON[:2],
+        _COMMON[0],
+        _LISTED if hasattr(importer, "listing") else _COMMON[1],
         *(
             _parameter(name, _kind(field.default), defaults[name], known.help)
             for name, (field, known) in about.items()
@@ -158,6 +165,14 @@ def _shown_default(default: Any, known: Any) -> Any:
     return round(math.degrees(default), 3) if known.degrees and default is not None else default
 
 
+def _checked(what: Callable[[], Any], options: dict[str, Any]) -> Any:
+    """What a call gives; its errors name options as the command line does."""
+    try:
+        return what()
+    except VistaError as error:
+        raise _named(error, options) from None
+
+
 def _named(error: VistaError, options: dict[str, Any]) -> VistaError:
     """The error of an option by the name that it has on the command line."""
     text = str(error)
@@ -179,16 +194,6 @@ def _told() -> Iterator[None]:
         teller.setLevel(before)
 
 
-def _warn(made: Path) -> None:
-    """Say on stderr what in an imported recording contradicts itself."""
-    from vista_sim.traces.summary import find_all
-    from vista_sim.traces.trace import Trace
-
-    with Trace.open(made) as trace:
-        for finding in find_all(trace):
-            typer.echo(f"{finding.level}: {made / finding.line}", err=True)
-
-
 def _parameter(name: str, kind: Any, default: Any, text: str, flag: str = "") -> inspect.Parameter:
     option = typer.Option(flag or f"--{name.replace('_', '-')}", help=text)
     return inspect.Parameter(
@@ -207,6 +212,14 @@ def _place(name: str, text: str) -> inspect.Parameter:
     )
 
 
+_LISTED = inspect.Parameter(
+    "dst",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        Path | None, typer.Argument(help="Trace folder to make; none: list what SRC holds.")
+    ],
+)
 _COMMON = [
     _place("src", "File or folder of the recording."),
     _place("dst", "Trace folder to make."),

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
 from vista_sim.files import read_text
-from vista_sim.images import read_image
 from vista_sim.traces.calibration import CameraCalibration, Lens, Vehicle
+from vista_sim.traces.importers.image_files import image_files
 from vista_sim.traces.importers.recording import CameraStream, Floats, Times
 from vista_sim.traces.known import RECORDED
 from vista_sim.transforms import Matrix
@@ -82,20 +81,9 @@ def rectified_camera(
         T_vehicle_camera: (4, 4) of the rectified camera 0.
         mount_is: where that comes from (`traces.known`).
     """
-    height, width = size = read_image(files[0], TraceError).shape[:2]
-    lens = Lens("pinhole", P[0, 0], P[1, 1], P[0, 2], P[1, 2], (height, width))
+    size, frames = image_files(files)
+    lens = Lens("pinhole", P[0, 0], P[1, 1], P[0, 2], P[1, 2], size)
     offset = np.eye(4)
     offset[:3, 3] = -np.linalg.solve(P[:, :3], P[:, 3])
-
-    def frames(numbers: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-        for number in numbers:
-            image = read_image(files[number], TraceError)
-            if image.shape[:2] != size:
-                raise TraceError(
-                    f"{files[number]}: is {image.shape[:2]}; the first image is {size} "
-                    "(height, width)"
-                )
-            yield image
-
     calibration = CameraCalibration(lens, T_vehicle_camera @ offset)
     return CameraStream(calibration, t_ns, frames, {"lens": RECORDED, "mount": mount_is})

@@ -20,8 +20,9 @@ from vista_sim.traces.importers.log_clock import nominal_start
 from vista_sim.traces.importers.log_path import LogPath
 from vista_sim.traces.importers.logs.find import find_log, read_log
 from vista_sim.traces.importers.logs.gpmf import Settings, read_settings
+from vista_sim.traces.importers.motion_evidence import Measured
 from vista_sim.traces.importers.options import given_or_assumed
-from vista_sim.traces.importers.planar_motion import Measured, PlanarMotion
+from vista_sim.traces.importers.planar_motion import PlanarMotion
 from vista_sim.traces.importers.posed_video import PosedVideo
 from vista_sim.traces.importers.recording import Floats
 from vista_sim.traces.importers.video_file import VideoFile
@@ -81,14 +82,23 @@ def odometry(video: VideoFile, options: VideoOptions) -> PosedVideo:
     logger.info("%s: position log %s (%s), %d rows", video.path, where, how, len(path.log.t_ns))
     lens, lens_is = _lens(video, settings, options)
     seen = _timed(video, path, _look(video, lens, lens_is), options)
-    seen, planar = _fitted(video, path, seen)
+    steady = settings is None or not settings.stabilized
+    seen, planar = _fitted(video, path, seen, steady)
     _say(video, path, seen, planar)
     mount, mount_is = _mount(seen, planar, options)
     motion, origin = path.rows(planar)
-    start_ns = int(path.log.t_ns[0]) + round(seen.start * 1e9)
+    t_ns = video.t_ns + int(path.log.t_ns[0]) + round(seen.start * 1e9)
+    before, after = (t_ns < motion.t_ns[0]).sum(), (t_ns > motion.t_ns[-1]).sum()
+    if before or after:
+        logger.info(
+            "%s: %d frames before the first position and %d after the last one are left out",
+            video.path,
+            before,
+            after,
+        )
     return PosedVideo(
         motion,
-        video.t_ns + start_ns,
+        t_ns,
         CameraCalibration(seen.lens, mount),
         {"lens": seen.lens_is, **mount_is},
         f"motion by {where.name}" + ("" if where != video.path else " itself (GoPro)"),
@@ -128,6 +138,7 @@ def _look(video: VideoFile, lens: Lens, lens_is: str) -> _Seen:
     """The pictures' motion by a lens; not yet on the log's clock."""
     slot = np.floor((video.t_ns - video.t_ns[0]) * 1e-9 * RATE + 1e-3)
     rows = np.flatnonzero(np.diff(slot, prepend=-1.0) > 0)
+    logger.info("%s: looking at the motion of %d pictures", video.path, len(rows))
     motion = image_motion(video.frames(rows.tolist()), video.t_ns[rows] * 1e-9, lens)
     return _Seen(lens, lens_is, motion, 0.0, "", False)
 
@@ -139,27 +150,32 @@ def _timed(video: VideoFile, path: LogPath, seen: _Seen, options: VideoOptions) 
         start = nominal.seconds - options.time_offset
         return replace(seen, start=start, start_is=f"given ({nominal.why})", timed=True)
     seen = replace(seen, start=nominal.seconds, start_is=f"assumed: {nominal.why}")
+    if nominal.reach <= _CLOCKS:  # one recording; what bends say within that is no better
+        return replace(seen, start_is=nominal.why, timed=True)
     last = (int(path.log.t_ns[-1]) - int(path.log.t_ns[0])) * 1e-9
     alone = path.motion(0.0, last)
     found = find_offset(seen.t, seen.yaw_rate, alone.t, alone.yaw_rate, nominal.reach)
-    one_clock = nominal.reach <= _CLOCKS
-    if found.sure and not one_clock:
+    if found.sure:
         start_is = f"found from bends, +-{found.std:.2f} s ({nominal.why})"
         return replace(seen, start=seen.start - found.seconds, start_is=start_is, timed=True)
-    if not found.sure:
-        other = find_offset(seen.t, -seen.yaw_rate, alone.t, alone.yaw_rate, nominal.reach)
-        against = "; it turns against the pictures: must its yaw rate be negated?"
-        logger.warning(
-            "%s: its time offset to the log cannot be told from bends (%s)%s",
-            video.path,
-            found.why,
-            against if other.sure else "",
-        )
-    return replace(seen, start_is=nominal.why if one_clock else seen.start_is, timed=one_clock)
+    other = find_offset(seen.t, -seen.yaw_rate, alone.t, alone.yaw_rate, nominal.reach)
+    against = "; it turns against the pictures: must its yaw rate be negated?"
+    logger.warning(
+        "%s: its time offset to the log cannot be told from bends (%s)%s",
+        video.path,
+        found.why,
+        against if other.sure else "",
+    )
+    return seen
 
 
-def _fitted(video: VideoFile, path: LogPath, seen: _Seen) -> tuple[_Seen, PlanarMotion]:
-    """The likeliest motion, and the pictures' with the lens and the time that go with it."""
+def _fitted(
+    video: VideoFile, path: LogPath, seen: _Seen, steady: bool
+) -> tuple[_Seen, PlanarMotion]:
+    """The likeliest motion, and the pictures' with the lens and the time that go with it.
+
+    steady: whether the camera turns as the car does.
+    """
     planar = _planar(video, path, seen)
     if not seen.timed:
         return seen, planar
@@ -167,7 +183,7 @@ def _fitted(video: VideoFile, path: LogPath, seen: _Seen) -> tuple[_Seen, Planar
         factor, late, spread = _gauge(path, seen, planar)
         seen = replace(seen, start=seen.start - late)
         if seen.lens_is in (GIVEN, RECORDED):
-            if abs(math.log(factor)) > max(_DIFFERS, 3 * spread):
+            if steady and abs(math.log(factor)) > max(_DIFFERS, 3 * spread):
                 better = replace(seen.lens, fx=seen.lens.fx * factor, fy=seen.lens.fy * factor)
                 logger.warning(
                     "%s: turns as if its field of view were %.1f degrees, not %.1f (--fov)",

@@ -11,12 +11,8 @@ from scipy.spatial.transform import Rotation
 from vista_sim.errors import TraceError
 from vista_sim.traces.geodesy import local_of_geodetic
 from vista_sim.traces.importers.logs.position_log import PositionLog
-from vista_sim.traces.importers.planar_motion import (
-    Evidence,
-    Measured,
-    PlanarMotion,
-    planar_motion,
-)
+from vista_sim.traces.importers.motion_evidence import Evidence, Measured
+from vista_sim.traces.importers.planar_motion import PlanarMotion, planar_motion
 from vista_sim.traces.importers.recording import Floats, Motion
 from vista_sim.traces.levelling import level_to_first_pose
 from vista_sim.traces.origin import Origin
@@ -151,8 +147,8 @@ class LogPath:
         return np.cumsum(way) - way[0], slope
 
     def _origin(self, first: Matrix) -> Origin | None:
-        placed = np.flatnonzero(np.isfinite(self.log.latitude) & np.isfinite(self.log.longitude))
-        if not len(placed):
+        placed = np.flatnonzero(_on_earth(self.log))
+        if len(placed) < 2:
             return None
         row = int(placed[0])
         altitude = float(np.nan_to_num(self.log.altitude[row]))
@@ -162,23 +158,26 @@ class LogPath:
 
 def _local(log: PositionLog) -> tuple[NDArray[np.bool_], Floats]:
     """Which rows hold a position, and these (n, 3) m. Raises TraceError."""
-    placed = np.isfinite(log.latitude) & np.isfinite(log.longitude)
-    placed &= (log.latitude != 0) | (log.longitude != 0)  # before a fix
-    height = log.altitude
+    placed = _on_earth(log)
     if placed.sum() >= 2:
-        above = np.where(np.isfinite(height[placed]), height[placed], 0.0)
-        xyz = local_of_geodetic(log.latitude[placed], log.longitude[placed], np.zeros_like(above))
-        xyz[:, 2] = height[placed] - _first(height[placed])
+        level = np.zeros(int(placed.sum()))  # so that no error of a height moves a place
+        xyz = local_of_geodetic(log.latitude[placed], log.longitude[placed], level)
     else:
         placed = np.isfinite(log.x) & np.isfinite(log.y)
-        above = height[placed] - _first(height[placed])
-        xyz = np.stack([log.x[placed], log.y[placed], above], axis=1)
+        xyz = np.stack([log.x[placed], log.y[placed], log.altitude[placed]], axis=1)
     if placed.any():
+        xyz[:, 2] = log.altitude[placed] - _first(log.altitude[placed])
         xyz[:, :2] -= xyz[0, :2]
         far = np.linalg.norm(xyz[:, :2], axis=1)
         if np.median(far) > _FAR:
             raise TraceError(f"{log.path}: positions are {np.median(far) / 1e3:.0f} km apart")
     return placed, xyz
+
+
+def _on_earth(log: PositionLog) -> NDArray[np.bool_]:
+    """Rows (n,) with a latitude and a longitude; before a fix, receivers write zeros."""
+    known = np.isfinite(log.latitude) & np.isfinite(log.longitude)
+    return np.asarray(known & ((log.latitude != 0) | (log.longitude != 0)))
 
 
 def _first(values: Floats) -> float:

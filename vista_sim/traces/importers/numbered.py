@@ -67,9 +67,10 @@ def numbered_files(folder: Path, suffixes: Sequence[str]) -> dict[int, Path]:
     """
     found: dict[int, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.suffix.lower() not in suffixes or not re.fullmatch(r"[0-9]{1,18}", path.stem):
+        stem, dot, suffix = path.name.partition(".")
+        if dot + suffix.lower() not in suffixes or not re.fullmatch(r"[0-9]{1,18}", stem):
             continue
-        number = int(path.stem)
+        number = int(stem)
         if number in found:
             both = f"{found[number].name} and {path.name}"
             raise TraceError(f"{folder}: {both} are the same frame; remove one")

@@ -23,6 +23,8 @@ GROUP = "vista_sim.importers"
 OWN = {
     "kitti-odometry": "kitti_odometry:KittiOdometry",
     "kitti-raw": "kitti_raw:KittiRaw",
+    "pandaset": "pandaset:PandaSet",
+    "ros": "ros.importer:Ros",
     "video": "video:Video",
 }
 SURE = 0.9  # a format that finds itself so is taken, if no other comes near
@@ -36,6 +38,9 @@ class Importer(Protocol):
         options: a frozen dataclass, its fields made by `options.option`.
         takes: what of a recording gets into the trace, in a few words.
         extra: of this package that it needs; empty: none.
+
+    One with a method `listing(src, options) -> str` says what a recording holds where no folder
+    for a trace is named.
     """
 
     name: str

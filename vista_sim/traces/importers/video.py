@@ -27,7 +27,7 @@ class Video:
 
     name = "video"
     options = VideoOptions
-    takes = "frames of any video; motion of a log (GPX, NMEA, CSV, GoPro) or of the pictures"
+    takes = "frames, motion by a log (GPX, NMEA, CSV, GoPro) or by the pictures"
     extra = ""
 
     def detect(self, src: Path) -> float:

@@ -36,6 +36,7 @@ CONTAINERS = {
     ".avi": "avi",
 }
 _RAW = (".h264", ".264", ".hevc", ".h265", ".265")
+_INDEXED = ("mov", "matroska")  # in the others a jump may end behind what is looked for
 _HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics, ITU-T H.273, table 3
 _MAX_FRAMES = 2**22
 _BT709, _BT601, _BT2020 = 1, 5, 9  # of libswscale
@@ -102,7 +103,7 @@ class VideoFile:
 
     def _decoded(self, first: int) -> Iterator[tuple[int, Any]]:
         with _opened(self.path) as (container, stream):
-            if first:
+            if first and container.format.name.startswith(_INDEXED):
                 # To the key frame before; B-frames may be stored later than they are shown.
                 time = max(int(self.t_ns[first]) * 1e-9 - 0.5, 0.0)
                 container.seek(int(time / float(stream.time_base)), stream=stream)

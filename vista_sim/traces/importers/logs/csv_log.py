@@ -16,15 +16,20 @@ import csv
 import io
 import math
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from vista_sim.errors import TraceError
 from vista_sim.files import one_line, read_text, shown
-from vista_sim.traces.importers.logs import position_log
-from vista_sim.traces.importers.logs.position_log import MAX_ROWS, PositionLog, checked
+from vista_sim.traces.importers.logs.position_log import (
+    MAX_ROWS,
+    OWN,
+    WORLD,
+    PositionLog,
+    checked,
+    utc_ns,
+)
 from vista_sim.traces.importers.recording import Floats, Times
 
 _MAX_FILE = 2**28  # bytes
@@ -91,7 +96,7 @@ def read_csv(path: Path, columns: str = "") -> PositionLog:
         course = math.pi / 2 - heading
     if course is not None:
         values["course"] = course
-    return checked(PositionLog(path, clock, t_ns, **values))
+    return checked(PositionLog.of(path, clock, t_ns, values))
 
 
 def _table(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -180,7 +185,8 @@ def _numbers(path: Path, rows: list[list[str]], place: int) -> Floats:
 def _times(path: Path, rows: list[list[str]], place: int, unit: str) -> tuple[Times, str]:
     first = rows[0][place].strip()
     if re.match(r"\d{4}-\d\d-\d\d", first):
-        return np.array([_iso(path, k, row[place]) for k, row in enumerate(rows)]), position_log.UTC
+        stamps = [utc_ns(path, f"row {k}", row[place]) for k, row in enumerate(rows, 2)]
+        return np.array(stamps, dtype=np.int64), WORLD
     factor = _UNITS["time"][unit or _USUAL["time"]]
     exact = all(re.fullmatch(r"\s*-?\d{1,19}\s*", row[place]) for row in rows)
     if exact:  # floats hold 53 bits, which nanoseconds since 1970 do not fit into
@@ -202,13 +208,4 @@ def _times(path: Path, rows: list[list[str]], place: int, unit: str) -> tuple[Ti
             f"{path}: rows are {step:g} s from each other, if their times are in "
             f"{unit or _USUAL['time']}; say the unit: --columns time=COLUMN:ms"
         )
-    return t_ns, position_log.UTC if t_ns[0] * 1e-9 > _SINCE_1970 else position_log.OWN
-
-
-def _iso(path: Path, number: int, text: str) -> int:
-    try:
-        time = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise TraceError(f"{path}: row {number + 2}: {shown(text)} must be a time") from None
-    time = time if time.tzinfo else time.replace(tzinfo=UTC)
-    return round(time.timestamp() * 1e6) * 1000
+    return t_ns, WORLD if t_ns[0] * 1e-9 > _SINCE_1970 else OWN

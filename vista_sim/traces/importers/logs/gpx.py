@@ -7,7 +7,6 @@ its extensions, in m/s and in degrees clockwise from north.
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
 from pathlib import Path
 from xml.parsers import expat
 
@@ -15,8 +14,13 @@ import numpy as np
 
 from vista_sim.errors import TraceError
 from vista_sim.files import one_line, read_bytes, shown
-from vista_sim.traces.importers.logs import position_log
-from vista_sim.traces.importers.logs.position_log import DOP_STD, PositionLog, checked
+from vista_sim.traces.importers.logs.position_log import (
+    DOP_STD,
+    WORLD,
+    PositionLog,
+    checked,
+    utc_ns,
+)
 
 _MAX_FILE = 2**28  # bytes
 _TAGS = {"ele": "altitude", "time": "time", "speed": "speed", "course": "course", "hdop": "hdop"}
@@ -89,7 +93,7 @@ def read_gpx(path: Path) -> PositionLog:
     return checked(
         PositionLog(
             path,
-            position_log.UTC,
+            WORLD,
             np.array(t_ns, dtype=np.int64),
             latitude=numbers["lat"],
             longitude=numbers["lon"],
@@ -107,14 +111,7 @@ def _time_ns(path: Path, number: int, row: dict[str, str]) -> int:
         raise TraceError(
             f"{path}: point {number} has no time; export the track as it was recorded, with times"
         )
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise TraceError(
-            f"{path}: point {number}: time is {shown(text)}; it must be as 2025-03-14T07:00:00Z"
-        ) from None
-    time = time if time.tzinfo else time.replace(tzinfo=UTC)
-    return round(time.timestamp() * 1e6) * 1000
+    return utc_ns(path, f"point {number}", text)
 
 
 def _number(path: Path, point: int, name: str, row: dict[str, str]) -> float:

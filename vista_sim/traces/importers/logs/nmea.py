@@ -18,8 +18,7 @@ import numpy as np
 
 from vista_sim.errors import TraceError
 from vista_sim.files import read_bytes
-from vista_sim.traces.importers.logs import position_log
-from vista_sim.traces.importers.logs.position_log import DOP_STD, PositionLog, checked
+from vista_sim.traces.importers.logs.position_log import DOP_STD, WORLD, PositionLog, checked
 
 KNOT = 1852 / 3600  # m/s
 _MAX_FILE = 2**28  # bytes
@@ -64,7 +63,7 @@ def read_nmea(path: Path) -> PositionLog:
     names = ("latitude", "longitude", "altitude", "speed", "course", "accuracy")
     columns = {n: np.array([row.get(n, math.nan) for _, row in rows]) for n in names}
     t_ns = np.array([time for time, _ in rows], dtype=np.int64)
-    return checked(PositionLog(path, position_log.UTC, t_ns, **columns))
+    return checked(PositionLog.of(path, WORLD, t_ns, columns))
 
 
 def _checksum(text: str) -> int:
@@ -88,6 +87,7 @@ def _gga(fields: list[str]) -> dict[str, float] | None:
     if int(fields[5] or 0) == 0:
         return None
     values = _place(fields[1:5])
+    _seconds(fields[0])
     if fields[7]:
         values["accuracy"] = DOP_STD * float(fields[7])
     if fields[8]:

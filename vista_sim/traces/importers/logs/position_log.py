@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
+from vista_sim.files import shown
 from vista_sim.traces.importers.recording import Floats, Times
 
 #: Whose clock the times of a log are: coordinated universal time; the container's of the video that
 #: the log is in; or one that begins anywhere.
-UTC, VIDEO, OWN = "utc", "video", "own"
+WORLD, VIDEO, OWN = "world", "video", "own"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_ROWS = 2**22
 DOP_STD = (
     2.0  # m of a position for each of dilution of precision; receivers of phones and dash cams
 )
+
+
+def utc_ns(path: Path, what: str, text: str) -> int:
+    """Nanoseconds since 1970 of an ISO 8601 time; one without a zone is UTC. Raises TraceError."""
+    try:
+        time = datetime.fromisoformat(text.strip())
+    except ValueError:
+        time = datetime.min
+    if not 1980 <= time.year < 2200:  # what it cannot be, and what 64 bits do not hold
+        raise TraceError(
+            f"{path}: {what}: time is {shown(text)}; it must be such as 2025-03-14T07:00:00Z"
+        )
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return round((time - _EPOCH) / timedelta(microseconds=1)) * 1000
 
 
 def _none() -> Floats:
@@ -30,7 +49,7 @@ class PositionLog:
 
     Args:
         path: of the file, named in errors.
-        clock: one of `UTC`, `VIDEO`, `OWN`.
+        clock: one of `WORLD`, `VIDEO`, `OWN`.
         t_ns: (n,) ns, increasing.
         latitude, longitude: (n,) degrees. altitude: (n,) m.
         x, y: (n,) m, in place of latitude and longitude.
@@ -59,6 +78,11 @@ class PositionLog:
         for name in COLUMNS:
             if not len(getattr(self, name)):
                 object.__setattr__(self, name, np.full(len(self.t_ns), np.nan))
+
+    @classmethod
+    def of(cls, path: Path, clock: str, t_ns: Times, columns: Mapping[str, Any]) -> PositionLog:
+        """A log of columns by their names."""
+        return cls(path, clock, t_ns, **columns)
 
     def rows(self, keep: NDArray[np.bool_]) -> PositionLog:
         """Some of the rows."""
