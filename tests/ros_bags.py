@@ -19,6 +19,7 @@ from rosbags.rosbag2 import Writer as Writer2
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 CONTAINERS = ("bag", "db3", "mcap")
+NAMES = {"bag": "drive.bag", "db3": "drive", "mcap": "drive"}
 DELAY = 3_000_000  # ns from a header's time to that of recording
 VIDEO = """builtin_interfaces/Time timestamp
 string frame_id
@@ -415,3 +416,11 @@ def opened(src, **options):
     """A bag as the importer opens it."""
     importer = find_importer("ros")
     return importer.open(Path(src), make_options(importer.options, options))
+
+
+def write_drive(place, kind):
+    """A drive with one camera in a folder; returns the bag."""
+    with bag_file(place / NAMES[kind], kind) as bag:
+        write_odometry(bag)
+        write_camera(bag)
+    return place / NAMES[kind]

@@ -162,6 +162,7 @@ BOMBS = {
     "nothing": b"",
     "no end": b"\x80\x03N",
     "no stack": b"\x80\x03R.",
+    "a pair of one": b"\x80\x03N\x86.",
     "a persistent thing": b"\x80\x03Pid\n.",
     "an extension": b"\x80\x03\x82\x01.",
     "text": b"uuid,yaw\n1,2\n",

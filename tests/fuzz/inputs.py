@@ -143,8 +143,13 @@ def write_kitti_folder(folder: Path) -> None:
 def write_recordings(folder: Path) -> None:
     """Small recordings of several formats, computed here."""
     write_kitti_folder(folder)
+    from ros_bags import bag_file, write_camera, write_odometry
     from test_pandaset import write_sequence
 
+    for name, kind in (("drive.bag", "bag"), ("mcap", "mcap"), ("sqlite", "db3")):
+        with bag_file(folder / name, kind) as bag:
+            write_odometry(bag)
+            write_camera(bag)
     write_sequence(folder / "pandaset", cameras=("front",))
     for path in (folder / "pandaset").glob("**/*.pkl.gz"):
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))

@@ -259,9 +259,16 @@ IMPORTERS = Target(
         ("pandaset/002/camera/front_camera/*", 2),
         ("pandaset/002/lidar/*.pkl", 4),
         ("pandaset/002/annotations/cuboids/*.pkl", 2),
+        ("drive.bag", 2),
+        ("mcap/*", 2),
+        ("sqlite/*", 2),
     ),
     (
         command("import kitti-odometry kitti made", 5, (), "*.txt *.png", then="info made --json"),
+        command("import ros drive.bag made", 1, (), "drive.bag", then="info made --json"),
+        command("import ros mcap made", 1, (), "mcap/*", then="info made --json"),
+        command("import ros sqlite made", 1, (), "sqlite/*", then="info made --json"),
+        command("import ros mcap", 1, (), "mcap/*"),
         command(
             "import kitti-odometry kitti made --cameras left",
             1,

@@ -64,6 +64,8 @@ def told(content: bytes) -> Any:
 
     def marked() -> list[Any]:
         start = marks.pop()
+        if not 0 <= start <= len(stack):
+            raise IndexError("it takes more than there is")
         items = stack[start:]
         del stack[start:]
         return items

@@ -18,15 +18,11 @@ from numpy.typing import NDArray
 
 from vista_sim.atomic import is_full_disk
 from vista_sim.errors import MissingDependencyError, TraceError
-from vista_sim.files import one_line, open_file, read_bytes
+from vista_sim.files import one_line, shown
+from vista_sim.traces.importers.ros.parts import bag_files, check_inside, parts_of, why_none
 from vista_sim.traces.importers.ros.unpacking import bound_chunks
 
 DISTROS = ("dashing", "eloquent", "foxy", "galactic", "humble", "iron", "jazzy", "kilted")
-SUFFIXES = (".bag", ".mcap", ".db3")
-_MAGIC = {".bag": b"#ROSBAG V", ".mcap": b"\x89MCAP0\r\n", ".db3": b"SQLite format 3\0"}
-_METADATA = "metadata.yaml"
-_MAX_METADATA = 2**22  # bytes; of a thousand topics and files it is a twentieth of that
-_MARK = b"rosbag2_bagfile_information"
 _REMEDY = {
     ".bag": "rosbag reindex may mend it",
     ".mcap": "mcap recover may mend it",
@@ -55,36 +51,6 @@ class Message:
     raw: bytes
 
 
-def bag_files(src: Path) -> list[Path]:
-    """What to open of a file or folder: a file, a ROS 2 folder, or all parts in a folder; empty
-    where there is nothing of a bag.
-    """
-    if src.is_file():
-        return [src] if _has_magic(src) else []
-    if _is_folder_of_ros2(src):
-        return [src]
-    for suffix in SUFFIXES if src.is_dir() else ():
-        if found := sorted(path for path in src.glob(f"*{suffix}") if _has_magic(path)):
-            return found
-    return []
-
-
-def _has_magic(path: Path) -> bool:
-    magic = _MAGIC.get(path.suffix)
-    try:
-        with open_file(path, TraceError) as file:
-            return magic is not None and file.read(len(magic)) == magic
-    except (TraceError, OSError):
-        return False
-
-
-def _is_folder_of_ros2(src: Path) -> bool:
-    try:
-        return _MARK in read_bytes(src / _METADATA, TraceError, _MAX_METADATA)
-    except (TraceError, OSError):
-        return False
-
-
 class Bag:
     """An open bag.
 
@@ -109,17 +75,17 @@ class Bag:
         self.src = src
         paths = bag_files(src)
         if not paths:
-            raise TraceError(f"{src}: {_why_none(src)}")
-        self.parts = [part for path in paths for part in _parts(path)]
+            raise TraceError(f"{src}: {why_none(src)}")
+        self.parts = [part for path in paths for part in parts_of(path)]
         for part in self.parts:
-            _check_inside(part, src)
+            check_inside(part, src)
         self._suffix = self.parts[0].suffix
-        with self._errors():
+        with self.errors():
             reader = AnyReader(paths, default_typestore=get_typestore(Stores(f"ros2_{distro}")))
             reader.open()
         weakref.finalize(self, _close, reader)
         self._reader = reader
-        with self._errors():
+        with self.errors():
             self.is_ros2 = bool(reader.is2)
             self.has_definitions = any(c.msgdef.data for c in reader.connections)
             self.duration = max(int(reader.duration), 0) * 1e-9
@@ -128,6 +94,8 @@ class Bag:
     def _topics(self) -> Iterator[Topic]:
         for name, about in sorted(self._reader.topics.items()):
             kinds = sorted({c.msgtype for c in about.connections})
+            if not (name.isprintable() and kinds[0].isprintable()):
+                raise TraceError(f"{self.src}: has a topic {shown(name)}; the bag is damaged")
             rate = (about.msgcount - 1) / self.duration if self.duration > 0 else 0.0
             yield Topic(
                 name, kinds[0], int(about.msgcount), max(rate, 0.0), tuple(about.connections)
@@ -144,7 +112,7 @@ class Bag:
             return
         found = iter(self._reader.messages(connections=connections, start=start_ns))
         while True:
-            with self._errors():
+            with self.errors():
                 one = next(found, None)
             if one is None:
                 return
@@ -180,7 +148,12 @@ class Bag:
 
     def read(self, topic: Topic, message: Message) -> Any:
         """The fields of a message. Raises TraceError."""
-        with self._errors(topic.name):
+        if topic.type not in self._reader.typestore.fielddefs:
+            raise TraceError(
+                f"{self.src}: {topic.name}: its type {topic.type} is not defined in the bag; "
+                "name a distribution of ROS 2 that has it with --distro"
+            )
+        with self.errors(topic.name):
             return self._reader.deserialize(message.raw, topic.type)
 
     def stamp(self, topic: Topic, message: Message) -> int:
@@ -200,25 +173,21 @@ class Bag:
         return int(seconds) * 10**9 + int(ns)
 
     @contextmanager
-    def _errors(self, where: str = "") -> Iterator[None]:
+    def errors(self, where: str = "") -> Iterator[None]:
         """Whatever a reader raises at bytes from outside becomes one line."""
         try:
             yield
-        except (TraceError, MemoryError):
+        except TraceError:
             raise
-        except KeyError as error:  # a type that is not defined
-            raise TraceError(
-                f"{self.src}: {where + ': ' if where else ''}the type {one_line(error)} is not "
-                "defined in the bag; name a distribution of ROS 2 that has it with --distro"
-            ) from None
         except Exception as error:
             if is_full_disk(error):
                 raise
             place = f"{where}: a message" if where else "the bag"
-            raise TraceError(
-                f"{self.src}: {place} cannot be read ({one_line(error) or type(error).__name__}); "
-                f"if it is cut off or damaged, {_REMEDY.get(self._suffix, 'record it again')}"
-            ) from None
+            why = one_line(error) if str(error) else type(error).__name__
+            remedy = f"if it is cut off or damaged, {_REMEDY.get(self._suffix, 'record it again')}"
+            if "Profile is not" in why:
+                remedy = "of MCAP files those that ROS 2 recorded are read"
+            raise TraceError(f"{self.src}: {place} cannot be read ({why}); {remedy}") from None
 
 
 BARE_TIME = ("foxglove_msgs/msg/CompressedVideo", "foxglove/msg/CompressedVideo")
@@ -229,33 +198,3 @@ def _close(reader: Any) -> None:
         reader.close()
     except Exception:  # it was closed, or never open
         return
-
-
-def _why_none(src: Path) -> str:
-    if not src.exists():
-        return "no such file or folder"
-    if src.is_file():
-        if src.stat().st_size == 0:
-            return "is empty"
-        known = " or ".join(SUFFIXES)
-        if src.suffix not in SUFFIXES:
-            return f"is no bag: its name must end in {known}"
-        return f"is no bag: its content is not that of a {src.suffix} file"
-    return f"holds no bag ({_METADATA} of ROS 2, or files *.bag, *.mcap or *.db3)"
-
-
-def _parts(path: Path) -> list[Path]:
-    """The files that are read of what is opened."""
-    if path.is_file():
-        return [path]
-    return sorted(p for p in path.iterdir() if {p.suffix, Path(p.stem).suffix} & set(SUFFIXES)) or [
-        path / _METADATA
-    ]
-
-
-def _check_inside(part: Path, src: Path) -> None:
-    """A bag that was sent must not make others read what else is on this machine."""
-    if src.is_dir() and part.is_symlink() and not part.resolve().is_relative_to(src.resolve()):
-        raise TraceError(f"{part}: is a link to outside of {src}; put the file itself there")
-    with open_file(part, TraceError):
-        pass

@@ -137,8 +137,8 @@ class Frames:
 
 
 def plain(name: str) -> str:
-    """A frame's name without the slash that ROS 1 may begin it with."""
-    return str(name).lstrip("/")
+    """A frame's name, printable, without the slash that ROS 1 may begin it with."""
+    return "".join(c if c.isprintable() else "?" for c in str(name)).lstrip("/")
 
 
 def usable(value: tuple[float, ...]) -> bool:

@@ -15,30 +15,28 @@ from pathlib import Path
 import numpy as np
 
 from vista_sim.errors import TraceError
-from vista_sim.traces.calibration import Lens, Vehicle
+from vista_sim.traces.calibration import Vehicle
 from vista_sim.traces.importers.notes import note
 from vista_sim.traces.importers.options import given_or_assumed, option
-from vista_sim.traces.importers.recording import CameraStream, Floats, LidarStream, Recording
-from vista_sim.traces.importers.ros.bag import DISTROS, Bag, Topic, bag_files
+from vista_sim.traces.importers.recording import Recording
+from vista_sim.traces.importers.ros.bag import DISTROS, Bag, Topic
+from vista_sim.traces.importers.ros.body import Body
 from vista_sim.traces.importers.ros.listing import listing
 from vista_sim.traces.importers.ros.mounts import Mounts, base_frame, numbers_of, parse_mounts
-from vista_sim.traces.importers.ros.poses import Body, motion_of_body, read_body
-from vista_sim.traces.importers.ros.sensors import Pictures, camera_stream, lidar_stream
-from vista_sim.traces.importers.ros.survey import Survey, survey
+from vista_sim.traces.importers.ros.parts import bag_files
+from vista_sim.traces.importers.ros.poses import motion_of_body, read_body
+from vista_sim.traces.importers.ros.rig import Rig
+from vista_sim.traces.importers.ros.survey import survey
 from vista_sim.traces.importers.ros.topics import (
     CAMERA_INFO,
     FIXES,
     TF,
     Choice,
-    base_of,
     choose,
     of_types,
     say_chosen,
 )
-from vista_sim.traces.known import GIVEN, RECORDED
 from vista_sim.transforms import Matrix
-
-_UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -121,11 +119,11 @@ class Ros:
         place_is = given_or_assumed(options, "base_x", "base_y", "base_height")
         mounts = Mounts.of(found.frames, base, place, place_is, given)
         motion, origin = motion_of_body(body, _on_vehicle(body, choice, mounts), where)
-        rig = _Rig(bag, found, choice, mounts, matrices, options)
+        rig = Rig(bag, found, choice, mounts, matrices, options.rectified, options.compensated)
         return Recording(
             name=f"ros-{src.stem or 'bag'}",
             source=f"ROS {2 if bag.is_ros2 else 1} bag {src.name}",
-            licence=_UNKNOWN,
+            licence="unknown",
             vehicle=Vehicle.from_json({}),
             motion=motion,
             cameras={name: partial(rig.camera, name) for name in choice.cameras},
@@ -161,95 +159,3 @@ def _frame_or_base(mounts: Mounts, name: str, frame: str) -> Matrix:
         )
         return mounts.T_vehicle_base.copy()
     return mounts.frame(name, frame)[0].copy()
-
-
-@dataclass(frozen=True, eq=False)
-class _Rig:
-    """The sensors of an import."""
-
-    bag: Bag
-    found: Survey
-    choice: Choice
-    mounts: Mounts
-    matrices: dict[str, tuple[float, ...]]
-    options: RosOptions
-
-    def camera(self, name: str) -> CameraStream:
-        topic = self.choice.cameras[name]
-        pictures = Pictures.open(self.bag, self.found, topic)
-        frame = self.found.series[topic.name].frame
-        offset = np.zeros(3)
-        matrix = self.matrices.get(name) or self.matrices.get("")
-        if matrix is not None:
-            fx, fy, cx, cy, *distortion = matrix
-            lens = Lens(
-                "pinhole",
-                fx,
-                fy,
-                cx,
-                cy,
-                pictures.size,
-                (*distortion, 0.0)[:5] if distortion else (),
-            )
-            lens_is = GIVEN
-        else:
-            lens, offset = self._by_info(name, topic, pictures, frame)
-            lens_is = RECORDED
-        mount, mount_is = self.mounts.camera(name, frame, offset)
-        return camera_stream(pictures, lens, mount, {"lens": lens_is, "mount": mount_is})
-
-    def _by_info(
-        self, name: str, topic: Topic, pictures: Pictures, frame: str
-    ) -> tuple[Lens, Floats]:
-        """The lens, and where the camera is in its frame, (3,) m."""
-        found = self._info_topic(topic)
-        if not found:
-            raise TraceError(
-                f"{self.bag.src}: {topic.name}: has no CameraInfo beside it; give --camera-matrix "
-                f"{name}=FX,FY,CX,CY"
-            )
-        info = self.found.infos[found]
-        told = self.options.rectified
-        rectified = (
-            "rect" in base_of(topic.name).rpartition("/")[2] if told == "auto" else (told == "yes")
-        )
-        lens, done = info.lens(pictures.size, rectified)
-        if done:
-            note(f"{info.where}: {done}")
-        if not rectified and np.abs(info.R - np.eye(3)).max() > 2e-3 and info.R.any():
-            note(
-                f"{info.where}: R turns the rectified camera; {frame.strip()} is taken as that of "
-                f"the raw images of {name}"
-            )
-        # The images of a pair are in the frame of its first camera: P tells where the second is.
-        shared = [
-            other
-            for other, t in self.choice.cameras.items()
-            if other != name and self.found.series[t.name].frame == frame
-        ]
-        offset = info.offset() if shared else np.zeros(3)
-        if offset.any():
-            note(f"{name}: {offset[0]:.4f} m to the right of {frame.strip()}, by P of {found}")
-        return lens, offset
-
-    def _info_topic(self, topic: Topic) -> str:
-        """The topic of an image's CameraInfo; empty: none that is surely its own."""
-        infos = self.found.infos
-        base = base_of(topic.name)
-        for name in (f"{base.rpartition('/')[0]}/camera_info", f"{base}/camera_info"):
-            if name in infos:
-                return name
-        frame = self.found.series[topic.name].frame
-        same = [name for name, info in infos.items() if info.frame == frame]
-        if len(same) == 1:
-            return same[0]
-        return next(iter(infos)) if len(infos) == len(self.choice.cameras) == 1 else ""
-
-    def lidar(self, name: str) -> LidarStream:
-        topic = self.choice.lidars[name]
-        try:
-            mount, mount_is = self.mounts.frame(name, self.found.series[topic.name].frame)
-        except TraceError as error:
-            raise TraceError(f"{error}, or leave it out: --points none") from None
-        compensated = self.options.compensated
-        return lidar_stream(self.bag, self.found, topic, mount, compensated, {"mount": mount_is})

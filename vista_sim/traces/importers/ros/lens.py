@@ -17,6 +17,7 @@ from vista_sim.errors import TraceError
 from vista_sim.files import shown
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.importers.recording import Floats
+from vista_sim.traces.importers.ros.frames import plain
 
 MAX_MISFIT = 0.5  # px, of a lens that is put into the form that traces have
 _BROWN = ("plumb_bob", "")
@@ -62,7 +63,7 @@ class Info:
         roi = message.roi
         return cls(
             where=where,
-            frame=str(message.header.frame_id).lstrip("/"),
+            frame=plain(message.header.frame_id),
             size=(int(message.height), int(message.width)),
             model=str(message.distortion_model),
             D=tuple(float(d) for d in numbers("D", (-1,))),

@@ -18,6 +18,8 @@ _RING = ("ring", "channel", "line", "laser_id")
 _TIME = ("t", "time", "timestamp", "time_stamp", "offset_time", "t_us")
 _UNITS = {"s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1.0}  # ns
 MAX_POINTS = 2**26
+_MAX_RING = 2**31 - 1
+_FAR = 2.0**62  # ns: what is farther away is no time
 LONGEST = 2.0  # s that a sweep may last
 _ABSOLUTE = 60.0  # s that the time of a point of the clock may be from the header's
 
@@ -96,6 +98,7 @@ def read_fields(message: Any, wanted: tuple[str, ...], where: str) -> dict[str, 
     return found
 
 
+@np.errstate(invalid="ignore", over="ignore")
 def point_time(name: str, values: NDArray[Any], header_ns: int) -> PointTime | None:
     """What a field of times is by its type and size, of one sweep; None where it tells nothing.
 
@@ -128,6 +131,7 @@ def _least(unit: str) -> float:
     return 1e6 / _UNITS[unit]
 
 
+@np.errstate(invalid="ignore", over="ignore")
 def points_of(
     message: Any,
     about: Layout,
@@ -152,7 +156,7 @@ def points_of(
     intensity = np.zeros(len(xyz))
     if about.intensity:
         intensity = np.nan_to_num(found[about.intensity].astype(np.float64), posinf=0, neginf=0)
-    ring = found[about.ring].astype(np.int64)[good] if about.ring else None
+    ring = _rings(found[about.ring][good]) if about.ring else None
     t_ns = None
     if time is not None:
         values = found[time.field][good]
@@ -160,12 +164,16 @@ def points_of(
     return Points(xyz[good], intensity[good], ring, t_ns)
 
 
+def _rings(values: NDArray[Any]) -> NDArray[np.int64]:
+    return np.clip(np.nan_to_num(values.astype(np.float64)), 0, _MAX_RING).astype(np.int64)
+
+
 def _times(values: NDArray[Any], time: PointTime) -> NDArray[np.int64]:
     """Times of points, ns, since what they are since."""
     unit = int(_UNITS[time.unit])
     if values.dtype.kind in "iu":
         return values.astype(np.int64) * unit
-    values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+    values = np.clip(np.nan_to_num(values.astype(np.float64)), -_FAR / unit, _FAR / unit)
     # Of seconds since 1970 in ns, 64 bits hold steps of 256: what is whole is taken apart first.
     whole = np.floor(values)
     return whole.astype(np.int64) * unit + np.round((values - whole) * unit).astype(np.int64)

@@ -109,10 +109,12 @@ class Pictures:
         for number, message in zip(wanted, messages, strict=True):
             read = self.bag.read(self.topic, message)
             where = self._where(number)
-            if self.topic.type in COMPRESSED:
-                yield number, rgb_of_compressed(read, where)
-            else:
-                yield number, rgb_of_image(read, self.bits, where)
+            with self.bag.errors(self.topic.name):
+                if self.topic.type in COMPRESSED:
+                    image = rgb_of_compressed(read, where)
+                else:
+                    image = rgb_of_image(read, self.bits, where)
+            yield number, image
 
     def _of_video(self, wanted: list[int]) -> Iterator[tuple[int, Image]]:
         """All from the last key frame before the first that is wanted are decoded."""
@@ -168,7 +170,8 @@ def lidar_stream(
     series, kept = survey.series[topic.name], survey.kept(topic.name)
     log_ns, header_ns = (np.array(ns, np.int64) for ns in (series.log_ns, series.header_ns))
     where = f"{bag.src}: {topic.name}"
-    about, time, lead_ns = _looked_at(bag, topic, log_ns, header_ns, kept, where)
+    with bag.errors(topic.name):
+        about, time, lead_ns = _looked_at(bag, topic, log_ns, header_ns, kept, where)
     if time is not None:
         note(f"{where}: {time}")
     if lead_ns:
@@ -179,14 +182,11 @@ def lidar_stream(
         messages = bag.numbered(topic, log_ns, wanted)
         for place, number, message in zip(numbers, wanted, messages, strict=True):
             at_ns = int(kept.t_ns[place])
-            yield points_of(
-                bag.read(topic, message),
-                about,
-                time,
-                at_ns,
-                at_ns - int(header_ns[number]),
-                f"{where}: message {number}",
-            )
+            late_ns = at_ns - int(header_ns[number])
+            read = bag.read(topic, message)
+            with bag.errors(topic.name):
+                points = points_of(read, about, time, at_ns, late_ns, f"{where}: message {number}")
+            yield points
 
     still = time is None if compensated == "auto" else compensated == "yes"
     begins = kept.t_ns if still else kept.t_ns - lead_ns

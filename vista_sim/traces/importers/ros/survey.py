@@ -116,16 +116,8 @@ def survey(bag: Bag, topics: Iterable[Topic], wanted_time: str, of_tf: bool) -> 
     infos: dict[str, Info] = {}
     frames = Frames()
     for name, message in bag.messages([one.topic for one in series.values()]):
-        one = series[name]
-        if one.topic.type in TF:
-            frames.add(bag.read(one.topic, message).transforms, message.log_ns)
-        elif one.topic.type in CAMERA_INFO:
-            if name not in infos or not infos[name].calibrated:
-                infos[name] = Info.of(bag.read(one.topic, message), f"{bag.src}: {name}")
-        else:
-            one.log_ns.append(message.log_ns)
-            one.header_ns.append(bag.stamp(one.topic, message))
-            _keep(bag, one, message)
+        with bag.errors(name):  # a bag may define messages otherwise than ROS does
+            _take(bag, series[name], message, infos, frames)
     times = {
         name: (np.array(one.header_ns, np.int64), np.array(one.log_ns, np.int64))
         for name, one in series.items()
@@ -135,6 +127,19 @@ def survey(bag: Bag, topics: Iterable[Topic], wanted_time: str, of_tf: bool) -> 
         most = max(moving, key=lambda link: len(link.header_ns))
         times["tf"] = np.array(most.header_ns, np.int64), np.array(most.log_ns, np.int64)
     return Survey(series, infos, frames, _chosen_time(bag, times, wanted_time))
+
+
+def _take(bag: Bag, one: Series, message: Message, infos: dict[str, Info], frames: Frames) -> None:
+    name = one.topic.name
+    if one.topic.type in TF:
+        frames.add(bag.read(one.topic, message).transforms, message.log_ns)
+    elif one.topic.type in CAMERA_INFO:
+        if name not in infos or not infos[name].calibrated:
+            infos[name] = Info.of(bag.read(one.topic, message), f"{bag.src}: {name}")
+    else:
+        one.log_ns.append(message.log_ns)
+        one.header_ns.append(bag.stamp(one.topic, message))
+        _keep(bag, one, message)
 
 
 def _keep(bag: Bag, one: Series, message: Message) -> None:
