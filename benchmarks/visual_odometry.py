@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,11 +143,7 @@ def measure_malaga(video: Path, folder: Path) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, camera in (("lens given", given), ("lens not given", "")):
         made = folder / name.replace(" ", "-")
-        spent = timed(
-            lambda made=made, camera=camera: import_recording(
-                video, made, "video", odometry="visual", camera_matrix=camera, height=MALAGA_HEIGHT
-            )
-        )
+        spent = timed(partial(import_malaga, video, made, camera))
         with Trace.open(made) as trace:
             sections = trace.find_sections()
             lens = trace.cameras["front"].calibration.lens
@@ -159,6 +156,13 @@ def measure_malaga(video: Path, folder: Path) -> dict[str, Any]:
                 "focal_length_ratio": round(lens.fx / float(matrix[0, 0]), 4),
             }
     return result
+
+
+def import_malaga(video: Path, made: Path, matrix: str) -> Path:
+    """A trace of Málaga's drive."""
+    return import_recording(
+        video, made, "video", odometry="visual", camera_matrix=matrix, height=MALAGA_HEIGHT
+    )
 
 
 def measure_lens(source: Path, made: Path) -> dict[str, Any]:
@@ -212,7 +216,7 @@ def stereo_poses(folder: Path, count: int) -> Floats:
     poses = [np.eye(4)]
     for first in range(0, count - 2, 2):
         left, right, later = (
-            cv2.imread(str(folder / f"image_{side}" / f"{number:06d}.png"), cv2.IMREAD_GRAYSCALE)
+            np.asarray(cv2.imread(str(folder / f"image_{side}" / f"{number:06d}.png"), 0))
             for side, number in ((0, first), (1, first), (0, first + 2))
         )
         corners = cv2.goodFeaturesToTrack(left, 3000, 0.003, 7)
@@ -236,8 +240,9 @@ def stereo_poses(folder: Path, count: int) -> Floats:
 
 def _followed(before: Any, after: Any, points: Any) -> tuple[Any, NDArray[np.bool_]]:
     settings: dict[str, Any] = {"winSize": (21, 21), "maxLevel": 4}
-    there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, points, None, **settings)
-    back, again, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, **settings)
+    flow: Any = cv2.calcOpticalFlowPyrLK  # its stubs know no lack of a first guess
+    there, found, _ = flow(before, after, points, None, **settings)
+    back, again, _ = flow(after, before, there, None, **settings)
     sure = (found[:, 0] > 0) & (again[:, 0] > 0)
     return there, sure & (np.abs(back - points).max(axis=(1, 2)) < 0.3)
 

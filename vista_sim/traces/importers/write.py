@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -20,10 +21,8 @@ from vista_sim.traces.importers.work import Tell, Work, silent
 from vista_sim.traces.writer import TraceWriter
 
 
-class Report(Protocol):
-    """Told how much is done, and of how much: images and sweeps, or else what `note` says."""
-
-    def __call__(self, done: int, total: int, note: str = "") -> None: ...
+#: Told how much is done, and of how much: images and sweeps, or else what a third argument says.
+Report = Callable[..., None]
 
 
 def import_recording(

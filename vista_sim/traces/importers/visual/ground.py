@@ -132,8 +132,8 @@ class Road:
                 found.append(0.0)
                 continue
             here, there = a[inside], b[inside]
-            size = np.sqrt((here @ here) * (there @ there))
-            found.append(float(here @ there / max(size, 1e-9)))
+            size = float(np.sqrt((here @ here) * (there @ there)))
+            found.append(float(here @ there) / max(size, 1e-9))
         return found
 
     def fit(

@@ -50,13 +50,11 @@ def path_of(
         piece, pose = owners[a]
         frames.append(a)
         poses.append(pose)
-        if b is None:
-            end = min(store.count, _next_keyframe(store, a))
-            between, guess = range(a + 1, end), lambda i, pose=pose: poses[-1]
-        else:
-            between, guess = range(a + 1, b), _interpolation(a, b, pose, _pose_in(piece, b, owners))
-        for i in between:
-            found = resection.find(piece, i, guess(i))
+        guess: Callable[[int], Floats] | None = None
+        if b is not None:
+            guess = _interpolation(a, b, pose, _pose_in(piece, b, owners))
+        for i in range(a + 1, _next_keyframe(store, a) if b is None else b):
+            found = resection.find(piece, i, poses[-1] if guess is None else guess(i))
             if found is not None:
                 frames.append(i)
                 poses.append(found)

@@ -7,6 +7,7 @@ left; new points are looked for there alone, so a standing car makes no keyframe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,6 +29,9 @@ _LEFT = 0.55  # share of a keyframe's points below which the next is due
 _TEXTURE = 1e-3  # least eigenvalue of a corner, of the largest in the picture
 _STILL = 0.75  # px: less is no movement
 _BONNET = 0.55  # of the height, below which what never moves is a part of the car
+
+
+_flow: Any = cv2.calcOpticalFlowPyrLK  # its stubs know no lack of a first guess
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,13 +96,13 @@ class Tracker:
         return ((self._xy + 0.5) * self._scale - 0.5).astype(np.float32)
 
     def _follow(self, before: Image, now: Image) -> None:
-        settings = {
+        settings: dict[str, Any] = {
             "winSize": (_WINDOW, _WINDOW),
             "maxLevel": _LEVELS,
             "criteria": (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 0.01),
         }
-        xy, found, _ = cv2.calcOpticalFlowPyrLK(before, now, self._xy, None, **settings)
-        back, again, _ = cv2.calcOpticalFlowPyrLK(
+        xy, found, _ = _flow(before, now, self._xy, None, **settings)
+        back, again, _ = _flow(
             now, before, xy, self._xy.copy(), flags=cv2.OPTFLOW_USE_INITIAL_FLOW, **settings
         )
         height, width = now.shape
