@@ -20,7 +20,6 @@ from vista_sim.traces.importers.selection import Selected, Selection, check_sele
 from vista_sim.traces.importers.work import Tell, Work, silent
 from vista_sim.traces.writer import TraceWriter
 
-
 #: Told how much is done, and of how much: images and sweeps, or else what a third argument says.
 Report = Callable[..., None]
 
