@@ -152,7 +152,7 @@ def measure_malaga(video: Path, folder: Path) -> dict[str, Any]:
                 "frames": trace.cameras["front"].frame_count,
                 "sections": len(sections),
                 "length_m": round(sum(section.length for section in sections), 1),
-                "seconds": round(sum(section.duration for section in sections), 2),
+                "drivable_seconds": round(sum(section.duration for section in sections), 2),
                 "focal_length_ratio": round(lens.fx / float(matrix[0, 0]), 4),
             }
     return result
