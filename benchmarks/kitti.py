@@ -36,25 +36,32 @@ def measure_kitti(
     if not source.is_dir():
         return {"skipped": f"{source} is absent"}
     import_recording(source, scratch, selection=Selection(cameras=("left",)))
-    trace = Trace.open(scratch)
+    return judge(scratch, "left", source, geometry, workers, pictures)
+
+
+def judge(
+    made: Path, name: str, source: Path, geometry: str, workers: int, pictures: Path | None
+) -> dict[str, Any]:
+    """Scores of a trace whose camera of some name is the left one."""
+    trace = Trace.open(made)
     images = source / "sequences" / "00"
-    indices = range(4, trace.cameras["left"].frame_count, 3)
+    indices = range(4, trace.cameras[name].frame_count, 3)
     truths = {i: _read_half(images / "image_1" / f"{i:06d}.png") for i in indices}
     result: dict[str, Any] = {"frames": len(indices)}
-    for name, chosen in (("flat", "ground"), ("view", geometry)):
+    for kind, chosen in (("flat", "ground"), ("view", geometry)):
         print(f"KITTI: {chosen}", file=sys.stderr)
-        baked = bake_camera(trace, "left", geometry=chosen, workers=workers, force=True)
+        baked = bake_camera(trace, name, geometry=chosen, workers=workers, force=True)
         result["bake_frames_per_second"] = round(baked.frames / baked.seconds, 2)
-        camera = Camera(trace, "left", size=SIZE)
+        camera = Camera(trace, name, size=SIZE)
         scores = []
         for i, truth in truths.items():
-            view = camera.render_view(float(trace.cameras["left"].t[i]), (0, -BASELINE, 0))
+            view = camera.render_view(float(trace.cameras[name].t[i]), (0, -BASELINE, 0))
             gray = cv2.cvtColor(view.image, cv2.COLOR_RGB2GRAY)
             scores.append(compare(gray, truth, margin=MARGIN) | shares(view))
-            if pictures and name == "view" and i % 12 == 4:
+            if pictures and kind == "view" and i % 12 == 4:
                 columns = [strip(truth, gray, view.inverse_depth)]
                 write_picture(pictures / f"kitti-{i:03d}.png", columns)
-        result[name] = mean(scores)
+        result[kind] = mean(scores)
     left = {i: _read_half(images / "image_0" / f"{i:06d}.png") for i in indices}
     result["no_warp"] = mean(compare(left[i], truths[i], margin=MARGIN) for i in indices)
     return result

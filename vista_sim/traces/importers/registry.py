@@ -55,7 +55,12 @@ class Importer(Protocol):
         """What it goes by: a few words."""
 
     def open(self, src: Path, options: Any) -> Recording:
-        """Open a recording. Raises TraceError in one line that names file and field."""
+        """Open a recording. Raises TraceError in one line that names file and field.
+
+        A format that computes for long may have a method `open_part(src, options, work)` beside:
+        it may keep results in `work.folder` and open the stretch from `work.start` to `work.end`
+        alone; it returns the recording, and whether that stretch is all of it (`work.Work`).
+        """
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ class Selected:
 
 def selected(recording: Recording, wanted: Selection) -> Selected:
     """The chosen part of a recording. Raises TraceError where it is empty or there is no such."""
-    _check(wanted)
+    check_selection(wanted)
     names = recording.usual if wanted.cameras is None else wanted.cameras
     for name in names:
         if name not in recording.cameras:
@@ -94,7 +94,8 @@ def selected(recording: Recording, wanted: Selection) -> Selected:
     return Selected(motion, cameras, lidars, origin if wanted.origin else None, tracks)
 
 
-def _check(wanted: Selection) -> None:
+def check_selection(wanted: Selection) -> None:
+    """Raise TraceError unless a selection is of a stretch, rate and size that there may be."""
     end = math.inf if wanted.end is None else wanted.end
     if not (math.isfinite(wanted.start) and 0 <= wanted.start < end):
         raise TraceError(f"start is {wanted.start:g} s and end {end:g} s; 0 <= start < end is due")

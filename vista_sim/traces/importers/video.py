@@ -7,14 +7,17 @@ may vary; a rotation that the container asks for is done.
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from vista_sim.errors import TraceError
 from vista_sim.traces.calibration import Vehicle
+from vista_sim.traces.importers.image_folder import ImageFolder, is_image_folder
 from vista_sim.traces.importers.posed_video import PosedVideo
 from vista_sim.traces.importers.recording import CameraStream, Recording
 from vista_sim.traces.importers.video_file import VideoFile, is_video
 from vista_sim.traces.importers.video_options import VideoOptions
+from vista_sim.traces.importers.work import Work
 
 CAMERA = "front"
 
@@ -28,30 +31,53 @@ class Video:
     extra = ""
 
     def detect(self, src: Path) -> float:
-        return 0.95 if is_video(src) else 0.0
+        return 0.95 if is_video(src) else 0.6 if is_image_folder(src) else 0.0
 
     def why(self, src: Path) -> str:
-        return f"it is named as a video, {src.suffix}"
+        return f"it is named as a video, {src.suffix}" if src.is_file() else "numbered images"
 
     def open(self, src: Path, options: VideoOptions) -> Recording:
         """Open a video and find out its motion. Raises TraceError."""
-        video = VideoFile.open(src)
-        posed = _posed(video, options)
-        stream = CameraStream(posed.calibration, posed.t_ns, video.frames, posed.known)
-        return Recording(
-            name=src.stem,
-            source=f"{src.name}, {posed.source}",
-            licence="unknown",
-            vehicle=Vehicle.from_json({}),
-            motion=posed.motion,
-            cameras={CAMERA: lambda: stream},
-            usual=(CAMERA,),
-            origin=posed.origin,
-        )
+        with TemporaryDirectory() as folder:
+            return self.open_part(src, options, Work(Path(folder) / src.stem))[0]
+
+    def open_part(self, src: Path, options: VideoOptions, work: Work) -> tuple[Recording, bool]:
+        """Open a stretch of it, where finding out the motion takes long; and whether it is that."""
+        video: VideoFile | ImageFolder
+        if src.is_dir():
+            video = ImageFolder.open(src, options.times, options.image_rate)
+        else:
+            video = VideoFile.open(src)
+        posed = _posed(video, options, work)
+        recording = _recording(src, video, posed)
+        return recording, options.odometry == "visual"
 
 
-def _posed(video: VideoFile, options: VideoOptions) -> PosedVideo:
+def _recording(src: Path, video: VideoFile | ImageFolder, posed: PosedVideo) -> Recording:
+    stream = CameraStream(posed.calibration, posed.t_ns, video.frames, posed.known)
+    return Recording(
+        name=src.stem,
+        source=f"{src.name}, {posed.source}",
+        licence="unknown",
+        vehicle=Vehicle.from_json({}),
+        motion=posed.motion,
+        cameras={CAMERA: lambda: stream},
+        usual=(CAMERA,),
+        origin=posed.origin,
+    )
+
+
+def _posed(video: VideoFile | ImageFolder, options: VideoOptions, work: Work) -> PosedVideo:
     # Loaded when used: an odometry may be heavy, or need an extra.
-    odometry = import_module(f"{__package__}.{options.odometry}_odometry").odometry
-    posed: PosedVideo = odometry(video, options)
-    return posed
+    if options.odometry == "visual":
+        from vista_sim.traces.importers import visual_odometry
+
+        return visual_odometry.odometry(video, options, work)
+    from vista_sim.traces.importers import log_odometry
+
+    if isinstance(video, ImageFolder):
+        raise TraceError(
+            f"{video.path}: holds images, which no log goes with; the motion is that of the "
+            "pictures: odometry visual"
+        )
+    return log_odometry.odometry(video, options)

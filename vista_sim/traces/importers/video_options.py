@@ -61,6 +61,12 @@ class VideoOptions:
         high=QUARTER,
         degrees=True,
     )
+    times: str = option(
+        "", "Of a folder of images: file of their times, s, a line each; times.txt in or beside it."
+    )
+    image_rate: float | None = option(
+        None, "Of a folder of images without times: images a second.", low=0.1, high=1000.0
+    )
     antenna_x: float = option(
         1.6, "What the log follows, ahead of the rear axle, m.", low=-20.0, high=20.0
     )

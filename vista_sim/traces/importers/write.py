@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from vista_sim.traces.atomic import check_destination
 from vista_sim.traces.importers.options import make_options
 from vista_sim.traces.importers.recording import Recording
 from vista_sim.traces.importers.registry import detected, find_importer
-from vista_sim.traces.importers.selection import Selected, Selection, selected
+from vista_sim.traces.importers.selection import Selected, Selection, check_selection, selected
+from vista_sim.traces.importers.work import Tell, Work, silent
 from vista_sim.traces.writer import TraceWriter
 
-Report = Callable[[int, int], None]  # images and sweeps that are done, and all
+#: Told how much is done, and of how much: images and sweeps, or else what a third argument says.
+Report = Callable[..., None]
 
 
 def import_recording(
@@ -39,7 +42,8 @@ def import_recording(
         format: name of its format; empty: found out.
         selection: the part of it that is wanted; None: all.
         overwrite: replace a trace at dst.
-        progress: called with (images and sweeps done, all).
+        progress: called with (images and sweeps done, all); of a format that computes before it
+            can write, before that too, with a note of what is done.
         options: of the format; angles in rad.
 
     Returns:
@@ -53,8 +57,19 @@ def import_recording(
     importer = find_importer(format) if format else detected(src).importer
     chosen = make_options(importer.options, options)
     check_destination(dst, overwrite)
-    recording = importer.open(src, chosen)
-    return write_recording(recording, dst, selection, overwrite=overwrite, progress=progress)
+    wanted = selection or Selection()
+    with Work(dst, wanted.start, wanted.end, _teller(progress)) as work:
+        if (open_part := getattr(importer, "open_part", None)) is None:
+            recording = importer.open(src, chosen)
+        else:
+            check_selection(wanted)
+            recording, whole = open_part(src, chosen, work)
+            wanted = replace(wanted, start=0.0, end=None) if whole else wanted
+        return write_recording(recording, dst, wanted, overwrite=overwrite, progress=progress)
+
+
+def _teller(progress: Report | None) -> Tell:
+    return silent if progress is None else lambda what, done, all: progress(done, all, what)
 
 
 def write_recording(
