@@ -1,6 +1,6 @@
 """How true the motion of a video is that is told by its pictures alone.
 
-    python benchmarks/visual_odometry.py [--json] [--only kitti fidelity malaga lens] [--pictures FOLDER]
+    python benchmarks/visual_odometry.py [--json] [--only kitti malaga] [--pictures FOLDER]
 
 1. `kitti`: KITTI odometry, sequence 00, 100 frames, without its poses; camera matrix and height
    (1.65 m) given. Errors over all sub-paths of 20, 40 and 60 m (KITTI's measure), against the

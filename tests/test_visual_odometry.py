@@ -21,6 +21,7 @@ from vista_sim.traces.importers.image_folder import ImageFolder
 from vista_sim.traces.importers.visual.car import motion_of, mount_of
 from vista_sim.traces.importers.visual.drive import Stretch, drive_of, scaled
 from vista_sim.traces.importers.visual.ground import Road, View, evened, smoothed
+from vista_sim.traces.importers.visual.odometer import metres, way_of
 from vista_sim.traces.importers.visual.reconstruction import (
     CHUNK,
     OVERLAP,
@@ -215,6 +216,31 @@ def test_the_drive_is_found_in_metres_by_the_height_of_the_camera(street, tmp_pa
         2 * way(stretch.T_stretch_camera)[-1], rel=0.01
     )
     assert {what for what, _, _ in told} == {"looking at the road"}
+    # A log of the way measures it, whatever the height is said to be.
+    along = 0.9 * STEP * np.arange(COUNT)
+    along[:10] = np.nan
+    logged = drive_of(
+        source_of(pictures), COUNT, SIZE, tmp_path, height=2 * HEIGHT, lens=LENS, way=along
+    )
+    errors = sub_path_errors(poses, logged.stretches[0].T_stretch_camera, (10.0, 20.0, 30.0))
+    assert errors.translation == pytest.approx(0.1, abs=0.02)
+    with pytest.raises(TraceError, match=r"the log tells 3\.0 m of way .* time_offset right"):
+        metres(stretch.T_stretch_camera, np.r_[np.linspace(0, 3, 6), np.full(COUNT - 6, np.nan)])
+
+
+def test_the_way_is_what_speeds_add_up_to():
+    t = np.array([0.0, 1.0, 2.0, 4.0, 5.0])
+    way = way_of(t, [0.0, 10.0, 10.0, np.nan, -10.0], [-0.1, 0.0, 0.5, 1.0, 2.0, 5.0, 5.1])
+    # The mean of both ends over each interval; sign of the speed does not count.
+    assert way[1:6] == pytest.approx([0.0, 1.25, 5.0, 15.0, 45.0])
+    assert np.isnan(way[[0, 6]]).all()
+
+
+def test_metres_follow_a_scale_that_drifts():
+    units = np.linspace(1.0, 1.1, 200)  # that a metre takes, over 100 m
+    poses = np.tile(np.eye(4), (200, 1, 1))
+    poses[:, 2, 3] = np.cumsum(0.5 * units)
+    assert metres(poses, 0.5 * np.arange(200)) == pytest.approx(1 / units, rel=0.02)
 
 
 @needs_pycolmap
@@ -404,3 +430,12 @@ def test_recorded_frames_give_the_recorded_motion(tmp_path):
     errors = sub_path_errors(true, stretch.T_stretch_camera, (10.0, 20.0))
     assert errors.translation < 0.03
     assert math.degrees(errors.rotation) < 0.02
+
+
+def test_a_log_without_speeds_is_told(tmp_path):
+    folder = write_images(tmp_path / "frames", np.full((3, *SIZE), 99, np.uint8))
+    (tmp_path / "log.csv").write_text("time,lat,lon\n0,49,8\n1,49.0001,8\n")
+    options = {"odometry": "visual", "image_rate": RATE, "camera_matrix": MATRIX}
+    with pytest.raises(TraceError, match=r"log\.csv: tells no speeds"):
+        import_recording(folder, tmp_path / "t", "video", log=str(tmp_path / "log.csv"), **options)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["frames", "log.csv"]

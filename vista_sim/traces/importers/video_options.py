@@ -25,7 +25,8 @@ class VideoOptions:
     )
     log: str = option(
         "",
-        "Position log: GPX, NMEA, CSV; in the video (GoPro) or beside it, of its stem, else.",
+        "Position log: GPX, NMEA, CSV; in the video (GoPro) or beside it, of its stem, else. With "
+        "--odometry visual: metres by its speeds, in place of --height.",
     )
     time_offset: float | None = option(
         None,

@@ -1,7 +1,7 @@
 """The motion of a video by its pictures alone.
 
-One camera sees no metres: they come from its height above the road. Where its way was lost, the
-trace has no poses.
+One camera sees no metres: they come from its height above the road, or from a log of the car's
+speed. Where its way was lost, the trace has no poses.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,12 +22,15 @@ from vista_sim.identity.files import content_digest, files_digest
 from vista_sim.identity.sources import SIMULATOR, sources_digest
 from vista_sim.traces.calibration import CameraCalibration, Lens
 from vista_sim.traces.importers.image_folder import ImageFolder
+from vista_sim.traces.importers.log_clock import nominal_start
+from vista_sim.traces.importers.logs.find import read_log
 from vista_sim.traces.importers.options import given_or_assumed
 from vista_sim.traces.importers.posed_video import PosedVideo
 from vista_sim.traces.importers.video_file import VideoFile
 from vista_sim.traces.importers.video_options import VideoOptions, given_lens
 from vista_sim.traces.importers.visual.car import motion_of, mount_of
 from vista_sim.traces.importers.visual.drive import Drive, drive_of
+from vista_sim.traces.importers.visual.odometer import way_of
 from vista_sim.traces.importers.work import Work
 from vista_sim.traces.known import ESTIMATED, GIVEN
 from vista_sim.traces.sections import gaps
@@ -67,6 +71,7 @@ def odometry(video: Video, options: VideoOptions, work: Work) -> PosedVideo:
         work.folder(_plan(video, lens, (int(wanted[0]), int(wanted[-1])))),
         height=options.height,
         lens=lens,
+        way=_way(video, options, video.t_ns[wanted]) if options.log else None,
         step=work.tell,
     )
     place = (options.mount_x, options.mount_y, options.height)
@@ -74,6 +79,9 @@ def odometry(video: Video, options: VideoOptions, work: Work) -> PosedVideo:
     motion = motion_of(drive.stretches, video.t_ns[wanted], mount)
     _tell_lost(video, (motion.t_ns - video.t_ns[0]) * 1e-9, t[wanted])
     _tell_unsure(video, drive, t[wanted], lens)
+    measure = f"a camera {options.height:g} m above the road"
+    if options.log:
+        measure = f"the speeds of {Path(options.log).name}"
     known = {
         "lens": ESTIMATED if lens is None else GIVEN,
         "mount": ESTIMATED,
@@ -84,8 +92,27 @@ def odometry(video: Video, options: VideoOptions, work: Work) -> PosedVideo:
         t_ns=video.t_ns,
         calibration=CameraCalibration(drive.lens, mount),
         known=known,
-        source=f"motion by its pictures, metres by a camera {options.height:g} m above the road",
+        source=f"motion by its pictures, metres by {measure}",
     )
+
+
+def _way(video: Video, options: VideoOptions, t_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The way at frames of these times by the speeds of a log, m; NaN where it does not tell."""
+    log = read_log(Path(options.log), options.columns)
+    if np.isfinite(log.speed).sum() < 2:
+        raise TraceError(f"{log.path}: tells no speeds, which metres are to be taken from")
+    first = int(log.t_ns[0])
+    if isinstance(video, ImageFolder):
+        start, why = -first * 1e-9, "times of images are taken as those of the log"
+    else:
+        nominal = nominal_start(video, log)
+        start, why = nominal.seconds, nominal.why
+    if options.time_offset is not None:
+        start, why = start - options.time_offset, f"given ({why})"
+    logger.info(
+        "%s: begins %.2f s after the first row of %s (%s)", video.path, start, log.path, why
+    )
+    return way_of((log.t_ns - first) * 1e-9, log.speed, t_ns * 1e-9 + start)
 
 
 def _plan(video: Video, lens: Lens | None, span: tuple[int, int]) -> dict[str, object]:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
 from vista_sim.traces.calibration import Lens
+from vista_sim.traces.importers.visual.ground import level_and_ahead
+from vista_sim.traces.importers.visual.odometer import metres
 from vista_sim.traces.importers.visual.reconstruction import (
     Piece,
     bridges,
@@ -40,7 +42,7 @@ class Stretch:
         frames: (n,) of the video, increasing.
         T_stretch_camera: (n, 4, 4), m.
         up, ahead: (3,) unit, in the camera frame: of the road, and where the car goes.
-        road: share of the keyframes at which the road was seen.
+        road: share of the keyframes at which the road was seen; NaN where metres are not by it.
     """
 
     frames: Numbers
@@ -93,6 +95,7 @@ def drive_of(
     *,
     height: float,
     lens: Lens | None = None,
+    way: Floats | None = None,
     step: Step = lambda *_: None,
 ) -> Drive:
     """The drive of a camera, from its pictures alone.
@@ -104,6 +107,8 @@ def drive_of(
         folder: work folder, in which an interrupted call of the same arguments is gone on with.
         height: of the camera above the road, m: the measure of the drive.
         lens: None: it is found.
+        way: (count,) m of a log at each frame, NaN where it does not tell: the measure of the drive
+            in place of the height.
         step: told (what is done, how much of it, all).
 
     Raises:
@@ -128,7 +133,7 @@ def drive_of(
         if len(path.keyframes) < MIN_KEYFRAMES:
             continue
         try:
-            found = camera_heights(
+            heights = camera_heights(
                 poses,
                 path.frames,
                 pictures,
@@ -137,12 +142,19 @@ def drive_of(
                 lambda done, all: step("looking at the road", done, all),
             )
         except TraceError as error:
-            problem = error
-            continue
-        scale = height / found.height
+            if way is None:
+                problem = error
+                continue
+            up, ahead = level_and_ahead(poses)
+            scale, road = metres(poses, way[path.frames]), np.nan
+        else:
+            up, ahead, road = heights.up, heights.ahead, heights.share
+            scale = height / heights.height
+            if way is not None:
+                scale, road = metres(poses, way[path.frames]), np.nan
         metric = poses.copy()
         metric[:, :3, 3] = scaled(poses[:, :3, 3], scale)
-        stretches.append(Stretch(path.frames, metric, found.up, found.ahead, found.share))
+        stretches.append(Stretch(path.frames, metric, up, ahead, road))
     if not stretches:
         raise problem or TraceError("the pictures could not be reconstructed; the way is not known")
     return Drive(lens, spread, stretches)

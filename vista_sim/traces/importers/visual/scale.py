@@ -29,10 +29,8 @@ Pictures = Callable[[Sequence[int]], Iterator[NDArray[np.uint8]]]
 
 SURE = 0.25  # correlation of the road in two pictures from which on a fit counts
 _MIN_FITS = 5
-_SCANNED, _SKIPPED = (
-    24,
-    3,
-)  # pairs of pictures by which a first height is found; rays, one in so many
+_SCANNED = 24  # pairs of pictures by which a first height is found
+_SKIPPED = 3  # of its rays, one in so many is looked along
 _HEIGHTS = np.geomspace(0.15, 40.0, 130)  # that are tried, in steps from picture to picture
 _APART = (1, 3)  # pictures between those of a pair
 _TRIED = 60  # pictures by which up is found
