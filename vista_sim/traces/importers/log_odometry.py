@@ -16,6 +16,7 @@ import numpy as np
 from vista_sim.errors import TraceError
 from vista_sim.traces.calibration import CameraCalibration, Lens
 from vista_sim.traces.image_motion import ImageMotion, image_motion
+from vista_sim.traces.importers.log_check import check_fit, checked_path
 from vista_sim.traces.importers.log_clock import nominal_start
 from vista_sim.traces.importers.log_path import LogPath
 from vista_sim.traces.importers.logs.find import find_log, read_log
@@ -79,11 +80,13 @@ def odometry(video: VideoFile, options: VideoOptions) -> PosedVideo:
     _check_stabilized(video, settings, options)
     where, how = find_log(video.path, options.log)
     path = LogPath.of(read_log(where, options.columns), (options.antenna_x, options.antenna_y))
+    path = checked_path(path)
     logger.info("%s: position log %s (%s), %d rows", video.path, where, how, len(path.log.t_ns))
     lens, lens_is = _lens(video, settings, options)
     seen = _timed(video, path, _look(video, lens, lens_is), options)
     steady = settings is None or not settings.stabilized
     seen, planar = _fitted(video, path, seen, steady)
+    check_fit(path, planar)
     _say(video, path, seen, planar)
     mount, mount_is = _mount(seen, planar, options)
     motion, origin = path.rows(planar)

@@ -27,6 +27,7 @@ from vista_sim.traces.importers.logs.position_log import (
     OWN,
     WORLD,
     PositionLog,
+    Title,
     checked,
     utc_ns,
 )
@@ -47,7 +48,8 @@ _NAMES = {
     "accuracy": ("accuracy", "horizontal_accuracy", "horizontalaccuracy", "position_std"),
 }
 _RAD = math.pi / 180
-_UNITS: dict[str, dict[str, float]] = {
+#: Factor of each unit of a column.
+FACTORS: dict[str, dict[str, float]] = {
     "time": {"s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1.0},
     "speed": {
         "m/s": 1.0, "mps": 1.0, "ms": 1.0, "m_s": 1.0,
@@ -86,7 +88,7 @@ def read_csv(path: Path, columns: str = "") -> PositionLog:
             "by --columns time=COLUMN:UNIT"
         )
     values = {
-        name: _numbers(path, rows, place) * _UNITS[name][unit or _USUAL[name]]
+        name: _numbers(path, rows, place) * FACTORS[name][unit or _USUAL[name]]
         for name, (place, unit) in chosen.items()
         if name != "time"
     }
@@ -96,7 +98,19 @@ def read_csv(path: Path, columns: str = "") -> PositionLog:
         course = math.pi / 2 - heading
     if course is not None:
         values["course"] = course
-    return checked(PositionLog.of(path, clock, t_ns, values))
+    titles = {
+        "course" if name in ("heading", "yaw") else name: Title(
+            header[place], name, unit or _USUAL[name]
+        )
+        for name, (place, unit) in sorted(chosen.items(), reverse=True)  # a heading before a yaw
+    }
+    return checked(PositionLog.of(path, clock, t_ns, {**values, "titles": titles}))
+
+
+def unit_of(name: str, factor: float, within: float) -> str:
+    """The unit of a column whose factor is that but for a share; empty: none is."""
+    near = [unit for unit, known in FACTORS[name].items() if abs(factor / known - 1.0) < within]
+    return near[0] if near else ""
 
 
 def _table(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -137,9 +151,11 @@ def _chosen(path: Path, header: list[str], columns: str) -> dict[str, tuple[int,
                 f"columns is {shown(columns)}: {what}; it must be NAME=COLUMN[:UNIT] of the names "
                 f"{', '.join(_NAMES)}"
             )
-        found[name] = (header.index(column), unit.strip().lower())
+        place = header.index(column)  # it is no longer what its title says
+        found = {other: value for other, value in found.items() if value[0] != place}
+        found[name] = (place, unit.strip().lower())
     for name, (place, unit) in found.items():
-        known = _UNITS[name]
+        known = FACTORS[name]
         if not unit and name not in _USUAL:
             raise TraceError(
                 f"{path}: column {header[place]!r} has no unit; say it: --columns "
@@ -161,7 +177,11 @@ def _meant(cell: str) -> list[tuple[str, str]]:
         for word in words:
             if title == word:
                 return [(name, unit)]
-            if not unit and title.startswith(word + "_") and title[len(word) + 1 :] in _UNITS[name]:
+            if (
+                not unit
+                and title.startswith(word + "_")
+                and title[len(word) + 1 :] in FACTORS[name]
+            ):
                 return [(name, title[len(word) + 1 :])]
     return []
 
@@ -187,7 +207,7 @@ def _times(path: Path, rows: list[list[str]], place: int, unit: str) -> tuple[Ti
     if re.match(r"\d{4}-\d\d-\d\d", first):
         stamps = [utc_ns(path, f"row {k}", row[place]) for k, row in enumerate(rows, 2)]
         return np.array(stamps, dtype=np.int64), WORLD
-    factor = _UNITS["time"][unit or _USUAL["time"]]
+    factor = FACTORS["time"][unit or _USUAL["time"]]
     exact = all(re.fullmatch(r"\s*-?\d{1,19}\s*", row[place]) for row in rows)
     if exact:  # floats hold 53 bits, which nanoseconds since 1970 do not fit into
         whole = [int(row[place]) * int(factor) for row in rows]

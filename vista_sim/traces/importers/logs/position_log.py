@@ -43,6 +43,15 @@ def _none() -> Floats:
     return np.zeros(0)
 
 
+@dataclass(frozen=True)
+class Title:
+    """The column of a file that values are of: what it was read as, and in which unit."""
+
+    column: str
+    name: str
+    unit: str
+
+
 @dataclass(frozen=True, eq=False)
 class PositionLog:
     """Rows of a log; NaN is what a row does not say.
@@ -57,6 +66,7 @@ class PositionLog:
         yaw_rate: (n,) rad/s, positive to the left.
         accuracy: (n,) m, one sigma of the position.
         gyro_t_ns, gyro: (k,) yaw rates that have times of their own.
+        titles: where a user names the columns, that of each of these.
     """
 
     path: Path
@@ -73,6 +83,7 @@ class PositionLog:
     accuracy: Floats = field(default_factory=_none)
     gyro_t_ns: Times = field(default_factory=lambda: np.zeros(0, np.int64))
     gyro: Floats = field(default_factory=_none)
+    titles: Mapping[str, Title] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in COLUMNS:
