@@ -22,6 +22,7 @@ LEAST_TIME = 8.0  # s that both must be there at once
 LEAST_ALIKE = 0.6  # correlation of the best offset
 LEAST_LEAD = 0.08  # by which it is better than one elsewhere
 _ELSEWHERE = 2.0  # s from the best offset
+_APART = 2.0  # s without a turn between two bends
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,9 @@ class TimeOffset:
         alike: correlation of both there, up to 1.
         runner_up: the best correlation of another offset, 2 s away or more.
         scale: a over b there. scale_std: one sigma of it.
-        sure: whether the offset can be told; `why` says why not.
+        sure: whether one offset fits, and better than others; `why` says why not.
+        bends: that tell it, each of them.
+        share: of the shorter one that is there at once.
     """
 
     seconds: float
@@ -45,6 +48,8 @@ class TimeOffset:
     scale_std: float
     sure: bool
     why: str = ""
+    bends: int = 0
+    share: float = 0.0
 
 
 def find_offset(
@@ -84,7 +89,19 @@ def find_offset(
         why = "other offsets fit as well"
     elif best in (0, len(lags) - 1):
         why = f"it may be beyond {reach:g} s"
-    return TimeOffset(seconds, std, float(alike[best]), runner_up, scale, scale_std, not why, why)
+    one, other = _overlap(a, b, first - int(lags[best]))
+    return TimeOffset(
+        seconds,
+        std,
+        float(alike[best]),
+        runner_up,
+        scale,
+        scale_std,
+        not why,
+        why,
+        _bends(one, other),
+        len(one) / min(len(a), len(b)),
+    )
 
 
 def _unknown(why: str) -> TimeOffset:
@@ -137,6 +154,17 @@ def _sums(values: Floats, start: NDArray[np.int64], end: NDArray[np.int64]) -> F
     total = np.concatenate([[0.0], np.cumsum(values)])
     last = len(values)
     return np.asarray(total[np.clip(end, 0, last)] - total[np.clip(start, 0, last)])
+
+
+def _bends(a: Floats, b: Floats) -> int:
+    """How many bends (turns to one side) have both, and tell at least a tenth of the main one."""
+    turning = np.flatnonzero(np.abs(b) > LEAST_BEND)
+    if not len(turning):
+        return 0
+    apart = np.diff(turning) > _APART / STEP
+    apart |= np.diff(np.sign(b[turning])) != 0
+    tells = np.array([np.sum(a[r] * b[r]) for r in np.split(turning, np.flatnonzero(apart) + 1)])
+    return int(np.sum(tells >= max(0.1 * float(tells.max()), 1e-9)))
 
 
 def _vertex(values: Floats, best: int) -> float:

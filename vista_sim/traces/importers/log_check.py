@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
 from vista_sim.traces.importers.log_path import LogPath
@@ -56,7 +58,8 @@ def checked_path(path: LogPath) -> LogPath:
             raise TraceError(f"{path.log.path}: {text} {wrong}")
         text = f"its {name.replace('_', ' ')}"
         logger.warning("%s: %s %s; it is not used", path.log.path, text, wrong.split(";")[0])
-        path = replace(path, **{name: Measured(np.zeros(0), np.zeros(0), np.zeros(0))})
+        nothing: Any = Measured(np.zeros(0), np.zeros(0), np.zeros(0))
+        path = replace(path, **{name: nothing})
     return path
 
 
@@ -108,7 +111,7 @@ def _check_positions(path: LogPath) -> None:
     )
 
 
-def _ways(path: LogPath, least: Floats) -> Floats:
+def _ways(path: LogPath, least: Floats) -> NDArray[np.int64]:
     """Pairs (m, 2) of rows of positions whose ways are the shortest that are clear.
 
     least: (n,) m at each position that have been moved beside those of the positions, as by speeds.

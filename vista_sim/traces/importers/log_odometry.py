@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError
 from vista_sim.traces.calibration import CameraCalibration, Lens
 from vista_sim.traces.image_motion import ImageMotion, image_motion
 from vista_sim.traces.importers.log_check import check_fit, checked_path
-from vista_sim.traces.importers.log_clock import nominal_start
+from vista_sim.traces.importers.log_clock import doubt_of, nominal_start
 from vista_sim.traces.importers.log_path import LogPath
 from vista_sim.traces.importers.logs.find import find_log, read_log
 from vista_sim.traces.importers.logs.gpmf import Settings, read_settings
@@ -28,6 +30,7 @@ from vista_sim.traces.importers.posed_video import PosedVideo
 from vista_sim.traces.importers.recording import Floats
 from vista_sim.traces.importers.video_file import VideoFile
 from vista_sim.traces.importers.video_options import FOV, VideoOptions, given_lens
+from vista_sim.traces.importers.work import Tell, Work
 from vista_sim.traces.known import ASSUMED, ESTIMATED, GIVEN, RECORDED
 from vista_sim.traces.mount_from_motion import turned_mount
 from vista_sim.traces.time_offset import find_offset
@@ -46,6 +49,7 @@ _LOOKS = 3
 _DIFFERS = 0.08  # of a focal length that is known, from which it is said
 _CLOCKS = 1.0  # s that clocks of one recording may differ at most
 _MARGIN = 1.0  # s of motion beside the video
+_FEW = 0.1  # share of the frames that may be left out without a warning
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +78,11 @@ class _Seen:
         return self.motion.yaw_rate(camera_mount(0.0, 0.0, 0.0))
 
 
-def odometry(video: VideoFile, options: VideoOptions) -> PosedVideo:
-    """The motion of a video, its lens and mount. Raises TraceError."""
+def odometry(video: VideoFile, options: VideoOptions, work: Work) -> PosedVideo:
+    """The motion of a video, its lens and mount; the work is told how far it is.
+
+    Raises TraceError.
+    """
     settings = read_settings(video.path)
     _check_stabilized(video, settings, options)
     where, how = find_log(video.path, options.log)
@@ -83,9 +90,9 @@ def odometry(video: VideoFile, options: VideoOptions) -> PosedVideo:
     path = checked_path(path)
     logger.info("%s: position log %s (%s), %d rows", video.path, where, how, len(path.log.t_ns))
     lens, lens_is = _lens(video, settings, options)
-    seen = _timed(video, path, _look(video, lens, lens_is), options)
+    seen = _timed(video, path, _look(video, lens, lens_is, work.tell), options)
     steady = settings is None or not settings.stabilized
-    seen, planar = _fitted(video, path, seen, steady)
+    seen, planar = _fitted(video, path, seen, steady, work.tell)
     check_fit(path, planar)
     _say(video, path, seen, planar)
     mount, mount_is = _mount(seen, planar, options)
@@ -93,11 +100,16 @@ def odometry(video: VideoFile, options: VideoOptions) -> PosedVideo:
     t_ns = video.t_ns + int(path.log.t_ns[0]) + round(seen.start * 1e9)
     before, after = (t_ns < motion.t_ns[0]).sum(), (t_ns > motion.t_ns[-1]).sum()
     if before or after:
-        logger.info(
-            "%s: %d frames before the first position and %d after the last one are left out",
+        few = before + after <= _FEW * len(t_ns)
+        logger.log(
+            logging.INFO if few else logging.WARNING,
+            "%s: of %d frames, %d before the first position and %d after the last one are left "
+            "out%s",
             video.path,
+            len(t_ns),
             before,
             after,
+            "" if few else "; is the log of this drive, or the clock another (--time-offset)?",
         )
     return PosedVideo(
         motion,
@@ -137,13 +149,22 @@ def _lens(video: VideoFile, settings: Settings | None, options: VideoOptions) ->
     return Lens("fisheye", focal, focal, *middle, video.size), RECORDED
 
 
-def _look(video: VideoFile, lens: Lens, lens_is: str) -> _Seen:
+def _look(video: VideoFile, lens: Lens, lens_is: str, tell: Tell) -> _Seen:
     """The pictures' motion by a lens; not yet on the log's clock."""
     slot = np.floor((video.t_ns - video.t_ns[0]) * 1e-9 * RATE + 1e-3)
     rows = np.flatnonzero(np.diff(slot, prepend=-1.0) > 0)
     logger.info("%s: looking at the motion of %d pictures", video.path, len(rows))
-    motion = image_motion(video.frames(rows.tolist()), video.t_ns[rows] * 1e-9, lens)
+    pictures = _told(video.frames(rows.tolist()), len(rows), tell)
+    motion = image_motion(pictures, video.t_ns[rows] * 1e-9, lens)
     return _Seen(lens, lens_is, motion, 0.0, "", False)
+
+
+def _told(
+    pictures: Iterator[NDArray[np.uint8]], total: int, tell: Tell
+) -> Iterator[NDArray[np.uint8]]:
+    for number, picture in enumerate(pictures, 1):
+        yield picture
+        tell("pictures seen", number, total)
 
 
 def _timed(video: VideoFile, path: LogPath, seen: _Seen, options: VideoOptions) -> _Seen:
@@ -151,29 +172,34 @@ def _timed(video: VideoFile, path: LogPath, seen: _Seen, options: VideoOptions) 
     nominal = nominal_start(video, path.log)
     if options.time_offset is not None:
         start = nominal.seconds - options.time_offset
-        return replace(seen, start=start, start_is=f"given ({nominal.why})", timed=True)
-    seen = replace(seen, start=nominal.seconds, start_is=f"assumed: {nominal.why}")
+        return replace(seen, start=start, start_is=f"given, {nominal.counted}", timed=True)
+    seen = replace(seen, start=nominal.seconds, start_is=f"assumed, {nominal.counted}")
     if nominal.reach <= _CLOCKS:  # one recording; what bends say within that is no better
         return replace(seen, start_is=nominal.why, timed=True)
     last = (int(path.log.t_ns[-1]) - int(path.log.t_ns[0])) * 1e-9
     alone = path.motion(0.0, last)
     found = find_offset(seen.t, seen.yaw_rate, alone.t, alone.yaw_rate, nominal.reach)
-    if found.sure:
-        start_is = f"found from bends, +-{found.std:.2f} s ({nominal.why})"
+    known = seen.lens_is in (GIVEN, RECORDED)
+    doubt = doubt_of(found, nominal, known)
+    if not doubt:
+        start_is = f"found from bends, +-{found.std:.2f} s, {nominal.counted}"
         return replace(seen, start=seen.start - found.seconds, start_is=start_is, timed=True)
-    other = find_offset(seen.t, -seen.yaw_rate, alone.t, alone.yaw_rate, nominal.reach)
-    against = "; it turns against the pictures: must its yaw rate be negated?"
+    if not found.sure:
+        other = find_offset(seen.t, -seen.yaw_rate, alone.t, alone.yaw_rate, nominal.reach)
+        if not doubt_of(other, nominal, known):
+            doubt += "; it turns against the pictures: must its yaw rate be negated?"
     logger.warning(
-        "%s: its time offset to the log cannot be told from bends (%s)%s",
+        "%s: its time offset to the log cannot be told from bends (%s); assumed: %s; else give it "
+        "by --time-offset",
         video.path,
-        found.why,
-        against if other.sure else "",
+        doubt,
+        nominal.why,
     )
     return seen
 
 
 def _fitted(
-    video: VideoFile, path: LogPath, seen: _Seen, steady: bool
+    video: VideoFile, path: LogPath, seen: _Seen, steady: bool, tell: Tell
 ) -> tuple[_Seen, PlanarMotion]:
     """The likeliest motion, and the pictures' with the lens and the time that go with it.
 
@@ -202,7 +228,9 @@ def _fitted(
             seen = replace(seen, lens=lens, lens_is=ESTIMATED)
             break
         start, start_is = seen.start, seen.start_is
-        seen = replace(_look(video, lens, ESTIMATED), start=start, start_is=start_is, timed=True)
+        seen = replace(
+            _look(video, lens, ESTIMATED, tell), start=start, start_is=start_is, timed=True
+        )
         planar = _planar(video, path, seen)
     return seen, planar
 
@@ -244,10 +272,10 @@ def _mount(
         angles[name] = value if value is not None else estimate or 0.0
         known[name] = GIVEN if value is not None else ASSUMED if estimate is None else ESTIMATED
     logger.info(
-        "camera looks %.1f degrees down (%s) and %.1f to the left (%s), %.2f m above the road (%s)",
-        math.degrees(angles["pitch"]),
+        "camera looks %s (%s) and %s (%s), %.2f m above the road (%s)",
+        _sided(angles["pitch"], "down", "up"),
         known["pitch"],
-        math.degrees(angles["mount_yaw"]),
+        _sided(angles["mount_yaw"], "to the left", "to the right"),
         known["mount_yaw"],
         options.height,
         known["mount"],
@@ -262,6 +290,11 @@ def _mount(
     return mount, known
 
 
+def _sided(angle: float, positive: str, negative: str) -> str:
+    degrees = math.degrees(angle)
+    return f"{abs(degrees):.1f} degrees {negative if degrees < -0.05 else positive}"
+
+
 def _say(video: VideoFile, path: LogPath, seen: _Seen, planar: PlanarMotion) -> None:
     outliers = np.count_nonzero(planar.outliers)
     if len(path.position):
@@ -274,7 +307,7 @@ def _say(video: VideoFile, path: LogPath, seen: _Seen, planar: PlanarMotion) -> 
         )
     nominal = nominal_start(video, path.log)
     logger.info(
-        "%s: is %+.2f s late against the log (%s)",
+        "%s: is %+.2f s late against the log: %s",
         video.path,
         nominal.seconds - seen.start,
         seen.start_is,

@@ -1,8 +1,8 @@
 """Imports a video, in any container that FFmpeg reads, with the motion of the car that filmed it.
 
 The motion is that of a position log (`log_odometry`) or of the pictures (`visual_odometry`): each a
-module of a function `odometry(video, options)`. Frames have the container's times, so their rate
-may vary; a rotation that the container asks for is done.
+module of a function `odometry(video, options, work)`. Frames have the container's times, so their
+rate may vary; a rotation that the container asks for is done.
 """
 
 from __future__ import annotations
@@ -80,4 +80,4 @@ def _posed(video: VideoFile | ImageFolder, options: VideoOptions, work: Work) ->
             f"{video.path}: holds images, which no log goes with; the motion is that of the "
             "pictures: odometry visual"
         )
-    return log_odometry.odometry(video, options)
+    return log_odometry.odometry(video, options, work)
