@@ -14,6 +14,7 @@ from vista_sim.errors import TraceError
 from vista_sim.traces.geodesy import geodetic_of_local
 from vista_sim.traces.importers.registry import detected
 from vista_sim.traces.importers.selection import Selection
+from vista_sim.traces.importers.video_options import VideoOptions, given_lens
 from vista_sim.traces.importers.write import import_recording
 from vista_sim.traces.known import ASSUMED, ESTIMATED, GIVEN
 from vista_sim.traces.trace import Trace
@@ -211,26 +212,37 @@ def test_what_is_found_out_is_said(drive, place, tmp_path, caplog):
     assert "poses.csv (given), 50 rows" in said
     # Four seconds are too few to tell.
     assert "time offset to the log cannot be told from bends" in said
-    assert "(assumed: the log's time zero is taken as the first frame)" in said
+    assert "assumed, counted from where the log's time zero is taken as the first frame" in said
     assert "field of view is 65.0 degrees (assumed)" in said
     assert "1.40 m above the road (assumed)" in said
 
 
 def test_speed_and_yaw_rate_alone_are_added_up(drive, place, tmp_path):
     log = write_csv(tmp_path / "poses.csv", drive, ("speed_kmh", "yaw_rate_deg_s"), BEGIN + 4.0)
-    made = import_recording(place / "short.mp4", tmp_path / "t", log=str(log), time_offset=0.0)
+    steps = []
+    made = import_recording(
+        place / "short.mp4",
+        tmp_path / "t",
+        progress=lambda done, total, what="": steps.append((what, done, total)),
+        log=str(log),
+        time_offset=0.0,
+    )
+    assert [s[1:] for s in steps if s[0] == "pictures seen"] == [(k, 41) for k in range(1, 42)]
     off, yaw = errors(drive, Trace.open(made), BEGIN)
     assert off.max() < 0.3
     assert np.degrees(np.abs(yaw).max()) < 1.0
 
 
-def test_the_offset_that_is_given_moves_the_video(drive, place, tmp_path):
+def test_the_offset_that_is_given_moves_the_video(drive, place, tmp_path, caplog):
     """Positive: the video is late, so its first frame belongs to an earlier row."""
     log = write_csv(tmp_path / "poses.csv", drive, until=BEGIN + 4.0)
     options = {"log": str(log), "fov": math.radians(75)}
     made = import_recording(place / "short.mp4", tmp_path / "t", time_offset=1.0, **options)
     trace = Trace.open(made)
-    # The first second of the video is before the log.
+    # The first second of the video is before the log, which is more than a few frames.
+    record = next(r for r in caplog.records if "are left out" in r.message)
+    assert record.levelname == "WARNING"
+    assert "of 41 frames, 10 before the first position and 0 after" in record.message
     assert trace.cameras["front"].frame_count == 31
     assert trace.cameras["front"].t[0] == pytest.approx(0, abs=1e-6)
 
@@ -247,6 +259,16 @@ WRONG = {
     "another size": ({"camera_matrix": "900,900,960,540"}, r"must lie in the video of 320 x 200"),
     "nan": ({"camera_matrix": "nan,1,1,1"}, r"camera_matrix is 'nan,1,1,1'; it must be 4 numbers"),
     "distortion": ({"distortion": "0.1"}, r"distortion is '0\.1'; it must be 5 or 4 numbers"),
+    "absurd": (
+        {"fov": 1.0, "distortion": "9,9,9,9"},
+        r"distortion is '9,9,9,9'; it puts the right edge of the picture \S+ times as far out",
+    ),
+    "folded": (
+        {"camera_matrix": "200,200,160,100", "distortion": "-2,0,0,0,0"},
+        r"distortion is '-2,0,0,0,0'; it leaves \d+ % of the pixels without a ray",
+    ),
+    "no focal": ({"camera_matrix": "0,1,160,100"}, r"camera_matrix is .* FX, FY must be positive"),
+    "of no CSV": ({"log": "a.gpx", "columns": "speed=v"}, r"columns is 'speed=v'; a\.gpx has none"),
     "alone": ({"distortion": "0,0,0,0"}, r"distortion is given without a camera_matrix or a fov"),
     "missing": ({"log": "nowhere.gpx"}, r"nowhere\.gpx: not found"),
     "angle": ({"fov": 9.0}, r"fov is 515\.6\d*; it must be from 5 to 170"),
@@ -274,6 +296,15 @@ def test_wrong_options_are_refused_in_one_line_and_leave_nothing(
         import_recording(place / "short.mp4", tmp_path / "t", "video", **given)
     assert "\n" not in str(caught.value)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_field_of_view_is_that_through_the_distortion():
+    for fov, text in ((75.0, "-0.2,0.03,0,0,0"), (140.0, "0.02,-0.01,0,0")):
+        options = VideoOptions(fov=math.radians(fov), distortion=text)
+        lens = given_lens(options, (1080, 1920))
+        left, right = lens.unproject(np.array([[-0.5, lens.cy], [1919.5, lens.cy]]))
+        cosine = left @ right / np.linalg.norm(left) / np.linalg.norm(right)
+        assert math.degrees(math.acos(cosine)) == pytest.approx(fov, abs=0.2)
 
 
 def test_a_wrong_option_is_named_as_on_the_command_line(place, tmp_path, capsys):

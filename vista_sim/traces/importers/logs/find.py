@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vista_sim.errors import TraceError
+from vista_sim.files import shown
 from vista_sim.traces.importers.logs.csv_log import read_csv
 from vista_sim.traces.importers.logs.gpmf import has_gpmf, read_gpmf
 from vista_sim.traces.importers.logs.gpx import read_gpx
@@ -12,6 +13,8 @@ from vista_sim.traces.importers.logs.nmea import read_nmea
 from vista_sim.traces.importers.logs.position_log import PositionLog
 
 _SUFFIXES = (".gpx", ".nmea", ".nma", ".csv", ".tsv", ".txt", ".log")
+
+_CSV = (".csv", ".tsv")
 
 
 def find_log(video: Path, named: str) -> tuple[Path, str]:
@@ -36,11 +39,15 @@ def find_log(video: Path, named: str) -> tuple[Path, str]:
 def read_log(path: Path, columns: str = "") -> PositionLog:
     """Read a log by the format that its name says. Raises TraceError."""
     suffix = path.suffix.lower()
+    if columns and suffix not in _CSV:
+        raise TraceError(
+            f"columns is {shown(columns)}; {path} has none, as CSV logs alone have: leave it out"
+        )
     if suffix == ".gpx":
         return read_gpx(path)
     if suffix in (".nmea", ".nma", ".log", ".txt"):
         return read_nmea(path)
-    if suffix in (".csv", ".tsv"):
+    if suffix in _CSV:
         return read_csv(path, columns)
     if suffix in (".mp4", ".mov", ".360", ".lrv"):
         return read_gpmf(path)
