@@ -127,6 +127,23 @@ def test_noise_is_no_contradiction(tmp_path, noise, seed):
     check_fit(path, path.motion(0.0, 59.0))
 
 
+def test_a_jump_that_lasts_is_refused_however_long_the_log_is(tmp_path):
+    d = drive(120.0)
+    d["x"] = d["x"] + 300.0 * (d["time"] > 60.0)
+    with pytest.raises(TraceError, match=r"60\.2 s after the first row they jump by (298|30\d) m"):
+        checked_path(path_of(tmp_path, {name: d[name] for name in ("time", "x", "y")}))
+
+
+def test_positions_that_are_off_and_come_back_are_left_to_the_fit(tmp_path):
+    d = drive(60.0)
+    d["x"] = d["x"] + 300.0 * ((d["time"] > 30.0) & (d["time"] < 36.0)) + 500 * (d["time"] < 1)
+    path = path_of(tmp_path, {name: d[name] for name in ("time", "x", "y")})
+    assert checked_path(path) is path
+    planar = path.motion(0.0, 59.8)
+    assert 25 <= planar.outliers.sum() <= 40
+    check_fit(path, planar)
+
+
 def test_where_no_column_can_be_named_what_contradicts_is_left_out(tmp_path, caplog):
     path = path_of(tmp_path, case("right"))
     object.__setattr__(path.log, "titles", {})

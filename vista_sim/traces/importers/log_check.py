@@ -35,6 +35,7 @@ _YAW_RATE = (0.6, 1.6)
 _SURE = 4.0  # sigmas
 _WRAPS = 2.0  # rad; ways that turn more may have turned the other way round
 _LEFT = 0.7  # share of the positions that must be believed
+_JUMP = 100.0  # m that positions may be off for a while and come back
 _ERROR = 15.0  # m that positions may err by, if that is also
 _EXCESS = 5.0  # times what they say of themselves
 
@@ -100,12 +101,20 @@ def _check_positions(path: LogPath) -> None:
             else "are its places and times right?"
         )
         raise TraceError(f"{path.log.path}: positions in {units} move at {pace:.0f} m/s; {says}")
-    kept = reachable(t, xy)
-    if len(t) < 8 or kept.sum() >= _LEFT * len(t):
+    kept = np.flatnonzero(reachable(t, xy))
+    if len(t) < 8:
         return
-    worst = int(np.argmax(step - TOP_SPEED * took))
+    # Beyond a jump that lasts, the others are reached as soon as a fast car could.
+    far = np.linalg.norm(np.diff(xy[kept], axis=0), axis=1)
+    gap = far / np.diff(t[kept])
+    jumps = (np.diff(kept) > 1) & (far > _JUMP)
+    jumps &= (gap > 0.6 * TOP_SPEED) & (gap > 3.0 * np.median(gap))
+    if len(kept) >= _LEFT * len(t) and not jumps.any():
+        return
+    first = int(kept[np.flatnonzero(jumps)[0]]) if jumps.any() else 0
+    worst = first + int(np.argmax((step - TOP_SPEED * took)[first:]))
     raise TraceError(
-        f"{path.log.path}: {len(t) - kept.sum()} of {len(t)} positions are out of a car's reach "
+        f"{path.log.path}: {len(t) - len(kept)} of {len(t)} positions are out of a car's reach "
         f"from the others: {t[worst + 1]:.1f} s after the first row they jump by {step[worst]:.0f} "
         "m; cut the log there, or mend its positions"
     )
