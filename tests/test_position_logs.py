@@ -2,15 +2,17 @@
 
 import csv
 import math
+import re
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import vista_sim
 from vista_sim.errors import TraceError
 from vista_sim.traces.geodesy import local_of_geodetic
-from vista_sim.traces.importers.logs.csv_log import read_csv
+from vista_sim.traces.importers.logs.csv_log import FACTORS, _meant, read_csv
 from vista_sim.traces.importers.logs.find import find_log, read_log
 from vista_sim.traces.importers.logs.gpmf import (
     has_gpmf,
@@ -21,6 +23,7 @@ from vista_sim.traces.importers.logs.gpmf import (
 from vista_sim.traces.importers.logs.gpx import read_gpx
 from vista_sim.traces.importers.logs.klv import entries
 from vista_sim.traces.importers.logs.nmea import read_nmea
+from vista_sim.traces.importers.logs.position_log import Title
 
 SAMPLES = Path(__file__).resolve().parents[2] / "shared" / "data" / "samples"
 real = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the samples are not here")
@@ -263,6 +266,27 @@ def test_a_wrong_csv_is_refused_in_one_line(tmp_path, case):
     with pytest.raises(TraceError, match=message) as caught:
         read_csv(write(tmp_path / "a.csv", text))
     assert "\n" not in str(caught.value)
+
+
+def test_the_table_of_the_manual_is_what_is_read():
+    text = (Path(vista_sim.__file__).parent / "traces" / "README.md").read_text()
+    table = text.split("| name | titles | units, the usual first |")[1].split("\n\n")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.split("\n")[2:]]
+    assert [row[0] for row in rows][:3] == ["time", "latitude, longitude", "x, y"]
+    for names, titles, units in rows:
+        for name, title in zip(names.split(", "), titles.split(":")[0].split(";"), strict=False):
+            for word in [name, *(w.strip() for w in title.split(","))]:
+                if " " not in word:
+                    assert _meant(word)[0][0] == name, word
+        for unit in re.findall(r"\b(?:m/s|km/h|deg|rad|m|cm|km|ms|us|ns|mph|knots)\b", units):
+            assert unit in FACTORS[names.split(", ")[0]], unit
+
+
+def test_a_column_that_an_option_names_is_no_longer_what_its_title_says(tmp_path):
+    text = "t,x,y,heading\n0,0,0,0\n1,1,0,1\n"
+    log = read_csv(write(tmp_path / "a.csv", text), "yaw=heading:rad")
+    assert log.course.tolist() == [0.0, 1.0]
+    assert log.titles["course"] == Title("heading", "yaw", "rad")
 
 
 def test_a_wrong_option_of_columns_is_refused(tmp_path):

@@ -240,9 +240,12 @@ def test_the_offset_that_is_given_moves_the_video(drive, place, tmp_path, caplog
     made = import_recording(place / "short.mp4", tmp_path / "t", time_offset=1.0, **options)
     trace = Trace.open(made)
     # The first second of the video is before the log, which is more than a few frames.
-    record = next(r for r in caplog.records if "are left out" in r.message)
+    record = next(r for r in caplog.records if "frames left out" in r.message)
     assert record.levelname == "WARNING"
-    assert "of 41 frames, 10 before the first position and 0 after" in record.message
+    assert (
+        "10 before the first position and 0 after the last one, of 41; is the log of"
+        in record.message
+    )
     assert trace.cameras["front"].frame_count == 31
     assert trace.cameras["front"].t[0] == pytest.approx(0, abs=1e-6)
 

@@ -103,12 +103,11 @@ def odometry(video: VideoFile, options: VideoOptions, work: Work) -> PosedVideo:
         few = before + after <= _FEW * len(t_ns)
         logger.log(
             logging.INFO if few else logging.WARNING,
-            "%s: of %d frames, %d before the first position and %d after the last one are left "
-            "out%s",
+            "%s: frames left out: %d before the first position and %d after the last one, of %d%s",
             video.path,
-            len(t_ns),
             before,
             after,
+            len(t_ns),
             "" if few else "; is the log of this drive, or the clock another (--time-offset)?",
         )
     return PosedVideo(
