@@ -80,7 +80,7 @@ WRONG = {
     "from x": r"degrees off the way of the positions: it may be from x in deg; .* yaw=heading:deg",
     "from north": r"it may be from north in deg; --columns heading=yaw_deg:deg",
     "turned": r"is turned 120 degrees to the left of the way",
-    "deg/s": r"read as yaw_rate in rad_s, is 66[.0-9]* times what .* yaw_rate=yaw_rate_rad_s:deg/s",
+    "deg/s": r"read as yaw_rate in rad_s, is 6\d[.0-9]* times what .* yaw_rate=yaw_rate_rad_s:deg/s",
     "rad/s": r"is 0\.02\d+ times what .* yaw_rate=yaw_rate_deg_s:rad/s",
     "right": r"it must be positive to the left; negate it",
     "cm": r"positions in m \(column 'x'\) move at 900 m/s; .*x=COLUMN:cm",
@@ -142,6 +142,11 @@ def test_positions_that_are_off_and_come_back_are_left_to_the_fit(tmp_path):
     planar = path.motion(0.0, 59.8)
     assert 25 <= planar.outliers.sum() <= 40
     check_fit(path, planar)
+
+
+def test_noise_ten_times_a_second_is_no_speed(tmp_path):
+    path = path_of(tmp_path, case("sound", 5.0, 60.0, 10.0))
+    assert checked_path(path) is path
 
 
 def test_where_no_column_can_be_named_what_contradicts_is_left_out(tmp_path, caplog):

@@ -12,7 +12,7 @@ from vista_sim.traces.smoothing import local_fit
 
 _MOVING = 2.0  # m/s from which on a course is believed at first
 TOP_SPEED = 70.0  # m/s; fixes that need more to be reached are wrong
-SLACK = 8.0  # m, beside
+_SLACK = 8.0  # m, beside
 _CHAIN = 40  # fixes that the search for those which can be reached looks back
 
 
@@ -23,7 +23,7 @@ def reachable(t: Floats, xy: Floats) -> NDArray[np.bool_]:
     for i in range(1, count):
         first = max(0, i - _CHAIN)
         far = np.linalg.norm(xy[first:i] - xy[i], axis=1)
-        can = far <= SLACK + TOP_SPEED * (t[i] - t[first:i])
+        can = far <= _SLACK + TOP_SPEED * (t[i] - t[first:i])
         if can.any():
             best = int(np.argmax(np.where(can, length[first:i], 0)))
             length[i], before[i] = length[first + best] + 1, first + best
