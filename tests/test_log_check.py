@@ -80,7 +80,7 @@ WRONG = {
     "from x": r"degrees off the way of the positions: it may be from x in deg; .* yaw=heading:deg",
     "from north": r"it may be from north in deg; --columns heading=yaw_deg:deg",
     "turned": r"is turned 120 degrees to the left of the way",
-    "deg/s": r"read as yaw_rate in rad_s, is 6\d[.0-9]* times what .* yaw_rate=yaw_rate_rad_s:deg/s",
+    "deg/s": r"as yaw_rate in rad_s, is 6\d[.0-9]* times what .* yaw_rate=yaw_rate_rad_s:deg/s",
     "rad/s": r"is 0\.02\d+ times what .* yaw_rate=yaw_rate_deg_s:rad/s",
     "right": r"it must be positive to the left; negate it",
     "cm": r"positions in m \(column 'x'\) move at 900 m/s; .*x=COLUMN:cm",
