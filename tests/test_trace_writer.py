@@ -247,30 +247,36 @@ def test_what_comes_to_be_at_the_destination_meanwhile_is_kept(
 ):
     place = tmp_path / "drive"
 
-    def appear(*_):
+    def appear(_):
         place.mkdir()
         (place / there).write_text("years of work")
+        return ()
 
-    for late in (False, True):  # before the last look, and between it and the change of names
-        with pytest.raises(TraceError, match=said), monkeypatch.context() as patch:
-            if late:
-                place.mkdir()
-                exchange = atomic.exchange
+    monkeypatch.setattr("vista_sim.traces.writer.find_all", appear)
+    with pytest.raises(TraceError, match=said):
+        write_tiny_trace(place, overwrite=overwrite)
+    assert (place / there).read_text() == "years of work"
+    assert [path.name for path in tmp_path.iterdir()] == ["drive"]
 
-                def changed(*names, exchange=exchange):
-                    if not any(place.iterdir()):
-                        (place / there).write_text("years of work")
-                    return exchange(*names)
 
-                patch.setattr(atomic, "exchange", changed)
-            else:
-                patch.setattr("vista_sim.traces.writer.find_all", lambda _: appear() or ())
-            write_tiny_trace(place, overwrite=overwrite)
-        assert [path.name for path in place.iterdir()] == [there]
-        assert (place / there).read_text() == "years of work"
-        assert [path.name for path in tmp_path.iterdir()] == ["drive"]
-        (place / there).unlink()
-        place.rmdir()
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_comes_between_the_last_look_and_the_change_of_names_is_kept(
+    tmp_path, monkeypatch, overwrite
+):
+    place = tmp_path / "drive"
+    place.mkdir()
+    exchange = atomic.exchange
+
+    def late(*names):
+        (place / "thesis").write_text("years of work")
+        monkeypatch.undo()
+        return exchange(*names)
+
+    monkeypatch.setattr(atomic, "exchange", late)
+    with pytest.raises(TraceError, match=r"drive: (is there already|holds no trace)"):
+        write_tiny_trace(place, overwrite=overwrite)
+    assert (place / "thesis").read_text() == "years of work"
+    assert [path.name for path in tmp_path.iterdir()] == ["drive"]
 
 
 def test_a_trace_that_another_process_writes_is_left_to_it(tmp_path):
