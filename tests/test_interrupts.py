@@ -13,7 +13,8 @@ import pytest
 from vista_sim.interrupts import SIGNALS, going_on, interruptible, uninterrupted
 
 ROOT = Path(__file__).resolve().parent.parent
-STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}  # 128 + number, as POSIX shells tell it
+#: 128 + number, as POSIX shells tell it.
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 #: A command that gets a signal when it begins to import a module.
 COMMAND = """
