@@ -373,7 +373,7 @@ def test_a_calibration_that_no_camera_on_a_car_has_is_found(tmp_path, caplog, ca
     (finding,) = write_with(tmp_path / "drive", camera)
     assert finding.level == "warn"
     assert re.search(text, finding.text)
-    assert f"warn: {tmp_path / 'drive' / finding.line}" in caplog.messages
+    assert f"{tmp_path / 'drive' / finding.line}" in caplog.messages
 
 
 def sweeps_of(scale=1.0, shift=0.0, late_ns=0, point_late_ns=0, length=None):
@@ -476,3 +476,35 @@ def test_a_jump_to_the_side_makes_no_headings_wrong(rate, seconds):
     for jump in (12.0, 30.0):
         names = [name for name, _ in named(moved(columns, slice(half, None), (0, jump, 0)))]
         assert "heading" not in names
+
+
+def test_what_is_logged_says_its_level_once(tmp_path, caplog):
+    columns = moved(follow(**STRAIGHT, seconds=10.0), slice(50, None), (0, 5, 0))
+    write(tmp_path / "drive", columns)
+    (line,) = caplog.messages
+    assert line.startswith(f"{tmp_path / 'drive' / 'ego.parquet'}: positions jump by")
+    assert "no section spans these places" in line
+
+
+NO_SECTION = {
+    "slow": (lambda: follow(2.0, 0.0), "none, 30.00 s slower than 2.5 m/s (0.0 s"),
+    "reverse": (lambda: follow(-5.0, 0.0), "none, 30.00 s in reverse (0.0 s"),
+    "short": (
+        lambda: follow(5.0, 0.0, seconds=0.3),
+        "none, 0.30 s between those, under 0.5 s or 2 m at a time (0.0 s",
+    ),
+    "both": (
+        lambda: follow(ramp((0, -4), (10, -4), (12, 0), (20, 0)), 0.0, seconds=20.0),
+        r"none, 8.* s slower than 2.5 m/s, 11.* s in reverse (0.0 s",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NO_SECTION)
+def test_info_says_why_nothing_can_be_driven(tmp_path, capsys, monkeypatch, case):
+    monkeypatch.setenv("COLUMNS", "200")
+    columns, said = NO_SECTION[case]
+    folder = write(tmp_path / "drive", columns(), picture=None)
+    run("info", folder)
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "sections" in line]
+    assert re.search(re.escape(said).replace(r"\.\*", ".*"), row), row

@@ -431,7 +431,7 @@ class TraceWriter:
             trace.tracks()  # read when asked for, and to be checked now
             self.findings = find_all(trace)
         for finding in self.findings:
-            logger.warning("%s: %s", finding.level, self.destination / finding.line)
+            logger.warning("%s", self.destination / finding.line)
         if self._part is not None:
             self._part.finish(lambda place: check_replaced(place, self.overwrite))
             self._part = None

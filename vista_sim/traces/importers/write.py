@@ -71,6 +71,7 @@ def import_recording(
         chosen = make_options(importer.options, options)
         check_destination(dst, overwrite)
         require_readable(src)
+        recording: Any  # whatever an importer of another package gives
         if (open_part := getattr(importer, "open_part", None)) is None:
             recording = importer.open(src, chosen)
         else:
