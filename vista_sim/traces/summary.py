@@ -25,8 +25,8 @@ def summarize(trace: Trace, min_speed: float = MIN_SPEED) -> dict[str, Any]:
         gaps and sections (s, and m of arc length), undriven (s of what is in no section:
         "gaps", in "reverse", "slow", and what between those is too "short"), findings (what in
         the recording contradicts itself, see `traces.checks`), geometry (cameras with a baked
-        one), baked (of each of them: sources, size, share of confident pixels, how much poses were moved
-        and the ground drifts; see `geometry.store.GeometryStore.report`).
+        one), baked (of each of them: sources, size, share of confident pixels, how much poses
+        were moved and the ground drifts; see `geometry.store.GeometryStore.report`).
     """
     path = trace.path
     baked = _baked(trace)
