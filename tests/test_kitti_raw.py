@@ -245,9 +245,9 @@ def test_what_was_taken_beside_the_poses_is_told_of(raw, tmp_path, caplog):
         lines[3] = stamp(0, -9_000_000)
         path.write_text("\n".join(lines))
     import_recording(raw, tmp_path / "t")
-    said = "image_02: 0 images before the first pose and 1 after the last one are left out"
+    said = "image_02: images left out: 0 before the first pose, 1 after the last one"
     assert said in caplog.text
-    said = "velodyne_points: 1 sweeps before the first pose and 0 after the last one are left out"
+    said = "velodyne_points: sweeps left out: 1 before the first pose, 0 after the last one"
     assert said in caplog.text
 
 
@@ -264,7 +264,7 @@ def scaled(column, factor):
 
 
 OXTS = f"{DRIVE}/oxts"
-OTHER_DAY = "\n".join(f"2011-09-27 13:02:{i:02d}" for i in range(COUNT))
+OTHER_DAY = "\n".join(f"2011-09-27 13:02:{i:02d}.0" for i in range(COUNT))
 ERRORS = {
     "no oxts": (without(f"{OXTS}/data"), r"oxts: holds 0 rows of OXTS; at least 2"),
     "no times": (without(f"{OXTS}/timestamps.txt"), r"oxts/timestamps\.txt: not found"),
@@ -330,7 +330,7 @@ ERRORS = {
     ),
     "rare rows": (
         spoiled(
-            f"{OXTS}/timestamps.txt", "\n".join(f"2011-09-26 13:{i:02d}:00" for i in range(COUNT))
+            f"{OXTS}/timestamps.txt", "\n".join(f"2011-09-26 13:{i:02d}:00.0" for i in range(COUNT))
         ),
         r"oxts/timestamps\.txt: poses are 60 s apart",
     ),

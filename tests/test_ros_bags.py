@@ -244,7 +244,7 @@ def test_images_of_another_clock_name_their_times_and_the_remedy(tmp_path):
 def test_images_beside_the_poses_are_told_of(tmp_path, caplog):
     caplog.set_level("INFO")
     of_times(tmp_path / "drive", lambda ns, i: ns - 3 * STEP)().cameras["front"]()
-    said = "/front/image: 3 images before the first pose and 0 after the last one are left out"
+    said = "/front/image: images left out: 3 before the first pose, 0 after the last one"
     assert said in caplog.text
 
 

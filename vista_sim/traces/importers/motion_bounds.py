@@ -55,7 +55,4 @@ def say_outside(where: str, what: str, t_ns: Times, motion: Motion) -> None:
     """Say how many of these times, ns, are before or after those of the poses."""
     early, late = int((t_ns < motion.t_ns[0]).sum()), int((t_ns > motion.t_ns[-1]).sum())
     if early or late:
-        note(
-            f"{where}: {early} {what} before the first pose and {late} after the last one are "
-            "left out"
-        )
+        note(f"{where}: {what} left out: {early} before the first pose, {late} after the last one")
