@@ -20,11 +20,12 @@ def unplaced(bag: Bag, choice: Choice) -> list[str]:
     frames = Frames()
     for topic in of_types(bag, TF):
         for _, message in islice(bag.messages([topic]), LOOKED_AT):
-            frames.add(bag.read(topic, message).transforms, message.log_ns)
+            with bag.errors(topic.name):  # a bag may define messages otherwise than ROS does
+                frames.add(bag.read(topic, message).transforms, message.log_ns)
     frame, child = _frames_of(bag, choice.poses)
     base = base_frame(frames, child, "")
-    wanted = {name: _frames_of(bag, t)[0] for name, t in choice.cameras.items()}
-    wanted |= {name: _frames_of(bag, t)[0] for name, t in choice.lidars.items()}
+    sensors = {**choice.cameras, **choice.lidars}
+    wanted = {name: _frames_of(bag, topic)[0] for name, topic in sensors.items()}
     if choice.poses.type in FIXES:
         wanted["antenna"] = frame
     return [name for name, own in wanted.items() if not _is_placed(frames, base, own)]
