@@ -85,6 +85,13 @@ def test_the_list_says_what_each_format_takes(capsys):
         assert importer.takes.split(",")[0] in " ".join(output.split())
 
 
+def test_the_help_says_what_an_option_may_be(capsys):
+    assert run("import", "ros", "--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Times of headers, or of recording (header or log)." in text
+    assert text.count("(auto, yes or no).") == 2
+
+
 def test_defaults_of_the_command_line_are_those_of_the_format(places, tmp_path):
     """Also of angles, which are shown in rounded degrees."""
     assert run("import", places / "odometry", tmp_path / "t") == 0

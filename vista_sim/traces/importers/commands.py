@@ -148,7 +148,7 @@ def _command(importer: Any) -> Any:
         _COMMON[0],
         _LISTED if hasattr(importer, "listing") else _COMMON[1],
         *(
-            _parameter(name, _kind(field.default), defaults[name], known.help)
+            _parameter(name, _kind(field.default), defaults[name], _help(known))
             for name, (field, known) in about.items()
         ),
         *_COMMON[2:],
@@ -163,6 +163,11 @@ def _command(importer: Any) -> Any:
 
 def _kind(default: Any) -> Any:
     return float | None if default is None else type(default)
+
+
+def _help(known: Any) -> str:
+    """What an option means, and what it may be."""
+    return f"{known.help.rstrip('.')} ({known.listed})." if known.choices else str(known.help)
 
 
 def _shown_default(default: Any, known: Any) -> Any:
