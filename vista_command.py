@@ -12,7 +12,7 @@ import signal
 
 def main() -> None:
     """Entry point of `vista-sim`; see `vista_sim.cli.main`."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _end)
     from vista_sim.cli import main as run

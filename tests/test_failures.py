@@ -66,7 +66,7 @@ def test_debug_shows_the_traceback_and_ends_the_same(command, monkeypatch, capsy
 @pytest.mark.parametrize(
     "number",
     [
-        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EMFILE),
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE),
         *(errno.EIO, errno.ENAMETOOLONG),
     ],
 )
@@ -82,6 +82,16 @@ def test_a_machine_that_has_no_more_is_one_line_that_says_how_to_go_on(
     assert f"some/file: {why}; " in lines[0]
     assert "kept" in lines[0]
     assert "--resume" in lines[0]
+
+
+@COMMANDS
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
+def test_a_permission_that_is_missing_is_no_matter_of_room(command, number, monkeypatch, capsys):
+    what = raising(OSError(number, os.strerror(number), "some/file"))
+    status, (line,) = end_of(command, what, monkeypatch, capsys)
+    assert status == 2
+    assert f"some/file: {os.strerror(number)}; give the right to read or write it" in line
+    assert "room" not in line
 
 
 @COMMANDS

@@ -85,6 +85,13 @@ def test_the_list_says_what_each_format_takes(capsys):
         assert importer.takes.split(",")[0] in " ".join(output.split())
 
 
+def test_the_help_says_what_an_option_may_be(capsys):
+    assert run("import", "ros", "--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Times of headers, or of recording (header or log)." in text
+    assert text.count("(auto, yes or no).") == 2
+
+
 def test_defaults_of_the_command_line_are_those_of_the_format(places, tmp_path):
     """Also of angles, which are shown in rounded degrees."""
     assert run("import", places / "odometry", tmp_path / "t") == 0
@@ -210,6 +217,120 @@ def test_a_format_that_cannot_be_loaded_is_named_and_keeps_nobody_from_the_other
         import_recording(tmp_path, tmp_path / "t", "broken")
     assert detected(places / "raw").importer.name == "kitti-raw"
     assert re.search(message, caplog.text)
+
+
+class Failing(Own):
+    """A format that fails where an attribute of its class says."""
+
+    where = ""
+    error: Exception = RuntimeError("two\nlines")
+
+    def detect(self, src):
+        return self.fail("detect", super().detect(src))
+
+    def why(self, src):
+        return self.fail("why", "it fails")
+
+    def fail(self, where, value):
+        if self.where == where:
+            raise self.error
+        return value
+
+    def open(self, src, options):
+        recording = self.fail("open", super().open(src, options))
+        stream = recording.cameras["eye"]()
+
+        def frames(numbers):
+            yield from list(stream.frames(numbers))[: -1 if self.where == "few" else None]
+            self.fail("frames", None)
+            if self.where == "many":
+                yield np.zeros((16, 24, 3), np.uint8)
+
+        if self.where == "nothing":
+            return None
+        return replace(recording, cameras={"eye": lambda: replace(stream, frames=frames)})
+
+
+@pytest.mark.parametrize("where", ["detect", "why"])
+def test_a_format_that_fails_to_find_itself_keeps_nobody_from_the_others(
+    others, places, tmp_path, caplog, monkeypatch, where
+):
+    others(failing="Failing")
+    monkeypatch.setattr(Failing, "where", where)
+    monkeypatch.setattr(Own, "detect", lambda *_: 1.0)
+    assert detected(places / "raw").importer.name == "kitti-raw"
+    assert re.search(
+        r"'failing' \(test_import:Failing\) failed \(RuntimeError: two lines at", caplog.text
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "error", "said"),
+    [
+        ("open", RuntimeError("two\nlines"), r"failed \(RuntimeError: two lines at test_import"),
+        ("open", FileNotFoundError(2, "No such file", "a"), r"failed \(FileNotFoundError: "),
+        ("frames", OSError("rare"), r"failed \(OSError: rare at test_import"),
+        ("nothing", None, r"failed \(TypeError: it gave a NoneType in place of a .*Recording"),
+        ("few", None, "camera 'eye': images: 40 were given, and 41 times of them"),
+        ("many", None, "camera 'eye': images: more were given than the 41 times"),
+    ],
+)
+def test_what_fails_in_a_format_of_another_package_is_told_as_its_own(
+    others, tmp_path, capsys, monkeypatch, where, error, said
+):
+    others(own="Failing")
+    monkeypatch.setattr(Failing, "where", where)
+    monkeypatch.setattr(Failing, "error", error)
+    (tmp_path / "drive.own").touch()
+    assert run("import", "own", tmp_path / "drive.own", tmp_path / "t") == 2
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert re.search(said, told)
+    assert "defect" not in told
+    if "failed" in said:
+        assert "the importer 'own' (test_import:Failing)" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["drive.own"]
+
+
+@pytest.mark.parametrize("format", [[], ["kitti-raw"]])
+def test_what_may_not_be_read_is_one_line(places, tmp_path, capsys, monkeypatch, format):
+    monkeypatch.setattr("os.access", lambda *_args, **_named: False)
+    assert run("import", *format, places / "raw", tmp_path / "t") == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(f"error: {places / 'raw'}: may not be read (permission denied)")
+
+
+def test_a_folder_within_that_may_not_be_read_is_named(places, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "raw/oxts")
+
+    monkeypatch.setattr("vista_sim.traces.importers.kitti_raw.KittiRaw.detect", refuse)
+    with pytest.raises(TraceError, match=r"^raw/oxts: may not be read"):
+        import_recording(places / "raw", tmp_path / "t")
+
+
+@pytest.mark.parametrize(
+    "options", [["--rate", "0"], ["--start", "5", "--end", "1"], ["--end", "nan"]]
+)
+def test_options_of_all_formats_are_looked_at_before_a_recording_is_opened(
+    others, tmp_path, capsys, monkeypatch, options
+):
+    others(own="Failing")
+    monkeypatch.setattr(Failing, "where", "open")
+    (tmp_path / "drive.own").touch()
+    assert run("import", tmp_path / "drive.own", tmp_path / "t", *options) == 2
+    assert options[0].strip("-") + " is " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [("24x16", "24 x 16, 0.44 times as wide"), ("8x12", ""), ("8x13", "")]
+)
+def test_a_size_the_wrong_way_round_is_told(others, tmp_path, caplog, size, said):
+    others(own="Own")
+    (tmp_path / "drive.own").touch()
+    assert run("import", tmp_path / "drive.own", tmp_path / "t", "--size", size) == 0
+    told = [x.getMessage() for x in caplog.records if "as wide" in x.getMessage()]
+    assert len(told) == bool(said)
+    assert all(said in line and "images of 16 x 24 (height x width)" in line for line in told)
 
 
 def test_an_option_that_a_format_has_not_is_refused():

@@ -9,11 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from test_kitti import write_kitti
 
 from vista_sim.interrupts import SIGNALS, going_on, interruptible, uninterrupted
 
 ROOT = Path(__file__).resolve().parent.parent
-STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}  # 128 + number, as POSIX shells tell it
+#: 128 + number, as POSIX shells tell it.
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 #: A command that gets a signal when it begins to import a module.
 COMMAND = """
@@ -226,3 +228,29 @@ def test_what_belongs_together_is_written_before_a_signal_is_handled():
         signal.raise_signal(signal.SIGTERM)
         seen.append("written")
     assert seen == ["written", "handled"]
+
+
+#: A command that gets a signal when all images of a trace are written.
+WRITING = """
+import os, sys
+from vista_sim.traces.video import VideoWriter
+VideoWriter.close = lambda self: os.kill(os.getpid(), int(sys.argv[1]))
+from vista_sim.cli import main
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_an_import_that_is_ended_leaves_nothing(tmp_path, number):
+    write_kitti(tmp_path / "kitti")
+    (tmp_path / "out").mkdir()
+    given = ["import", tmp_path / "kitti", tmp_path / "out" / "t"]
+    ended = subprocess.run(
+        [sys.executable, "-c", WRITING, str(int(number)), *map(str, given)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == STATUS[number], ended.stderr
+    assert ended.stderr.splitlines()[-1].endswith("interrupted")
+    assert list((tmp_path / "out").iterdir()) == []

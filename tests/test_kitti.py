@@ -240,6 +240,10 @@ ERRORS = {
         rewrite(f"{SEQUENCE}/times.txt", lambda rows: [f"{float(r) * 1e9 + 1e18}" for r in rows]),
         r"times\.txt: line 1: time is 1e\+18; is it in s",
     ),
+    "times in ms": (
+        rewrite(f"{SEQUENCE}/times.txt", lambda rows: [f"{float(r) * 1e3}" for r in rows]),
+        r"sequences/00/times\.txt: poses are 100 s apart; is their time in another unit",
+    ),
     "times too close": (
         rewrite(f"{SEQUENCE}/times.txt", lambda rows: [f"{i * 1e-11}" for i in range(len(rows))]),
         r"times\.txt: line 2: time must increase, by 1 ns at least",
@@ -301,7 +305,7 @@ ERRORS = {
     ),
     "centimetres": (
         rewrite("poses/00.txt", lambda rows: [scaled(row, 100) for row in rows]),
-        r"ego\.parquet: row 0: speed is 80.*; it must be in m/s",
+        r"00\.txt: pose 0: speed is 801\.4 m/s, above 150; positions must be in m",
     ),
 }
 

@@ -236,7 +236,35 @@ def cut(part, count):
     return spoil
 
 
+def test_what_was_taken_beside_the_poses_is_told_of(raw, tmp_path, caplog):
+    """The last image of each camera is 7 ms after the last pose; here a sweep is too early too."""
+    caplog.set_level("INFO")
+    for name in ("_start", "_end"):
+        path = raw / DRIVE / f"velodyne_points/timestamps{name}.txt"
+        lines = path.read_text().split("\n")
+        lines[3] = stamp(0, -9_000_000)
+        path.write_text("\n".join(lines))
+    import_recording(raw, tmp_path / "t")
+    said = "image_02: images left out: 0 before the first pose, 1 after the last one"
+    assert said in caplog.text
+    said = "velodyne_points: sweeps left out: 1 before the first pose, 0 after the last one"
+    assert said in caplog.text
+
+
+def scaled(column, factor):
+    """One value of all rows of OXTS, by a factor."""
+
+    def spoil(root):
+        for path in (root / OXTS / "data").iterdir():
+            row = path.read_text().split()
+            row[column] = str(float(row[column]) * factor)
+            path.write_text(" ".join(row))
+
+    return spoil
+
+
 OXTS = f"{DRIVE}/oxts"
+OTHER_DAY = "\n".join(f"2011-09-27 13:02:{i:02d}.0" for i in range(COUNT))
 ERRORS = {
     "no oxts": (without(f"{OXTS}/data"), r"oxts: holds 0 rows of OXTS; at least 2"),
     "no times": (without(f"{OXTS}/timestamps.txt"), r"oxts/timestamps\.txt: not found"),
@@ -287,6 +315,28 @@ ERRORS = {
     "broken image": (
         cut(f"{DRIVE}/image_02/data/0000000000.png", 60),
         r"0000000000\.png: ",
+    ),
+    "speeds in mm/s": (
+        scaled(8, 1000),
+        r"oxts/data/0000000000\.txt: speed is 8885 m/s, above 150; positions must be in m, speeds",
+    ),
+    "rates in degrees": (
+        scaled(22, 180 / math.pi),
+        r"oxts/data/0000000000\.txt: yaw rate is 20\.63 rad/s, above 10; it must be in rad/s",
+    ),
+    "another day's images": (
+        spoiled(f"{DRIVE}/image_02/timestamps.txt", OTHER_DAY),
+        r"image_02/timestamps\.txt: its images are from .*; none is between them: it and oxts/time",
+    ),
+    "rare rows": (
+        spoiled(
+            f"{OXTS}/timestamps.txt", "\n".join(f"2011-09-26 13:{i:02d}:00.0" for i in range(COUNT))
+        ),
+        r"oxts/timestamps\.txt: poses are 60 s apart",
+    ),
+    "empty sweep": (
+        cut(f"{DRIVE}/velodyne_points/data/0000000004.bin", 0),
+        r"0000000004\.bin: is empty; unpack it anew, or remove it",
     ),
     "broken sweep": (
         cut(f"{DRIVE}/velodyne_points/data/0000000004.bin", 41),

@@ -336,6 +336,14 @@ def rolled(poses):
         pose["heading"] = dict(zip("wxyz", np.roll(list(pose["heading"].values()), 1), strict=True))
 
 
+def both(*spoils):
+    def spoil(root):
+        for one in spoils:
+            one(root)
+
+    return spoil
+
+
 def late(times):
     times[:] = [t + 1000 for t in times]
 
@@ -374,6 +382,12 @@ ERRORS = {
     "quaternions w last": (
         spoiled(f"{FRONT}/poses.json", rolled),
         r"front_camera/poses\.json: is up to .*quaternions w x y z",
+    ),
+    "another unit": (
+        both(
+            spoiled(f"{FRONT}/poses.json", scaled(40)), spoiled(f"{LIDAR}/poses.json", scaled(40))
+        ),
+        r"front_camera/poses\.json: pose 0: speed is 200.* m/s, above 150; positions must be in m",
     ),
     "milliseconds": (
         spoiled(f"{FRONT}/timestamps.json", lambda times: times.__setitem__(0, 1.5e12)),

@@ -98,6 +98,60 @@ def test_without_a_folder_for_the_trace_topics_are_listed_with_a_command(drives,
     assert list(Trace.open(tmp_path / "t").cameras) == ["front"]
 
 
+def test_what_tf_does_not_place_is_in_the_listed_command_with_a_placeholder(tmp_path, capsys):
+    """Of a bag with tf that places one of its sensors alone, the command names the others."""
+    points = np.ones(3, [("x", "<f4"), ("y", "<f4"), ("z", "<f4")])
+    with bag_file(tmp_path / "drive", "mcap") as bag:
+        write_odometry(bag)
+        write_camera(bag)
+        bag.cloud("/roof/points", START, points, frame="roof")
+        bag.cloud("/trunk/points", START, points, frame="trunk")
+        bag.transform("/tf_static", START, "base_link", "roof", circle(0))
+    assert run("import", "ros", tmp_path / "drive") == 0
+    lines = capsys.readouterr().out.splitlines()
+    command = next(line for line in lines if line.startswith("vista-sim import "))
+    assert command.endswith(" --mounts trunk=X,Y,Z,ROLL,PITCH,YAW")
+    assert "To import it, with numbers in place of X,Y,Z,ROLL,PITCH,YAW:" in lines
+    assert "trunk=X,Y,Z,ROLL,PITCH,YAW: where it is" in lines[-1]
+    assert "tf does not place it, or leave out all lidars: --points none" in lines[-1]
+    words = command.replace("DST", str(tmp_path / "t")).split()
+    assert run(*words[1:]) == 2
+    assert "numbers are due: 'X,Y,Z,ROLL,PITCH,YAW'" in capsys.readouterr().err
+    words[-1] = "trunk=-1,0,1.2,0,0,180"
+    assert run(*words[1:]) == 0
+    trace = Trace.open(tmp_path / "t")
+    assert sorted(trace.lidars) == ["roof", "trunk"]
+    assert trace.lidars["trunk"].calibration.T_vehicle_lidar[0, 3] == -1
+
+
+def test_without_tf_and_calibration_the_listed_command_has_a_place_for_both(tmp_path, capsys):
+    of_times(tmp_path / "drive", lambda ns, i: ns)
+    assert run("import", "ros", tmp_path / "drive") == 0
+    lines = capsys.readouterr().out.splitlines()
+    command = next(line for line in lines if line.startswith("vista-sim import "))
+    assert "front=X,Y,Z,ROLL,PITCH,YAW --camera-matrix FX,FY,CX,CY" in command
+    assert any("there is no tf" in line for line in lines)
+    filled = command.replace("X,Y,Z,ROLL,PITCH,YAW", "1,0,1.5,0,0,0")
+    filled = filled.replace("FX,FY,CX,CY", "30,30,15,12").replace("DST", str(tmp_path / "t"))
+    assert run(*filled.split()[1:]) == 0
+
+
+def test_one_pose_is_listed_as_none_to_be_imported(tmp_path, capsys):
+    with bag_file(tmp_path / "drive", "mcap") as bag:
+        write_odometry(bag, count=1)
+        write_camera(bag)
+    assert run("import", "ros", tmp_path / "drive") == 0
+    assert "Not to be imported: /odom holds one pose" in capsys.readouterr().out
+
+
+@needs_samples
+@pytest.mark.parametrize("kind", ["mcap", "sqlite3"])
+def test_of_recorded_bags_the_listed_command_asks_for_the_places_that_tf_lacks(capsys, kind):
+    assert run("import", "ros", REAL / f"all_types/test_bag_{kind}") == 0
+    output = capsys.readouterr().out
+    assert "--mounts 'sensor_msgs=X,Y,Z,ROLL,PITCH,YAW;point_cloud2=X,Y,Z,ROLL" in output
+
+
 def test_what_could_be_meant_twice_is_asked_for(tmp_path, capsys):
     with bag_file(tmp_path / "drive", "mcap") as bag:
         write_odometry(bag)
@@ -120,6 +174,9 @@ def test_what_could_be_meant_twice_is_asked_for(tmp_path, capsys):
         ({"images": "a=/front/image_raw,a=/front/image_raw"}, "it names a twice"),
         ({"mounts": "front=1,2"}, r"mounts is 'front=1,2'; 3 or 6 finite numbers are due: '1,2'"),
         ({"mounts": "rear=1,2,3"}, "there is no sensor 'rear'; sensors of this import: front, "),
+        ({"mounts": "front=1,2,3;front=4,5,6"}, "mounts is .*; it names front twice"),
+        ({"camera_matrix": "1,2,3,4;5,6,7,8"}, "it gives numbers without a name twice"),
+        ({"imu": "/odom"}, "/odom is of nav_msgs/msg/Odometry; --imu takes sensor_msgs/msg/Imu"),
         ({"camera_matrix": "1,2,nan,4"}, "camera_matrix is '1,2,nan,4'; 4 or 8 or 9 finite"),
         ({"time": "sensor"}, "time is 'sensor'; it must be header or log"),
     ],
@@ -127,6 +184,15 @@ def test_what_could_be_meant_twice_is_asked_for(tmp_path, capsys):
 def test_a_wrong_option_is_one_line(drives, options, said):
     with pytest.raises(TraceError, match=said):
         opened(drives["mcap"], **options)
+
+
+def test_an_imu_that_would_not_be_used_is_refused(tmp_path):
+    with bag_file(tmp_path / "drive", "mcap") as bag:
+        write_odometry(bag)
+        write_camera(bag)
+        bag.imu("/imu", START, np.eye(3))
+    with pytest.raises(TraceError, match=r"--imu is /imu; .* NavSatFix alone.*leave --imu out"):
+        opened(tmp_path / "drive", imu="/imu")
 
 
 def of_times(place, stamp, kind="mcap"):
@@ -150,6 +216,36 @@ def test_times_are_those_of_headers_or_on_demand_of_recording(tmp_path, caplog):
     logged = again(time="log")
     assert logged.motion.t_ns[0] == START + DELAY
     assert logged.cameras["front"]().t_ns[0] == START + STEP // 2
+
+
+def test_times_of_headers_that_are_those_of_recording_are_not_worth_a_word(tmp_path, caplog):
+    caplog.set_level("INFO")
+    with bag_file(tmp_path / "drive", "mcap") as bag:
+        for i in range(COUNT):
+            bag.odometry("/odom", START + i * STEP, circle(i), log_ns=START + i * STEP + 400_000)
+        write_camera(bag, count=0)
+        bag.image("/front/image_raw", START, bytes(3 * 24 * 32), SIZE, "rgb8", log_ns=START)
+    opened(tmp_path / "drive")
+    assert "takes poses of /odom" in caplog.text
+    assert "takes the times of headers" not in caplog.text
+
+
+def test_images_of_another_clock_name_their_times_and_the_remedy(tmp_path):
+    again = of_times(tmp_path / "drive", lambda ns, i: ns + 5 * 10**9)
+    said = (
+        r"drive: /front/image: its images are from 5\.000 to 6\.100 s, the poses from 0 to 1\.100 "
+        r"s; none is between them: has /odom another clock\? --time log takes the times"
+    )
+    with pytest.raises(TraceError, match=said):
+        again().cameras["front"]()
+    assert len(again(time="log").cameras["front"]().t_ns) == COUNT
+
+
+def test_images_beside_the_poses_are_told_of(tmp_path, caplog):
+    caplog.set_level("INFO")
+    of_times(tmp_path / "drive", lambda ns, i: ns - 3 * STEP)().cameras["front"]()
+    said = "/front/image: images left out: 3 before the first pose, 0 after the last one"
+    assert said in caplog.text
 
 
 @pytest.mark.parametrize(

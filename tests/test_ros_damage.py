@@ -51,6 +51,20 @@ def name_outside(path):
     file.write_text(re.sub(r"- \S+\.db3", "- ../elsewhere.db3", file.read_text()))
 
 
+def name_no_bag(path):
+    """The metadata names a file in the folder that is none."""
+    (path / "passwd").write_text("root:x:0:0:root:/root:/bin/bash\n")
+    file = path / "metadata.yaml"
+    file.write_text(re.sub(r"- \S+\.db3", "- passwd", file.read_text()))
+
+
+def overwrite_part(content):
+    def overwrite(path):
+        next(p for p in path.iterdir() if p.suffix != ".yaml").write_bytes(content)
+
+    return overwrite
+
+
 MARK = "rosbag2_bagfile_information:"
 DAMAGE = {
     "cut off .bag": ("bag", cut, r"cannot be read \(Bag index.*rosbag reindex may mend it"),
@@ -71,6 +85,17 @@ DAMAGE = {
         r"the bag cannot be read",
     ),
     "link to outside": ("db3", link_outside, r"is a link to outside of .*; put the file itself"),
+    "no bag in metadata": (
+        "db3",
+        name_no_bag,
+        r"drive/passwd: metadata\.yaml names it, but it is no bag: its name must end in \.bag or",
+    ),
+    "empty part": ("mcap", overwrite_part(b""), r"metadata\.yaml names it, but it is empty"),
+    "mislabelled part": (
+        "db3",
+        overwrite_part(b"\x89MCAP0\r\n" * 99),
+        r"but it is no bag: its content is not that of a \.db3 file",
+    ),
     "path to outside": ("db3", name_outside, r"database files are missing"),
 }
 
@@ -87,6 +112,13 @@ def test_a_damaged_bag_is_one_line_and_leaves_nothing(drives, tmp_path, case):
     assert "\n" not in str(caught.value)
     assert str(src) in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize("suffix", [".bag", ".mcap", ".db3"])
+def test_an_empty_file_that_is_named_as_a_bag_is_said_to_be_empty(tmp_path, suffix):
+    (tmp_path / f"drive{suffix}").write_bytes(b"")
+    with pytest.raises(TraceError, match=rf"drive\{suffix}: may be ros \(by its name, but it is e"):
+        import_recording(tmp_path / f"drive{suffix}", tmp_path / "t")
 
 
 @pytest.mark.parametrize("packed", ["bz2", "lz4", "zstd"])

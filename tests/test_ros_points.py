@@ -115,6 +115,12 @@ def test_sweeps_are_read_by_their_numbers(tmp_path):
         assert [sweep.intensity[0] for sweep in lidar.sweeps(wanted)] == wanted
 
 
+def test_clouds_without_points_name_their_topic_and_how_to_leave_them_out(tmp_path):
+    lidar = lidar_of(tmp_path, table(XYZ)[:0])
+    with pytest.raises(TraceError, match=r"/top/points: its clouds hold no points; .*--points no"):
+        list(lidar.sweeps([0]))
+
+
 def test_clouds_that_are_none_are_refused(tmp_path):
     with pytest.raises(TraceError, match=r"/top/points: has no field z; its fields are x, y"):
         lidar_of(tmp_path / "a", np.zeros(3, [("x", "<f4"), ("y", "<f4")]))

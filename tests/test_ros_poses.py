@@ -321,3 +321,35 @@ def test_no_fix_at_all_and_degrees_that_are_none_are_refused(tmp_path):
 
     with pytest.raises(TraceError, match="/fix: latitude and longitude must be in degrees"):
         drive(tmp_path / "b", write)
+
+
+def test_a_motion_of_no_car_names_the_topic_and_the_unit(tmp_path):
+    """Positions in mm; headings in degrees that are told as radians."""
+
+    def in_mm(bag):
+        for i in range(COUNT):
+            pose = circle(i)
+            pose[:3, 3] *= 1000
+            bag.odometry("/odom", START + i * STEP, pose, (5000, 0, 0), (0, 0, RATE))
+
+    said = r"drive: /odom: pose 0: speed is 5000 m/s, above 150; positions must be in m"
+    with pytest.raises(TraceError, match=said):
+        drive(tmp_path, in_mm)
+
+    def in_degrees(bag):
+        for i in range(COUNT):
+            rate = math.degrees(RATE)
+            bag.odometry("/odom", START + i * STEP, circle(i), (5, 0, 0), (0, 0, rate))
+
+    (tmp_path / "b").mkdir()
+    said = r"/odom: pose 0: yaw rate is 14\.32 rad/s, above 10; it must be in rad/s"
+    with pytest.raises(TraceError, match=said):
+        drive(tmp_path / "b", in_degrees)
+
+    def too_rare(bag):
+        for i in range(COUNT):
+            bag.odometry("/odom", START + i * 1000 * STEP, circle(i))
+
+    (tmp_path / "c").mkdir()
+    with pytest.raises(TraceError, match=r"/odom: poses are 100 s apart; is their time in anoth"):
+        drive(tmp_path / "c", too_rare)

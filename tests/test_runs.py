@@ -177,3 +177,18 @@ def test_a_run_that_is_to_be_replaced_is_there_until_another_is(tmp_path, monkey
         pass
     assert read_run(tmp_path / "run").info["name"] == "newer"
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_what_comes_to_be_at_the_place_of_a_run_meanwhile_is_kept(tmp_path, monkeypatch):
+    place, write_info = tmp_path / "run", run_writer._write_info
+
+    def late(*arguments):
+        write_info(*arguments)
+        place.mkdir()
+        (place / "thesis").write_text("years of work")
+
+    monkeypatch.setattr(run_writer, "_write_info", late)
+    with pytest.raises(RunError, match="run: holds no run"):
+        run_writer._make_folder(place, True, {}, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert (place / "thesis").read_text() == "years of work"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hand_made_drives import FLAWLESS, follow, ramp, shaken, turned
+from scipy.spatial.transform import Rotation
 from test_trace_commands import run
 from tiny import calibration, frame_of
 
@@ -132,6 +133,58 @@ def test_headings_of_another_convention_are_refused_in_one_line(tmp_path, case):
         write(tmp_path / "drive", turned(winding(), change), picture=None)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def of_poses(columns, change, rows=slice(None)):
+    """A drive whose speed is made of its poses, with headings (rad) from the right ones."""
+    drive = turned(columns, change)
+    poses = np.tile(np.eye(4), (len(drive["t_ns"]), 1, 1))
+    poses[:, :3, :3] = Rotation.from_quat(drive["quaternion"]).as_matrix()
+    poses[:, :3, 3] = drive["position"]
+    return vars(motion_of_poses(drive["t_ns"][rows], poses[rows]))
+
+
+@pytest.mark.parametrize("bent", [False, True])
+@pytest.mark.parametrize("degrees", [50, 60, 90, -75, 120])
+def test_headings_are_called_wrong_and_not_the_speed_that_was_made_of_them(bent, degrees):
+    columns = winding() if bent else follow(**STRAIGHT)
+    (finding,) = found(of_poses(columns, lambda yaw: yaw + np.radians(degrees)))
+    assert (finding.name, finding.level) == ("heading", "refuse")
+    assert f"headings are {abs(degrees)} degrees off" in finding.text
+
+
+@pytest.mark.parametrize("seconds", [4.0, 8.0, 30.0])
+def test_mirrored_headings_are_refused_on_a_short_drive_too(seconds):
+    columns = follow(8.0, lambda t: np.sin(t / 2) / 25, rate=10.0, seconds=seconds)
+    (finding,) = found(of_poses(columns, lambda yaw: np.pi / 2 - yaw))
+    assert (finding.name, finding.level) == ("heading", "refuse")
+
+
+@pytest.mark.parametrize("name", FLAWLESS)
+def test_nothing_is_found_where_the_speed_is_made_of_the_poses(name):
+    columns = of_poses(FLAWLESS[name](), lambda yaw: yaw)
+    bad = {"heading", "in-reverse", "upside-down"}
+    assert [finding for finding in found(columns) if finding.name in bad] == []
+
+
+def test_a_drive_that_is_all_in_reverse_is_told():
+    columns = of_poses(winding(), lambda yaw: yaw + np.pi)
+    (finding,) = found(columns)
+    assert (finding.name, finding.level) == ("in-reverse", "warn")
+    assert finding.text == "the car drives in reverse on 100 % of its way"
+    assert "camera-to-world" in finding.remedy
+    assert "direction of motion" in finding.remedy
+
+
+@pytest.mark.skipif(not KITTI.is_dir(), reason="the recorded drive is not there")
+def test_recorded_poses_of_the_world_in_the_camera_are_told():
+    poses = np.tile(np.eye(4), (100, 1, 1))
+    poses[:, :3] = np.loadtxt(KITTI / "poses" / "00.txt").reshape(-1, 3, 4)[:100]
+    t_ns = np.round(np.loadtxt(KITTI / "sequences" / "00" / "times.txt")[:100] * 1e9)
+    mount = camera_mount(1.08, 0.0, 1.65, pitch=0.0093)
+    wrong = motion_of_poses(t_ns.astype(np.int64), poses_of_vehicle(np.linalg.inv(poses), mount))
+    said = [finding.name for finding in found(vars(wrong))]
+    assert said[0] in ("in-reverse", "heading")
 
 
 def test_quaternions_with_w_first_are_refused():
@@ -320,7 +373,7 @@ def test_a_calibration_that_no_camera_on_a_car_has_is_found(tmp_path, caplog, ca
     (finding,) = write_with(tmp_path / "drive", camera)
     assert finding.level == "warn"
     assert re.search(text, finding.text)
-    assert f"warn: {tmp_path / 'drive' / finding.line}" in caplog.messages
+    assert f"{tmp_path / 'drive' / finding.line}" in caplog.messages
 
 
 def sweeps_of(scale=1.0, shift=0.0, late_ns=0, point_late_ns=0, length=None):
@@ -413,3 +466,45 @@ def test_noise_of_a_receiver_is_no_jump():
     for deviation in (0.05, 0.3, 1.0, 2.0):
         columns = shaken(follow(8.0, 0.01, rate=10.0), deviation, seed=int(rng.integers(99)))
         assert [x for x in found(columns) if x.level != "warn"] == []
+
+
+@pytest.mark.parametrize("seconds", [4.0, 30.0])
+@pytest.mark.parametrize("rate", [1.0, 10.0, 50.0])
+def test_a_jump_to_the_side_makes_no_headings_wrong(rate, seconds):
+    columns = follow(10.0, 0.0, rate=rate, seconds=seconds)
+    half = len(columns["t_ns"]) // 2
+    for jump in (12.0, 30.0):
+        names = [name for name, _ in named(moved(columns, slice(half, None), (0, jump, 0)))]
+        assert "heading" not in names
+
+
+def test_what_is_logged_says_its_level_once(tmp_path, caplog):
+    columns = moved(follow(**STRAIGHT, seconds=10.0), slice(50, None), (0, 5, 0))
+    write(tmp_path / "drive", columns)
+    (line,) = caplog.messages
+    assert line.startswith(f"{tmp_path / 'drive' / 'ego.parquet'}: positions jump by")
+    assert "no section spans these places" in line
+
+
+NO_SECTION = {
+    "slow": (lambda: follow(2.0, 0.0), "none, 30.00 s slower than 2.5 m/s (0.0 s"),
+    "reverse": (lambda: follow(-5.0, 0.0), "none, 30.00 s in reverse (0.0 s"),
+    "short": (
+        lambda: follow(5.0, 0.0, seconds=0.3),
+        "none, 0.30 s between those, under 0.5 s or 2 m at a time (0.0 s",
+    ),
+    "both": (
+        lambda: follow(ramp((0, -4), (10, -4), (12, 0), (20, 0)), 0.0, seconds=20.0),
+        r"none, 8.* s slower than 2.5 m/s, 11.* s in reverse (0.0 s",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NO_SECTION)
+def test_info_says_why_nothing_can_be_driven(tmp_path, capsys, monkeypatch, case):
+    monkeypatch.setenv("COLUMNS", "200")
+    columns, said = NO_SECTION[case]
+    folder = write(tmp_path / "drive", columns(), picture=None)
+    run("info", folder)
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "sections" in line]
+    assert re.search(re.escape(said).replace(r"\.\*", ".*"), row), row

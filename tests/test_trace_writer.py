@@ -232,3 +232,58 @@ def test_an_incomplete_trace_is_not_kept(tmp_path, missing):
 def test_extra_keys_cannot_hide_those_of_the_format(tmp_path):
     with pytest.raises(TraceError, match="extra key 'sensors' belongs to the format"):
         TraceWriter(tmp_path / "drive", **ABOUT, extra={"sensors": {}})
+
+
+@pytest.mark.parametrize(
+    ("overwrite", "there", "said"),
+    [
+        (False, "notes.txt", "drive: is there already; choose another name, or replace it with"),
+        (True, "notes.txt", r"drive: holds no trace \(no trace.json\), so it is not overwritten"),
+        (False, "trace.json", "drive: is there already"),
+    ],
+)
+def test_what_comes_to_be_at_the_destination_meanwhile_is_kept(
+    tmp_path, monkeypatch, overwrite, there, said
+):
+    place = tmp_path / "drive"
+
+    def appear(_):
+        place.mkdir()
+        (place / there).write_text("years of work")
+        return ()
+
+    monkeypatch.setattr("vista_sim.traces.writer.find_all", appear)
+    with pytest.raises(TraceError, match=said):
+        write_tiny_trace(place, overwrite=overwrite)
+    assert (place / there).read_text() == "years of work"
+    assert [path.name for path in tmp_path.iterdir()] == ["drive"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_comes_between_the_last_look_and_the_change_of_names_is_kept(
+    tmp_path, monkeypatch, overwrite
+):
+    place = tmp_path / "drive"
+    place.mkdir()
+    exchange = atomic.exchange
+
+    def late(*names):
+        (place / "thesis").write_text("years of work")
+        monkeypatch.undo()
+        return exchange(*names)
+
+    monkeypatch.setattr(atomic, "exchange", late)
+    with pytest.raises(TraceError, match=r"drive: (is there already|holds no trace)"):
+        write_tiny_trace(place, overwrite=overwrite)
+    assert (place / "thesis").read_text() == "years of work"
+    assert [path.name for path in tmp_path.iterdir()] == ["drive"]
+
+
+def test_a_trace_that_another_process_writes_is_left_to_it(tmp_path):
+    with TraceWriter(tmp_path / "drive", **ABOUT, overwrite=True) as writer:
+        write_ego(writer)
+        with pytest.raises(TraceError, match="drive: is being written by another process"):
+            write_tiny_trace(tmp_path / "drive", overwrite=True)
+    assert Trace.open(tmp_path / "drive").name == "t"
+    write_tiny_trace(tmp_path / "drive", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["drive"]

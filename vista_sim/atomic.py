@@ -18,13 +18,14 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from vista_sim.files import one_line
+from vista_sim.locks import is_held
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _AT_FDCWD = -100  # of Linux's fcntl.h
@@ -68,9 +69,13 @@ class WholeFolder:
     ) -> None:
         self.discard()
 
-    def finish(self) -> None:
-        """Put the folder in its place; what was there is removed after that."""
-        replace_folder(self.path, self.destination)
+    def finish(self, check: Callable[[Path], None] | None = None) -> None:
+        """Put the folder in its place; what was there is removed after that.
+
+        Args:
+            check: see `replace_folder`.
+        """
+        replace_folder(self.path, self.destination, check)
         self._let_go()
 
     def discard(self) -> None:
@@ -199,19 +204,37 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def replace_folder(new: Path, destination: Path) -> None:
-    """Rename a folder to its destination; what was there is removed after that."""
+def replace_folder(
+    new: Path, destination: Path, check: Callable[[Path], None] | None = None
+) -> None:
+    """Rename a folder to its destination; what was there is removed after that.
+
+    Args:
+        check: raises where what is at a path may not be removed, which stays then. It is asked
+            about the destination, and again about what was taken from there: another process may
+            have put something in its place between the two.
+    """
+    if check is not None:
+        check(destination)
     if not destination.exists():
-        os.replace(new, destination)
+        os.replace(new, destination)  # fails where a folder with anything in it appears now
         return
     if exchange(new, destination):
+        if check is not None:
+            try:
+                check(new)
+            except BaseException:
+                exchange(new, destination)
+                raise
         shutil.rmtree(new, ignore_errors=True)
         return
     old = _hidden(destination, "old")
     os.replace(destination, old)
     try:
+        if check is not None:
+            check(old)
         os.replace(new, destination)
-    except OSError:
+    except BaseException:
         os.replace(old, destination)
         raise
     shutil.rmtree(old, ignore_errors=True)
@@ -252,6 +275,11 @@ def sweep(destination: Path) -> None:
                 continue
             finally:
                 os.close(lock)
+
+
+def is_being_written(destination: Path) -> bool:
+    """Whether somebody writes a destination just now, as far as can be told."""
+    return any(is_held(part) for part in _left(resolved(destination), "part"))
 
 
 def left_beside(destination: Path) -> str:

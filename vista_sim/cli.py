@@ -72,8 +72,8 @@ def build_app() -> typer.Typer:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line. A user's mistake is one line on stderr and exit status 2, a defect
-    one line and status 1 (see `vista_sim.failures`); Ctrl-C and SIGTERM are one line and status
-    130 and 143.
+    one line and status 1 (see `vista_sim.failures`); Ctrl-C, SIGTERM and SIGHUP are one line and
+    status 130, 143 and 129.
     """
     given = without_debug(sys.argv[1:] if arguments is None else arguments)
     with one_line_endings("error: ", KEPT), interruptible("interrupted"):

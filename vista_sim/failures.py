@@ -92,11 +92,13 @@ def explained(error: BaseException, kept: str = "") -> tuple[str, int]:
     """An error as one line, and the status that a command ends with.
 
     Args:
-        kept: see `one_line_endings`.
+        kept: see `one_line_endings`; it is no matter of room where a permission is missing.
     """
     if isinstance(error, VistaError):
         return one_line(error, LONGEST), 2
     after = f"; {kept}" if kept else ""
+    if isinstance(error, PermissionError):
+        after = "; give the right to read or write it, or name another place"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         said = f" ({one_line(error)})" if str(error) else ""
         return f"there is not enough memory{said}{after}", 2

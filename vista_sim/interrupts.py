@@ -1,4 +1,10 @@
-"""Ctrl-C and SIGTERM end a command in one line, and not in the middle of what belongs together."""
+"""Ctrl-C, SIGTERM and a terminal that is closed (SIGHUP) end a command in one line, and not in the
+middle of what belongs together.
+
+SIGQUIT is left as it is: who sends it wants the process as it stands, for a core dump.
+What was half-written then lies beside its destination, as after SIGKILL, and the next command that
+writes there removes it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +17,7 @@ from collections.abc import Iterator
 from time import monotonic
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 1.0  # s in which signals are of one wish to end: a terminal and torchrun both send one
 AGAIN = 0.01  # s until a signal is sent again that came where nothing can be raised
 
@@ -36,7 +42,7 @@ def interruptible(line: str) -> Iterator[None]:
         line: for stderr; empty: nothing is said.
 
     Raises:
-        SystemExit: with 128 + the number of the signal, as shells tell it: 130 or 143.
+        SystemExit: with 128 + the number of the signal, as shells tell it: 130, 143 or 129.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -77,7 +83,8 @@ def interruptible(line: str) -> Iterator[None]:
                 signal.signal(number, handler)
     if came:
         if line:
-            sys.stderr.write(f"{line}{how}\n")
+            with contextlib.suppress(OSError):  # its terminal may be closed
+                sys.stderr.write(f"{line}{how}\n")
         sys.exit(128 + came[0][0])
 
 

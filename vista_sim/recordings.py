@@ -3,6 +3,7 @@
 README.md of `vista_sim.traces` has an example of each.
 """
 
+from vista_sim.errors import TraceError
 from vista_sim.traces.calibration import CameraCalibration, Lens, LidarCalibration, Vehicle
 from vista_sim.traces.geodesy import local_of_geodetic
 from vista_sim.traces.image_motion import image_motion
@@ -48,6 +49,7 @@ __all__ = [
     "Points",
     "Posed",
     "Recording",
+    "TraceError",
     "TraceWriter",
     "Tracks",
     "Vehicle",

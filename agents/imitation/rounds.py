@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vista_sim.errors import VistaError
+from vista_sim.interrupts import SIGNALS
 
 from ..leading import leads
 from .frames import Frames
@@ -123,10 +124,10 @@ class Rounds:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Processes that are started here are deaf to Ctrl-C and SIGTERM, which a terminal or a batch
-    system sends to all: the one that trains ends them.
+    """Processes that are started here are deaf to the signals that a terminal or a batch system
+    sends to all: the one that trains ends them.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vista_sim.atomic import WholeFolder
 from vista_sim.errors import TraceError
 from vista_sim.files import read_json
-from vista_sim.traces.atomic import check_destination, write_errors_name
+from vista_sim.traces.atomic import check_destination, check_replaced, write_errors_name
 from vista_sim.traces.calibration import CameraCalibration, LidarCalibration
 from vista_sim.traces.ego import POSITION, QUATERNION
 from vista_sim.traces.known import ESTIMATED
@@ -81,7 +81,7 @@ def write_amended(
             except TraceError as error:
                 text = str(error).replace(str(folder.path), str(destination))
                 raise TraceError(text) from None
-            folder.finish()
+            folder.finish(lambda place: check_replaced(place, overwrite))
     return destination
 
 

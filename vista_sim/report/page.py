@@ -99,6 +99,7 @@ def write_report(
         notes += videos.notes(clips) if choice != "none" else []
         told(work + 4, work + 5, "writing")
         html = template.render(page, notes=notes, **_of_clips(page, clips, plotly, choice))
+        _check_destination(out, beside if choice == "link" else None, overwrite)  # as it is by now
         if folder is not None:
             folder.finish()
         write_whole(out, html.encode(errors="replace"))

@@ -337,9 +337,9 @@ def _make_folder(
                 if roads is not None:
                     _write_table(roads, new.path / ROADS)
                 _write_info(new.path, info)
+                new.finish(lambda place: _check_free(place, overwrite))
             except RunError as error:  # name the place the user knows
                 raise RunError(str(error).replace(str(new.path), str(folder))) from error
-            new.finish()
     except BaseException:
         lock.release()
         raise

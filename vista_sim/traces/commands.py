@@ -55,7 +55,7 @@ def info(
     elif frame is not None:
         typer.echo(summary["picture"])
     else:
-        _print(summary)
+        _print(summary, min_speed)
 
 
 def _draw(trace: Trace, baked: list[str], frame: int, camera: str, out: Path | None) -> Path:
@@ -70,19 +70,19 @@ def _draw(trace: Trace, baked: list[str], frame: int, camera: str, out: Path | N
     return write_picture(trace, name, frame, path)
 
 
-def _print(summary: dict[str, Any]) -> None:
+def _print(summary: dict[str, Any], min_speed: float) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=summary["name"], show_header=False, title_justify="left")
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    for name, text in _rows(summary):
+    for name, text in _rows(summary, min_speed):
         table.add_row(name, text)
     Console().print(table)
 
 
-def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
+def _rows(summary: dict[str, Any], min_speed: float) -> list[tuple[str, str]]:
     rows = [
         ("source", summary["source"] or "not given"),
         ("licence", summary["licence"] or "not given"),
@@ -112,7 +112,8 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("findings", "none"))
     sections = [(s["start"], s["end"]) for s in summary["sections"]]
     share = f"{summary['usable_duration']:.1f} s, {summary['usable_length']:.1f} m"
-    rows.append(("sections", f"{_intervals(sections) or 'none'} ({share})"))
+    listed = _intervals(sections) or f"none, {_why_none(summary['undriven'], min_speed)}"
+    rows.append(("sections", f"{listed} ({share})"))
     keys = sorted({f"{x['key']}={x['value']}" for x in summary["labels"]})
     rows.append(("labels", ", ".join(keys) or "none"))
     for name, baked in summary["baked"].items():
@@ -121,6 +122,23 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     if not summary["baked"]:
         rows.append(("geometry", "not baked"))
     return rows
+
+
+def _why_none(undriven: dict[str, float], min_speed: float) -> str:
+    """What keeps a whole drive from being driven, with its seconds."""
+    from vista_sim.traces.sections import SHORTEST
+
+    shortest_time, shortest_length = SHORTEST
+    words = {
+        "slow": f"slower than {min_speed:g} m/s",
+        "reverse": "in reverse",
+        "gaps": "without samples, or where they contradict each other",
+        "short": f"between those, under {shortest_time:g} s or {shortest_length:g} m at a time",
+    }
+    shares = [
+        f"{undriven[why]:.2f} s {text}" for why, text in words.items() if undriven[why] > 0.005
+    ]
+    return ", ".join(shares) or "it is too short"
 
 
 def _geometry(baked: dict[str, Any]) -> list[str]:

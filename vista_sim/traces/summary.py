@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from vista_sim.traces.findings import find_all
-from vista_sim.traces.sections import MIN_SPEED
+from vista_sim.traces.sections import MIN_SPEED, slow_intervals, subtract
 from vista_sim.traces.trace import Trace
+
+REVERSE = 0.5  # m/s; slower is standing
 
 
 def summarize(trace: Trace, min_speed: float = MIN_SPEED) -> dict[str, Any]:
@@ -20,10 +22,11 @@ def summarize(trace: Trace, min_speed: float = MIN_SPEED) -> dict[str, Any]:
 
     Returns:
         duration (s), length (m), frames (by camera), sensors, speed and curvature ranges,
-        gaps and sections (s, and m of arc length), findings (what in the recording contradicts
-        itself, see `traces.checks`), geometry (cameras with a baked one), baked
-        (of each of them: sources, size, share of confident pixels, how much poses were moved
-        and the ground drifts; see `geometry.store.GeometryStore.report`).
+        gaps and sections (s, and m of arc length), undriven (s of what is in no section:
+        "gaps", in "reverse", "slow", and what between those is too "short"), findings (what in
+        the recording contradicts itself, see `traces.checks`), geometry (cameras with a baked
+        one), baked (of each of them: sources, size, share of confident pixels, how much poses
+        were moved and the ground drifts; see `geometry.store.GeometryStore.report`).
     """
     path = trace.path
     baked = _baked(trace)
@@ -52,6 +55,7 @@ def summarize(trace: Trace, min_speed: float = MIN_SPEED) -> dict[str, Any]:
             {"start": s.start, "end": s.end, "start_s": s.start_s, "end_s": s.end_s}
             for s in sections
         ],
+        "undriven": _undriven(trace, min_speed),
         "usable_duration": sum(s.duration for s in sections),
         "usable_length": sum(s.length for s in sections),
         "labels": [
@@ -61,6 +65,24 @@ def summarize(trace: Trace, min_speed: float = MIN_SPEED) -> dict[str, Any]:
         "baked": baked,
         "vehicle_assumed": list(trace.vehicle.assumed),
     }
+
+
+def _undriven(trace: Trace, min_speed: float) -> dict[str, float]:
+    """Seconds of what cannot be driven, by why; a moment counts once, for the first that fits."""
+    whole = (0.0, trace.duration)
+    t, speed = trace.ego.t, trace.ego.speed
+    left, found = trace.duration, {}
+    cuts: list[tuple[float, float]] = []
+    for why, more in (
+        ("gaps", list(trace.gaps)),
+        ("reverse", slow_intervals(t, speed, -REVERSE)),
+        ("slow", slow_intervals(t, speed, min_speed)),
+    ):
+        cuts += more
+        rest = sum(b - a for a, b in subtract(whole, cuts))
+        found[why], left = left - rest, rest
+    driven = sum(section.duration for section in trace.find_sections(min_speed=min_speed))
+    return found | {"short": max(left - driven, 0.0)}
 
 
 def _range(values: Any) -> dict[str, float] | None:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.atomic import WholeFolder, is_full_disk
 from vista_sim.errors import TraceError
-from vista_sim.traces.atomic import FULL_TEXT, check_destination, write_errors_name
+from vista_sim.traces.atomic import FULL_TEXT, check_destination, check_replaced, write_errors_name
 from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Vehicle
 from vista_sim.traces.checks import Finding
 from vista_sim.traces.ego import OPTIONAL, POSITION, QUATERNION, check_ego
@@ -154,7 +154,8 @@ class TraceWriter:
 
     The destination appears when the block ends well, after the whole trace was opened and
     checked; what was found (`traces.checks`) is logged, and in `findings`. After any error,
-    nothing is left.
+    nothing is left. What came to be at the destination meanwhile is an error too, unless it may
+    be replaced.
 
     Args:
         destination: folder to make.
@@ -430,7 +431,7 @@ class TraceWriter:
             trace.tracks()  # read when asked for, and to be checked now
             self.findings = find_all(trace)
         for finding in self.findings:
-            logger.warning("%s: %s", finding.level, self.destination / finding.line)
+            logger.warning("%s", self.destination / finding.line)
         if self._part is not None:
-            self._part.finish()
+            self._part.finish(lambda place: check_replaced(place, self.overwrite))
             self._part = None

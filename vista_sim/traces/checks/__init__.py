@@ -12,7 +12,12 @@ from pathlib import Path
 from vista_sim.errors import TraceError
 from vista_sim.traces.calibration import CameraCalibration
 from vista_sim.traces.checks.finding import Finding
-from vista_sim.traces.checks.heading import heading_against_motion, reversing
+from vista_sim.traces.checks.heading import (
+    heading_against_motion,
+    in_reverse,
+    reversing,
+    speed_along_wrong_headings,
+)
 from vista_sim.traces.checks.jumps import position_jumps, way_length
 from vista_sim.traces.checks.motion import Motion
 from vista_sim.traces.checks.mounts import (
@@ -49,11 +54,13 @@ __all__ = [
 #: In this order: what is wrong with a unit makes the later ones contradict too.
 MOTION_CHECKS: tuple[Callable[[Motion], list[Finding]], ...] = (
     upside_down,
+    speed_along_wrong_headings,
     speed_unit,
     way_length,
     heading_against_motion,
     yaw_rate_sign,
     reversing,
+    in_reverse,
     position_jumps,
     pose_rate,
 )

@@ -23,6 +23,8 @@ SLIP = np.radians(45.0)  # more than any car slips
 OFFSET = np.radians(30.0)  # more than a frame elsewhere on the car makes all the time
 BEND = 0.6  # rad of a turn that counts
 SHARE = 0.2  # of the way that may slip more
+FORWARD = 0.1  # of the way that a car drives forward, at least
+LEAST_WAY = 10.0  # m of which that can be said
 _AXES = "yaw is 0 along the world's x axis and positive to the left"
 
 
@@ -60,6 +62,54 @@ def heading_against_motion(motion: Motion) -> list[Finding]:
         return []
     explained = _explained(course, alike, offset, share, turn)
     return [Finding("heading", "refuse", EGO, *explained)]
+
+
+def speed_along_wrong_headings(motion: Motion) -> list[Finding]:
+    """The speed is what is left of the motion along headings that are off it.
+
+    So are speeds that are made of poses: where those are wrong, the speed is no measure of the
+    way, and of another unit only by the looks of it.
+    """
+    window = motion.window(1.0)
+    middle = (window.first + window.last) // 2
+    moved = window.distance
+    along = np.abs(np.einsum("ij,ij->i", window.moved, motion.forward[middle, :2]))
+    turned = np.abs(motion.yaw[window.last] - motion.yaw[window.first])
+    good = window.whole & (moved > FAST * window.time) & (moved > 14.0 * motion.noise[0])
+    good &= (turned < 1.0) & ~_jumps(motion, window)
+    off = good & (along < np.cos(SLIP) * moved) & (np.abs(window.expected - along) < 0.15 * moved)
+    if np.count_nonzero(off) < 5 or moved[off].sum() < SHARE * moved[good].sum():
+        return []
+    way, heading = moved[good], 0.5 * (motion.yaw[window.first] + motion.yaw[window.last])[good]
+    direction = np.unwrap(np.arctan2(window.moved[good, 1], window.moved[good, 0]))
+    course = _Course(direction, heading, way, way, np.ones(len(way), dtype=bool))
+    alike, offset = course.agreement(direction - heading)
+    share = float(moved[off].sum() / way.sum())
+    explained = _explained(course, alike, offset, share, _turning(course))
+    return [Finding("heading", "refuse", EGO, *explained)]
+
+
+def _jumps(motion: Motion, window: Window) -> NDArray[np.bool_]:
+    """(n,) whether a step in a window is far longer than those of the drive, by positions alone."""
+    rate = np.linalg.norm(np.diff(motion.position, axis=0), axis=1) / motion.dt
+    usual = float(np.median(rate[rate > FAST])) if np.any(rate > FAST) else np.inf
+    count = np.concatenate([[0], np.cumsum(rate > 3.0 * usual)])
+    return np.asarray(count[window.last] > count[window.first])
+
+
+def in_reverse(motion: Motion) -> list[Finding]:
+    """By the sign of its speed the car hardly ever drives forward."""
+    way = 0.5 * np.abs(motion.speed[1:] + motion.speed[:-1]) * motion.dt
+    back = motion.speed[1:] + motion.speed[:-1] < 0
+    share = float(way[back].sum() / max(way.sum(), 1e-9))
+    if share < 1 - FORWARD or way.sum() < LEAST_WAY or motion.speed.min() > -MIN_SPEED:
+        return []
+    text = f"the car drives in reverse on {100 * share:.0f} % of its way"
+    remedy = (
+        "nothing of that is driven (are poses camera-to-world, and headings those of the "
+        "direction of motion?)"
+    )
+    return [Finding("in-reverse", "warn", EGO, text, remedy)]
 
 
 def reversing(motion: Motion) -> list[Finding]:
@@ -126,7 +176,7 @@ def _explained(
     """What is wrong, and which convention explains it best."""
     mirrored, _ = course.agreement(course.course + course.heading)
     degrees, _ = course.agreement(np.degrees(course.course) - course.heading)
-    if degrees > max(alike, mirrored, 0.7):
+    if degrees > max(alike + 0.05, mirrored, 0.7):  # on a straight road all agree
         text = f"headings are off the direction of motion on {100 * share:.0f} % of the way"
         return text, f"{_AXES} (are they degrees that were taken for radians?)"
     if turn is not None and abs(turn) < 0.3:

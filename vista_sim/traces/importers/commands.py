@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,7 +75,7 @@ class Formats(TyperGroup):
         if not args or args[0].startswith("-") or args[0] in formats():
             return super().resolve_command(ctx, args)
         src = Path(args[0])
-        if not src.exists() and len(args) > 2 and not args[2].startswith("-"):
+        if not os.path.lexists(src) and len(args) > 2 and not args[2].startswith("-"):
             find_importer(args[0])  # FORMAT SRC DST, and no such format
         guess = detected(src)
         typer.echo(f"{src}: {guess.importer.name} ({guess.why})", err=True)
@@ -99,6 +100,7 @@ def _command(importer: Any) -> Any:
     ) -> None:
         from vista_sim.traces.importers.notes import show_notes
         from vista_sim.traces.importers.options import make_options
+        from vista_sim.traces.importers.registry import require_readable, told_as_its_own
         from vista_sim.traces.importers.selection import Selection
         from vista_sim.traces.importers.write import import_recording
 
@@ -118,7 +120,10 @@ def _command(importer: Any) -> Any:
         }
         if dst is None:
             options = _checked(lambda: make_options(importer.options, given), given)
-            typer.echo(importer.listing(src, options))
+            require_readable(src)
+            with told_as_its_own(importer.name):
+                listed = importer.listing(src, options)
+            typer.echo(listed)
             return
         with _told(), progress_bar(f"importing {src.name}", "frames") as report:
             made = _checked(
@@ -143,7 +148,7 @@ def _command(importer: Any) -> Any:
         _COMMON[0],
         _LISTED if hasattr(importer, "listing") else _COMMON[1],
         *(
-            _parameter(name, _kind(field.default), defaults[name], known.help)
+            _parameter(name, _kind(field.default), defaults[name], _help(known))
             for name, (field, known) in about.items()
         ),
         *_COMMON[2:],
@@ -158,6 +163,11 @@ def _command(importer: Any) -> Any:
 
 def _kind(default: Any) -> Any:
     return float | None if default is None else type(default)
+
+
+def _help(known: Any) -> str:
+    """What an option means, and what it may be."""
+    return f"{known.help.rstrip('.')} ({known.listed})." if known.choices else str(known.help)
 
 
 def _shown_default(default: Any, known: Any) -> Any:
@@ -208,7 +218,7 @@ def _place(name: str, text: str) -> inspect.Parameter:
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
-        annotation=Annotated[Path, typer.Argument(help=text)],
+        annotation=Annotated[Path, typer.Argument(help=text, readable=False)],
     )
 
 
@@ -217,7 +227,8 @@ _LISTED = inspect.Parameter(
     inspect.Parameter.KEYWORD_ONLY,
     default=None,
     annotation=Annotated[
-        Path | None, typer.Argument(help="Trace folder to make; none: list what SRC holds.")
+        Path | None,
+        typer.Argument(help="Trace folder to make; none: list what SRC holds.", readable=False),
     ],
 )
 _COMMON = [

@@ -36,6 +36,7 @@ from vista_sim.traces.importers.kitti import (
     require_projection,
 )
 from vista_sim.traces.importers.motion import motion_of_poses, poses_of_vehicle
+from vista_sim.traces.importers.motion_bounds import check_motion_bounds
 from vista_sim.traces.importers.numbered import numbered_images
 from vista_sim.traces.importers.options import given_or_assumed, option
 from vista_sim.traces.importers.recording import CameraStream, Recording
@@ -125,6 +126,11 @@ class KittiOdometry:
         )
         mount_is = given_or_assumed(options, "mount_x", "mount_y", "height", "pitch", "mount_yaw")
 
+        motion = motion_of_poses(t_ns, poses_of_vehicle(poses, mount))
+        check_motion_bounds(
+            motion, lambda row: f"{poses_path}: pose {row}", str(folder / "times.txt")
+        )
+
         def stream(number: int) -> CameraStream:
             if f"P{number}" not in calib:
                 raise TraceError(
@@ -140,7 +146,7 @@ class KittiOdometry:
             source=f"KITTI odometry benchmark, sequence {options.sequence}",
             licence=LICENCE,
             vehicle=VEHICLE,
-            motion=motion_of_poses(t_ns, poses_of_vehicle(poses, mount)),
+            motion=motion,
             cameras={side: partial(stream, i) for side, i in numbers.items()},
             usual=tuple(side for side, found in there.items() if found),
         )

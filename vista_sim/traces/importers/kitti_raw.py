@@ -36,6 +36,11 @@ from vista_sim.traces.geodesy import local_of_geodetic
 from vista_sim.traces.importers.kitti import LICENCE, VEHICLE, read_numbers, rectified_camera
 from vista_sim.traces.importers.kitti_rig import CALIBRATION, Rig
 from vista_sim.traces.importers.motion import motion_of_poses
+from vista_sim.traces.importers.motion_bounds import (
+    check_motion_bounds,
+    require_within,
+    say_outside,
+)
 from vista_sim.traces.importers.numbered import FORMATS, numbered_files, numbered_times
 from vista_sim.traces.importers.options import given_or_assumed, option
 from vista_sim.traces.importers.recording import (
@@ -112,11 +117,11 @@ class KittiRaw:
             vehicle=VEHICLE,
             motion=motion,
             cameras={
-                name: partial(_camera, folder, i, images[name], rig, mount_is)
+                name: partial(_camera, folder, i, images[name], rig, mount_is, motion)
                 for name, i in CAMERAS.items()
             },
             usual=tuple(name for name, files in images.items() if files),
-            lidars={SCANNER: _scanner(folder, scans, rig, mount_is)} if scans else {},
+            lidars={SCANNER: _scanner(folder, scans, rig, mount_is, motion)} if scans else {},
             origin=origin,
         )
 
@@ -177,11 +182,14 @@ def _read_oxts(folder: Path, T_vehicle_imu: Matrix) -> tuple[Motion, Origin]:
     speed = rows[:, _FORWARD] + rate * aside - rows[:, _RATE_LEFT] * height
     latitude, longitude, altitude = (float(value) for value in rows[0, : _ALTITUDE + 1])
     origin = Origin(latitude, longitude, altitude).moved(vehicle[0])
-    return motion_of_poses(t_ns, vehicle, speed, rate), origin
+    motion = motion_of_poses(t_ns, vehicle, speed, rate)
+    times = str(folder / "timestamps.txt")
+    check_motion_bounds(motion, lambda row: str(files[numbers[row]]), times)
+    return motion, origin
 
 
 def _camera(
-    folder: Path, number: int, files: dict[int, Path], rig: Rig, mount_is: str
+    folder: Path, number: int, files: dict[int, Path], rig: Rig, mount_is: str, motion: Motion
 ) -> CameraStream:
     place = folder / f"image_{number:02d}"
     if not files:
@@ -191,21 +199,31 @@ def _camera(
     kept, t_ns = numbered_times(place / "timestamps.txt", list(files))
     if not kept:
         raise TraceError(f"{place / 'timestamps.txt'}: holds the time of no image")
+    remedy = "it and oxts/timestamps.txt must be of one drive"
+    require_within(str(place / "timestamps.txt"), "images", t_ns, motion, remedy)
+    say_outside(str(place), "images", t_ns, motion)
     paths = [files[n] for n in kept]
     return rectified_camera(rig.projections[number], paths, t_ns, rig.T_vehicle_camera, mount_is)
 
 
-def _scanner(folder: Path, files: dict[int, Path], rig: Rig, mount_is: str) -> LidarStream:
+def _scanner(
+    folder: Path, files: dict[int, Path], rig: Rig, mount_is: str, motion: Motion
+) -> LidarStream:
     place = folder / "velodyne_points"
     kept, starts = numbered_times(place / "timestamps_start.txt", list(files))
     ended, ends = numbered_times(place / "timestamps_end.txt", kept)
     if ended != kept:
         raise TraceError(f"{place}: timestamps_start.txt and timestamps_end.txt differ in blanks")
+    say_outside(str(place), "sweeps", starts, motion)
 
     def sweeps(numbers: Sequence[int]) -> Iterator[Points]:
         for number in numbers:
             path = files[kept[number]]
             data = read_bytes(path, TraceError, _MAX_SWEEP)
+            if not data:
+                raise TraceError(
+                    f"{path}: is empty; unpack it anew, or remove it: sweeps may be missing"
+                )
             if len(data) % 16:
                 raise TraceError(f"{path}: has {len(data)} bytes; points are four floats each")
             points: NDArray[np.float32] = np.frombuffer(data, "<f4").reshape(-1, 4)

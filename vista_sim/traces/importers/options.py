@@ -35,6 +35,11 @@ class About:
     choices: tuple[str, ...] = ()
     degrees: bool = False
 
+    @property
+    def listed(self) -> str:
+        """The choices as a sentence has them: a, b or c; empty: any text."""
+        return ", ".join(self.choices[:-1]) + f" or {self.choices[-1]}" if self.choices else ""
+
 
 def option(default: Any, help: str, **about: Any) -> Any:
     """A field of an options dataclass; see `About` for its further arguments.
@@ -65,8 +70,7 @@ def make_options(kind: type[Any], given: Mapping[str, Any]) -> Any:
 def check_option(name: str, value: Any, default: Any, about: About) -> None:
     """Raise TraceError unless a value is one that an option may have."""
     if about.choices and value not in about.choices:
-        listed = ", ".join(about.choices[:-1]) + f" or {about.choices[-1]}"
-        raise TraceError(f"{name} is {shown(value)}; it must be {listed}")
+        raise TraceError(f"{name} is {shown(value)}; it must be {about.listed}")
     if default is None and value is None:
         return
     if default is None or (isinstance(default, int | float) and not isinstance(default, bool)):

@@ -39,6 +39,7 @@ from vista_sim.files import read_json, require_object, shown
 from vista_sim.traces.calibration import CameraCalibration, Lens, LidarCalibration, Vehicle
 from vista_sim.traces.importers.image_files import image_files
 from vista_sim.traces.importers.motion import motion_of_poses
+from vista_sim.traces.importers.motion_bounds import check_motion_bounds
 from vista_sim.traces.importers.numbered import FORMATS, numbered_files
 from vista_sim.traces.importers.options import given_or_assumed, option
 from vista_sim.traces.importers.pandaset_boxes import read_boxes
@@ -120,6 +121,9 @@ class PandaSet:
         front = read_posed(folder / "camera" / "front_camera")
         T_vehicle_front = mount_on(car, front)
         vehicle = front.moved(inverse(T_vehicle_front))
+        motion = motion_of_poses(vehicle.t_ns, vehicle.poses)
+        times = str(folder / "camera" / "front_camera" / "timestamps.json")
+        check_motion_bounds(motion, lambda row: f"{front.name}: pose {row}", times)
         mount_is = given_or_assumed(options, "frame_height", "frame_x")
         images = {
             name: numbered_files(folder / "camera" / f"{name}_camera", FORMATS) for name in CAMERAS
@@ -140,7 +144,7 @@ class PandaSet:
             source=f"PandaSet, sequence {folder.name}",
             licence=LICENCE,
             vehicle=VEHICLE,
-            motion=motion_of_poses(vehicle.t_ns, vehicle.poses),
+            motion=motion,
             cameras={
                 name: partial(_camera, folder, name, images[name], vehicle, mount_is)
                 for name in CAMERAS

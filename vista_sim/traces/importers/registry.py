@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import difflib
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
-from vista_sim.errors import TraceError
+from vista_sim.atomic import is_full_disk
+from vista_sim.errors import TraceError, VistaError
+from vista_sim.failures import summary
 from vista_sim.files import one_line
 from vista_sim.traces.importers.recording import Recording
 
@@ -110,21 +115,62 @@ def _load(entry: EntryPoint) -> Importer:
     return importer
 
 
+@contextmanager
+def told_as_its_own(name: str) -> Iterator[None]:
+    """Whatever goes wrong in the importer of another package is told as that: a TraceError."""
+    try:
+        yield
+    except (VistaError, MemoryError):
+        raise
+    except Exception as error:
+        if name in OWN or name not in formats() or is_full_disk(error):
+            raise
+        raise TraceError(
+            f"the importer {name!r} ({formats()[name].value}) failed ({summary(error)}); "
+            "tell those who made it"
+        ) from error
+
+
 def _guesses(src: Path) -> list[Guess]:
-    """Formats that a file or folder may be of, the surest first."""
+    """Formats that a file or folder may be of, the surest first; those that fail are told of."""
     found = []
-    for importer in importers().values():
-        sure = importer.detect(src)
-        if sure > 0:
-            found.append(Guess(importer, sure, importer.why(src)))
+    for name, importer in importers().items():
+        try:
+            with told_as_its_own(name):
+                sure = importer.detect(src)
+                if sure > 0:
+                    found.append(Guess(importer, sure, str(importer.why(src))))
+        except VistaError as error:
+            logger.warning("%s", error)
     return sorted(found, key=lambda guess: -guess.sure)
 
 
-def detected(src: Path) -> Guess:
-    """The format of a file or folder. Raises TraceError where it is not there or not told apart."""
-    if not src.exists():
+def require_readable(src: Path) -> None:
+    """Raise TraceError unless a file or folder is there and may be read."""
+    try:
+        there, needed = src.exists(), os.R_OK | (os.X_OK if src.is_dir() else 0)
+    except PermissionError:
+        there, needed = True, os.R_OK
+    if not there:
         raise TraceError(f"{src}: no such file or folder")
-    found = _guesses(src)
+    if not os.access(src, needed):
+        raise TraceError(f"{src}: may not be read (permission denied); give yourself the right to")
+
+
+def detected(src: Path) -> Guess:
+    """The format of a file or folder.
+
+    Raises:
+        TraceError: it is not there, may not be read, or is not told apart.
+    """
+    require_readable(src)
+    try:
+        found = _guesses(src)
+    except PermissionError as error:
+        place = src if error.filename is None else os.fsdecode(error.filename)
+        raise TraceError(
+            f"{place}: may not be read (permission denied); give yourself the right to"
+        ) from error
     if not found:
         known = ", ".join(formats())
         raise TraceError(f"{src}: is of no format that is known (formats: {known})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +29,10 @@ from vista_sim.transforms import (
     quaternion_from_matrix,
 )
 
+logger = logging.getLogger(__name__)
+
 MAX_RATE = 1000.0  # images a second
+SQUEEZE = 0.1  # of the ratio of width to height that may change without a word
 _SLACK = 1e-3  # of an interval that a frame may be early
 
 
@@ -85,7 +89,7 @@ def selected(recording: Recording, wanted: Selection) -> Selected:
         keep = _thinned(stream.t_ns, _within(stream.t_ns, first, last), wanted.rate)
         if not len(keep):
             raise TraceError(f"camera {name!r} has no image between the first and the last pose")
-        cameras[name] = _resized(_chosen(stream, keep), wanted.size)
+        cameras[name] = _resized(name, _chosen(stream, keep), wanted.size)
     lidars = {}
     for name, lidar in recording.lidars.items():
         keep = _within(lidar.t_ns, first, last)
@@ -181,10 +185,18 @@ def _chosen_sweeps(stream: LidarStream, keep: NDArray[np.int64]) -> LidarStream:
     )
 
 
-def _resized(stream: CameraStream, size: tuple[int, int] | None) -> CameraStream:
+def _resized(name: str, stream: CameraStream, size: tuple[int, int] | None) -> CameraStream:
     calibration = stream.calibration
     if size is None or size == calibration.lens.size:
         return stream
+    (height, width), (tall, wide) = calibration.lens.size, size
+    squeezed = (wide / tall) / (width / height)
+    if max(squeezed, 1 / squeezed) > 1 + SQUEEZE:
+        logger.warning(
+            "camera %r: images of %d x %d (height x width) become %d x %d, %.2f times as wide for "
+            "their height; %d x %d keeps their shape",
+            *(name, height, width, tall, wide, squeezed, tall, round(tall * width / height)),
+        )
 
     def frames(numbers: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         for image in stream.frames(numbers):

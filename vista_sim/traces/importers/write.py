@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,14 +14,20 @@ from vista_sim.errors import TraceError
 from vista_sim.files import absolute
 from vista_sim.traces.atomic import check_destination
 from vista_sim.traces.importers.options import make_options
-from vista_sim.traces.importers.recording import Recording
-from vista_sim.traces.importers.registry import detected, find_importer
+from vista_sim.traces.importers.recording import Recording, Times
+from vista_sim.traces.importers.registry import (
+    detected,
+    find_importer,
+    require_readable,
+    told_as_its_own,
+)
 from vista_sim.traces.importers.selection import Selected, Selection, check_selection, selected
 from vista_sim.traces.importers.work import Tell, Work, silent
 from vista_sim.traces.writer import TraceWriter
 
 #: Told how much is done, and of how much: images and sweeps, or else what a third argument says.
 Report = Callable[..., None]
+T = TypeVar("T")
 
 
 def import_recording(
@@ -54,17 +60,26 @@ def import_recording(
     """
     absolute(src, TraceError)  # what is no path, or in a working folder that is gone, is told
     src, dst = Path(src), Path(dst)
-    importer = find_importer(format) if format else detected(src).importer
-    chosen = make_options(importer.options, options)
-    check_destination(dst, overwrite)
     wanted = selection or Selection()
-    with Work(dst, wanted.start, wanted.end, _teller(progress)) as work:
+    check_selection(wanted)
+    importer = find_importer(format) if format else detected(src).importer
+    name = format or importer.name
+    with (
+        Work(dst, wanted.start, wanted.end, _teller(progress)) as work,
+        told_as_its_own(name),
+    ):
+        chosen = make_options(importer.options, options)
+        check_destination(dst, overwrite)
+        require_readable(src)
+        recording: Any  # whatever an importer of another package gives
         if (open_part := getattr(importer, "open_part", None)) is None:
             recording = importer.open(src, chosen)
         else:
-            check_selection(wanted)
             recording, whole = open_part(src, chosen, work)
             wanted = replace(wanted, start=0.0, end=None) if whole else wanted
+        if not isinstance(recording, Recording):
+            kind = type(recording).__name__
+            raise TypeError(f"it gave a {kind} in place of a vista_sim.recordings.Recording")
         return write_recording(recording, dst, wanted, overwrite=overwrite, progress=progress)
 
 
@@ -126,13 +141,26 @@ def _write_sensors(writer: TraceWriter, part: Selected, progress: Report | None)
     for name, camera in part.cameras.items():
         interval = float(np.median(np.diff(camera.t_ns))) if len(camera.t_ns) > 1 else 1e8
         out = writer.add_camera(name, camera.calibration, 1e9 / interval)
-        for t_ns, image in zip(camera.t_ns, camera.frames(range(len(camera.t_ns))), strict=True):
-            out.write(image, int(t_ns))
+        images = camera.frames(range(len(camera.t_ns)))
+        for t_ns, image in _each(f"camera {name!r}: images", camera.t_ns, images):
+            out.write(image, t_ns)
             one_more()
     for name, lidar in part.lidars.items():
         scanner = writer.add_lidar(name, lidar.calibration)
-        for t_ns, points in zip(lidar.t_ns, lidar.sweeps(range(len(lidar.t_ns))), strict=True):
+        sweeps = lidar.sweeps(range(len(lidar.t_ns)))
+        for t_ns, points in _each(f"lidar {name!r}: sweeps", lidar.t_ns, sweeps):
             scanner.write(
-                int(t_ns), points.xyz, points.intensity, ring=points.ring, point_t_ns=points.t_ns
+                t_ns, points.xyz, points.intensity, ring=points.ring, point_t_ns=points.t_ns
             )
             one_more()
+
+
+def _each(what: str, t_ns: Times, given: Iterable[T]) -> Iterator[tuple[int, T]]:
+    """Times with what was measured then. Raises TraceError unless it is as many."""
+    done = -1
+    for done, one in enumerate(given):
+        if done == len(t_ns):
+            raise TraceError(f"{what}: more were given than the {len(t_ns)} times of them")
+        yield int(t_ns[done]), one
+    if done + 1 < len(t_ns):
+        raise TraceError(f"{what}: {done + 1} were given, and {len(t_ns)} times of them")

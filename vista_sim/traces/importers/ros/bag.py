@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 from vista_sim.atomic import is_full_disk
 from vista_sim.errors import MissingDependencyError, TraceError
 from vista_sim.files import one_line, shown
-from vista_sim.traces.importers.ros.parts import bag_files, check_inside, parts_of, why_none
+from vista_sim.traces.importers.ros.parts import (
+    bag_files,
+    check_inside,
+    check_named,
+    parts_of,
+    why_none,
+)
 from vista_sim.traces.importers.ros.unpacking import bound_chunks
 
 DISTROS = ("dashing", "eloquent", "foxy", "galactic", "humble", "iron", "jazzy", "kilted")
@@ -79,6 +85,9 @@ class Bag:
         self.parts = [part for path in paths for part in parts_of(path)]
         for part in self.parts:
             check_inside(part, src)
+        for path in paths:
+            if path.is_dir():
+                check_named(path)
         self._suffix = self.parts[0].suffix
         with self.errors():
             reader = AnyReader(paths, default_typestore=get_typestore(Stores(f"ros2_{distro}")))

@@ -23,7 +23,7 @@ from vista_sim.traces.importers.ros.bag import DISTROS, Bag, Topic
 from vista_sim.traces.importers.ros.body import Body
 from vista_sim.traces.importers.ros.listing import listing
 from vista_sim.traces.importers.ros.mounts import Mounts, base_frame, numbers_of, parse_mounts
-from vista_sim.traces.importers.ros.parts import bag_files
+from vista_sim.traces.importers.ros.parts import SUFFIXES, bag_files, why_none
 from vista_sim.traces.importers.ros.poses import motion_of_body, read_body
 from vista_sim.traces.importers.ros.rig import Rig
 from vista_sim.traces.importers.ros.survey import survey
@@ -37,6 +37,8 @@ from vista_sim.traces.importers.ros.topics import (
     say_chosen,
 )
 from vista_sim.transforms import Matrix
+
+NAMED = 0.3  # how sure a file is a bag whose name says so, and nothing else
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,14 @@ class Ros:
     extra = "ros"
 
     def detect(self, src: Path) -> float:
-        return float(bool(bag_files(src)))
+        if bag_files(src):
+            return 1.0
+        return NAMED if src.is_file() and src.suffix in SUFFIXES else 0.0
 
     def why(self, src: Path) -> str:
-        return f"it is a bag: {', '.join(path.name for path in bag_files(src)[:3])}"
+        if not (found := bag_files(src)):
+            return f"by its name, but it {why_none(src)}"
+        return f"it is a bag: {', '.join(path.name for path in found[:3])}"
 
     def listing(self, src: Path, options: RosOptions) -> str:
         """What a bag holds, and how to import it. Raises TraceError."""
@@ -119,7 +125,9 @@ class Ros:
         place_is = given_or_assumed(options, "base_x", "base_y", "base_height")
         mounts = Mounts.of(found.frames, base, place, place_is, given)
         motion, origin = motion_of_body(body, _on_vehicle(body, choice, mounts), where)
-        rig = Rig(bag, found, choice, mounts, matrices, options.rectified, options.compensated)
+        rig = Rig(
+            bag, found, choice, motion, mounts, matrices, options.rectified, options.compensated
+        )
         return Recording(
             name=f"ros-{src.stem or 'bag'}",
             source=f"ROS {2 if bag.is_ros2 else 1} bag {src.name}",

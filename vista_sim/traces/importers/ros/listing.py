@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 from vista_sim.traces.importers.ros.bag import Bag, Topic
+from vista_sim.traces.importers.ros.placed import unplaced
 from vista_sim.traces.importers.ros.topics import (
     CAMERA_INFO,
     CLOUDS,
@@ -19,6 +21,8 @@ from vista_sim.traces.importers.ros.topics import (
     is_depth,
     of_types,
 )
+
+PLACE, LENS = "X,Y,Z,ROLL,PITCH,YAW", "FX,FY,CX,CY"  # stand for numbers
 
 _USES = (
     (POSE_TYPES, "--poses"),
@@ -65,6 +69,8 @@ def _proposal(bag: Bag) -> list[str]:
     if not found:
         return ["Not to be imported: no topic tells where the car is"]
     poses = max(found, key=lambda topic: topic.count)
+    if poses.count < 2:
+        return [f"Not to be imported: {poses.name} holds one pose, and a motion is of two or more"]
     imus = of_types(bag, IMU) if poses.type in FIXES else []
     imu = max(imus, key=lambda topic: topic.count, default=None)
     choice = choose(bag, poses.name, imu.name if imu else "", "", "")
@@ -73,28 +79,42 @@ def _proposal(bag: Bag) -> list[str]:
         return [f"Not to be imported: no topic holds pictures ({wanted})"]
     others = [t.name for t in (*found, *imus) if t not in (poses, imu)]
     instead = [f"Instead of what it names could stand {', '.join(others)}"] if others else []
-    return ["To import it:", _command(bag, choice), *instead, *_hints(bag, choice)]
+    lacking = unplaced(bag, choice)
+    sensors = [name for name in lacking if name != "antenna"]
+    has_infos = bool(of_types(bag, CAMERA_INFO))
+    missing = [PLACE] * bool(sensors) + [LENS] * (not has_infos)
+    with_numbers = f", with numbers in place of {' and '.join(missing)}" if missing else ""
+    command = _command(bag, choice, sensors, "" if has_infos else LENS)
+    return [f"To import it{with_numbers}:", command, *instead, *_hints(bag, choice, lacking)]
 
 
-def _command(bag: Bag, choice: Choice) -> str:
+def _command(bag: Bag, choice: Choice, unplaced: Sequence[str], lens: str) -> str:
     words = ["vista-sim", "import", "ros", str(bag.src), "DST", "--poses", choice.poses.name]
     if choice.imu is not None:
         words += ["--imu", choice.imu.name]
     for option, sensors in (("--images", choice.cameras), ("--points", choice.lidars)):
         if sensors:
             words += [option, ",".join(f"{name}={t.name}" for name, t in sensors.items())]
+    if unplaced:
+        words += ["--mounts", ";".join(f"{name}={PLACE}" for name in unplaced)]
+    if lens:
+        words += ["--camera-matrix", lens]
     return " ".join(shlex.quote(word) for word in words)
 
 
-def _hints(bag: Bag, choice: Choice) -> list[str]:
+def _hints(bag: Bag, choice: Choice, unplaced: Sequence[str]) -> list[str]:
     """What the command still needs where the bag does not say it."""
     hints = []
     if not of_types(bag, CAMERA_INFO):
-        hints.append("No CameraInfo: add --camera-matrix FX,FY,CX,CY")
-    if not of_types(bag, TF):
-        names = [*choice.cameras, *choice.lidars]
-        mounts = ";".join(f"{name}=X,Y,Z,ROLL,PITCH,YAW" for name in names)
-        hints.append(f"No tf: add --mounts '{mounts}' (m and degrees, from the rear axle)")
-        if choice.poses.type in FIXES:
-            hints.append("The antenna's place: antenna=X,Y,Z in --mounts too")
+        hints.append(f"{LENS}: focal lengths and middle, in pixels; no CameraInfo tells them")
+    tf = "tf does not place it" if of_types(bag, TF) else "there is no tf"
+    for name in unplaced:
+        if name == "antenna":
+            hints.append(f"The antenna's place: antenna=X,Y,Z in --mounts too ({tf})")
+        else:
+            without = ", or leave out all lidars: --points none" if name in choice.lidars else ""
+            hints.append(
+                f"{name}={PLACE}: where it is, in m from the rear axle on the road, and degrees; "
+                f"{tf}{without}"
+            )
     return hints

@@ -42,7 +42,11 @@ def numbers_of(text: str, option: str, counts: tuple[int, ...]) -> dict[str, tup
         if len(numbers) not in counts or not np.isfinite(numbers).all():
             due = " or ".join(str(count) for count in counts)
             raise TraceError(f"{option} is {shown(text)}; {due} finite numbers are due: {values!r}")
-        found[name.strip()] = numbers
+        name = name.strip()
+        if name in found:
+            twice = f"names {name}" if name else "gives numbers without a name"
+            raise TraceError(f"{option} is {shown(text)}; it {twice} twice")
+        found[name] = numbers
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from vista_sim.errors import TraceError
@@ -56,6 +57,20 @@ def why_none(src: Path) -> str:
             return f"is no bag: its name must end in {known}"
         return f"is no bag: its content is not that of a {src.suffix} file"
     return f"holds no bag ({_METADATA} of ROS 2, or files *.bag, *.mcap or *.db3)"
+
+
+def check_named(folder: Path) -> None:
+    """Raise TraceError where the metadata of a folder of ROS 2 names a file in it that is no bag.
+
+    What cannot be read of the metadata is left to who opens the bag.
+    """
+    text = read_bytes(folder / _METADATA, TraceError, _MAX_METADATA)
+    listed = re.search(rb"relative_file_paths:((?:\s*-\s[^\n]*|\s*\[[^\]]*\])*)", text)
+    names = re.findall(r"[^\s\[\],/\"']+", listed[1].decode(errors="replace")) if listed else []
+    for path in (folder / name for name in names):
+        packed = Path(path.stem).suffix in SUFFIXES  # of a bag whose files are compressed
+        if path.is_file() and not packed and not _has_magic(path):
+            raise TraceError(f"{path}: {_METADATA} names it, but it {why_none(path)}")
 
 
 def parts_of(path: Path) -> list[Path]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from vista_sim.errors import TraceError
 from vista_sim.traces.importers.motion import SMOOTHING, motion_of_poses
+from vista_sim.traces.importers.motion_bounds import check_motion_bounds
 from vista_sim.traces.importers.notes import note
 from vista_sim.traces.importers.recording import Floats, Motion
 from vista_sim.traces.importers.ros.bag import Topic
@@ -45,10 +46,14 @@ def read_body(
 
 
 def motion_of_body(body: Body, T_vehicle_body: Matrix, where: str) -> tuple[Motion, Origin | None]:
-    """The car's motion, and where on earth it begins, by that of a body that is fixed to it."""
+    """The car's motion, and where on earth it begins, by that of a body that is fixed to it.
+
+    Raises TraceError: it is that of no car.
+    """
     poses = body.poses @ inverse(T_vehicle_body)
     speed, rate = _told(body, T_vehicle_body, where)
     motion = motion_of_poses(body.t_ns, poses, speed, rate)
+    check_motion_bounds(motion, lambda row: f"{where}: pose {row}", where)
     origin = None if body.place is None else Origin(*body.place).moved(poses[0])
     return replace(motion, further=body.std), origin
 

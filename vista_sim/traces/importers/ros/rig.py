@@ -8,8 +8,9 @@ import numpy as np
 
 from vista_sim.errors import TraceError
 from vista_sim.traces.calibration import Lens
+from vista_sim.traces.importers.motion_bounds import require_within, say_outside
 from vista_sim.traces.importers.notes import note
-from vista_sim.traces.importers.recording import CameraStream, Floats, LidarStream
+from vista_sim.traces.importers.recording import CameraStream, Floats, LidarStream, Motion
 from vista_sim.traces.importers.ros.bag import Bag, Topic
 from vista_sim.traces.importers.ros.mounts import Mounts
 from vista_sim.traces.importers.ros.sensors import Pictures, camera_stream, lidar_stream
@@ -23,6 +24,7 @@ class Rig:
     """The sensors of an import.
 
     Args:
+        motion: of the car; what is taken at other times cannot be used.
         matrices: fx fy cx cy, and distortion, of options, by sensor; "": of all.
         rectified: "yes", "no" or "auto". compensated: as `lidar_stream` takes it.
     """
@@ -30,6 +32,7 @@ class Rig:
     bag: Bag
     found: Survey
     choice: Choice
+    motion: Motion
     mounts: Mounts
     matrices: dict[str, tuple[float, ...]]
     rectified: str
@@ -39,6 +42,9 @@ class Rig:
         """Open a camera. Raises TraceError."""
         topic = self.choice.cameras[name]
         pictures = Pictures.open(self.bag, self.found, topic)
+        where = f"{self.bag.src}: {topic.name}"
+        require_within(where, "images", pictures.kept.t_ns, self.motion, self._same_clock())
+        say_outside(where, "images", pictures.kept.t_ns, self.motion)
         frame = self.found.series[topic.name].frame
         offset = np.zeros(3)
         matrix = self.matrices.get(name) or self.matrices.get("")
@@ -52,6 +58,13 @@ class Rig:
             lens_is = RECORDED
         mount, mount_is = self.mounts.camera(name, frame, offset)
         return camera_stream(pictures, lens, mount, {"lens": lens_is, "mount": mount_is})
+
+    def _same_clock(self) -> str:
+        """What may be done where images and poses are not of the same time."""
+        poses = self.choice.poses.name
+        if self.found.time == "log":
+            return f"poses of {poses} were recorded at another time; choose others with --poses"
+        return f"has {poses} another clock? --time log takes the times of recording"
 
     def _by_info(
         self, name: str, topic: Topic, pictures: Pictures, frame: str
@@ -103,4 +116,6 @@ class Rig:
         except TraceError as error:
             raise TraceError(f"{error}, or leave it out: --points none") from None
         known = {"mount": mount_is}
-        return lidar_stream(self.bag, self.found, topic, mount, self.compensated, known)
+        stream = lidar_stream(self.bag, self.found, topic, mount, self.compensated, known)
+        say_outside(f"{self.bag.src}: {topic.name}", "sweeps", stream.t_ns, self.motion)
+        return stream

@@ -180,13 +180,17 @@ def lidar_stream(
     def sweeps(numbers: Sequence[int]) -> Iterator[Points]:
         wanted = [int(kept.numbers[number]) for number in numbers]
         messages = bag.numbered(topic, log_ns, wanted)
+        count = 0
         for place, number, message in zip(numbers, wanted, messages, strict=True):
             at_ns = int(kept.t_ns[place])
             late_ns = at_ns - int(header_ns[number])
             read = bag.read(topic, message)
             with bag.errors(topic.name):
                 points = points_of(read, about, time, at_ns, late_ns, f"{where}: message {number}")
+            count += len(points.xyz)
             yield points
+        if wanted and not count:
+            raise TraceError(f"{where}: its clouds hold no points; leave it out: --points none")
 
     still = time is None if compensated == "auto" else compensated == "yes"
     begins = kept.t_ns if still else kept.t_ns - lead_ns

@@ -30,6 +30,7 @@ from vista_sim.traces.importers.ros.topics import (
 from vista_sim.traces.importers.ros.video import LOOKED_AT, begins_anew
 
 MAX_STRAY = 10.0  # s that a header's time may be from what is usual for its topic
+SHOWN = 1e-3  # s that headers' times must be from those of recording to be worth a word
 MAX_STRAYS = 0.05  # share of a topic's messages
 
 
@@ -217,7 +218,7 @@ def _chosen_time(bag: Bag, times: dict[str, tuple[Times, Times]], wanted: str) -
     if why:
         note(f"{bag.src}: takes the times of recording, since {why}")
         return "log"
-    if behind:
+    if any(abs(seconds) >= SHOWN for seconds in behind.values()):
         late = [-seconds for seconds in behind.values()]
         note(
             f"{bag.src}: takes the times of headers, {min(late):.3f} to {max(late):.3f} s before "

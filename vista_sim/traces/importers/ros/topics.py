@@ -48,11 +48,15 @@ def choose(bag: Bag, poses: str, imu: str, images: str, points: str) -> Choice:
     Raises TraceError: there is no such topic, or several could be meant.
     """
     of_poses = _named(bag, poses, POSE_TYPES, "--poses") if poses else _only_poses(bag)
-    of_imu = None
+    of_imu = _named(bag, imu, IMU, "--imu") if imu else None
     if of_poses.type in FIXES:
         found = of_types(bag, IMU)
-        of_imu = _named(bag, imu, IMU, "--imu") if imu else None
         of_imu = of_imu or (_sole(bag, found, "--imu") if found else None)
+    elif of_imu is not None:
+        raise TraceError(
+            f"{bag.src}: --imu is {imu}; it tells the orientation beside a NavSatFix alone, and "
+            f"{of_poses.name} tells its own ({of_poses.type}): leave --imu out"
+        )
     cameras = _listed(bag, images, IMAGES, "--images") if images else _cameras(bag)
     lidars = _listed(bag, points, CLOUDS, "--points") if points else _lidars(bag, set(cameras))
     return Choice(of_poses, of_imu, cameras, lidars)
