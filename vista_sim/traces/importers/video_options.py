@@ -89,7 +89,7 @@ class VideoOptions:
     )
     stabilized: str = option(
         "refuse",
-        "A video that says it is stabilized electronically: refuse it, or accept it as it is.",
+        "What to do with a video that says it is stabilized electronically.",
         choices=("refuse", "accept"),
     )
 
