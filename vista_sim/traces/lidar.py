@@ -164,7 +164,7 @@ def _listed(path: Path, text: bytes, rows: int) -> tuple[Wholes, Wholes, Wholes]
     if good:
         sweep, t_ns, count = values.astype(np.int64).T
         good = bool((count >= 1).all() and (count <= rows).all() and count.sum() == rows)
-        good = good and bool((np.diff(sweep) > 0).all())
+        good = good and bool((sweep[1:] > sweep[:-1]).all())
     if not good:
         raise TraceError(f"{path}: the list of sweeps in its footer is damaged; write it anew")
     return sweep, t_ns, count
@@ -186,8 +186,9 @@ def _looked_up(path: Path, file: pq.ParquetFile) -> tuple[Wholes, Wholes, Wholes
         parts.append((sweep[new], t_ns[new], end + new))
         end += rows
     sweep, t_ns, first = (np.concatenate(column) for column in zip(*parts, strict=True))
-    if (np.diff(sweep) < 0).any():
-        row = int(first[1:][np.diff(sweep) < 0][0])
+    back = sweep[1:] < sweep[:-1]  # of any two numbers of 64 bits, whose difference may not fit
+    if back.any():
+        row = int(first[1:][back][0])
         raise TraceError(f"{path}: row {row}: rows must be sorted by sweep")
-    new = np.concatenate([[True], np.diff(sweep) > 0])  # of a sweep in two row groups, one
+    new = np.concatenate([[True], sweep[1:] > sweep[:-1]])  # of a sweep in two row groups, one
     return sweep[new], t_ns[new], np.diff(np.append(first[new], end))
