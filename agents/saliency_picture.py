@@ -13,8 +13,8 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from vista_sim.atomic import why_not, write_whole
 from vista_sim.errors import PolicyError
+from vista_sim.images import write_png
 from vista_sim.policies import Action, SalientPolicy, load_policy
 from vista_sim.policies.saliency import checked_saliency
 from vista_sim.traces.trace import Trace
@@ -80,13 +80,7 @@ def draw_saliency(recipe: Saliency) -> list[Look]:
     if out.suffix.lower() != ".png":
         raise PolicyError(f"{out}: the picture is a PNG; its name must end in .png")
     looks = look(recipe)
-    done, data = cv2.imencode(".png", np.vstack([_row(one) for one in looks])[..., ::-1])
-    assert done  # PNG takes any picture
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(out, data.tobytes())
-    except OSError as error:
-        raise PolicyError(f"{out}: {why_not(error)}") from None
+    write_png(out, np.vstack([_row(one) for one in looks]), PolicyError)
     if recipe.json:
         print(json.dumps({"picture": str(out), "looks": [_numbers(one) for one in looks]}))
     else:

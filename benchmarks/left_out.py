@@ -12,14 +12,13 @@ geometry of VISTA 2.0, drawn by the same renderer. No second camera is needed.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from printing import print_measured
 from scores import Image, Scores, compare, mean, shares
 from strips import strip, write_picture
 from thinned import thinned
@@ -43,22 +42,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="threads that bake")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--pictures", type=Path, help="folder for true view, view, depth")
-    options = parser.parse_args()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            result = measure(options, Path(folder))
-    except VistaError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    print(json.dumps(result, indent=2) if options.json else as_text(result))
+    print_measured(parser.parse_args(), measure, as_text)
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """{"trace", "camera", "frames", "size", "view", "copy", "ground"}, the last three `Scores`."""
     trace = Trace.open(options.trace)
-    name = options.camera or next(iter(trace.cameras), "")
-    if name not in trace.cameras:
-        raise VistaError(f"{trace.root}: no camera {name!r}; cameras: {', '.join(trace.cameras)}")
+    name = trace.find_camera(options.camera).name
     height, width = (int(side) for side in options.size.split("x"))
     size = (height, width)
     recorded = trace.cameras[name]

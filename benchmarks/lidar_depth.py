@@ -14,9 +14,7 @@ sweep to the last.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from printing import print_measured
 from scores import FAR
 from thinned import thinned
 
@@ -46,14 +45,7 @@ def main() -> None:
     parser.add_argument("--geometries", nargs="+", default=GEOMETRIES)
     parser.add_argument("--workers", type=int, default=2, help="threads that bake")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            result = measure(options, Path(folder))
-    except VistaError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    print(json.dumps(result, indent=2) if options.json else as_text(result))
+    print_measured(parser.parse_args(), measure, as_text)
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.transforms import inverse
+from vista_sim.transforms import inverse, way_along
 
 Floats = NDArray[np.float64]
 
@@ -24,8 +24,7 @@ class Errors:
 
 def way(poses: Floats) -> Floats:
     """Distance (n,) travelled up to each of the poses (n, 4, 4)."""
-    steps = np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1)
-    return np.concatenate([[0.0], np.cumsum(steps)])
+    return way_along(poses[:, :3, 3])
 
 
 def sub_path_errors(true: Floats, found: Floats, lengths: Sequence[float]) -> Errors:

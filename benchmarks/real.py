@@ -24,7 +24,6 @@ import hashlib
 import json
 import math
 import multiprocessing
-import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
@@ -36,6 +35,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 from transfer_study.files import write_text
+from transfer_study.going_on import study
 from transfer_study.plan import Training, policy_name, world_name
 from transfer_study.preparing import make_worlds, trace_hash, train_policy, trained_as
 
@@ -45,7 +45,6 @@ from vista_sim.evaluation.recovery import RecoveryTest
 from vista_sim.geometry.bake import bake
 from vista_sim.identity.policies import identify_policy
 from vista_sim.identity.sources import SIMULATOR, sources_digest
-from vista_sim.interrupts import interruptible
 from vista_sim.proving_ground.record import Recording
 
 STAGES = ("streets", "train", "judge", "report")
@@ -88,14 +87,8 @@ TEST = RecoveryTest(starts_per_kind=8)
 
 def main() -> None:
     options = parse_options()
-    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):  # a core each, here and in workers
-        os.environ.setdefault(name, "1")
-    try:
-        with interruptible("interrupted; the same command goes on"):
-            run(options)
-    except VistaError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    with study():
+        run(options)
     print((options.out / "real.md").read_text(encoding="utf-8"), end="")
 
 

@@ -23,13 +23,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from transfer_study.files import write_text
+from transfer_study.going_on import study
 from transfer_study.judging import Results, Trial, run_trials
 from transfer_study.pictures import draw_deployment, draw_verdict
 from transfer_study.plan import (
@@ -46,7 +46,6 @@ from transfer_study.summary import summarize
 from transfer_study.tables import as_markdown
 
 from vista_sim.errors import VistaError
-from vista_sim.interrupts import interruptible
 from vista_sim.proving_ground.renderer import import_pybullet
 
 STAGES = ("record", "train", "deploy", "verdict", "report")
@@ -54,14 +53,8 @@ STAGES = ("record", "train", "deploy", "verdict", "report")
 
 def main() -> None:
     options = parse_options()
-    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):  # a core each, here and in workers
-        os.environ.setdefault(name, "1")
-    try:
-        with interruptible("interrupted; the same command goes on"):
-            summary = run(options)
-    except VistaError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    with study():
+        summary = run(options)
     if options.json:
         print(json.dumps(summary, indent=2))
     else:

@@ -1,4 +1,4 @@
-"""Pictures from outside: what their headers declare is checked before they are decoded.
+"""Pictures from outside: what their headers declare is checked before they are decoded; and PNGs.
 
 A PNG of 1 MB can declare gigabytes of pixels, and a picture of 16 bits read as one of 8 is black.
 """
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.atomic import why_not, write_whole
 from vista_sim.files import one_line, read_bytes
 
 MAX_SIDE = 16384  # px
@@ -89,6 +90,23 @@ def decode_image(content: bytes, name: str, error: type[Exception]) -> NDArray[n
     bgr = _decode(content, name, error, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     rgb: NDArray[np.uint8] = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
     return rgb
+
+
+def write_png(path: Path, rgb: NDArray[np.uint8], error: type[Exception]) -> None:
+    """Write an RGB image (height, width, 3) as a PNG, whole or not at all; folders are made.
+
+    Raises `error`.
+    """
+    import cv2
+
+    written, data = cv2.imencode(".png", rgb[..., ::-1])
+    try:
+        if not written:
+            raise OSError("it cannot be encoded")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, data.tobytes())
+    except OSError as reason:
+        raise error(f"{path}: {why_not(reason)}") from None
 
 
 def read_mask(path: Path, size: tuple[int, int], error: type[Exception]) -> NDArray[np.bool_]:

@@ -68,6 +68,12 @@ def yaw_of(pose: ArrayLike) -> float:
     return math.atan2(pose[1, 0], pose[0, 0])
 
 
+def way_along(places: ArrayLike) -> NDArray[np.float64]:
+    """Distance (n,) travelled up to each of some places (n, k), along straight lines."""
+    steps = np.linalg.norm(np.diff(np.asarray(places, dtype=np.float64), axis=0), axis=1)
+    return np.concatenate([[0.0], np.cumsum(steps)])
+
+
 def matrix_from_quaternion(quaternion: ArrayLike) -> Matrix:
     """Rotation matrices (..., 3, 3) of unit quaternions (..., 4) in the order x, y, z, w."""
     x, y, z, w = np.moveaxis(np.asarray(quaternion, dtype=np.float64), -1, 0)

@@ -22,7 +22,7 @@ from vista_sim.traces.atomic import check_destination, check_replaced, write_err
 from vista_sim.traces.calibration import CameraCalibration, LidarCalibration
 from vista_sim.traces.ego import POSITION, QUATERNION
 from vista_sim.traces.known import ESTIMATED
-from vista_sim.traces.levelling import level_to_first_pose, levelling
+from vista_sim.traces.levelling import level_to_first_pose, levelling, poses_in
 from vista_sim.traces.tables import read_table, write_table
 from vista_sim.traces.trace import Trace
 from vista_sim.transforms import Matrix, inverse, matrix_from_quaternion, quaternion_from_matrix
@@ -151,9 +151,7 @@ def _write_tracks(source: Path, target: Path, world: Matrix, mirrored: bool) -> 
     pose = columns["pose"].reshape(-1, 7)
     if mirrored:
         pose = pose * np.concatenate([[1.0, -1.0, 1.0], _MIRROR_QUATERNION])
-    moved = pose[:, :3] @ world[:3, :3].T + world[:3, 3]
-    turned = quaternion_from_matrix(world[:3, :3] @ matrix_from_quaternion(pose[:, 3:]))
-    columns["pose"] = np.concatenate([moved, turned], axis=1)
+    columns["pose"] = poses_in(world, pose)
     columns["size"] = columns["size"].reshape(-1, 3)
     write_table(target, columns)
 

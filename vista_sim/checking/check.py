@@ -56,7 +56,7 @@ def check(
     Raises:
         TraceError: no such camera, or its frames cannot be decoded.
     """
-    recorded = find_camera(trace, camera)
+    recorded = trace.find_camera(camera or None)
     mount = recorded.calibration.T_vehicle_camera
     reader = PairReader(trace, recorded, _own_car(trace, recorded))
     seen = _look(trace, reader, mount, progress)
@@ -100,15 +100,6 @@ def _agree(pairs: Sequence[Pair]) -> bool:
     """Whether the frames show how the camera moves; where few do, these err too."""
     moving = [pair for pair in pairs if pair.moved > STILL]
     return sum(pair.seen is not None for pair in moving) >= AGREEING * len(moving)
-
-
-def find_camera(trace: Trace, name: str) -> RecordedCamera:
-    """A camera by name; empty: the first. Raises TraceError where there is none."""
-    if not trace.cameras or (name and name not in trace.cameras):
-        known = ", ".join(trace.cameras) or "none"
-        what = f"no camera {name!r}" if name else "no camera"
-        raise TraceError(f"{trace.root}: {what}; cameras: {known}")
-    return trace.cameras[name or next(iter(trace.cameras))]
 
 
 def _own_car(trace: Trace, camera: RecordedCamera) -> NDArray[np.uint8] | None:

@@ -51,7 +51,6 @@ def check(
     Exit status: 0 if nothing wrong was found, 1 if something was, 2 if the drive cannot be read.
     """
     from vista_sim.checking.check import check as check_trace
-    from vista_sim.checking.check import find_camera
     from vista_sim.checking.sheet import panels, write_sheet
     from vista_sim.console import progress_bar
     from vista_sim.errors import VistaError
@@ -67,7 +66,7 @@ def check(
     with Trace.open(trace) as opened:
         with progress_bar("looking at frames", "pairs") as progress:
             report = check_trace(opened, camera, progress)
-        shown = panels(opened, find_camera(opened, camera)) if out or rrd else []
+        shown = panels(opened, opened.find_camera(camera or None)) if out or rrd else []
         if out is not None:
             write_sheet(out, opened, report, shown)
         if rrd is not None:

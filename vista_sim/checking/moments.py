@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from vista_sim.traces.trace import Trace
 from vista_sim.traces.video import RecordedCamera
+from vista_sim.transforms import way_along
 
 Floats = NDArray[np.float64]
 
@@ -37,7 +38,7 @@ def find_moments(trace: Trace, camera: RecordedCamera, most: int = 6) -> list[Mo
     before = np.maximum(t - 0.5 * _STEADY, 0.0)
     turn = np.interp(ahead, ego.t, ego.yaw) - np.interp(before, ego.t, ego.yaw)
     rate = turn / np.maximum(ahead - before, 1e-3)
-    way = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(ego.position, axis=0), axis=1))])
+    way = way_along(ego.position)
     left_over = way[-1] - np.interp(t, ego.t, way)
     good = (left_over > min(LEAST_AHEAD, 0.3 * float(way[-1]))) & (np.abs(speed) > LEAST_SPEED)
     if not good.any():

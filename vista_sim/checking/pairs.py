@@ -19,7 +19,7 @@ from vista_sim.geometry.working import WorkingCamera
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
 from vista_sim.traces.video import RecordedCamera
-from vista_sim.transforms import Matrix, inverse
+from vista_sim.transforms import Matrix, inverse, way_along
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.uint8]
@@ -173,8 +173,7 @@ def choose(trace: Trace, t: Floats, most: int = MOST_PAIRS) -> NDArray[np.int64]
     Args:
         t: (n,) times of the frames, s.
     """
-    steps = np.linalg.norm(np.diff(trace.ego.position, axis=0), axis=1)
-    way = np.interp(t, trace.ego.t, np.concatenate([[0.0], np.cumsum(steps)]))
+    way = np.interp(t, trace.ego.t, way_along(trace.ego.position))
     pairs: list[tuple[int, int]] = []
     first = 0
     while first < len(t) - 1:

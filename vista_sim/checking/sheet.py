@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.atomic import why_not, write_whole
 from vista_sim.checking.drawing import Overlay
 from vista_sim.checking.moments import Moment, find_moments
 from vista_sim.checking.report import Report
 from vista_sim.errors import VistaError
 from vista_sim.geometry.working import WorkingCamera
+from vista_sim.images import write_png
 from vista_sim.traces.trace import Trace
 from vista_sim.traces.video import RecordedCamera
 
@@ -49,14 +49,7 @@ def write_sheet(
     path: Path, trace: Trace, report: Report, shown: list[tuple[Moment, Image]]
 ) -> None:
     """Write the sheet as a PNG. Raises VistaError where the file cannot be written."""
-    written, data = cv2.imencode(".png", draw_sheet(trace, report, shown)[..., ::-1])
-    try:
-        if not written:
-            raise OSError("it cannot be encoded")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, data.tobytes())
-    except OSError as error:
-        raise VistaError(f"{path}: {why_not(error)}") from None
+    write_png(path, draw_sheet(trace, report, shown), VistaError)
 
 
 def draw_sheet(trace: Trace, report: Report, shown: list[tuple[Moment, Image]]) -> Image:

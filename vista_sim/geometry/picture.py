@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.atomic import why_not, write_whole
 from vista_sim.errors import GeometryError
 from vista_sim.geometry.store import GeometryStore
+from vista_sim.images import write_png
 from vista_sim.traces.trace import Trace
 
 Image = NDArray[np.uint8]
@@ -46,14 +46,7 @@ def write_picture(trace: Trace, camera: str, index: int, path: Path) -> Path:
             f"{trace.root}: camera {camera!r} has no baked geometry; run 'vista-sim bake' first"
         )
     rows = draw(recorded.frame(index), store.metric(index), np.asarray(store.confidence[index]))
-    written, data = cv2.imencode(".png", rows[..., ::-1])
-    try:
-        if not written:
-            raise OSError("it cannot be encoded")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, data.tobytes())
-    except OSError as error:
-        raise GeometryError(f"{path}: {why_not(error)}") from None
+    write_png(path, rows, GeometryError)
     return path
 
 

@@ -84,9 +84,7 @@ class Camera:
         if not self.names:
             raise ValueError("name is empty; give the name of at least one recorded camera")
         for one in self.names:
-            if one not in self.trace.cameras:
-                known = ", ".join(self.trace.cameras) or "none"
-                raise TraceError(f"{self.trace.root}: no camera {one!r}; cameras: {known}")
+            self.trace.find_camera(one)
         if backend not in BACKENDS:
             raise ValueError(f"backend is {backend!r}; known are {', '.join(BACKENDS)}")
         if device != "cpu" and backend != "torch":

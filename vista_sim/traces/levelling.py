@@ -30,6 +30,18 @@ def levelling(T_frame_first: ArrayLike) -> Matrix:
     return inverse(start)
 
 
+def poses_in(T_world_frame: Matrix, pose: ArrayLike) -> NDArray[np.float64]:
+    """Poses (n, 7), x y z qx qy qz qw, that are said in a frame, in another.
+
+    Args:
+        T_world_frame: (4, 4).
+    """
+    rows = np.asarray(pose, dtype=np.float64).reshape(-1, 7)
+    turned = T_world_frame[:3, :3] @ matrix_from_quaternion(rows[:, 3:])
+    place = rows[:, :3] @ T_world_frame[:3, :3].T + T_world_frame[:3, 3]
+    return np.hstack([place, quaternion_from_matrix(turned)])
+
+
 def level_to_first_pose(
     position: ArrayLike, quaternion: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -201,6 +201,16 @@ class Trace:
         for camera in self.cameras.values():
             camera.close()
 
+    def find_camera(self, name: str | None = None) -> RecordedCamera:
+        """A recorded camera by its name; None: the first. Raises TraceError: there is none."""
+        if name is None and self.cameras:
+            return next(iter(self.cameras.values()))
+        if name is None or name not in self.cameras:
+            known = ", ".join(self.cameras) or "none"
+            what = "no camera" if name is None else f"no camera {name!r}"
+            raise TraceError(f"{self.root}: {what}; cameras: {known}")
+        return self.cameras[name]
+
     def pose(self, t: float) -> Matrix:
         """T_world_vehicle (4, 4) at time t (s), interpolated between ego rows.
 
@@ -385,9 +395,10 @@ def _open_camera(
     if len(index) != len(t_ns):
         raise TraceError(f"{video}: holds {len(index)} frames, but {table.name} lists {len(t_ns)}")
     t = np.asarray((t_ns - trace.start_ns) * 1e-9, dtype=np.float64)
-    trace._add(times_against_motion(SensorTimes("camera", name, t, trace.duration)))
+    times = SensorTimes("camera", name, t, trace.duration)
+    trace._add(times_against_motion(times))
     trace._add(check_calibration(name, calibration))
-    inside = (t >= -_TIME_SLACK) & (t <= trace.duration + _TIME_SLACK)
+    inside = times.inside
     # Frames before the first or after the last ego row have no pose and are left out.
     t = np.clip(t[inside], 0.0, trace.duration)
     t.setflags(write=False)

@@ -79,7 +79,7 @@ class LidarWriter:
         self._held: list[dict[str, Any]] = []
         self._rows = 0  # of what is held
         self._listed: list[tuple[int, int, int]] = []
-        self.sweeps = self.points = 0
+        self.sweeps = 0
 
     def write(
         self,
@@ -123,11 +123,15 @@ class LidarWriter:
             self._listed.append((self.sweeps, int(t_ns), len(xyz)))
             self._held.append(columns)
             self._rows += len(xyz)
-            self.points += len(xyz)
         if self._rows >= GROUP:
             self._flush()
         self._last_ns = int(t_ns)
         self.sweeps += 1
+
+    @property
+    def has_points(self) -> bool:
+        """Whether any sweep had points."""
+        return bool(self._listed)
 
     def _flush(self) -> None:
         held, self._held, self._rows = self._held, [], 0
@@ -422,7 +426,7 @@ class TraceWriter:
             with write_errors_name(self._videos[name].path):
                 self._videos[name].close()
         for name, lidar in self._lidars.items():
-            if not lidar.points:
+            if not lidar.has_points:
                 raise TraceError(f"{self.destination}: lidar {name!r} got no points")
             lidar.finish()
         text = json.dumps(self._values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -35,6 +35,11 @@ class SensorTimes:
         return f"{self.name}.parquet"
 
     @property
+    def inside(self) -> NDArray[np.bool_]:
+        """(n,) which were taken during the drive, but for rounding at its ends."""
+        return (self.t >= -_SLACK) & (self.t <= self.duration + _SLACK)
+
+    @property
     def samples(self) -> str:
         """What it takes."""
         return "sweeps" if self.kind == "lidar" else "frames"
@@ -58,7 +63,7 @@ def time_unit(times: SensorTimes) -> list[Finding]:
 
 def none_inside(times: SensorTimes) -> list[Finding]:
     """Nothing was taken during the drive."""
-    if ((times.t >= -_SLACK) & (times.t <= times.duration + _SLACK)).any():
+    if times.inside.any():
         return []
     text = (
         f"no {times.samples[:-1]} lies within the time of ego.parquet "
@@ -70,7 +75,7 @@ def none_inside(times: SensorTimes) -> list[Finding]:
 
 def few_inside(times: SensorTimes) -> list[Finding]:
     """Most of what was taken has no pose."""
-    inside = float(np.mean((times.t >= -_SLACK) & (times.t <= times.duration + _SLACK)))
+    inside = float(np.mean(times.inside))
     if inside > 0.5:
         return []
     text = f"{100 * (1 - inside):.0f} % of its {times.samples} lie outside the time of ego.parquet"

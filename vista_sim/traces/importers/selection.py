@@ -21,12 +21,11 @@ from vista_sim.traces.importers.recording import (
     Times,
     Tracks,
 )
-from vista_sim.traces.levelling import level_to_first_pose, levelling
+from vista_sim.traces.levelling import level_to_first_pose, levelling, poses_in
 from vista_sim.traces.origin import Origin
 from vista_sim.transforms import (
     Matrix,
     matrix_from_quaternion,
-    quaternion_from_matrix,
 )
 
 logger = logging.getLogger(__name__)
@@ -144,15 +143,11 @@ def _cut(motion: Motion, keep: NDArray[np.int64]) -> Motion:
 def _cut_tracks(tracks: Tracks, motion: Motion, begins: Matrix) -> Tracks:
     """Those seen during a motion, in the world frame that begins at a pose of the whole one."""
     keep = _within(tracks.t_ns, int(motion.t_ns[0]), int(motion.t_ns[-1]))
-    T_world_frame = levelling(begins)
-    pose = tracks.pose[keep]
-    place = pose[:, :3] @ T_world_frame[:3, :3].T + T_world_frame[:3, 3]
-    turned = T_world_frame[:3, :3] @ matrix_from_quaternion(pose[:, 3:])
     return Tracks(
         tracks.t_ns[keep],
         tracks.track_id[keep],
         [tracks.category[int(row)] for row in keep],
-        np.hstack([place, quaternion_from_matrix(turned)]),
+        poses_in(levelling(begins), tracks.pose[keep]),
         tracks.size[keep],
     )
 

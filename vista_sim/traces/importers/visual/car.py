@@ -20,6 +20,7 @@ from vista_sim.transforms import (
     inverse,
     matrix_from_quaternion,
     planar_pose,
+    way_along,
     yaw_of,
 )
 
@@ -65,7 +66,7 @@ def _angles(turn: Matrix, pitch: float | None, yaw: float | None) -> dict[str, f
 def _aside(stretch: Stretch, turn: Matrix, ahead: float) -> Floats:
     """Angles, rad, by which the camera moves to the left of the x axis, but for bends."""
     poses = stretch.T_stretch_camera
-    arc = _way(poses)
+    arc = way_along(poses[:, :3, 3])
     rows = np.unique(np.searchsorted(arc, np.arange(0.0, arc[-1], _APART)))
     rows = rows[rows < len(poses)]
     if len(rows) < 3:
@@ -79,12 +80,6 @@ def _aside(stretch: Stretch, turn: Matrix, ahead: float) -> Floats:
     turned = angle - np.arctan2(last[:, 1], last[:, 0])
     curvature = turned / np.maximum(np.linalg.norm(step, axis=1), 0.1)
     return angle - 0.5 * turned - np.arctan(ahead * curvature)
-
-
-def _way(poses: Matrix) -> Floats:
-    """Distance (n,) travelled up to each of some poses, m."""
-    steps = np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1)
-    return np.concatenate([[0.0], np.cumsum(steps)])
 
 
 def motion_of(stretches: Sequence[Stretch], t_ns: Times, T_vehicle_camera: Matrix) -> Motion:
@@ -121,7 +116,7 @@ def motion_of(stretches: Sequence[Stretch], t_ns: Times, T_vehicle_camera: Matri
 
 def _levelled(poses: Matrix) -> Matrix:
     """Poses in a frame whose z is the car's, by mean over the first roads: gravity is not seen."""
-    up = poses[_way(poses) <= _LEVEL, :3, 2].mean(axis=0)
+    up = poses[way_along(poses[:, :3, 3]) <= _LEVEL, :3, 2].mean(axis=0)
     up /= np.linalg.norm(up)
     x = poses[0, :3, 0] - (poses[0, :3, 0] @ up) * up
     x /= np.linalg.norm(x)

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.errors import TraceError
 from vista_sim.traces.importers.visual.ground import smoothed
+from vista_sim.transforms import way_along
 
 Floats = NDArray[np.float64]
 
@@ -35,9 +36,7 @@ def metres(poses: Floats, way: Floats) -> Floats:
 
     Raises TraceError: it tells too little.
     """
-    arc = np.concatenate(
-        [[0.0], np.cumsum(np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1))]
-    )
+    arc = way_along(poses[:, :3, 3])
     known = np.isfinite(way)
     span = np.ptp(way[known]) if known.any() else 0.0
     if span < 4 * HALF:

@@ -22,6 +22,7 @@ from vista_sim.traces.importers.visual.ground import (
     smoothed,
 )
 from vista_sim.traces.importers.visual.tracking import smaller
+from vista_sim.transforms import way_along
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -72,8 +73,7 @@ def camera_heights(
 
     Raises TraceError: no road is seen.
     """
-    place = poses[:, :3, 3]
-    arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(place, axis=0), axis=1))])
+    arc = way_along(poses[:, :3, 3])
     if not arc[-1] > 0:
         raise TraceError("the camera stands still")
     steady = poses[_spread(arc, arc[-1] / max(len(arc) / 4, 8))]
