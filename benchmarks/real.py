@@ -265,7 +265,7 @@ def told(result: dict[str, Any]) -> str:
 SHOWN = (
     ("crashes", "crashes", 1.0),
     ("recovered, of the expert's, %", "rate", 100.0),
-    ("from the path, m", "cross_track_error_mean", 1.0),
+    ("from the path, m", "mean_cross_track_error_m", 1.0),
 )
 
 
