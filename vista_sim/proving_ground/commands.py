@@ -55,7 +55,7 @@ def record_command(
         str,
         typer.Option(
             metavar="WAY",
-            help="A city street instead of a country road: two-way, one-way (driven in its middle), "
+            help="A city street, no country road: two-way, one-way (driven in its middle), "
             "right-lane or left-lane (of two that go the same way), or any (by the seed). "
             "What the next three leave out, the seed draws.",
         ),
