@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 HERE = Path(__file__).resolve().parents[1]
-ROUNDS = 20
+ROUNDS = 60
 MOST = 1.03  # a checkout may be slower than another one by this factor, at most
 
 _ROOT = "VISTA_CHECKOUT"
@@ -102,10 +103,28 @@ def both(base: Path) -> Iterator[tuple[Checkout, Checkout, Path]]:
 
 
 class Turn(NamedTuple):
-    """What a turn took, s a step: the median of wall time, and the mean of processor time."""
+    """What a turn took, s a step: the lower quartile of wall time, the mean of processor time.
+
+    Other programs only ever add to wall time, so that its lower quartile is disturbed the least.
+    """
 
     wall: float
     cpu: float
+
+
+def take_turn(
+    step: Callable[[], Any], seconds: float, before: Callable[[], Any] = lambda: None
+) -> Turn:
+    """Time calls of `step` for so long (s); `before`, called before each, is not timed."""
+    walls: list[float] = []
+    cpu, began = 0.0, time.perf_counter()
+    while time.perf_counter() - began < seconds or len(walls) < 10:
+        before()
+        used, start = time.process_time(), time.perf_counter()
+        step()
+        walls.append(time.perf_counter() - start)
+        cpu += time.process_time() - used
+    return Turn(float(np.quantile(walls, 0.25)), cpu / len(walls))
 
 
 #: Prepares a measurement, and returns what takes a turn of it.
@@ -129,26 +148,29 @@ class Ratio(NamedTuple):
     """How many times as long a step takes here as in another checkout.
 
     Args:
-        mean: geometric mean of the rounds.
+        median: of the rounds.
         low, high: 95 % interval of it.
     """
 
-    mean: float
+    median: float
     low: float
     high: float
 
     def __str__(self) -> str:
-        return f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f})"
+        return f"{self.median:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
 def ratio_of(own: Sequence[float], base: Sequence[float]) -> Ratio:
-    """Of paired times; the interval is Student's t of the logarithms."""
-    from scipy.stats import t
+    """Of paired times; the interval is that of order statistics, whatever the distribution.
 
-    logs = np.log(np.asarray(own) / np.asarray(base))
-    mean, n = float(logs.mean()), len(logs)
-    half = float(t.ppf(0.975, n - 1) * logs.std(ddof=1) / math.sqrt(n)) if n > 1 else math.inf
-    return Ratio(math.exp(mean), math.exp(mean - half), math.exp(mean + half))
+    See Conover, Practical Nonparametric Statistics, section 3.2.
+    """
+    from scipy.stats import binom
+
+    ratios = np.sort(np.asarray(own) / np.asarray(base))
+    k = int(binom.ppf(0.025, len(ratios), 0.5))  # 0 where there are too few for an interval
+    low, high = (ratios[k - 1], ratios[-k]) if k else (0.0, math.inf)
+    return Ratio(float(np.median(ratios)), float(low), float(high))
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -176,12 +198,10 @@ def compare_speed(
     Returns:
         The exit status: 1 if an upper end of wall time is beyond `options.most`.
     """
-    if options.rounds < 2:
-        raise SystemExit(f"--rounds is {options.rounds}; an interval takes at least 2")
+    if options.rounds < 10:
+        raise SystemExit(f"--rounds is {options.rounds}; give at least 10")
     slow = False
-    print(
-        f"a step's time here over {options.base}, mean and 95 % interval of {options.rounds} rounds"
-    )
+    print(f"time of a step over that of {options.base}: median and its 95 % interval")
     with both(options.base) as (base, own, _), ExitStack() as stack:
         children = []
         for checkout in (base, own):
@@ -219,5 +239,11 @@ def _ask(child: subprocess.Popen[str], name: str) -> Turn:
 
 
 def _end(child: subprocess.Popen[str]) -> None:
-    child.kill()
-    child.wait()
+    """End a child that serves: by itself, so that it tidies up."""
+    assert child.stdin is not None
+    child.stdin.close()
+    try:
+        child.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()

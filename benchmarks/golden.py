@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -60,17 +61,18 @@ def main() -> int:
         return 0
     if options.base is None or not names:
         parser.error("give BASE, the other checkout" if names else f"no form is {options.only}")
+    os.environ["OMP_NUM_THREADS"] = "1"  # sums have one order
     with both(options.base) as (base, own, work):
         print(f"BASE {base.root}, here {own.root}: {len(names)} forms, seed {options.seed}")
         given = work / "given"
         given.mkdir()
-        _run(base, given, "--prepare", SAMPLE)
+        run(base, given, "--prepare", SAMPLE)
         for checkout, out in ((base, "of-base"), (own, "of-own")):
             (work / out).mkdir()
             drive = ["--out", work / out, "--steps", options.steps, "--seed", options.seed]
-            _run(checkout, given, *drive, "--forms", *names, count=len(names))
+            run(checkout, given, *drive, "--forms", *names, count=len(names))
         verdicts = [
-            verdict(_read(work / "of-base", k), _read(work / "of-own", k), options.tolerance)
+            verdict(read(work / "of-base", k), read(work / "of-own", k), options.tolerance)
             for k in range(len(names))
         ]
     print(table(names, verdicts))
@@ -81,7 +83,7 @@ def _wanted(name: str, patterns: Sequence[str] | None) -> bool:
     return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _run(checkout: Checkout, given: Path, *arguments: object, count: int = 0) -> None:
+def run(checkout: Checkout, given: Path, *arguments: object, count: int = 0) -> None:
     """Run the worker and show how far it is. Raises SystemExit if it ends with an error."""
     child = checkout.start(WORKER, given, *arguments)
     assert child.stdout is not None
@@ -91,7 +93,7 @@ def _run(checkout: Checkout, given: Path, *arguments: object, count: int = 0) ->
         raise SystemExit(f"{checkout.root}: its process ended with status {child.returncode}")
 
 
-def _read(folder: Path, number: int) -> Values:
+def read(folder: Path, number: int) -> Values:
     with np.load(folder / f"{number}.npz", allow_pickle=False) as found:
         return dict(found)
 
@@ -190,15 +192,14 @@ def _apart(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _gap(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """The largest difference of two arrays; infinite where only one is a number, or shapes differ."""
+    """The largest difference; infinite where only one is a number, or shapes differ."""
     if a.shape != b.shape or {a.dtype.kind, b.dtype.kind} - set("iufb"):
         return float("inf")
     if a.size == 0:
         return 0.0
     x, y = a.astype(np.float64), b.astype(np.float64)
     with np.errstate(invalid="ignore"):
-        gap = np.abs(x - y)
-    gap[...] = np.where(np.isnan(gap), np.inf, gap)
+        gap = np.nan_to_num(np.abs(x - y), nan=np.inf, posinf=np.inf)
     same = (x == y) | (np.isnan(x) & np.isnan(y))
     return float(np.where(same, 0.0, gap).max())
 

@@ -12,13 +12,14 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 from checkouts import check_sources
 
 LANE_FOLLOWING, SCENARIO = "VistaSim/LaneFollowing-v0", "VistaSim/Scenario-v0"
-SIZE = (66, 200)  # of cameras, px
+SIZE = (40, 120)  # of cameras, px
 CARS = 3  # of vector environments
 BACKENDS = ("numpy", "numba", "torch")
 TRACES = ("flat", "baked")
@@ -85,7 +86,7 @@ def forms() -> dict[str, Form]:
 
 
 def _either(name: str, *modules: str) -> Any:
-    """What is called so in the first of some modules that has it; `vista_sim` is looked at first."""
+    """What has a name in the first of `vista_sim` and some modules that has it."""
     for module in ("vista_sim", *modules[:-1]):
         try:
             return getattr(import_module(module), name)
@@ -180,7 +181,7 @@ def _pictures(setup: Setup) -> Told:
 
     import vista_sim  # noqa: F401  # registers the environments
 
-    env = gymnasium.make(
+    env: Any = gymnasium.make(
         LANE_FOLLOWING, traces=[setup.trace("flat")], size=SIZE, render_mode="rgb_array"
     )
     rng = np.random.default_rng(setup.seed)
@@ -196,17 +197,16 @@ def _sb3(setup: Setup) -> Told:
 
     from vista_sim.envs.sb3 import as_vec_env
 
-    envs = as_vec_env(
-        gymnasium.make_vec(
-            LANE_FOLLOWING,
-            num_envs=CARS,
-            vectorization_mode="vector_entry_point",
-            traces=[setup.trace("flat")],
-            size=SIZE,
-            workers=1,
-            perturb_lateral=1.5,
-        )
+    many: Any = gymnasium.make_vec(
+        LANE_FOLLOWING,
+        num_envs=CARS,
+        vectorization_mode="vector_entry_point",
+        traces=[setup.trace("flat")],
+        size=SIZE,
+        workers=1,
+        perturb_lateral=1.5,
     )
+    envs = as_vec_env(many)
     rng = np.random.default_rng(setup.seed)
     envs.seed(setup.seed)
     yield from told("start", ("observation",), (envs.reset(),))
@@ -218,11 +218,9 @@ def _sb3(setup: Setup) -> Told:
 
 # The world's own calls
 
-_OF_CARS = (
-    ("x", "y", "yaw", "speed", "tire_angle", "curvature", "s", "lateral", "heading_error")
-    + ("progress", "t", "scene_time", "distance_to_recording", "validity", "valid", "ending")
-    + ("observations",)
-)
+_POSE = ("x", "y", "yaw", "speed", "tire_angle", "curvature", "s", "lateral", "heading_error")
+_REST = ("progress", "t", "scene_time", "distance_to_recording", "validity", "valid", "ending")
+_OF_CARS = (*_POSE, *_REST, "observations")
 
 
 def _world(trace: str, backend: str) -> Form:
@@ -413,12 +411,12 @@ def prepare(folder: Path, sample: Path) -> None:
 def _write_network(folder: Path) -> None:
     """A tiny network with drawn weights, which remembers."""
     import torch
-    from vista_agents.networks.cnn import PilotNetConfig
-    from vista_agents.networks.heads import HeadConfig
-    from vista_agents.networks.network import NetworkConfig
-    from vista_agents.networks.recurrent import RecurrentConfig
-    from vista_agents.networks.registry import build_network
-    from vista_agents.policy import NetworkPolicy, PolicySpec
+    from vista_agents.networks.cnn import PilotNetConfig  # type: ignore[import-not-found]
+    from vista_agents.networks.heads import HeadConfig  # type: ignore[import-not-found]
+    from vista_agents.networks.network import NetworkConfig  # type: ignore[import-not-found]
+    from vista_agents.networks.recurrent import RecurrentConfig  # type: ignore[import-not-found]
+    from vista_agents.networks.registry import build_network  # type: ignore[import-not-found]
+    from vista_agents.policy import NetworkPolicy, PolicySpec  # type: ignore[import-not-found]
 
     from vista_sim import CameraSpec
 
@@ -479,9 +477,10 @@ def main() -> None:
         prepare(options.folder, options.prepare)
         return
     for k, name in enumerate(options.forms):
+        began = perf_counter()
         setup = Setup(options.folder, options.out / f"scratch-{k}", options.steps, options.seed)
         np.savez(options.out / f"{k}.npz", **drive(name, setup))
-        print(name, flush=True)
+        print(f"{name} in {perf_counter() - began:.1f} s", flush=True)
 
 
 if __name__ == "__main__":
