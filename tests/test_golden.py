@@ -83,6 +83,8 @@ def test_a_tolerance_is_of_numbers_alone():
 def test_only_a_package_that_both_lack_may_be_left_out():
     lacking = {"ModuleNotFoundError|error": np.array("No module named 'torch'")}
     assert golden.verdict(lacking, lacking).differs is False
+    moved = {"ModuleNotFoundError|error": np.array("No module named 'vista_sim.gone'")}
+    assert golden.verdict(moved, moved).differs
     broken = {"WorldError|error": np.array("no road")}
     assert golden.verdict(broken, broken).differs
     assert golden.verdict(lacking, {}).differs
