@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -131,11 +132,13 @@ def verdict(base: Values, own: Values, tolerance: float = 0.0) -> Verdict:
     # An error says more than that what comes after it is missing.
     first = next((key for key in different if _name(key, 1) == "error"), different[0])
     named = _name(first, 1)
-    alike = [key for key in different if _name(key, 1) == named and key in base and key in own]
+    alike = [key for key in different if _name(key, 1) == named]
     text = f"{_name(first, 0)}: {named} {_how(base.get(first), own.get(first))}"
     if len(alike) > 1:
-        gap = max(_gap(base[key], own[key]) for key in alike)
-        text += f", in {len(alike)} places by at most {gap:.3g}"
+        text += f", in {len(alike)} places"
+        gaps = [_gap(base[key], own[key]) for key in alike if key in base and key in own]
+        finite = [gap for gap in gaps if math.isfinite(gap)]
+        text += f" by at most {max(finite):.3g}" if finite else ""
     others = sorted({_name(key, 1) for key in different} - {named})
     if others:
         shown = ", ".join(others[:4]) + (", ..." if len(others) > 4 else "")

@@ -265,7 +265,7 @@ def _recorded(what: str, observe: str) -> Form:
         env: Any = gymnasium.make(name, size=SIZE, observe=observe, **given)
         env = vista_sim.RecordRun(env, setup.scratch / "run", views=())
         yield from _single(env, setup)
-        yield from _tables(setup.scratch / "run")
+        yield from tables(setup.scratch / "run")
 
     return form
 
@@ -286,26 +286,31 @@ def _judged(policy: str, what: str) -> Form:
             only = {"section": (4.0, 12.0), "seed": setup.seed, "recovery": recovery}
         report = vista_sim.evaluate(driver, setup.folder / what, out, video=False, **only)
         yield from told("report", ("metrics",), (report.metrics,))
-        yield from _tables(out)
+        yield from tables(out)
 
     return form
 
 
-def _tables(run: Path) -> Told:
+def tables(run: Path) -> Told:
     """The columns of a run's tables."""
     import pyarrow.parquet as pq
 
     for path in sorted(run.rglob("*.parquet")):
         if path.stem not in TIMED:
             for name, column in pq.read_table(path).to_pydict().items():
-                yield from told(f"{path.relative_to(run)}", (name,), (_array(column),))
+                for what, array in _arrays(name, column):
+                    yield f"{path.relative_to(run)}|{what}", array
 
 
-def _array(column: Sequence[Any]) -> Any:
-    """A column; texts where not all are numbers."""
+def _arrays(name: str, column: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+    """A column as numbers and where it has none, or as texts."""
     if all(isinstance(value, bool | int | float) for value in column):
-        return np.asarray(column)
-    return np.array([repr(value) for value in column], dtype=np.str_)
+        yield name, np.asarray(column)
+    elif all(value is None or isinstance(value, float) for value in column):
+        yield name, np.array(column, dtype=np.float64)  # None: not a number
+        yield f"{name} without", np.array([value is None for value in column])
+    else:
+        yield name, np.array([repr(value) for value in column], dtype=np.str_)
 
 
 # What is told

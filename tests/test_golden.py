@@ -1,10 +1,13 @@
 """Comparing checkouts: what differs is named, and each process runs on the sources it is given."""
 
+import math
 import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
@@ -96,6 +99,20 @@ def test_nested_infos_are_told_leaf_by_leaf():
         "step 3|info.a.b": 1.5,
         "step 3|info.c.0": "None",
         "step 3|info.c.1": "x",
+    }
+
+
+def test_columns_of_tables_are_numbers_where_they_can_be(tmp_path):
+    table = {"s": [1.5, None], "step": [0, 1], "ending": [None, "off_road"]}
+    pq.write_table(pa.table(table), tmp_path / "steps.parquet")
+    pq.write_table(pa.table({"view_s": [0.1]}), tmp_path / "timings.parquet")  # is no drive
+    told = {key: value.tolist() for key, value in golden_worker.tables(tmp_path)}
+    assert math.isnan(told["steps.parquet|s"].pop())
+    assert told == {
+        "steps.parquet|s": [1.5],
+        "steps.parquet|s without": [False, True],
+        "steps.parquet|step": [0, 1],
+        "steps.parquet|ending": ["None", "'off_road'"],
     }
 
 
