@@ -118,7 +118,7 @@ def take_turn(
     """Time calls of `step` for so long (s); `before`, called before each, is not timed."""
     walls: list[float] = []
     cpu, began = 0.0, time.perf_counter()
-    while time.perf_counter() - began < seconds or len(walls) < 10:
+    while time.perf_counter() - began < seconds or len(walls) < 3:
         before()
         used, start = time.process_time(), time.perf_counter()
         step()
