@@ -64,6 +64,8 @@ class World:
         rng: what is drawn, is drawn from it.
         cars: in the order in which they were added.
         table: (rows, WIDTH), a row a car and room for more, see `dynamics.state`.
+        terms, codes: (rows, K) and (rows,), what the task said of each car's last step: weighted
+            reward terms, and the ending's code; see `Task`.
 
     Raises:
         TraceError: a trace cannot be opened.
@@ -137,6 +139,8 @@ class World:
         self.cars: list[Car] = []
         self._surroundings: dict[int, Surroundings] = {}
         self.table = empty_table(1)
+        self.terms = np.zeros((1, len(self.task.terms)))
+        self.codes = np.zeros(1, dtype=np.int64)
 
     def __copy__(self) -> World:
         raise WorldError(ALONE.format(what="world"))
@@ -146,6 +150,8 @@ class World:
         row = len(self.cars)
         if row == len(self.table):
             self.table = np.concatenate([self.table, empty_table(row)])
+            self.terms = np.concatenate([self.terms, np.zeros_like(self.terms)])
+            self.codes = np.concatenate([self.codes, np.zeros_like(self.codes)])
         car = Car(self, row)
         self.cars.append(car)
         return car

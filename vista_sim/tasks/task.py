@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
-    from vista_sim.world import Car
+    from vista_sim.dynamics.state import Table
 
 
 class Task(Protocol):
-    """What is asked of a car: named reward terms and named endings."""
+    """What is asked of cars: named reward terms and named endings."""
+
+    @property
+    def terms(self) -> Sequence[str]:
+        """Names of the reward terms."""
+
+    @property
+    def ending_names(self) -> Sequence[str | None]:
+        """By their codes; code 0 is None: the episode goes on."""
 
     @property
     def truncations(self) -> frozenset[str]:
         """Endings that are no failure of the car: the episode is cut, not lost."""
 
-    def reward_terms(self, car: Car) -> dict[str, float]:
-        """Weighted reward terms of the car's last step; their sum is the reward."""
+    def judge(
+        self,
+        table: Table,
+        rows: NDArray[np.int64],
+        dt: float,
+        terms: NDArray[np.float64],
+        codes: NDArray[np.int64],
+    ) -> None:
+        """Judge the last step of some cars, once.
 
-    def ending(self, car: Car) -> str | None:
-        """Why the car's episode is over, or None while it goes on."""
+        Args:
+            table: (n, WIDTH) of all cars, see `dynamics.state`.
+            rows: (k,) which of them.
+            dt: length of a step, s.
+            terms: (n, K), filled with the weighted terms in the order of `terms`; their sum is
+                the reward.
+            codes: (n,), filled with indices into `ending_names`.
+        """
