@@ -11,8 +11,8 @@ there already:
     judge    whole judged roads are driven, and recovery from beside the path is tested
     report   what all results so far say; written after every other stage too
 
-Judged are (a) the last 15 s of Málaga after its first 45 s, (b) all of Málaga after KITTI,
-PandaSet and drawn worlds, (c) KITTI after Málaga, PandaSet and drawn worlds; three seeds each,
+Judged are (a) the last 15 s of Málaga after its first 45 s and drawn worlds, (b) all of Málaga
+after KITTI, PandaSet and drawn worlds, (c) KITTI after Málaga, PandaSet and drawn worlds; three seeds each,
 beside plain behaviour cloning and the privileged expert. Interrupted, the same command goes on
 where it was. The report is OUT/real.md, real.json and real.png: a map of each judged road with the
 way that each policy drove, and where it was set back.
@@ -98,13 +98,15 @@ class Part:
 
 
 PARTS = (
-    Part("a", "Málaga's last 15 s", ("malaga",), "malaga", "0:45", (45.0, math.inf)),
+    Part("a", "Málaga's last 15 s", ("malaga", *WORLDS), "malaga", "0:45", (45.0, math.inf)),
     Part("b", "Málaga", ("kitti", "pandaset", *WORLDS), "malaga"),
     Part("c", "KITTI 00", ("malaga", "pandaset", *WORLDS), "kitti"),
 )
+SURFACES = ("--augment.texture", "0.5")
+BALANCE = ("--guided.starts.balance", "0.5")  # short real roads beside long drawn ones
 TRAININGS = (
-    Training("guided", ("guided", *CAMERA, "--augment.texture", "0.5"), SEEDS),
-    Training("bc", ("bc", *CAMERA, "--augment.texture", "0.5"), SEEDS),
+    Training("guided", ("guided", *CAMERA, *SURFACES, *BALANCE), SEEDS),
+    Training("bc", ("bc", *CAMERA, *SURFACES), SEEDS),
 )
 TEST = RecoveryTest(starts_per_kind=8)
 
