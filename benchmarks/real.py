@@ -12,10 +12,10 @@ there already:
     report   what all results so far say; written after every other stage too
 
 Judged are (a) the last 15 s of Málaga after its first 45 s and drawn worlds, (b) all of Málaga
-after KITTI, PandaSet and drawn worlds, (c) KITTI after Málaga, PandaSet and drawn worlds; three seeds each,
-beside plain behaviour cloning and the privileged expert. Interrupted, the same command goes on
-where it was. The report is OUT/real.md, real.json and real.png: a map of each judged road with the
-way that each policy drove, and where it was set back.
+after KITTI, PandaSet and drawn worlds, (c) KITTI after Málaga, PandaSet and drawn worlds; three
+seeds each, beside plain behaviour cloning and the privileged expert. Interrupted, the same command
+goes on where it was. The report is OUT/real.md, real.json and real.png: a map of each judged road
+with the way that each policy drove, and where it was set back.
 """
 
 from __future__ import annotations
