@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.errors import TraceError
+from vista_sim.errors import TraceError, VistaError
 from vista_sim.files import one_line, read_json
 from vista_sim.proving_ground.closing import Closing
 from vista_sim.proving_ground.record import (
@@ -52,7 +52,7 @@ class GroundTruth(Closing):
             raise TraceError(f"{path}: not recorded in the proving ground; no truth is known")
         try:
             self.recording = Recording.from_json(values["proving_ground"])
-        except (AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError, VistaError) as error:
             raise TraceError(
                 f"{path}: field 'proving_ground' cannot be used ({one_line(error)})"
             ) from None
