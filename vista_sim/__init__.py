@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from vista_sim.envs.registration import register_environments
 from vista_sim.lazy import names_from
+from vista_sim.version import __version__
 
 if TYPE_CHECKING:
     from vista_sim.envs.recording import RecordRun
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from vista_sim.traces.samples import sample_trace
     from vista_sim.traces.trace import Trace
     from vista_sim.world import World
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Action": "vista_sim.policies",

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from vista_sim import __version__
 from vista_sim.failures import OPTION, one_line_endings, without_debug
 from vista_sim.interrupts import interruptible
+from vista_sim.version import __version__
 
 #: Modules with a `register(app)`; they import what is heavy inside their commands.
 COMMAND_MODULES = (

@@ -141,10 +141,4 @@ def demonstrations(
             "drove and ended"
         )
     for one in written:
-        typer.echo(describe(one.folder, one.seconds, one.metres, one.frames, one.left_out))
-
-
-def describe(folder: Path, seconds: float, metres: float, frames: int, left_out: int) -> str:
-    """A line about a demonstration that was written."""
-    missing = f", {left_out} left out" if left_out else ""
-    return f"{folder}: {seconds:.1f} s, {metres:.0f} m, {frames} frames{missing}"
+        typer.echo(one.line)

@@ -78,6 +78,13 @@ class Demonstration:
     frames: int
     left_out: int
 
+    @property
+    def line(self) -> str:
+        """What was written, in a line."""
+        missing = f", {self.left_out} left out" if self.left_out else ""
+        written = f"{self.seconds:.1f} s, {self.metres:.0f} m, {self.frames} frames{missing}"
+        return f"{self.folder}: {written}"
+
 
 def write_demonstrations(
     run: Run | Path,

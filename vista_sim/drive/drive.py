@@ -23,7 +23,6 @@ from rich.console import Console
 from vista_sim.addresses import is_loopback
 from vista_sim.console import parse_size, progress_bar, require_within
 from vista_sim.drive.access import Access
-from vista_sim.drive.commands import describe
 from vista_sim.drive.course import Course, Target, read_target
 from vista_sim.drive.demonstrations import (
     Demonstration,
@@ -131,7 +130,7 @@ def drive(options: DriveOptions) -> None:
         link.tell(_farewell(out, log, options, written))
     typer.echo(f"{out}: {log.seconds:.1f} s, {log.distance:.0f} m, {log.episodes} episodes")
     for one in written:
-        typer.echo(describe(one.folder, one.seconds, one.metres, one.frames, one.left_out))
+        typer.echo(one.line)
 
 
 def _new_run(

@@ -12,11 +12,11 @@ from vista_sim.compiled import compiler
 from vista_sim.dynamics import state as c
 from vista_sim.tasks import state_vector
 from vista_sim.tasks.state_vector import PREVIEW_SPEED, PREVIEW_TIMES, STATE_LIMITS
-from vista_sim.traces import curve, path
+from vista_sim.traces import curve, projection
 
 Floats = NDArray[np.float64]
 
-_compiled = compiler(c, state_vector, curve, path)
+_compiled = compiler(c, state_vector, curve, projection)
 
 _FIRST_PREVIEW = len(STATE_LIMITS[0]) - len(PREVIEW_TIMES)
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import vista_sim
 from vista_sim.errors import (
     PolicyDiedError,
     PolicyError,
@@ -29,6 +28,7 @@ from vista_sim.policies.remote.wire import (
     receive,
     send,
 )
+from vista_sim.version import __version__
 
 if TYPE_CHECKING:
     from vista_sim.world import Car
@@ -143,7 +143,7 @@ class SocketPolicy:
         hello = {
             "type": "hello",
             "protocol": PROTOCOL,
-            "client": f"vista-sim {vista_sim.__version__}",
+            "client": f"vista-sim {__version__}",
         }
         ready = self._ask(hello, "ready", self.connect_timeout)
         try:
