@@ -12,15 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.arguments import check_number, check_size
 from vista_sim.dynamics import state as c
+from vista_sim.dynamics.action import Action
 from vista_sim.dynamics.actuation import ActuationDelay, Controls
 from vista_sim.errors import WorldError
-from vista_sim.policies import COMMAND, Action, CameraSpec
 from vista_sim.sensors.delivery import FrameDelivery
 from vista_sim.sensors.randomization import RandomizedCamera
+from vista_sim.sensors.spec import CameraSpec
 from vista_sim.tasks.lane_following import OFF_ROAD
 from vista_sim.tasks.starts import Start
 from vista_sim.tasks.state_vector import STATE_NAMES
 from vista_sim.traces.calibration import Lens
+from vista_sim.traces.sections import COMMAND
 from vista_sim.transforms import Matrix, planar_pose
 
 if TYPE_CHECKING:

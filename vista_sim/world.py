@@ -11,10 +11,10 @@ import numpy as np
 
 from vista_sim.arguments import check_number
 from vista_sim.car import ALONE, Car
+from vista_sim.dynamics.action import Action
 from vista_sim.dynamics.state import Table, empty_table
 from vista_sim.dynamics.surroundings import Surroundings
 from vista_sim.errors import WorldError
-from vista_sim.policies import Action
 from vista_sim.sensors.pool import CameraMaker, CameraPool, WorldCameras
 from vista_sim.sensors.randomization import Randomization
 from vista_sim.tasks.lane_following import LaneFollowing

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vista_sim.dynamics.action import Action
 from vista_sim.errors import TraceError, VistaError
-from vista_sim.policies import Action, CameraSpec
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.settings import FREE, RECORDED, RESTART, Settings, SpeedSettings
 from vista_sim.scenarios.staging import Stage, Stager, prepare
+from vista_sim.sensors.spec import CameraSpec
 from vista_sim.traces.trace import Trace
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from vista_sim.drive.protocol import Input
-from vista_sim.policies import Action
+from vista_sim.dynamics.action import Action
 
 if TYPE_CHECKING:
     from vista_sim.traces.calibration import Vehicle

@@ -15,10 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.arguments import check_flag, check_number, check_size
 from vista_sim.car import ALONE
+from vista_sim.dynamics.action import Action
 from vista_sim.envs.arguments import check_observe, numbers
 from vista_sim.envs.endings import ending_code
 from vista_sim.errors import WorldError
-from vista_sim.policies import Action, CameraSpec
+from vista_sim.sensors.spec import CameraSpec
 from vista_sim.tasks.state_vector import MAX_SPEED, STATE_LIMITS
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from vista_sim.atomic import remove
 from vista_sim.errors import RunError
-from vista_sim.policies import CameraSpec
 from vista_sim.runs.compose import Composer
+from vista_sim.sensors.spec import CameraSpec
 from vista_sim.traces.video import VideoWriter
 
 if TYPE_CHECKING:

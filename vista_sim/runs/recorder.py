@@ -7,8 +7,9 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
+from vista_sim.dynamics.action import Action
 from vista_sim.errors import PolicyError
-from vista_sim.policies import Action, Policy
+from vista_sim.policies import Policy
 from vista_sim.runs.asked import TIME_LIMIT, asked_from, time_limit
 
 if TYPE_CHECKING:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vista_sim.dynamics.action import Action
 from vista_sim.dynamics.actuation import Controls
 from vista_sim.errors import WorldError
-from vista_sim.policies import Action, CameraSpec
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.images import image_changes
 from vista_sim.scenarios.settings import FREE, RECOVERY, RESTART, Settings
 from vista_sim.sensors.delivery import FrameDelivery
 from vista_sim.sensors.pool import CameraPool, WorldCameras
+from vista_sim.sensors.spec import CameraSpec
 from vista_sim.tasks.lane_following import CRASHES
 from vista_sim.tasks.recovery import RecoveryWatch
 from vista_sim.traces.trace import Trace

@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.arguments import check_count
 from vista_sim.errors import WorldError
-from vista_sim.policies import CameraSpec
 from vista_sim.sensors.backends import BACKENDS
+from vista_sim.sensors.spec import CameraSpec
 from vista_sim.traces.calibration import Lens
 from vista_sim.transforms import Matrix
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from vista_sim.dynamics.action import Action
 from vista_sim.errors import (
     PolicyDiedError,
     PolicyError,
@@ -18,7 +19,6 @@ from vista_sim.errors import (
 )
 from vista_sim.files import one_line, shown
 from vista_sim.identity.policies import MAX_VERSION
-from vista_sim.policies.policy import Action, CameraSpec
 from vista_sim.policies.remote.address import Address
 from vista_sim.policies.remote.wire import (
     MAX_REPLY,
@@ -28,6 +28,7 @@ from vista_sim.policies.remote.wire import (
     receive,
     send,
 )
+from vista_sim.sensors.spec import CameraSpec
 from vista_sim.version import __version__
 
 if TYPE_CHECKING:
