@@ -156,8 +156,8 @@ def evaluate(
 
     from vista_sim.evaluation.evaluate import evaluate as judge
     from vista_sim.evaluation.evaluate import refuse
-    from vista_sim.evaluation.recovery import RecoveryTest
     from vista_sim.geometry.readiness import sources_of
+    from vista_sim.scenarios.places import RecoveryTest
     from vista_sim.traces.trace import Trace
 
     require_within("--seed", seed, 0, 2**63 - 1)

@@ -10,13 +10,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from vista_sim.errors import RunError
-from vista_sim.evaluation.recovery import RecoveryTest
 from vista_sim.evaluation.report import Progress, Report
 from vista_sim.evaluation.whole_traces import TraceSettings, evaluate_traces
 from vista_sim.identity.policies import PolicyIdentity, identify_policy, load_identified
 from vista_sim.policies import Policy
 from vista_sim.policies.policy import check_policy
 from vista_sim.runs.filming import Filming, chosen
+from vista_sim.scenarios.places import RecoveryTest
 from vista_sim.sensors.pool import CameraMaker
 from vista_sim.tasks.lane_following import Endings
 from vista_sim.world import TracePaths

@@ -33,7 +33,7 @@ def load_policy(what: str | os.PathLike[str]) -> Policy:
     """
     kind = policy_kind(what)
     if kind == "expert":
-        from vista_sim.evaluation.reference import ReferenceDriver
+        from vista_sim.policies.reference import ReferenceDriver
 
         return ReferenceDriver()
     if kind == "socket":

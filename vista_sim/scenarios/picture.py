@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.atomic import why_not, write_whole
-from vista_sim.runs.compose import (
+from vista_sim.colours import (
     ALARM,
     BACKGROUND,
     CAR,
