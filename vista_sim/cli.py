@@ -14,7 +14,7 @@ from vista_sim.version import __version__
 
 #: Modules with a `register(app)`; they import what is heavy inside their commands.
 COMMAND_MODULES = (
-    "vista_sim.traces.commands",
+    "vista_sim.info.commands",
     "vista_sim.traces.importers.commands",
     "vista_sim.proving_ground.commands",
     "vista_sim.geometry.commands",
