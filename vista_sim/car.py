@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,11 +28,33 @@ from vista_sim.transforms import Matrix, planar_pose
 if TYPE_CHECKING:
     from vista_sim.dynamics.state import Table
     from vista_sim.dynamics.surroundings import Surroundings
+    from vista_sim.sensors.pool import WorldCameras
+    from vista_sim.sensors.randomization import Randomization
+    from vista_sim.tasks.starts import StartSampler
+    from vista_sim.tasks.task import Task
     from vista_sim.traces.calibration import Vehicle
     from vista_sim.traces.path import TracePath
     from vista_sim.traces.sections import Section
     from vista_sim.traces.trace import Trace
-    from vista_sim.world import World
+
+
+class CarWorld(Protocol):
+    """What a car asks of the world that it is in; see `vista_sim.world.World`, which is one."""
+
+    traces: tuple[Trace, ...]
+    vehicles: tuple[Vehicle, ...]
+    sections: tuple[tuple[Section, ...], ...]
+    dt: float
+    task: Task[Car]
+    cameras: WorldCameras
+    sampler: StartSampler
+    randomization: Randomization | None
+    rng: np.random.Generator
+    table: Table
+
+    def surroundings(self, trace: int) -> Surroundings: ...
+
+    def section_at(self, trace: int, s: float) -> Section: ...
 
 
 #: Of copies that would go on to drive, or draw from, what the original drives and draws from.
@@ -126,7 +148,7 @@ class Car:
     trace_index: int
     section: Section
 
-    def __init__(self, world: World, row: int) -> None:
+    def __init__(self, world: CarWorld, row: int) -> None:
         self.world = world
         self._row = row
         self.dt = world.dt

@@ -74,7 +74,7 @@ class World:
         self,
         traces: TracePaths,
         dt: float = 0.1,
-        task: Task | None = None,
+        task: Task[Car] | None = None,
         *,
         starts: Starts | None = None,
         section: tuple[float, float] | None = None,
@@ -106,7 +106,7 @@ class World:
         self.traces = tuple(Trace.open(trace) for trace in given)
         self.vehicles = tuple(_with(trace.vehicle, vehicle or {}) for trace in self.traces)
         self.dt = dt
-        self.task: Task = task if task is not None else LaneFollowing()
+        self.task: Task[Car] = task if task is not None else LaneFollowing()
         self.sections = tuple(
             trace.find_sections(min_speed, exclude_labels, section) for trace in self.traces
         )

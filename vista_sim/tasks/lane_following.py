@@ -19,8 +19,8 @@ from vista_sim.files import shown
 if TYPE_CHECKING:
     from vista_sim.dynamics.state import Table
     from vista_sim.tasks.starts import Starts
+    from vista_sim.tasks.task import JudgedCar
     from vista_sim.traces.trace import Trace
-    from vista_sim.world import Car
 
 OFF_ROAD = "off_road"
 HEADING = "heading"
@@ -138,11 +138,11 @@ class LaneFollowing:
                 f"must be within the endings' max_lateral, {widest:g} m{road}"
             )
 
-    def reward_terms(self, car: Car) -> dict[str, float]:
+    def reward_terms(self, car: JudgedCar) -> dict[str, float]:
         terms, _ = self._judge_one(car)
         return dict(zip(self.terms, terms, strict=True))
 
-    def ending(self, car: Car) -> str | None:
+    def ending(self, car: JudgedCar) -> str | None:
         if self.endings.max_lateral == "road":
             car.road_edges()  # names the trace that does not say
         _, code = self._judge_one(car)
@@ -167,7 +167,7 @@ class LaneFollowing:
         """
         _judge()(table, rows, dt, *self._settings, terms, codes)
 
-    def _judge_one(self, car: Car) -> tuple[list[float], int]:
+    def _judge_one(self, car: JudgedCar) -> tuple[list[float], int]:
         terms, codes = np.empty((1, len(self.terms))), np.empty(1, dtype=np.int64)
         _judge()(car.state, FIRST, car.dt, *self._settings, terms, codes)
         return terms[0].tolist(), int(codes[0])

@@ -10,7 +10,7 @@ from vista_sim.arguments import check_number
 from vista_sim.errors import WorldError
 
 if TYPE_CHECKING:
-    from vista_sim.world import Car
+    from vista_sim.tasks.task import JudgedCar
 
 RECOVERED = "recovered"
 TIMED_OUT = "not_recovered"
@@ -52,7 +52,7 @@ class RecoveryWatch:
         self.recovered = False
         self._since: float | None = None
 
-    def __call__(self, car: Car) -> bool:
+    def __call__(self, car: JudgedCar) -> bool:
         """Look at the car, after its start and after each step; whether the test is over."""
         rule = self.rule
         back = (
