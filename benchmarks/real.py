@@ -42,8 +42,8 @@ from transfer_study.preparing import make_worlds, trace_hash, train_policy, trai
 from vista_sim.errors import VistaError
 from vista_sim.evaluation.evaluate import evaluate
 from vista_sim.geometry.bake import bake
-from vista_sim.identity.policies import identify_policy
 from vista_sim.identity.sources import SIMULATOR, sources_digest
+from vista_sim.policies.identity import identify_policy
 from vista_sim.proving_ground.record import Recording
 from vista_sim.scenarios.places import RecoveryTest
 

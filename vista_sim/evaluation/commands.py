@@ -15,7 +15,7 @@ from vista_sim.console import parse_section, progress_bar, require_within
 from vista_sim.errors import VistaError
 from vista_sim.geometry.readiness_options import Bake, Unbaked
 from vista_sim.interrupts import going_on
-from vista_sim.policies.loading import EXPERT
+from vista_sim.policies.kind import EXPERT
 
 if TYPE_CHECKING:
     from rich.console import Console

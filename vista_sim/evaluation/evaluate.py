@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from vista_sim.errors import RunError
 from vista_sim.evaluation.report import Progress, Report
 from vista_sim.evaluation.whole_traces import TraceSettings, evaluate_traces
-from vista_sim.identity.policies import PolicyIdentity, identify_policy, load_identified
 from vista_sim.policies import Policy
+from vista_sim.policies.identity import PolicyIdentity, identify_policy, load_identified
 from vista_sim.policies.policy import check_policy
 from vista_sim.runs.filming import Filming, chosen
 from vista_sim.scenarios.places import RecoveryTest

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from vista_sim.dynamics.action import Action
 from vista_sim.lazy import names_from
 from vista_sim.policies.folder import ENTRY_POINT_GROUP, POLICY_FORMAT, read_policy_json
-from vista_sim.policies.loading import EXPERT, load_policy, policy_hash
+from vista_sim.policies.identity import policy_hash
+from vista_sim.policies.kind import EXPERT
+from vista_sim.policies.loading import load_policy
 from vista_sim.policies.policy import Policy, SalientPolicy
 from vista_sim.sensors.spec import CameraSpec
 from vista_sim.traces.sections import COMMAND

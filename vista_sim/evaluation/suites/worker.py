@@ -118,7 +118,7 @@ def _work(
     import cv2
 
     from vista_sim.evaluation.suites.driving import CaseDriver
-    from vista_sim.identity.policies import load_identified
+    from vista_sim.policies.identity import load_identified
 
     cv2.setNumThreads(1)
     loaded, identity = load_identified(policy)

@@ -18,7 +18,6 @@ from vista_sim.errors import (
     PolicyTimeoutError,
 )
 from vista_sim.files import one_line, shown
-from vista_sim.identity.policies import MAX_VERSION
 from vista_sim.policies.remote.address import Address
 from vista_sim.policies.remote.wire import (
     MAX_REPLY,
@@ -28,6 +27,7 @@ from vista_sim.policies.remote.wire import (
     receive,
     send,
 )
+from vista_sim.policies.version import MAX_VERSION
 from vista_sim.sensors.spec import CameraSpec
 from vista_sim.version import __version__
 
