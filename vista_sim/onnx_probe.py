@@ -12,6 +12,8 @@ import resource
 import sys
 from typing import Any
 
+import numpy as np
+
 MOST_ENTRIES = 1 << 26  # of an input that is fed; models with larger ones are opened alone
 _TYPES = {
     "tensor(float)": "float32",
@@ -28,7 +30,6 @@ _TYPES = {
 def main() -> None:
     """Open the file that the command line names; see the module."""
     path, memory, seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    import numpy as np
     import onnxruntime
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from vista_sim.console import progress_bar, require_within
+from vista_sim.errors import VistaError
 from vista_sim.geometry.readiness_options import Bake, Unbaked
 
 MIN_VALIDITY, BEFORE_CRASH = 0.6, 2.0
@@ -125,9 +127,7 @@ def demonstrations(
 
     vista-sim demonstrations runs/mine demos && vista-train bc --traces demos/* --out policies/mine
     """
-    from vista_sim.console import progress_bar, require_within
     from vista_sim.drive.demonstrations import Rules, write_demonstrations
-    from vista_sim.errors import VistaError
 
     if driver not in ("human", "policy"):
         raise VistaError(f"--driver is {driver!r}; choose human or policy")

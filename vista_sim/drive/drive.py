@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -236,8 +237,6 @@ def _invite(server: DriveServer, access: Access, options: DriveOptions) -> None:
     screen = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     here = screen and not os.environ.get("SSH_CONNECTION")
     if here if options.open_page is None else options.open_page:
-        import webbrowser
-
         threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from vista_sim.dynamics.action import Action
 from vista_sim.errors import PolicyError
 from vista_sim.policies import Policy
 from vista_sim.runs.recorder import Recorder
-from vista_sim.world import Car
+
+if TYPE_CHECKING:
+    from vista_sim.world import Car
 
 #: Called with the car after its start and after each step; returning True ends the episode.
 Watcher = Callable[["Car"], bool | None]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from vista_sim.policies.factory import make_policy
 from vista_sim.policies.folder import load_folder
 from vista_sim.policies.kind import SOCKET, policy_kind
 from vista_sim.policies.policy import Policy
+from vista_sim.policies.reference import ReferenceDriver
+from vista_sim.policies.remote.client import SocketPolicy
 
 
 def load_policy(what: str | os.PathLike[str]) -> Policy:
@@ -26,16 +29,10 @@ def load_policy(what: str | os.PathLike[str]) -> Policy:
     """
     kind = policy_kind(what)
     if kind == "expert":
-        from vista_sim.policies.reference import ReferenceDriver
-
         return ReferenceDriver()
     if kind == "socket":
-        from vista_sim.policies.remote.client import SocketPolicy
-
         return SocketPolicy(str(what).removeprefix(SOCKET))
     if kind == "factory":
-        from vista_sim.policies.factory import make_policy
-
         return make_policy(str(what))
     if kind == "onnx":
         from vista_sim.policies.onnx.policy import OnnxPolicy

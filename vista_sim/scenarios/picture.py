@@ -26,6 +26,7 @@ from vista_sim.colours import (
     VALUE,
     Color,
 )
+from vista_sim.errors import ScenarioError
 from vista_sim.scenarios.document import field_name
 from vista_sim.scenarios.settings import unit_of
 from vista_sim.traces.trace import Trace
@@ -70,8 +71,6 @@ def write_picture(suite: Suite, path: str) -> None:
     Raises:
         ScenarioError: its cases cannot be made, or OpenCV does not know the format.
     """
-    from vista_sim.errors import ScenarioError
-
     image = draw_suite(suite)
     place = Path(path)
     try:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from vista_sim.errors import WorldError
 from vista_sim.tasks.recovery import RecoveryRule
-from vista_sim.traces.sections import Section
-from vista_sim.traces.trace import Trace
+
+if TYPE_CHECKING:
+    from vista_sim.traces.sections import Section
+    from vista_sim.traces.trace import Trace
 
 ROADS = ("straight", "left", "right")
 BEND = 0.003  # 1/m; more is a bend (radius below 333 m)

@@ -26,6 +26,7 @@ from vista_sim.runs.recorder import Recorder, Sink
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.settings import RECOVERY
 from vista_sim.scenarios.staging import Stage, Stager
+from vista_sim.traces.trace import Trace
 
 if TYPE_CHECKING:
     from vista_sim.car import Car
@@ -165,8 +166,6 @@ def labels_of(job: Job) -> dict[str, Any]:
 
 def unstarted(job: Job) -> dict[str, Any]:
     """What the row of a case's first episode holds if its process was gone before it began."""
-    from vista_sim.traces.trace import Trace
-
     case = job.case
     trace = Trace.open(case.trace)
     start_s, end_s = (trace.path.arc_length(t) for t in case.section)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from vista_sim.errors import PolicyDiedError, RunError
 from vista_sim.files import read_json
 from vista_sim.runs.run import TABLES
@@ -127,8 +129,6 @@ class CaseRows:
             path: of the file.
             steps: the columns of steps, with the task's terms.
         """
-        import pyarrow as pa
-
         try:
             values = read_json(path, RunError, MOST_JSON)
             rows = cls(**{name: values[name] for name in TABLES})
