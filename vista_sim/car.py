@@ -376,8 +376,10 @@ class Car:
 
     def state_vector(self) -> NDArray[np.float32]:
         """What a network without a camera is told, (K,); see `tasks.state_vector`."""
+        from vista_sim.tasks.sensing import sense
+
         seen = np.empty((1, len(STATE_NAMES)), dtype=np.float32)
-        self.surroundings.sense(self.state, c.FIRST, seen)
+        sense(self.path, self.state, c.FIRST, seen)
         return seen[0]
 
     def offset_of(self, name: str) -> tuple[float, float, float] | Matrix:

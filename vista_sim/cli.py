@@ -20,7 +20,7 @@ COMMAND_MODULES = (
     "vista_sim.geometry.commands",
     "vista_sim.checking.commands",
     "vista_sim.sensors.commands",
-    "vista_sim.scenarios.commands",
+    "vista_sim.evaluation.scenario_commands",
     "vista_sim.evaluation.commands",
     "vista_sim.evaluation.judging_commands",
     "vista_sim.report.commands",

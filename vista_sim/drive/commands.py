@@ -9,7 +9,7 @@ import typer
 
 from vista_sim.console import progress_bar, require_within
 from vista_sim.errors import VistaError
-from vista_sim.geometry.readiness_options import Bake, Unbaked
+from vista_sim.evaluation.readiness_options import Bake, Unbaked
 
 MIN_VALIDITY, BEFORE_CRASH = 0.6, 2.0
 

@@ -36,7 +36,7 @@ from vista_sim.drive.log import HUMAN
 from vista_sim.errors import RunError
 from vista_sim.evaluation.metrics.tables import select
 from vista_sim.evaluation.suites.book import read_cases
-from vista_sim.identity.traces import is_recording
+from vista_sim.geometry.identity import is_recording
 from vista_sim.runs.run import Run, columns, read_run
 from vista_sim.tasks.lane_following import CRASHES
 from vista_sim.traces.trace import Trace

@@ -16,7 +16,7 @@ from vista_sim.arguments import check_count
 from vista_sim.envs.driving import DrivingEnv
 from vista_sim.envs.scenario import ScenarioEnv
 from vista_sim.errors import RunError, WorldError
-from vista_sim.identity.traces import describe_traces
+from vista_sim.geometry.identity import describe_traces
 from vista_sim.policies.saliency import SaliencySource
 from vista_sim.runs.filming import CAMERA, SALIENCY, SCENE, Filming, Films, ViewRecorder
 from vista_sim.runs.kinds import DRIVING

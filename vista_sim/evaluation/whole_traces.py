@@ -17,7 +17,7 @@ from vista_sim.evaluation import closed_loop
 from vista_sim.evaluation.metrics import Table, select, summarize
 from vista_sim.evaluation.recovery import try_recovery
 from vista_sim.evaluation.report import Progress, Report
-from vista_sim.identity.traces import describe_traces
+from vista_sim.geometry.identity import describe_traces
 from vista_sim.policies import Policy
 from vista_sim.policies.identity import PolicyIdentity
 from vista_sim.policies.reference import ReferenceDriver
