@@ -14,27 +14,23 @@ from vista_sim.arguments import check_number, check_size
 from vista_sim.dynamics import state as c
 from vista_sim.dynamics.action import Action
 from vista_sim.dynamics.actuation import ActuationDelay, Controls
+from vista_sim.dynamics.state import Table
+from vista_sim.dynamics.surroundings import Surroundings
 from vista_sim.errors import WorldError
 from vista_sim.sensors.delivery import FrameDelivery
-from vista_sim.sensors.randomization import RandomizedCamera
+from vista_sim.sensors.pool import WorldCameras
+from vista_sim.sensors.randomization import Randomization, RandomizedCamera
 from vista_sim.sensors.spec import CameraSpec
 from vista_sim.tasks.lane_following import OFF_ROAD
-from vista_sim.tasks.starts import Start
+from vista_sim.tasks.starts import Start, StartSampler
 from vista_sim.tasks.state_vector import STATE_NAMES
-from vista_sim.traces.calibration import Lens
-from vista_sim.traces.sections import COMMAND
+from vista_sim.tasks.task import Task
+from vista_sim.traces.calibration import Lens, Vehicle
+from vista_sim.traces.sections import COMMAND, Section
 from vista_sim.transforms import Matrix, planar_pose
 
 if TYPE_CHECKING:
-    from vista_sim.dynamics.state import Table
-    from vista_sim.dynamics.surroundings import Surroundings
-    from vista_sim.sensors.pool import WorldCameras
-    from vista_sim.sensors.randomization import Randomization
-    from vista_sim.tasks.starts import StartSampler
-    from vista_sim.tasks.task import Task
-    from vista_sim.traces.calibration import Vehicle
     from vista_sim.traces.path import TracePath
-    from vista_sim.traces.sections import Section
     from vista_sim.traces.trace import Trace
 
 

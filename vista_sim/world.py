@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,12 +20,9 @@ from vista_sim.sensors.randomization import Randomization
 from vista_sim.tasks.lane_following import LaneFollowing
 from vista_sim.tasks.starts import Starts, StartSampler
 from vista_sim.tasks.task import Task
-from vista_sim.traces.calibration import vehicle_values
+from vista_sim.traces.calibration import Vehicle, vehicle_values
+from vista_sim.traces.sections import Section
 from vista_sim.traces.trace import Trace
-
-if TYPE_CHECKING:
-    from vista_sim.traces.calibration import Vehicle
-    from vista_sim.traces.sections import Section
 
 __all__ = ["Car", "TracePaths", "World"]
 

@@ -6,10 +6,11 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from vista_sim.car import Car
 from vista_sim.dynamics.action import Action
 from vista_sim.errors import TraceError, VistaError
 from vista_sim.scenarios.case import Case
@@ -19,9 +20,6 @@ from vista_sim.scenarios.staging import Stage, Stager, prepare
 from vista_sim.scenarios.suite import load_suite
 from vista_sim.sensors.spec import CameraSpec
 from vista_sim.traces.trace import Trace
-
-if TYPE_CHECKING:
-    from vista_sim.car import Car
 
 WIDEST_VIEW = 2.0  # rad; a fisheye recording is looked at through no wider pinhole
 POLICY_CAMERA = "policy"  # name of the policy's camera beside the driver's

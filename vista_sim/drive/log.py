@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from vista_sim.runs.kinds import DRIVING
 from vista_sim.runs.recorder import Recorder
+from vista_sim.runs.writer import RunWriter
 
 if TYPE_CHECKING:
     from vista_sim.drive.course import Course
     from vista_sim.drive.filming import Filmer
-    from vista_sim.runs.writer import RunWriter
 
 HUMAN, POLICY = "human", "policy"
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from vista_sim.dynamics.bicycle import KinematicBicycle
 from vista_sim.dynamics.state import Table
+from vista_sim.traces.calibration import Vehicle
 
 if TYPE_CHECKING:
-    from vista_sim.traces.calibration import Vehicle
     from vista_sim.traces.trace import Trace
 
 

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, SupportsFloat
+from typing import Any, SupportsFloat
 
 import gymnasium
 
@@ -24,11 +25,7 @@ from vista_sim.runs.recorder import Recorder, Rows
 from vista_sim.runs.roads import road_table
 from vista_sim.runs.writer import RunWriter
 from vista_sim.traces.trace import Trace
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from vista_sim.world import Car
+from vista_sim.world import Car
 
 CUT = "cut"  # ending of an episode that the environment itself had not ended
 

@@ -14,10 +14,10 @@ from vista_sim.policies import Policy
 from vista_sim.runs.kinds import DRIVING
 from vista_sim.runs.recorder import Recorder
 from vista_sim.tasks.lane_following import CRASHES
+from vista_sim.traces.sections import Section
 
 if TYPE_CHECKING:
     from vista_sim.runs.filming import ViewRecorder
-    from vista_sim.traces.sections import Section
     from vista_sim.world import Car
 
 

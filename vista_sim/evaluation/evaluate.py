@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 from vista_sim.errors import RunError
 from vista_sim.evaluation.report import Progress, Report
+from vista_sim.evaluation.suites.result import Score, SuiteResult
 from vista_sim.evaluation.suites.run import STEP_TIMEOUT, evaluate_suite
 from vista_sim.evaluation.whole_traces import TraceSettings, evaluate_traces
 from vista_sim.policies import Policy
@@ -23,10 +23,6 @@ from vista_sim.scenarios.suite import Suite, load_suite
 from vista_sim.sensors.pool import CameraMaker
 from vista_sim.tasks.lane_following import Endings
 from vista_sim.world import TracePaths
-
-if TYPE_CHECKING:
-    from vista_sim.evaluation.suites.result import Score, SuiteResult
-    from vista_sim.scenarios.suite import Suite
 
 __all__ = ["Progress", "Report", "evaluate"]
 

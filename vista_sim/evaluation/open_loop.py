@@ -22,10 +22,10 @@ from vista_sim.evaluation.metrics.agreement import (
 )
 from vista_sim.evaluation.plain import or_null
 from vista_sim.policies import Policy
+from vista_sim.sensors.pool import CameraMaker
+from vista_sim.traces.sections import Section
 
 if TYPE_CHECKING:
-    from vista_sim.sensors.pool import CameraMaker
-    from vista_sim.traces.sections import Section
     from vista_sim.world import Car, TracePaths
 
 

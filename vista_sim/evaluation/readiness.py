@@ -10,16 +10,13 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from vista_sim.console import progress_bar
 from vista_sim.errors import GeometryError, VistaError
 from vista_sim.geometry.store import GeometryStore
+from vista_sim.scenarios.case import Case
 from vista_sim.sensors.pool import CameraChoice
 from vista_sim.traces.trace import Trace
-
-if TYPE_CHECKING:
-    from vista_sim.scenarios.case import Case
 
 VARIABLE = "VISTA_SIM_UNBAKED"  # set to 1, it stands for --unbaked everywhere
 

@@ -36,10 +36,10 @@ from vista_sim.errors import (
 )
 from vista_sim.policies.policy import Policy, SalientPolicy
 from vista_sim.policies.saliency import SaliencySource
+from vista_sim.policies.watchdog import StepClock
 from vista_sim.sensors.spec import CameraSpec
 
 if TYPE_CHECKING:
-    from vista_sim.policies.watchdog import StepClock
     from vista_sim.world import Car
 
 REPEAT = 0.5  # s after which the alarm rings again, where the policy swallowed it

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,14 +27,12 @@ from vista_sim.colours import (
     Color,
 )
 from vista_sim.errors import ScenarioError
+from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.document import field_name
 from vista_sim.scenarios.settings import unit_of
+from vista_sim.scenarios.suite import Member, Suite
+from vista_sim.traces.calibration import Vehicle
 from vista_sim.traces.trace import Trace
-
-if TYPE_CHECKING:
-    from vista_sim.scenarios.case import Case
-    from vista_sim.scenarios.suite import Member, Suite
-    from vista_sim.traces.calibration import Vehicle
 
 Image = NDArray[np.uint8]
 Points = NDArray[np.float64]

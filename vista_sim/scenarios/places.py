@@ -11,9 +11,9 @@ import numpy as np
 
 from vista_sim.errors import WorldError
 from vista_sim.tasks.recovery import RecoveryRule
+from vista_sim.traces.sections import Section
 
 if TYPE_CHECKING:
-    from vista_sim.traces.sections import Section
     from vista_sim.traces.trace import Trace
 
 ROADS = ("straight", "left", "right")

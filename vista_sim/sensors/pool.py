@@ -23,7 +23,6 @@ from vista_sim.traces.calibration import Lens
 from vista_sim.transforms import Matrix
 
 if TYPE_CHECKING:
-    from vista_sim.sensors.blocks import FrameBudget
     from vista_sim.sensors.camera import Camera
     from vista_sim.traces.trace import Trace
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from vista_sim.arguments import check_number
 from vista_sim.errors import WorldError
-
-if TYPE_CHECKING:
-    from vista_sim.tasks.task import JudgedCar
+from vista_sim.tasks.task import JudgedCar
 
 RECOVERED = "recovered"
 TIMED_OUT = "not_recovered"

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vista_sim.car import Car
 from vista_sim.errors import PolicyFailureError
 from vista_sim.evaluation.episode import Watcher, drive
 from vista_sim.evaluation.metrics.recovery import EXPERT
 from vista_sim.evaluation.suites.rows import POLICY_FAILED
-from vista_sim.policies import GuardedPolicy, Policy
+from vista_sim.policies import GuardedPolicy, Policy, StepClock
 from vista_sim.policies.reference import ReferenceDriver
 from vista_sim.policies.saliency import SaliencySource
 from vista_sim.runs import kinds
@@ -29,8 +30,6 @@ from vista_sim.scenarios.staging import Stage, Stager
 from vista_sim.traces.trace import Trace
 
 if TYPE_CHECKING:
-    from vista_sim.car import Car
-    from vista_sim.policies import StepClock
     from vista_sim.runs.filming import Films, ViewRecorder
 
 #: Called with what is known of an episode when it begins.

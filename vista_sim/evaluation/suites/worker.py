@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING
 
 from vista_sim.errors import VistaError
 from vista_sim.failures import explained, summary
+from vista_sim.policies import StepClock
 from vista_sim.policies.identity import load_identified
 
 if TYPE_CHECKING:
     from vista_sim.evaluation.suites.driving import Job
     from vista_sim.evaluation.suites.rows import Row
-    from vista_sim.policies import StepClock
     from vista_sim.runs.filming import Films
 
 READY = "ready"  # PolicyIdentity: the policy is loaded
