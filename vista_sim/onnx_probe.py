@@ -45,7 +45,7 @@ def main() -> None:
             sys.exit(1)
         print(json.dumps({"error": " ".join(str(error).split())[:200]}))
         return
-    fed = _zeros(np, session.get_inputs())
+    fed = _zeros(session.get_inputs())
     if fed is not None:
         try:
             session.run(None, fed)
@@ -60,7 +60,7 @@ def _lacks_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "bad_alloc" in text or "allocat" in text
 
 
-def _zeros(np: Any, inputs: Any) -> dict[str, Any] | None:
+def _zeros(inputs: Any) -> dict[str, Any] | None:
     """Zeros for every input, 1 long where its shape leaves that open; None: too many."""
     fed = {}
     for value in inputs:
