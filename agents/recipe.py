@@ -14,6 +14,7 @@ from vista_sim.geometry.identity import identify_trace
 from vista_sim.identity.sources import SIMULATOR, sources_digest
 from vista_sim.policies import CameraSpec
 from vista_sim.traces.trace import Trace
+from vista_sim.transforms import camera_mount
 
 from .imitation.drives import resolve_camera
 from .networks.network import NetworkConfig
@@ -37,6 +38,15 @@ def check_seed(seed: int) -> None:
         raise ValueError(f"seed is {seed}; it must be from 0 to {2**63 - 1}")
 
 
+def check_mount(x: float, height: float, pitch: float) -> None:
+    """Raise ValueError for a place where no car carries a camera that sees the road."""
+    if not (-5.0 <= x <= 10.0 and 0.2 <= height <= 5.0 and -0.5 <= pitch <= 1.0):
+        raise ValueError(
+            f"mount is {x} m, {height} m, {pitch} rad; it must be from -5 to 10 m before the rear "
+            "axle, from 0.2 to 5 m above the road, and from -0.5 to 1 rad down"
+        )
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What is learned from, what is learned, and where it goes."""
@@ -52,6 +62,10 @@ class Recipe:
     fov: float | None = None
     """Horizontal field of view of the policy's camera, rad; by default that of the first trace's
     camera. It is written to policy.json, so that other rigs show the policy the same."""
+    mount: tuple[float, float, float] | None = None
+    """Where the policy's camera is on every car: metres before the rear axle, metres above the
+    road, and how far it looks down, rad, such as 1.2 1.6 0.1; by default where each recording
+    has its own. Roads that were recorded by different cars then look alike to the policy."""
     seed: int = 0
     """Of everything that is drawn by chance."""
     resume: bool = False
@@ -73,6 +87,8 @@ class Recipe:
         check_seed(self.seed)
         if self.fov is not None and not 0.02 <= self.fov <= 3.0:
             raise ValueError(f"fov is {self.fov} rad; it must be from 0.02 to 3")
+        if self.mount is not None:
+            check_mount(*self.mount)
 
     def make_ready(self) -> None:
         """See to it that the views that are learned from come from baked geometry.
@@ -90,4 +106,8 @@ class Recipe:
         size = self.network.camera_size
         if size is None:
             return None
-        return resolve_camera(traces, CameraSpec(size=size, fov=self.fov), self.camera)
+        mount = None
+        if self.mount is not None:
+            x, height, pitch = self.mount
+            mount = camera_mount(x, 0.0, height, pitch=pitch)
+        return resolve_camera(traces, CameraSpec(size=size, fov=self.fov, mount=mount), self.camera)

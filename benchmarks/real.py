@@ -6,15 +6,16 @@ FOLDER holds `kitti-odometry` (sequence 00), `pandaset` (a sequence) and `malaga
 K.txt; its poses come from its frames alone, extra `sfm`). In order, each stage keeping what is
 there already:
 
-    streets  recordings become traces and are baked; drawn worlds are recorded and baked
+    streets  recordings become traces and are baked; drawn roads and streets are recorded and baked
     train    policies, by `vista-train`
     judge    whole judged roads are driven, and recovery from beside the path is tested
     report   what all results so far say; written after every other stage too
 
 Judged are (a) the last 15 s of Málaga after its first 45 s, (b) all of Málaga after KITTI,
 PandaSet and drawn worlds, (c) KITTI after Málaga, PandaSet and drawn worlds; three seeds each,
-beside plain behaviour cloning and the privileged expert. Settings were chosen on other roads.
-Interrupted, the same command goes on where it was. The report is OUT/real.md and real.json.
+beside plain behaviour cloning and the privileged expert. Interrupted, the same command goes on
+where it was. The report is OUT/real.md, real.json and real.png: a map of each judged road with the
+way that each policy drove, and where it was set back.
 """
 
 from __future__ import annotations
@@ -25,14 +26,15 @@ import json
 import math
 import multiprocessing
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
+from matplotlib.figure import Figure
 from scipy import stats
 from transfer_study.files import write_text
 from transfer_study.going_on import study
@@ -45,20 +47,42 @@ from vista_sim.geometry.bake import bake
 from vista_sim.identity.sources import SIMULATOR, sources_digest
 from vista_sim.policies.identity import identify_policy
 from vista_sim.proving_ground.record import Recording
+from vista_sim.proving_ground.street import Street
+from vista_sim.runs.run import read_run
 from vista_sim.scenarios.places import RecoveryTest
+from vista_sim.tasks.lane_following import CRASHES
 
 STAGES = ("streets", "train", "judge", "report")
 SEEDS = (0, 1, 2)
 MALAGA_HEIGHT = 1.5  # m, chosen by the picture: the camera is on the roof of a small car
 #: Cameras as they are on other cars: a policy must not learn one of them by heart.
+CAMERAS: tuple[dict[str, Any], ...] = (
+    {"fov": math.radians(82.0), "mount": (1.1, 0.0, 1.65), "pitch": 0.01},
+    {"fov": math.radians(65.0), "mount": (1.6, 0.1, 1.4), "pitch": 0.03},
+    {"fov": math.radians(75.0), "mount": (1.9, -0.1, 1.5), "pitch": 0.05},
+    {"fov": math.radians(70.0), "mount": (1.3, 0.0, 1.8), "pitch": 0.07},
+)
+STREETS = (
+    Street("one-way", "none", 2.8, (0.8, 0.7)),
+    Street("one-way", "none", 3.2, (0.6, 0.9)),
+    Street("right-lane", "centre", 3.2, (0.5, 0.8)),
+    Street("two-way", "none", 2.9, (0.7, 0.8)),
+    Street("right-lane", "all", 3.4, (0.0, 0.6)),
+    Street("one-way", "none", 2.6, (0.9, 0.5)),
+    Street("left-lane", "centre", 3.1, (0.7, 0.7)),
+    Street("two-way", "centre", 3.0, (0.6, 0.9)),
+)
 DRAWN = (
-    Recording(seed=401, seconds=30.0, fov=math.radians(82.0), mount=(1.1, 0.0, 1.65), pitch=0.01),
-    Recording(seed=402, seconds=30.0, fov=math.radians(65.0), mount=(1.6, 0.1, 1.4), pitch=0.03),
-    Recording(seed=403, seconds=30.0, fov=math.radians(75.0), mount=(1.9, -0.1, 1.5), pitch=0.05),
-    Recording(seed=404, seconds=30.0, fov=math.radians(70.0), mount=(1.3, 0.0, 1.8), pitch=0.07),
+    *(Recording(seed=401 + i, seconds=30.0, **camera) for i, camera in enumerate(CAMERAS)),
+    *(
+        Recording(seed=411 + i, seconds=25.0, street=street, **CAMERAS[i % len(CAMERAS)])
+        for i, street in enumerate(STREETS)
+    ),
 )
 WORLDS = tuple(world_name(recording) for recording in DRAWN)
-FOV = ("--fov", "0.9")  # rad: what every one of these cameras sees
+#: One camera, wherever the recording's was: all of these cameras see this field of view, and the
+#: one in Málaga looks up by 7 degrees, so that the road filled a fifth of its view.
+CAMERA = ("--fov", "0.9", "--mount", "1.2", "1.6", "0.105")
 
 
 @dataclass(frozen=True)
@@ -79,8 +103,8 @@ PARTS = (
     Part("c", "KITTI 00", ("malaga", "pandaset", *WORLDS), "kitti"),
 )
 TRAININGS = (
-    Training("guided", ("guided", *FOV), SEEDS),
-    Training("bc", ("bc", *FOV), SEEDS),
+    Training("guided", ("guided", *CAMERA, "--augment.texture", "0.5"), SEEDS),
+    Training("bc", ("bc", *CAMERA, "--augment.texture", "0.5"), SEEDS),
 )
 TEST = RecoveryTest(starts_per_kind=8)
 
@@ -173,8 +197,12 @@ def trainings(part: Part) -> list[Training]:
 
 def train(parts: Sequence[Part], traces: Path, out: Path, workers: int) -> None:
     """Train what is not trained yet, seed by seed, so that a first table comes early."""
+    ordered = [(seed, part) for seed in SEEDS for part in parts]
+    # What is compared with comes last.
     jobs = [
-        (training, seed, part) for seed in SEEDS for part in parts for training in trainings(part)
+        (trainings(part)[which], seed, part)
+        for which in range(len(TRAININGS))
+        for seed, part in ordered
     ]
     for part in parts:
         (out / "policies" / part.name).mkdir(parents=True, exist_ok=True)
@@ -229,15 +257,21 @@ def trials(parts: Sequence[Part], traces: Path, out: Path) -> list[Trial]:
                     found.append(Trial(part, training.name, seed, str(folder), judged))
     return found
 
+    def run(self, out: Path) -> Path:
+        """The folder of its run: what was driven, step by step."""
+        return self.path(out).with_suffix("")
 
-def drive(trial: Trial) -> dict[str, Any]:
-    """Metrics and recovery of one trial, as JSON values."""
+
+def drive(trial: Trial, out: Path) -> dict[str, Any]:
+    """Metrics and recovery of one trial, as JSON values; its run is kept beside them."""
     done = evaluate(
         trial.policy,
         trial.trace,
+        out=trial.run(out),
         recovery=TEST,
         video=False,
         section=trial.part.judged_section,
+        overwrite=True,
     )
     values = done.to_json()
     return {"metrics": values["metrics"], "recovery": values["recovery"]}
@@ -249,7 +283,7 @@ def judge(parts: Sequence[Part], traces: Path, out: Path, workers: int) -> None:
     left = [trial for trial in trials(parts, traces, out) if not trial.path(out).exists()]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        waiting = {pool.submit(partial(drive, trial)): trial for trial in left}
+        waiting = {pool.submit(drive, trial, out): trial for trial in left}
         for count, future in enumerate(as_completed(waiting), 1):
             trial, result = waiting[future], future.result()
             write_text(trial.path(out), json.dumps(result, indent=2) + "\n")
@@ -265,7 +299,7 @@ def told(result: dict[str, Any]) -> str:
 SHOWN = (
     ("crashes", "crashes", 1.0),
     ("recovered, of the expert's, %", "rate", 100.0),
-    ("from the path, m", "cross_track_error_mean", 1.0),
+    ("from the path, m", "mean_cross_track_error_m", 1.0),
 )
 
 
@@ -293,6 +327,44 @@ def report(parts: Sequence[Part], traces: Path, out: Path) -> None:
         cells = [interval_text(row[name]) for name in names]
         lines.append(f"| {row['road']} | {row['way']} | {row['seeds']} | {' | '.join(cells)} |")
     write_text(out / "real.md", "\n".join(lines) + "\n")
+    driven = {
+        part.title: [
+            (t.way, t.run(out)) for t in trials([part], traces, out) if t.path(out).exists()
+        ]
+        for part in parts
+        if (traces / part.judged / "trace.json").exists()
+    }
+    draw_map({title: runs for title, runs in driven.items() if runs}, out / "real.png")
+
+
+COLOURS = {"expert": "0.3", "guided": "tab:blue", "bc": "tab:orange"}
+
+
+def draw_map(driven: Mapping[str, Sequence[tuple[str, Path]]], picture: Path) -> None:
+    """The ways that were driven, one map a road; a cross where a car was set back to the path."""
+    if not driven:
+        return
+    figure = Figure(figsize=(9.0, 3.2 * len(driven)), layout="constrained")
+    panels = figure.subplots(len(driven), squeeze=False)[:, 0]
+    for axes, (title, runs) in zip(panels, driven.items(), strict=True):
+        axes.set_title(title, fontsize=10)
+        axes.set_aspect("equal")
+        axes.set_xlabel("m")
+        names = set()
+        for way, folder in runs:
+            run = read_run(folder)
+            episodes = run.episodes.filter(pc.equal(run.episodes["kind"], "closed_loop"))
+            for row in episodes.select(["episode", "ending"]).to_pylist():
+                steps = run.steps.filter(pc.equal(run.steps["episode"], row["episode"]))
+                x, y = steps["x"].to_numpy(), steps["y"].to_numpy()
+                style = {"lw": 3.0, "alpha": 0.4} if way == "expert" else {"lw": 1.0}
+                label = None if way in names else way
+                names.add(way)
+                axes.plot(x, y, color=COLOURS[way], label=label, **style)
+                if row["ending"] in CRASHES:
+                    axes.plot(x[-1:], y[-1:], "x", color=COLOURS[way], ms=6)
+        axes.legend(fontsize=8)
+    figure.savefig(picture, dpi=110)
 
 
 def row_of(part: Part, way: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -4,46 +4,63 @@ Also: what `import vista_sim` adds to `import gymnasium`, and how long it takes 
 frame of a 376 x 1241 video.
 
     python benchmarks/speed.py [--json] [--trace FOLDER] [--steps 400]
+    python benchmarks/speed.py --base CHECKOUT [--rounds 60] [--most 1.03]
 
 Warm: the frames the steps need have been decoded before. Cold: every step starts somewhere
 else in a trace of which nothing is in memory. Actions are random, and so are the starts, up
 to 1.5 m beside the recorded path. The unit is `cv2.remap` of a 200 x 320 x 3 image with
 float maps, bilinear, on one thread. One is timed after every step, so that steps and unit
 see the same machine; figures are medians, and so is the ratio.
+
+With --base, warm steps of another checkout are timed in turns with those of this one.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import checkouts
 import numpy as np
 
 SIZES = ((200, 320), (66, 200))
+ID = "VistaSim/LaneFollowing-v0"
+SETTINGS: dict[str, Any] = {"perturb_lateral": 1.5, "perturb_heading": 0.1}
+TURN = 0.1  # s that a checkout is timed before it is the other one's turn
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--trace", type=Path, help="a baked trace; default: the sample trace")
     parser.add_argument("--steps", type=int, default=400, help="steps timed for each figure")
     parser.add_argument("--seed", type=int, default=0)
+    checkouts.add_options(parser)
     options = parser.parse_args()
 
     import cv2
 
-    import vista_sim
+    cv2.setNumThreads(1)
+    trace = options.trace or checkouts.HERE / "assets" / "proving-ground"
+    warm = warm_steps(trace, options.seed)
+    if options.serve:
+        checkouts.serve(warm)
+        return 0
+    if options.base is not None:
+        given = ("--trace", trace, "--seed", options.seed)
+        return checkouts.compare_speed(__file__, tuple(warm), options, *given)
+
     from vista_sim.geometry.bake import bake
 
-    cv2.setNumThreads(1)
-    trace = options.trace or vista_sim.sample_trace("proving-ground")
     bake(trace)
     result: dict[str, Any] = {
         "import_ms_beyond_gymnasium": time_import(),
@@ -56,7 +73,7 @@ def main() -> None:
     result["cv2_remap_200x320_ms"] = float(np.median(units))
     if options.json:
         print(json.dumps(result, indent=2))
-        return
+        return 0
     print(f"import vista_sim beyond gymnasium: {result['import_ms_beyond_gymnasium']:.0f} ms")
     print(f"one cv2.remap, 200 x 320 x 3:      {result['cv2_remap_200x320_ms']:.3f} ms")
     frames = result["frame_376x1241_ms"]
@@ -68,6 +85,52 @@ def main() -> None:
         for kind in ("warm", "cold"):
             ms, remaps = figures[f"{kind}_ms"], figures[f"{kind}_remaps"]
             print(f"env.step {name:>7} {kind}: {ms:.2f} ms, {remaps:.1f} remaps")
+    return 0
+
+
+def warm_steps(trace: Path, seed: int) -> Mapping[str, checkouts.Measurement]:
+    """What is compared between checkouts: seeing a camera, the state alone, and recorded."""
+    found = {
+        f"env.step {size[0]}x{size[1]}": partial(prepare_steps, trace, seed, size=size)
+        for size in SIZES
+    }
+    found["env.step of the state"] = partial(prepare_steps, trace, seed, observe="state")
+    found["the same, recorded"] = partial(prepare_steps, trace, seed, True, observe="state")
+    return found
+
+
+def prepare_steps(
+    trace: Path, seed: int, recorded: bool = False, **settings: Any
+) -> Callable[[], checkouts.Turn]:
+    """Warm steps of an environment; resets between them are not timed."""
+    import gymnasium
+
+    import vista_sim
+
+    env: Any = gymnasium.make(ID, traces=[trace], **SETTINGS, **settings)
+    if recorded:
+        folder = tempfile.TemporaryDirectory()
+        env = vista_sim.RecordRun(env, Path(folder.name) / "run", views=(), max_steps=10**9)
+        atexit.register(folder.cleanup)
+    env.action_space.seed(seed)
+    env.reset(seed=seed)
+    if "size" in settings:
+        drive_through(env)
+    ended = True
+    action = env.action_space.sample()
+
+    def before() -> None:
+        nonlocal action
+        action = env.action_space.sample()
+        if ended:
+            env.reset()
+
+    def step() -> None:
+        nonlocal ended
+        _, _, terminated, truncated, _ = env.step(action)
+        ended = terminated or truncated
+
+    return lambda: checkouts.take_turn(step, TURN, before)
 
 
 def measure(trace: Path, size: tuple[int, int], options: argparse.Namespace) -> dict[str, float]:
@@ -76,13 +139,7 @@ def measure(trace: Path, size: tuple[int, int], options: argparse.Namespace) -> 
 
     import vista_sim  # noqa: F401  registers the environment
 
-    env = gymnasium.make(
-        "VistaSim/LaneFollowing-v0",
-        traces=[trace],
-        size=size,
-        perturb_lateral=1.5,
-        perturb_heading=0.1,
-    )
+    env = gymnasium.make(ID, traces=[trace], size=size, **SETTINGS)
     env.action_space.seed(options.seed)
     env.reset(seed=options.seed)
     for _ in range(5):  # compile
@@ -188,4 +245,4 @@ def time_import(runs: int = 7) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -2,6 +2,7 @@
 
     python benchmarks/vector.py [--json] [--trace FOLDER] [--seconds 4]
     python benchmarks/vector.py --scenario recovery [--json] [--seconds 4]
+    python benchmarks/vector.py --base CHECKOUT [--rounds 60] [--most 1.03]
 
 Warm: every frame that is needed has been decoded before. Actions and starts are random, up to
 1.5 m beside the recorded path. A reset counts as a step, for one as for many: both make a view.
@@ -12,6 +13,8 @@ the wall time of a single step outside of the rendering of its view (median).
 
 With --scenario, many cars that drive cases of a scenario or suite are beside Gymnasium's own loop
 over as many single environments (`SyncVectorEnv`), which resets in the same way.
+
+With --base, vector steps of another checkout are timed in turns with those of this one.
 """
 
 from __future__ import annotations
@@ -19,11 +22,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import checkouts
 import numpy as np
 
 ID = "VistaSim/LaneFollowing-v0"
@@ -33,30 +39,41 @@ SIZES = ((66, 200), (200, 320))
 COUNTS = (1, 8, 32, 64)
 WORKERS = (1, 2)
 ROUNDS = 3
+COMPARED = 32  # cars whose steps are compared between checkouts
+TURN = 0.1  # s that a checkout is timed before it is the other one's turn
 SETTINGS: dict[str, Any] = {"perturb_lateral": 1.5, "perturb_heading": 0.1}
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--trace", type=Path, help="a baked trace; default: the sample trace")
     parser.add_argument("--scenario", help="a scenario or suite: a file, or an installed one")
     parser.add_argument("--seconds", type=float, default=4.0, help="timed for each figure")
     parser.add_argument("--seed", type=int, default=0)
+    checkouts.add_options(parser)
     options = parser.parse_args()
 
     import cv2
 
-    import vista_sim
+    cv2.setNumThreads(1)
+    folder = options.trace or checkouts.HERE / "assets" / "proving-ground"
+    steps = vector_steps(folder, options.seed)
+    if options.serve:
+        checkouts.serve(steps)
+        return 0
+    if options.base is not None:
+        given = ("--trace", folder, "--seed", options.seed)
+        return checkouts.compare_speed(__file__, tuple(steps), options, *given)
+
     from vista_sim.geometry.bake import bake
     from vista_sim.traces.trace import Trace
 
-    cv2.setNumThreads(1)
     if options.scenario:
         found = measure_scenario(options.scenario, options.seconds, options.seed)
         print(json.dumps(found, indent=2) if options.json else text_of_scenario(found))
-        return
-    trace = Trace.open(options.trace or vista_sim.sample_trace("proving-ground"))
+        return 0
+    trace = Trace.open(folder)
     bake(trace.root)
     result: dict[str, Any] = {"cores": len(os.sched_getaffinity(0)), "sizes": {}}
     for size in SIZES:
@@ -66,6 +83,44 @@ def main() -> None:
             show(name, result["sizes"][name])
     if options.json:
         print(json.dumps(result, indent=2))
+    return 0
+
+
+def vector_steps(trace: Path, seed: int) -> Mapping[str, checkouts.Measurement]:
+    """What is compared between checkouts: many cars that see, know their state, drive cases."""
+    free: dict[str, Any] = {"traces": [trace], **SETTINGS}
+    cases: dict[str, Any] = {"scenario": "recovery"}
+    return {
+        f"{COMPARED} cars that see": partial(prepare_vector, ID, seed, free),
+        f"{COMPARED} cars, their state": partial(
+            prepare_vector, ID, seed, free | {"observe": "state"}
+        ),
+        f"{COMPARED} cars in cases, their state": partial(
+            prepare_vector, SCENARIO_ID, seed, cases | {"observe": "state"}
+        ),
+    }
+
+
+def prepare_vector(name: str, seed: int, settings: Mapping[str, Any]) -> Callable[[], Any]:
+    """Warm steps of a vector environment, with the resets in them."""
+    import gymnasium
+
+    import vista_sim  # noqa: F401  # registers the environments
+
+    envs = gymnasium.make_vec(
+        name,
+        num_envs=COMPARED,
+        vectorization_mode="vector_entry_point",
+        workers=1,
+        **settings,
+    )
+    envs.action_space.seed(seed)
+    envs.reset(seed=seed)
+    if settings.get("observe") != "state":
+        drive_through(envs.unwrapped.envs[0])  # type: ignore[attr-defined]
+        envs.reset(seed=seed)
+    step = stepper_of_many(envs)
+    return lambda: checkouts.take_turn(step, TURN)
 
 
 def show(name: str, figures: dict[str, Any]) -> None:
@@ -251,4 +306,4 @@ def drive_through(env: Any) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

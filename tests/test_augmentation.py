@@ -21,7 +21,7 @@ from vista_sim.transforms import camera_mount
 CPU = torch.device("cpu")
 OFF = AugmentConfig(contrast=0, brightness=0, colour=0, gray=0, noise=0, blur=0, shadow=0, shift=0)
 MIRROR = dataclasses.replace(OFF, mirror=True)
-EVERY = AugmentConfig(mirror=True, gray=1.0, blur=0.5, shadow=1.0)
+EVERY = AugmentConfig(mirror=True, gray=1.0, blur=0.5, shadow=1.0, texture=0.5)
 
 
 def changed(batch, config, spec=None, rows=slice(None), seed=0):
@@ -67,6 +67,20 @@ def test_pixel_noise_differs_from_frame_to_frame_at_one_level_a_sequence():
     loud = noise[levels.mean(dim=1) > 2]
     first, second = loud[:, 0].flatten(1), loud[:, 1].flatten(1)
     assert abs(np.corrcoef(first.flatten(), second.flatten())[0, 1]) < 0.05
+
+
+def test_another_texture_keeps_shapes_and_the_spread_of_light():
+    batch = still(count=12, length=2)
+    height, width = SIZE
+    camera = batch.inputs["camera"]
+    camera[:] = 90
+    camera[:, :, :, width // 2 :] = torch.tensor([120, 150, 105], dtype=torch.uint8)
+    image = changed(batch, dataclasses.replace(OFF, texture=1.0)).inputs["camera"]
+    for half in (image[..., : width // 2 - 2, :], image[..., width // 2 + 2 :, :]):
+        assert (half - half[:, :, :1, :1]).abs().max() < 1e-3  # a plain surface stays plain
+    change = (image - camera)[:, 0, height // 2, [1, -2]].flatten(1)
+    assert torch.pdist(change).min() > 1  # and looks otherwise in each sequence
+    assert (image.mean(dim=(1, 2, 3, 4)) - camera.float().mean()).abs().max() < 10
 
 
 def test_rows_are_changed_alike_whichever_are_asked_for():

@@ -12,7 +12,7 @@ from vista_agents.imitation.behaviour_cloning import RecordedSource, ShiftConfig
 from vista_agents.imitation.dagger import DaggerConfig, DaggerSource
 from vista_agents.imitation.drives import command_at, open_drives, resolve_camera
 from vista_agents.imitation.frames import Frames
-from vista_agents.imitation.guided import GuidedConfig, GuidedSource, StartConfig
+from vista_agents.imitation.guided import GuidedConfig, GuidedSource, Places, StartConfig
 from vista_agents.imitation.road import SplitConfig, balanced_weights, places_along, split_road
 from vista_agents.imitation.setup import Setup
 from vista_agents.networks.cnn import PilotNetConfig
@@ -107,6 +107,18 @@ def test_places_lie_evenly_within_their_intervals():
     assert places.min() > 10.0
     assert places.max() < 31.0
     assert not ((places > 20.0) & (places < 30.0)).any()
+
+
+def test_starts_are_shared_by_length_of_road_or_evenly_by_drive(road_trace):
+    drives = open_drives([Trace.open(road_trace)] * 2, None, SplitConfig(), 0)
+    roads = [[(0.0, 20.0)], [(0.0, 40.0), (60.0, 140.0)]]
+    shares = {}
+    for balance in (0.0, 1.0):
+        places = Places(drives, roads, balance)
+        assert places.weights.sum() == pytest.approx(1.0)
+        shares[balance] = places.weights[places.drive == 0].sum()
+    assert shares[0.0] < 0.2
+    assert shares[1.0] == pytest.approx(0.5)
 
 
 def test_a_camera_without_field_of_view_gets_that_of_the_recording(road_trace):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import torch
 from architectures import SMALL, at, build, sequences, with_head
@@ -65,6 +66,39 @@ def test_normalization_per_image_ignores_brightness_and_contrast():
     per_image, fixed = build(CNN), build(encoder_with(CNN, pixels="fixed"))
     assert torch.allclose(answer(per_image, inputs), answer(per_image, darker), **tolerance)
     assert not torch.allclose(answer(fixed, inputs), answer(fixed, darker), **tolerance)
+
+
+def test_local_normalization_compares_each_pixel_with_the_square_around_it():
+    view = torch.randint(0, 256, (2, 20, 30, 3), generator=torch.Generator().manual_seed(0))
+    found = Pixels("local")(view).permute(0, 2, 3, 1).double().numpy()
+    image = view.double().numpy()
+    gray = image.mean(-1)
+
+    def around(values):
+        height, width = values.shape[1:]
+        return np.array(
+            [
+                [
+                    values[:, max(v - 8, 0) : v + 9, max(u - 8, 0) : u + 9].mean((1, 2))
+                    for u in range(width)
+                ]
+                for v in range(height)
+            ]
+        ).transpose(2, 0, 1)
+
+    mean = around(gray)
+    deviation = np.sqrt(around((gray - mean) ** 2) + 6.0**2)
+    assert found == pytest.approx((image - mean[..., None]) / deviation[..., None], abs=1e-4)
+
+
+def test_a_shadow_changes_a_locally_normalized_view_at_its_edge_alone():
+    view = torch.randint(60, 200, (1, 24, 90, 1), generator=torch.Generator().manual_seed(1))
+    view = view.expand(-1, -1, -1, 3)
+    shaded = view.float()
+    shaded[:, :, 45:] = 0.5 * shaded[:, :, 45:] + 10
+    lit, dark = (Pixels("local")(x.float())[..., 62:] for x in (view, shaded))
+    assert (lit - dark).abs().mean() < 0.05
+    assert lit.std() > 0.9
 
 
 def test_a_camera_of_bytes_answers_as_one_of_floats():

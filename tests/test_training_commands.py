@@ -56,6 +56,21 @@ def test_a_command_trains_a_policy_that_says_how(road_trace, tmp_path, capsys, c
     assert training["training"]["steps"] == 6
 
 
+@pytest.mark.parametrize("command", ["bc", "guided"])
+def test_a_policy_learns_from_the_mount_it_is_for(
+    road_trace, tmp_path, capsys, monkeypatch, command
+):
+    monkeypatch.delenv("VISTA_SIM_UNBAKED")
+    out = tmp_path / "policy"
+    where = ["--traces", str(road_trace), "--out", str(out), "--mount", "1.2", "1.6", "0.1"]
+    assert "is not baked" in refused(capsys, command, *where, *SMALL, *DATA[command])
+    main([command, *where, "--unbaked", "--json", *SMALL, *DATA[command]])
+    mount = load(out).camera.mount
+    assert mount[:3, 3] == pytest.approx([1.2, 0.0, 1.6])
+    ahead = [math.cos(0.1), 0.0, -math.sin(0.1)]  # the optical axis looks 0.1 rad down
+    assert mount[:3, 2] == pytest.approx(ahead)
+
+
 def test_a_folder_with_a_training_is_not_overwritten_unasked(road_trace, tmp_path, capsys):
     args = ["bc", "--traces", str(road_trace), "--out", str(tmp_path / "x"), *SMALL]
     main([*args, "--json"])
@@ -84,6 +99,9 @@ def test_a_folder_with_a_training_is_not_overwritten_unasked(road_trace, tmp_pat
         (["bc", "--traces", "x", "--out", "y", "--steps", "many"], "--steps"),
         (["bc", "--traces", "x", "--out", "y", "--steps", "0"], "steps is 0"),
         (["bc", "--traces", "x", "--out", "y", "--fov", "4"], "fov is 4.0 rad"),
+        (["bc", "--traces", "x", "--out", "y", "--mount", "1", "1.5", "4"], "mount is 1.0 m, 1.5"),
+        (["bc", "--traces", "x", "--out", "y", "--mount", "1", "nan", "0"], "nan m, 0.0 rad"),
+        (["guided", "--traces", "x", "--out", "y", "--guided.starts.balance", "2"], "balance is 2"),
         (["guided", "--traces", "x", "--out", "y", "--network.encoder.norm", "no"], "no"),
         (["bc", "--traces", "x", "--out", "y", "--architecture", "maze"], "'maze' is unknown"),
         (["bc", "--traces", "x", "--out", "y", "--seed", "9" * 30], "seed is 9999"),

@@ -328,7 +328,7 @@ def test_reward_terms_are_what_their_definitions_say(road_trace):
     car = world.spawn_agent()
     car.reset(trace=0, s=10.0, lateral=1.0, heading=0.0)
     car.step(Action(0.0))
-    terms = world.task.reward_terms(car)
+    terms = car.reward_terms
     assert terms["survive"] == 0.5
     assert terms["progress"] == pytest.approx(0.5, abs=1e-3)
     assert terms["lateral"] == pytest.approx(-0.5 * 0.5**2, abs=1e-3)
@@ -336,11 +336,24 @@ def test_reward_terms_are_what_their_definitions_say(road_trace):
     assert terms["comfort"] == pytest.approx(0.0, abs=1e-4)
     car.reset(trace=0, s=10.0, lateral=1.9, heading=0.2)
     car.step(Action(0.2))
-    terms = world.task.reward_terms(car)
+    terms = car.reward_terms
     assert car.ending == "off_road"
     assert terms["survive"] == 0.0
     assert terms["lateral"] == -0.5
     assert terms["comfort"] == pytest.approx(-0.05, abs=1e-3)
+    assert car.reward == pytest.approx(math.fsum(terms.values()), abs=1e-12)
+    car.reset(trace=0, s=10.0, lateral=1.0, heading=0.0)
+    assert set(car.reward_terms.values()) == {car.reward} == {0.0}
+
+
+def test_each_car_of_a_world_has_its_own_reward(road_trace):
+    world = World(road_trace)
+    cars = [world.spawn_agent() for _ in range(3)]  # the table grows meanwhile
+    for car, lateral in zip(cars, (0.0, 1.0, -1.5), strict=True):
+        car.reset(trace=0, s=10.0, lateral=lateral, heading=0.0)
+    world.step({car: Action(0.0) for car in cars})
+    terms = [car.reward_terms["lateral"] for car in cars]
+    assert terms == pytest.approx([0.0, -0.5 * 0.5**2, -0.5 * 0.75**2], abs=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -41,12 +41,14 @@ class CarWorld(Protocol):
     vehicles: tuple[Vehicle, ...]
     sections: tuple[tuple[Section, ...], ...]
     dt: float
-    task: Task[Car]
+    task: Task
     cameras: WorldCameras
     sampler: StartSampler
     randomization: Randomization | None
     rng: np.random.Generator
     table: Table
+    terms: NDArray[np.float64]
+    codes: NDArray[np.int64]
 
     def surroundings(self, trace: int) -> Surroundings: ...
 
@@ -107,6 +109,8 @@ class Car:
         t, steps: since the start of the episode, s and steps.
         action: the last one, None at the start.
         ending: why the episode is over, None while it goes on.
+        reward_terms: of the last step, weighted, by name; zeros at a start.
+        reward: their sum.
         scene_time: moment of the recording that is seen, s of the trace.
         offset: (x, y, yaw) of the car in the recorded car's frame at that moment, m and rad.
         distance_to_recording: m from the recorded pose that the view is made from.
@@ -193,6 +197,20 @@ class Car:
         return self.world.surroundings(self.trace_index)
 
     @property
+    def reward_terms(self) -> dict[str, float]:
+        """Weighted reward terms of the last step by name; zeros at a start."""
+        world = self.world
+        return dict(zip(world.task.terms, world.terms[self._row].tolist(), strict=True))
+
+    @property
+    def reward(self) -> float:
+        """Of the last step: the sum of its terms."""
+        reward = 0.0
+        for term in self.world.terms[self._row].tolist():  # sum() compensates since Python 3.12
+            reward += term
+        return reward
+
+    @property
     def done(self) -> bool:
         """Whether the episode is over."""
         return self.ending is not None
@@ -274,6 +292,7 @@ class Car:
         if self.delivery is not None:
             self.delivery.reset()
         self._rng = world.rng
+        world.terms[self._row] = 0.0
         if world.randomization is not None:
             self._randomized = {
                 name: RandomizedCamera(world.randomization.draw(world.rng), self._mount(spec))
@@ -303,6 +322,7 @@ class Car:
         if self.ending is not None:
             raise WorldError(f"the car is done ({self.ending}); reset it first")
         self.state[0, c.STEPS] = self.state[0, c.TIME] = 0.0
+        self.world.terms[self._row] = 0.0
         self.state[0, c.TARGET_CURVATURE] = self.state[0, c.TARGET_ACCELERATION] = math.nan
         if self.delivery is not None:
             self.delivery.reset()
@@ -466,7 +486,11 @@ class Car:
         )
 
     def _conclude(self) -> None:
-        """Say whether the episode is over."""
+        """Have the last step judged: its reward terms, and whether the episode is over."""
+        world, row = self.world, self._row
+        own = slice(row, row + 1)
+        task = world.task
+        task.judge(world.table[own], c.FIRST, self.dt, world.terms[own], world.codes[own])
         # Out of reach of the path: s, lateral and heading stayed as they were.
         within = self.number(c.IN_REACH) != 0.0
-        self.ending = self.world.task.ending(self) if within else OFF_ROAD
+        self.ending = task.ending_names[world.codes.item(row)] if within else OFF_ROAD

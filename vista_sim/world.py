@@ -61,6 +61,8 @@ class World:
         rng: what is drawn, is drawn from it.
         cars: in the order in which they were added.
         table: (rows, WIDTH), a row a car and room for more, see `dynamics.state`.
+        terms, codes: (rows, K) and (rows,), what the task said of each car's last step: weighted
+            reward terms, and the ending's code; see `Task`.
 
     Raises:
         TraceError: a trace cannot be opened.
@@ -71,7 +73,7 @@ class World:
         self,
         traces: TracePaths,
         dt: float = 0.1,
-        task: Task[Car] | None = None,
+        task: Task | None = None,
         *,
         starts: Starts | None = None,
         section: tuple[float, float] | None = None,
@@ -103,7 +105,7 @@ class World:
         self.traces = tuple(Trace.open(trace) for trace in given)
         self.vehicles = tuple(_with(trace.vehicle, vehicle or {}) for trace in self.traces)
         self.dt = dt
-        self.task: Task[Car] = task if task is not None else LaneFollowing()
+        self.task: Task = task if task is not None else LaneFollowing()
         self.sections = tuple(
             trace.find_sections(min_speed, exclude_labels, section) for trace in self.traces
         )
@@ -134,6 +136,8 @@ class World:
         self.cars: list[Car] = []
         self._surroundings: dict[int, Surroundings] = {}
         self.table = empty_table(1)
+        self.terms = np.zeros((1, len(self.task.terms)))
+        self.codes = np.zeros(1, dtype=np.int64)
 
     def __copy__(self) -> World:
         raise WorldError(ALONE.format(what="world"))
@@ -143,6 +147,8 @@ class World:
         row = len(self.cars)
         if row == len(self.table):
             self.table = np.concatenate([self.table, empty_table(row)])
+            self.terms = np.concatenate([self.terms, np.zeros_like(self.terms)])
+            self.codes = np.concatenate([self.codes, np.zeros_like(self.codes)])
         car = Car(self, row)
         self.cars.append(car)
         return car

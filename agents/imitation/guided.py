@@ -49,10 +49,14 @@ class StartConfig:
     """Standard deviation of the distance of those, m."""
     near_heading: float = math.radians(2.5)
     """Standard deviation of their angle, rad."""
+    balance: float = 0.0
+    """0: a drive gives as many starts as its road is long and bent; 1: each drive as many."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.near <= 1:
-            raise ValueError(f"near is {self.near}; it must be a share from 0 to 1")
+        for name in ("near", "balance"):
+            if not 0 <= getattr(self, name) <= 1:
+                found = getattr(self, name)
+                raise ValueError(f"{name} is {found}; it must be a share from 0 to 1")
         for name in ("lateral", "heading", "near_lateral", "near_heading"):
             if not 0 <= getattr(self, name) < math.inf:
                 found = getattr(self, name)
@@ -143,7 +147,7 @@ class GuidedMaker:
         rng = np.random.default_rng([self._setup.seed, 2, number + 1])
         held_out = number == VALIDATION
         roads = [d.validation if held_out else d.train for d in self._drives]
-        places = Places(self._drives, roads)
+        places = Places(self._drives, roads, self._config.starts.balance)
         starts = self._config.starts.draw(places, rng)
         count, length = self._gatherer.cars, self._setup.length
         wanted = self._config.frames // 2 if held_out else self._config.frames
@@ -187,16 +191,26 @@ class DisturbedExpert:
 
 
 class Places:
-    """Places along roads, and how likely each is drawn: bends of every curvature equally."""
+    """Places along roads, and how likely each is drawn: bends of every curvature equally, and
+    drives by their share of these, or each alike (`balance` 0 to 1).
+    """
 
-    def __init__(self, drives: Sequence[Drive], roads: Sequence[Sequence[tuple[float, float]]]):
+    def __init__(
+        self,
+        drives: Sequence[Drive],
+        roads: Sequence[Sequence[tuple[float, float]]],
+        balance: float = 0.0,
+    ) -> None:
         along = [places_along(road) for road in roads]
         self.s = np.concatenate(along)
         self.drive = np.repeat(np.arange(len(drives)), [len(road) for road in along])
         curvature = [
             d.path.curvature(float(s)) for d, road in zip(drives, along, strict=True) for s in road
         ]
-        self.weights = balanced_weights(np.array(curvature))
+        weights = balanced_weights(np.array(curvature))
+        shares = np.bincount(self.drive, weights)
+        weights *= shares[self.drive] ** -balance
+        self.weights = weights / weights.sum()
 
 
 class GuidedSource(RoundSource):

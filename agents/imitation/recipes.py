@@ -112,7 +112,8 @@ class BehaviourCloning(Imitation):
     shift: ShiftConfig = field(default_factory=ShiftConfig)
 
     def make_ready(self) -> None:
-        if self.bake or self.shift.lateral or self.shift.heading:  # else frames as recorded
+        moved = self.shift.lateral or self.shift.heading or self.mount is not None
+        if self.bake or moved:  # else frames as recorded
             super().make_ready()
 
     def source(self, setup: Setup, rounds: Path) -> Source:

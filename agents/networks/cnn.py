@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor, nn
 
 from .layers import (
     NORMS,
     Norm,
+    PixelKind,
     Pixels,
     check_choice,
     check_depth,
@@ -38,8 +38,9 @@ class PilotNetConfig:
     """Width of the dense layer that gathers the feature map."""
     norm: Norm = "batch"
     """Normalization after each convolution: none, batch or group."""
-    pixels: Literal["image", "fixed"] = "image"
-    """image: each image to zero mean and unit deviation; fixed: 0..255 to -1..1."""
+    pixels: PixelKind = "image"
+    """image: each image to zero mean and unit deviation; local: each pixel against what is around
+    it; fixed: 0..255 to -1..1."""
     dropout: float = 0.2
     """Share of the dense layer's inputs dropped while training."""
 
@@ -116,8 +117,9 @@ class ResNetConfig:
     """Width of the dense layer that gathers the feature map."""
     norm: Norm = "batch"
     """Normalization after each convolution: none, batch or group."""
-    pixels: Literal["image", "fixed"] = "image"
-    """image: each image to zero mean and unit deviation; fixed: 0..255 to -1..1."""
+    pixels: PixelKind = "image"
+    """image: each image to zero mean and unit deviation; local: each pixel against what is around
+    it; fixed: 0..255 to -1..1."""
     dropout: float = 0.2
     """Share of the dense layer's inputs dropped while training."""
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .attention import Block
 from .layers import (
+    PixelKind,
     Pixels,
     check_choice,
     check_depth,
@@ -42,8 +43,9 @@ class SpatialAttentionConfig:
     """Attention blocks."""
     features: int = 100
     """Width of the dense layer that gathers the tokens."""
-    pixels: Literal["image", "fixed"] = "image"
-    """image: each image to zero mean and unit deviation; fixed: 0..255 to -1..1."""
+    pixels: PixelKind = "image"
+    """image: each image to zero mean and unit deviation; local: each pixel against what is around
+    it; fixed: 0..255 to -1..1."""
     dropout: float = 0.1
     """Share of values dropped in each block while training."""
 

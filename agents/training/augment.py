@@ -45,6 +45,10 @@ class AugmentConfig:
     """Share of sequences that are blurred by 3 x 3 pixels."""
     shadow: float = 0.5
     """Share of sequences with a random half-plane darkened or lightened."""
+    texture: float = 0.0
+    """Share of sequences whose surfaces look otherwise: filtered by weights drawn by chance (Xu et
+    al., "Robust and Generalizable Visual Representation Learning via Random Convolutions", 2021)
+    and mixed with the image. Shapes stay; for roads of another look than those learned from."""
     shift: int = 2
     """Largest shift of the image up or down, px (the car pitches on slopes)."""
     mirror: bool = False
@@ -56,7 +60,7 @@ class AugmentConfig:
         for name in ("contrast", "brightness", "colour", "noise", "shift"):
             if not 0 <= getattr(self, name) <= 255:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 255")
-        for name in ("gray", "blur", "shadow"):
+        for name in ("gray", "blur", "shadow", "texture"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be a share from 0 to 1")
 
@@ -107,6 +111,8 @@ class Changes:
     shadow: Tensor  # (n, 4) gain of the half-plane, angle of its edge (rad), a point of it
     noise: Tensor  # (n,) deviation, of 255
     noise_seed: Tensor  # (n,) int64
+    texture: Tensor  # (n,) share of the image that is filtered by chance; 0: none
+    texture_seed: Tensor  # (n,) int64
 
     @classmethod
     def draw(cls, config: AugmentConfig, size: int, generator: torch.Generator) -> Changes:
@@ -129,7 +135,11 @@ class Changes:
         shadow = torch.stack([shaded * uniform(-0.6, 0.3), *edge], dim=1)
         noise = uniform(0.0, config.noise)
         noise_seed = torch.randint(0, 2**62, (size,), generator=generator)
-        return cls(mirror, shift, blur, gray, gain, bias, shadow, noise, noise_seed)
+        texture = (uniform(0.0, 1.0) < config.texture).float() * uniform(0.0, 1.0)
+        texture_seed = torch.randint(0, 2**62, (size,), generator=generator)
+        return cls(
+            mirror, shift, blur, gray, gain, bias, shadow, noise, noise_seed, texture, texture_seed
+        )
 
     def take(self, rows: slice) -> Changes:
         """Of some of the sequences."""
@@ -147,6 +157,8 @@ def changed_images(
         image = _shifted(image, changes.shift.tolist())
     for i in changes.blur.nonzero()[:, 0].tolist():
         image[i] = _blurred(image[i])
+    for i in changes.texture.nonzero()[:, 0].tolist():
+        image[i] = _textured(image[i], float(changes.texture[i]), int(changes.texture_seed[i]))
 
     def each(values: Tensor) -> Tensor:  # (n,) or (n, 3) to the image's dimensions
         return values.reshape(len(values), 1, 1, 1, -1).to(image.device)
@@ -186,6 +198,22 @@ def _blurred(frames: Tensor) -> Tensor:
     """(T, H, W, 3), each pixel the mean of itself and its neighbours."""
     soft = functional.avg_pool2d(frames.permute(0, 3, 1, 2), 3, 1, 1, count_include_pad=False)
     return soft.permute(0, 2, 3, 1)
+
+
+def _textured(frames: Tensor, share: float, seed: int) -> Tensor:
+    """(T, H, W, 3), in part as filtered by weights that are drawn by chance, 1 to 5 pixels wide.
+
+    What is filtered gets the mean and the deviation of what was there.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    reach = int(torch.randint(0, 3, (1,), generator=generator))
+    weights = torch.randn(3, 3, 2 * reach + 1, 2 * reach + 1, generator=generator)
+    padded = functional.pad(frames.permute(0, 3, 1, 2), [reach] * 4, mode="replicate")
+    filtered = functional.conv2d(padded, weights.to(frames.device)).permute(0, 2, 3, 1)
+    spread, middle = torch.std_mean(filtered)
+    wanted, mean = torch.std_mean(frames)
+    filtered = (filtered - middle) * (wanted / spread.clamp_min(1e-3)) + mean
+    return torch.lerp(frames, filtered, share).clamp_(0.0, 255.0)
 
 
 def _shadow(shadow: Tensor, height: int, width: int) -> Tensor:

@@ -64,7 +64,7 @@ def driving(target, out, policy=None, speed=None, seed=0, filmer=None):
     )
     link = Link()
     traces = [{"path": str(path), "name": path.name} for path in course.target.traces]
-    terms = tuple(course.car.world.task.reward_terms(course.car))
+    terms = tuple(course.car.reward_terms)
     with DriveLog(lambda: RunWriter(out, {"traces": traces}, terms), filmer) as log:
         guarded = None if policy is None else GuardedPolicy(policy, 5.0)
         session = Session(course, link, log, guarded, seed)

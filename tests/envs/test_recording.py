@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import closing
 
 import av
 import gymnasium
@@ -21,6 +22,7 @@ from vista_sim.errors import RunError, WorldError
 from vista_sim.evaluation.judging import judge_tables
 from vista_sim.evaluation.metrics import summarize
 from vista_sim.runs.run import columns, read_run
+from vista_sim.tasks.lane_following import LaneFollowing
 
 ID = "VistaSim/LaneFollowing-v0"
 SIZE = (40, 96)
@@ -93,6 +95,22 @@ def test_recording_changes_nothing_that_is_returned(road_trace, tmp_path):
         assert a[0]["camera"].tobytes() == b[0]["camera"].tobytes()
         assert a[1:] == b[1:]
     recorded.close()
+
+
+def test_a_recorded_step_is_judged_once(road_trace, tmp_path, monkeypatch):
+    judged = []
+    judge = LaneFollowing.judge
+
+    def count(task, table, *args):
+        judged.append(len(table))
+        judge(task, table, *args)
+
+    with closing(vista_sim.RecordRun(make(road_trace), tmp_path / "run", views=())) as env:
+        env.reset(seed=0)
+        monkeypatch.setattr(LaneFollowing, "judge", count)
+        for _ in range(5):
+            env.step(np.zeros(1, np.float32))
+    assert judged == [1] * 5
 
 
 def test_frames_are_the_observations_of_their_steps(road_trace, tmp_path):

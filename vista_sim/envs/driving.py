@@ -140,10 +140,8 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Drive one step. Values outside [-1, 1] are clipped; NaN raises WorldError."""
         self._drive(self._action(action))
-        terms = self.world.task.reward_terms(self.car)
-        reward = 0.0
-        for term in terms.values():  # not sum(): since Python 3.12 it compensates for rounding
-            reward += term
+        car = self.car
+        terms, reward = car.reward_terms, car.reward
         ending = self.ending
         truncated = ending in self.truncations
         terminated = ending is not None and not truncated

@@ -141,7 +141,7 @@ class ScenarioEnv(DrivingEnv):
         """Drive one step as `step` does, without observing: the reward terms."""
         self._staged().move(self._action(action))
         self.follow()
-        return self.world.task.reward_terms(self.car)
+        return self.car.reward_terms
 
     def numbers(self, terms: dict[str, float]) -> dict[str, Any]:
         return super().numbers(terms) | {"case_index": self._by_name[self.case.case]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,6 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
         if first.observe == "camera":
             self._views = BatchViews(self.world, first.car.specs["camera"], threads)
             self._info_columns["validity"] = c.VALIDITY
-        self._codes = np.zeros(count, dtype=np.int64)  # indices of ENDINGS
         names = [str(name) for name in ENDINGS]
         self._cuts = np.array([name in task.truncations for name in names])
 
@@ -101,15 +100,6 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
         """End the threads that make views."""
         if self._views is not None:
             self._views.close()
-
-    def _begin(
-        self,
-        rows: NDArray[np.int64],
-        seeds: Sequence[int | None] | None = None,
-        options: Sequence[Mapping[str, Any] | None] | None = None,
-    ) -> None:
-        super()._begin(rows, seeds, options)
-        self._codes[rows] = 0
 
     def _drive(self, rows: NDArray[np.int64], actions: ArrayLike) -> None:
         values = arguments.check_actions(actions, self.action_space.shape, rows)
@@ -120,13 +110,16 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
             pedal = values[:, 1]
             strongest = states[rows, np.where(pedal > 0, c.MAX_ACCELERATION, c.MAX_DECELERATION)]
             states[rows, c.TARGET_ACCELERATION] = pedal * strongest
+        world = self.world
         for trace, some in self._by_trace(rows):
-            self.world.surroundings(trace).drive(states, some, self.world.dt)
-        self._task.judge(states, rows, self.world.dt, self._terms, self._codes)
-        self._ended[rows] = self._codes[rows] != 0
-        self._cut[rows] = self._cuts[self._codes[rows]]
-        for i in rows[self._codes[rows] != 0].tolist():
-            self.envs[i].car.ending = ENDINGS[self._codes[i]]
+            world.surroundings(trace).drive(states, some, world.dt)
+        self._task.judge(states, rows, world.dt, world.terms, world.codes)
+        self._terms[rows] = world.terms[rows]
+        codes = world.codes[rows]
+        self._ended[rows] = codes != 0
+        self._cut[rows] = self._cuts[codes]
+        for i in rows[codes != 0].tolist():
+            self.envs[i].car.ending = ENDINGS[world.codes[i]]
         if self.render_mode is not None:
             for i in rows.tolist():
                 self.envs[i].follow()
@@ -164,7 +157,7 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
             for name, column in self._info_columns.items()
         }
         infos["trace"] = np.where(told, self.world.states[:, c.TRACE], 0.0).astype(np.int64)
-        infos["ending_code"] = np.where(told, self._codes, 0)
+        infos["ending_code"] = np.where(told, self.world.codes[: self.num_envs], 0)
         terms = {
             name: np.where(told, values, 0.0)
             for name, values in zip(self._task.terms, self._terms.T, strict=True)

@@ -40,8 +40,8 @@ def house(rng: Generator, name: str) -> Prototype:
     else:
         skin = textures.plaster(rng, WALLS[rng.integers(len(WALLS))], 256)
     atlas = blank_atlas(512)
-    put(atlas, _facade(rng, skin, width, wall, floors, door=True), FRONT)
-    put(atlas, _facade(rng, skin, depth, wall, floors, door=False), SIDE)
+    put(atlas, facade(rng, skin, width, wall, floors, door=True), FRONT)
+    put(atlas, facade(rng, skin, depth, wall, floors, door=False), SIDE)
     tiles = textures.roof_tiles(rng, ROOFS[rng.integers(len(ROOFS))], 256, 24)
     put(atlas, tiled(tiles, 256, 768), ROOF)
     put(atlas, tiled(skin, 128, 128), WALL)
@@ -84,7 +84,7 @@ def house(rng: Generator, name: str) -> Prototype:
     )
 
 
-def _facade(
+def facade(
     rng: Generator, skin: Image, width: float, height: float, floors: int, door: bool
 ) -> Image:
     """A wall with windows, (192, 512, 3), `width` by `height` m."""
@@ -147,7 +147,7 @@ def hall(rng: Generator, name: str) -> Prototype:
     base = textures.brick(rng, BRICKS[rng.integers(len(BRICKS))], 256, 32)
     atlas = blank_atlas(512)
     for rect_, length in ((FRONT, width), (SIDE, depth)):
-        image = _facade(rng, skin, length, wall, 1, door=rect_ is FRONT)
+        image = facade(rng, skin, length, wall, 1, door=rect_ is FRONT)
         lower = tiled(base, 120, 1024)
         row = 384 - 120
         keep = np.abs(image[row:] - image[row:].mean((0, 1))).sum(-1) > 0.5

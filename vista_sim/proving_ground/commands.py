@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vista_sim.console import parse_size, progress_bar, require_within
 from vista_sim.errors import VistaError
+
+if TYPE_CHECKING:
+    from vista_sim.proving_ground.street import Street
 
 
 def register(app: typer.Typer) -> None:
@@ -47,6 +51,27 @@ def record_command(
     traffic: Annotated[
         int, typer.Option(metavar="N", help="Other cars on the road: some lead, most come.")
     ] = 0,
+    street: Annotated[
+        str,
+        typer.Option(
+            metavar="WAY",
+            help="A city street, no country road: two-way, one-way (driven in its middle), "
+            "right-lane or left-lane (of two that go the same way), or any (by the seed). "
+            "What the next three leave out, the seed draws.",
+        ),
+    ] = "",
+    lines: Annotated[
+        str, typer.Option(help="White lines of the street: none, centre, edges, all or any.")
+    ] = "any",
+    lane_width: Annotated[
+        float | None, typer.Option(help="Half of the street's driven surface, m, 2.4 to 3.75.")
+    ] = None,
+    parked: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LEFT,RIGHT", help="Shares of the street's kerbs at which cars park, 0 to 1."
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a trace that is there already.")
     ] = False,
@@ -74,10 +99,29 @@ def record_command(
         position_noise=position_noise,
         angle_noise=math.radians(angle_noise),
         traffic=traffic,
+        street=_street(seed, street, lines, lane_width, parked),
     )
     with progress_bar("recording", "frames") as report:
         record(destination, recording, overwrite=overwrite, progress=report)
     typer.echo(f"{destination}: {seconds:g} s recorded with seed {seed}")
+
+
+def _street(
+    seed: int, way: str, lines: str, lane_width: float | None, parked: str | None
+) -> Street | None:
+    from vista_sim.proving_ground.street import Street
+
+    if not way:
+        if lines != "any" or lane_width is not None or parked is not None:
+            raise VistaError("--lines, --lane-width and --parked are of a street; give --street")
+        return None
+    street = Street.draw(seed, way, lines)
+    if lane_width is not None:
+        street = replace(street, lane_width=lane_width)
+    if parked is not None:
+        left, right = _numbers(parked, 2, "--parked")
+        street = replace(street, parked=(left, right))
+    return street
 
 
 def _numbers(text: str, count: int, option: str) -> tuple[float, ...]:

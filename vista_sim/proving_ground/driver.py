@@ -30,13 +30,18 @@ class Manners:
     lag: float = 0.12  # s of the steering
 
 
+def manners_on(road: Road) -> Manners:
+    """How one drives on a road: slower in a city."""
+    return Manners(top_speed=9.5) if road.shape.street else Manners()
+
+
 @dataclass(frozen=True, eq=False)
 class Drive:
     """What the expert drove, every 10 ms: plan view of the rear axle over the terrain.
 
     Attributes:
         t: (n,) s from 0.
-        s, lateral: (n,) m in the road's coordinates; right-hand traffic, so lateral is negative.
+        s, lateral: (n,) m in the road's coordinates.
         xy: (n, 2) m; yaw: (n,) rad, continuous; speed: (n,) m/s along the vehicle's x axis.
         tire_angle: (n,) rad; acceleration: (n,) m/s².
     """
@@ -111,15 +116,15 @@ def drive(
     vehicle: Vehicle | None = None,
     manners: Manners | None = None,
 ) -> Drive:
-    """Drive along the right lane from s = 0.
+    """Drive along the recorder's lane of the road from s = 0.
 
     Raises:
         ValueError: the road is too short for so many seconds.
     """
-    vehicle, manners = vehicle or Vehicle(), manners or Manners()
+    vehicle, manners = vehicle or Vehicle(), manners or manners_on(road)
     grid = np.arange(road.start, road.end, 1.0)
     wander = _wander(grid, manners.wander, seed)
-    lane = -road.shape.lane_width / 2
+    lane = road.lane
     slope = np.gradient(wander, grid)
     bend = np.gradient(slope, grid)
     feed = lane_curvature(road, grid, lane) + bend

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vista_sim.proving_ground.meshes import Mesh, grid_mesh
 from vista_sim.proving_ground.road import Road, Terrain
-from vista_sim.proving_ground.surface import STRIP_HALF_WIDTH, Surface
+from vista_sim.proving_ground.surface import Surface
 from vista_sim.proving_ground.textures import Image, to_bytes
 
 STRIP_NEAR, STRIP_FAR = 4.0, 32.0  # m of road in one piece, near and far
@@ -138,9 +138,10 @@ class Ground:
         center = self.road.point(s0 + length / 2)
         gap = float(np.linalg.norm(center - xy)) - 0.25 * length
         distance = max(gap, 2.0)
-        columns = power_of_two(2 * STRIP_HALF_WIDTH * focal / distance, 32, 1024)
+        half_width = self.surface.half_width
+        columns = power_of_two(2 * half_width * focal / distance, 32, 1024)
         rows = power_of_two(1.4 * length * focal * EYE_HEIGHT / distance**2, 4, 256)
-        radius = math.hypot(length / 2 + 1.0, STRIP_HALF_WIDTH + 0.5)
+        radius = math.hypot(length / 2 + 1.0, half_width + 0.5)
         key = ("strip", s0, length)
         return Piece(key, (float(center[0]), float(center[1])), radius, (rows, columns))
 
@@ -182,13 +183,12 @@ class Ground:
         result.append(Piece(("tile", x0, y0, size), center, size * 0.75, (count, count)))
 
     def _strip_mesh(self, s0: float, length: float) -> Mesh:
-        w = STRIP_HALF_WIDTH
-        lateral = np.array([w, w - 0.4, 3.5, 0.0, -3.5, 0.4 - w, -w])
-        drop = np.array([0.16, 0.0, 0.0, 0.0, 0.0, 0.0, 0.16])  # the edges dive under the tiles
+        w = self.surface.half_width
+        lateral, rise = self.surface.cross_section()
         count = 5 if length == STRIP_NEAR else 17
         s = np.linspace(s0, s0 + length, count)
         points = self.road.surface(s[:, None], lateral[None])
-        points[..., 2] -= drop
+        points[..., 2] += rise
         normals = self.terrain.normal(points[..., 0], points[..., 1])
         u = (w - lateral) / (2 * w)
         # Grid rows run along s and columns to the right: turned, so that faces look up.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable
 from dataclasses import replace
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.proving_ground import buildings, cars, plants, textures, things
 from vista_sim.proving_ground.meshes import Mesh
-from vista_sim.proving_ground.placing import Item, Placer
+from vista_sim.proving_ground.placing import FREE, Item, Placer
 from vista_sim.proving_ground.prototype import Prototype
 from vista_sim.proving_ground.road import Road
 from vista_sim.proving_ground.sky import Weather
@@ -20,7 +20,9 @@ from vista_sim.proving_ground.surface import Decal
 
 COARSE_FROM = 55.0  # m from which plants are drawn with fewer triangles
 
-MODELS: dict[str, tuple[Callable[[np.random.Generator, str], Prototype], int]] = {
+Kinds = dict[str, tuple[Callable[[np.random.Generator, str], Prototype], int]]
+
+MODELS: Kinds = {
     "house": (buildings.house, 8),
     "hall": (buildings.hall, 2),
     "tree": (plants.tree, 6),
@@ -48,17 +50,20 @@ class Layout:
         items: what stands there.
     """
 
+    kinds: ClassVar[Kinds] = MODELS
+    free, overhang = FREE, 0.0  # of its `Placer`
+
     def __init__(self, seed: int, road: Road, weather: Weather) -> None:
         self._rng = np.random.default_rng([seed, 5])
         self._road = road
         models = np.random.default_rng([seed, 6])
         self._models = {
             kind: [make(models, f"{kind}{i}") for i in range(count)]
-            for kind, (make, count) in MODELS.items()
+            for kind, (make, count) in self.kinds.items()
         }
         self._prototypes = {p.name: p for ps in self._models.values() for p in ps}
         self._pyramids = {name: textures.pyramid(p.texture) for name, p in self._prototypes.items()}
-        self._placer = Placer(road, weather)
+        self._placer = Placer(road, weather, self.free, self.overhang)
         self.urban: list[tuple[float, float]] = []
         self._fill()
         self.items, self.decals = self._placer.items, self._placer.decals

@@ -35,12 +35,20 @@ class Item:
 class Placer:
     """Finds room for models.
 
+    Args:
+        free: m beside the road on which nothing stands.
+        overhang: m that high crowns may reach over that and the road.
+
     Attributes:
         items: what was placed; decals: its shadows on the ground.
     """
 
-    def __init__(self, road: Road, weather: Weather) -> None:
+    def __init__(
+        self, road: Road, weather: Weather, free: float = FREE, overhang: float = 0.0
+    ) -> None:
         self._road = road
+        self._free = free
+        self._overhang = overhang
         self._weather = weather
         self.items: list[Item] = []
         self.decals: list[Decal] = []
@@ -54,6 +62,7 @@ class Placer:
         facing: bool = False,
         yaw: float = 0.0,
         spacing: float = 0.6,
+        free: float | None = None,
     ) -> bool:
         """Put a model beside the road if there is room; `facing` turns its -y to the road."""
         if not self._road.start + 2 < s < self._road.end - 2:
@@ -61,20 +70,36 @@ class Placer:
         heading = float(self._road.heading_at(s)) + yaw
         if facing and lateral < 0:
             heading += math.pi
-        return self.stand(model, self._road.point(s, lateral), heading, spacing)
+        return self.stand(model, self._road.point(s, lateral), heading, spacing, free)
 
-    def stand(self, model: Prototype, xy: NDArray[np.float64], yaw: float, spacing: float) -> bool:
+    def stand(
+        self,
+        model: Prototype,
+        xy: NDArray[np.float64],
+        yaw: float,
+        spacing: float,
+        free: float | None = None,
+    ) -> bool:
+        """Put a model at xy (m), heading yaw (rad), if there is room.
+
+        Args:
+            spacing: m to what stands there already; 0: wherever that is.
+            free: m to the road's edge, at least; None: as for all things.
+        """
         c, s = math.cos(yaw), math.sin(yaw)
         turn = np.array([[c, -s], [s, c]])
         hx, hy = model.footprint[0] / 2, model.footprint[1] / 2
         corners = np.array([[hx, hy], [-hx, hy], [-hx, -hy], [hx, -hy]]) @ turn.T + xy
-        clear = self._road.half_width + FREE
+        clear = self._road.half_width + (self._free if free is None else free)
         if np.any(self._road.distance(np.vstack([corners, xy])) < clear):
             return False
         # High crowns may hang a little over the verge, low skirts of needles may not.
-        reach = model.crown[1] * (0.9 if model.crown[0] > 2.5 else 1.35) if model.crown else 0.0
-        if model.crown and float(self._road.distance(xy)) < clear + reach:
-            return False
+        if model.crown:
+            high = model.crown[0] > 2.5
+            reach = model.crown[1] * (0.9 if high else 1.35)
+            over = self._overhang if high else 0.0
+            if float(self._road.distance(xy)) < clear + reach - over:
+                return False
         core = 0.55 * model.crown[1] if model.crown else max(hx, hy)
         if spacing > 0 and not self._room(xy, core + spacing):
             return False

@@ -21,7 +21,9 @@ from vista_sim.proving_ground.driver import Drive, drive
 from vista_sim.proving_ground.renderer import import_pybullet
 from vista_sim.proving_ground.road import Road, RoadShape
 from vista_sim.proving_ground.scene import Scene, drawn_lens
+from vista_sim.proving_ground.street import Street
 from vista_sim.proving_ground.traffic import (
+    MOST_LEADING,
     SHORTEST_INTERVAL,
     TrafficCar,
     simulate_traffic,
@@ -59,6 +61,7 @@ class Recording:
     yaw_rate_noise: float = 0.001  # rad/s
     traffic: int = 0  # other cars on the road: a quarter, at most three, lead; the rest come
     world_version: int = WORLD_VERSION
+    street: Street | None = None  # a city street; None: a country road with villages
 
     def __post_init__(self) -> None:
         degrees = f"{math.degrees(self.fov):g} degrees"
@@ -85,6 +88,11 @@ class Recording:
         for name, (good, value, right) in checks.items():
             if not good:
                 raise VistaError(f"{name} is {value}; it must be {right}")
+        if self.street and not self.street.oncoming and self.traffic > MOST_LEADING:
+            raise VistaError(
+                f"traffic is {self.traffic}; it must be 0 to {MOST_LEADING} on a street of way "
+                f"{self.street.way}, where all cars go ahead"
+            )
 
     @property
     def cameras(self) -> dict[str, CameraCalibration]:
@@ -101,12 +109,24 @@ class Recording:
     @property
     def road_shape(self) -> RoadShape:
         """A road long enough for the fastest expert."""
-        return RoadShape(length=100.0 * math.ceil(0.14 * self.seconds + 0.5))
+        length = 100.0 * math.ceil(0.14 * self.seconds + 0.5)
+        if self.street is None:
+            return RoadShape(length=length)
+        return RoadShape(
+            length=length,
+            lane_width=self.street.lane_width,
+            min_radius=16.0,
+            max_radius=500.0,
+            straights=(30.0, 110.0),
+            street=self.street,
+        )
 
     def to_json(self) -> dict[str, Any]:
         values = dataclasses.asdict(self)
         if not self.traffic:  # a drive on an empty road is stored as it was before there was any
             del values["traffic"]
+        if self.street is None:  # and one on a country road as before there were streets
+            del values["street"]
         return values
 
     @classmethod
@@ -116,6 +136,8 @@ class Recording:
         given: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in names
         }
+        if given.get("street") is not None:
+            given["street"] = Street.from_json(given["street"])
         return cls(**given)
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
+from vista_sim.proving_ground.street import Street, draw_crossings
+
 Array = NDArray[np.float64]
 
 STEP = 0.25  # m between stored points of the centre line
@@ -29,6 +31,8 @@ class RoadShape:
     min_radius: float = 25.0  # m
     max_radius: float = 400.0  # m
     clearance: float = 75.0  # m between parts of the road that are not neighbours
+    straights: tuple[float, float] = (8.0, 55.0)  # m between bends, as most of them are
+    street: Street | None = None  # what it is in a city; None: a country road
 
     def __post_init__(self) -> None:
         if not 0 < self.min_radius < self.max_radius:
@@ -84,6 +88,8 @@ class Road:
     """A two-lane road generated from a seed.
 
     Attributes:
+        half_width: m from the centre line to the edge of what is driven on.
+        lane: where the recorder drives, m to the left of the centre line.
         s: arc length of the stored centre line points, m, shape (N,), from -before on.
         xy: centre line, m, shape (N, 2).
         heading: direction of travel, rad, shape (N,), continuous.
@@ -95,6 +101,8 @@ class Road:
         self.seed = seed
         self.shape = shape or RoadShape()
         self.half_width = self.shape.lane_width
+        street = self.shape.street
+        self.lane = street.lane if street else -self.shape.lane_width / 2
         self.terrain = Terrain(seed)
         knots_s, knots_k = _curvature_knots(np.random.default_rng([seed, 1]), self.shape)
         count = round((knots_s[-1] - knots_s[0]) / STEP)
@@ -108,6 +116,14 @@ class Road:
         self.xy = self.xy @ np.array([[c, s], [-s, c]])
         self.heading = self.heading + turn
         self._tree = cKDTree(self.xy)
+
+    @property
+    def crossings(self) -> tuple[float, ...]:
+        """Where pedestrians cross, m along the centre line; only a street with lines has any."""
+        street = self.shape.street
+        if street is None or street.lines == "none":
+            return ()
+        return draw_crossings(self.seed, self.start, self.end)
 
     @property
     def start(self) -> float:
@@ -202,7 +218,7 @@ def _draw_element(rng: np.random.Generator, shape: RoadShape, turned: float, ind
     if abs(turned) > math.radians(50.0):
         side = -math.copysign(1.0, turned)
     curvature = side / radius
-    straight = rng.uniform(8.0, 55.0) if rng.random() < 0.8 else 2.0
+    straight = rng.uniform(*shape.straights) if rng.random() < 0.8 else 2.0
     lengths = np.cumsum([0.0, clothoid, arc, clothoid, straight])
     return np.stack([lengths, [0.0, curvature, curvature, 0.0, 0.0]], axis=-1)
 

@@ -19,6 +19,8 @@ from vista_sim.proving_ground.renderer import Renderer
 from vista_sim.proving_ground.road import Road, RoadShape
 from vista_sim.proving_ground.shadows import shade_ground
 from vista_sim.proving_ground.sky import Sky, Weather
+from vista_sim.proving_ground.street_layout import StreetLayout
+from vista_sim.proving_ground.street_surface import StreetSurface
 from vista_sim.proving_ground.surface import Surface
 from vista_sim.proving_ground.traffic import TrafficCar
 from vista_sim.traces.calibration import Lens
@@ -57,8 +59,13 @@ class Scene(Closing):
         self.seed = seed
         self.road = Road(seed, shape)
         self.weather = Weather.draw(seed)
-        self.layout = Layout(seed, self.road, self.weather)
-        self.surface = Surface(seed, self.road, self.layout.urban)
+        self.layout: Layout
+        if self.road.shape.street:
+            self.layout = StreetLayout(seed, self.road, self.weather)
+            self.surface: Surface = StreetSurface(seed, self.road)
+        else:
+            self.layout = Layout(seed, self.road, self.weather)
+            self.surface = Surface(seed, self.road, self.layout.urban)
         self.surface.add_decals(self.layout.decals)
         self.sky = Sky(seed, self.weather)
         self.ground = Ground(self.road, self.surface)

@@ -1,5 +1,7 @@
 """Other cars on the road: leading ones in the recorder's lane, oncoming ones in the other.
 
+Where nobody may come the other way, all lead.
+
 Cars of one lane follow one profile of speed over the road, each at its own moment, so none
 runs into another; the moment wanders, so a car is now slower, now faster than the one behind.
 The recorder drives as it does on an empty road.
@@ -18,9 +20,9 @@ from scipy.ndimage import gaussian_filter1d
 
 from vista_sim.proving_ground.driver import (
     Drive,
-    Manners,
     ground_poses,
     lane_curvature,
+    manners_on,
     speed_profile,
 )
 from vista_sim.proving_ground.road import Road
@@ -120,7 +122,9 @@ def simulate_traffic(count: int, seed: int, drive: Drive) -> tuple[TrafficCar, .
     rng = np.random.default_rng([seed, 12])
     road = drive.road
     t: Array = STEP * np.arange(math.ceil(seconds / STEP - 1e-9) + 2, dtype=np.float64)
-    leading = min(math.ceil(count / 4), MOST_LEADING)
+    street = road.shape.street
+    share = 1 if street and not street.oncoming else 4
+    leading = min(math.ceil(count / share), MOST_LEADING)
     first_model = int(rng.integers(1000))
     along = [
         *_leading(rng, drive, t, leading),
@@ -128,8 +132,8 @@ def simulate_traffic(count: int, seed: int, drive: Drive) -> tuple[TrafficCar, .
     ]
     cars = []
     for i, s in enumerate(along):
-        side = -1.0 if i < leading else 1.0
-        lateral = side * road.shape.lane_width / 2 + WANDER * _mood(rng, t)
+        lane = road.lane if i < leading else road.shape.lane_width / 2
+        lateral = lane + WANDER * _mood(rng, t)
         scale = 1.0 - lateral * road.curvature_at(s)
         course = np.arctan2(np.gradient(lateral, t), np.gradient(s, t) * scale)
         yaw = np.unwrap(course + road.heading_at(s))
@@ -143,8 +147,9 @@ def _leading(rng: np.random.Generator, drive: Drive, t: Array, count: int) -> li
     # What the recorder would go on to drive after its last row.
     grid = np.arange(float(drive.s[-1]), road.end, 1.0)
     whole = np.arange(road.start, road.end, 1.0)
-    lane = -road.shape.lane_width / 2
-    speed = speed_profile(whole, lane_curvature(road, whole, lane), Manners(), road.seed)
+    speed = speed_profile(
+        whole, lane_curvature(road, whole, road.lane), manners_on(road), road.seed
+    )
     speed = np.interp(grid, whole, speed)
     speed *= (drive.speed[-1] / speed[0]) ** np.exp((grid[0] - grid) / 20.0)
     later = float(drive.t[-1]) + _travel_time(speed)
@@ -171,7 +176,7 @@ def _oncoming(
     s = np.arange(road.end, road.start, -1.0)
     curvature = -lane_curvature(road, s, road.shape.lane_width / 2)
     hurry = float(rng.uniform(0.75, 1.05))
-    moment = _travel_time(hurry * speed_profile(s, curvature, Manners(), seed + 1))
+    moment = _travel_time(hurry * speed_profile(s, curvature, manners_on(road), seed + 1))
     share = (np.arange(count) + rng.uniform(0.3, 0.7, count)) / count
     result = []
     for passing in share * float(drive.t[-1]):

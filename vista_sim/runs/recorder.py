@@ -85,15 +85,14 @@ class Recorder:
 
     def step(self, car: Car, policy_s: float, dynamics_s: float) -> None:
         """A car has made a step."""
-        terms = car.world.task.reward_terms(car)
-        reward = sum(terms.values())
+        reward = car.reward
         self._reward += reward
         self._distance += math.hypot(car.x - self._at[0], car.y - self._at[1])
         self._at = (car.x, car.y)
         row = self._state(car)
         self._own_speed |= car.controls.free_speed and row["action_acceleration"] is not None
         row["reward"] = reward
-        for name, value in terms.items():
+        for name, value in car.reward_terms.items():
             row[f"reward_{name}"] = value
         self.writer.steps.append(row)
         self.writer.timings.append(

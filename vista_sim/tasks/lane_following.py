@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.arguments import check_number
-from vista_sim.dynamics.state import FIRST, Table
+from vista_sim.dynamics.state import Table
 from vista_sim.errors import WorldError
 from vista_sim.files import shown
 from vista_sim.tasks.starts import Starts
-from vista_sim.tasks.task import JudgedCar
 
 if TYPE_CHECKING:
     from vista_sim.traces.trace import Trace
@@ -96,6 +95,10 @@ class LaneFollowing:
                 )
 
     @property
+    def ending_names(self) -> tuple[str | None, ...]:
+        return ENDINGS
+
+    @property
     def truncations(self) -> frozenset[str]:
         return frozenset({END_OF_TRACE, TIME_LIMIT})
 
@@ -137,16 +140,6 @@ class LaneFollowing:
                 f"must be within the endings' max_lateral, {widest:g} m{road}"
             )
 
-    def reward_terms(self, car: JudgedCar) -> dict[str, float]:
-        terms, _ = self._judge_one(car)
-        return dict(zip(self.terms, terms, strict=True))
-
-    def ending(self, car: JudgedCar) -> str | None:
-        if self.endings.max_lateral == "road":
-            car.road_edges()  # names the trace that does not say
-        _, code = self._judge_one(car)
-        return ENDINGS[code]
-
     def judge(
         self,
         table: Table,
@@ -155,21 +148,8 @@ class LaneFollowing:
         terms: NDArray[np.float64],
         codes: NDArray[np.int64],
     ) -> None:
-        """Judge many cars at once.
-
-        Args:
-            table: (n, WIDTH) of all cars, see `dynamics.state`.
-            rows: (k,) which of them.
-            dt: length of a step, s.
-            terms: (n, 5), filled with the weighted terms in the order of `terms`.
-            codes: (n,), filled with indices into `ENDINGS`.
-        """
+        """Judge the last step of some cars; see `Task`."""
         _judge()(table, rows, dt, *self._settings, terms, codes)
-
-    def _judge_one(self, car: JudgedCar) -> tuple[list[float], int]:
-        terms, codes = np.empty((1, len(self.terms))), np.empty(1, dtype=np.int64)
-        _judge()(car.state, FIRST, car.dt, *self._settings, terms, codes)
-        return terms[0].tolist(), int(codes[0])
 
     @cached_property
     def _settings(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

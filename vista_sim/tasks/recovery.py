@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 from vista_sim.arguments import check_number
 from vista_sim.errors import WorldError
-from vista_sim.tasks.task import JudgedCar
 
 RECOVERED = "recovered"
 TIMED_OUT = "not_recovered"
@@ -37,6 +37,25 @@ class RecoveryRule:
             raise WorldError(f"held is {self.held} s; it must be less than {self.within_time} s")
 
 
+class WatchedCar(Protocol):
+    """What is read of a car that is to recover; see `vista_sim.car.Car`, which is one."""
+
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def t(self) -> float: ...
+
+    @property
+    def lateral(self) -> float: ...
+
+    @property
+    def heading_error(self) -> float: ...
+
+    @property
+    def done(self) -> bool: ...
+
+
 class RecoveryWatch:
     """Follows a car from its start and says when the test is over.
 
@@ -49,7 +68,7 @@ class RecoveryWatch:
         self.recovered = False
         self._since: float | None = None
 
-    def __call__(self, car: JudgedCar) -> bool:
+    def __call__(self, car: WatchedCar) -> bool:
         """Look at the car, after its start and after each step; whether the test is over."""
         rule = self.rule
         back = (

@@ -1,49 +1,46 @@
-"""What a world asks of a task, and a task of a car."""
+"""What a world asks of a task."""
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vista_sim.dynamics.state import Table
 
-CarT = TypeVar("CarT", contravariant=True)
 
+class Task(Protocol):
+    """What is asked of cars: named reward terms and named endings."""
 
-class Task(Protocol[CarT]):
-    """What is asked of a car: named reward terms and named endings."""
+    @property
+    def terms(self) -> Sequence[str]:
+        """Names of the reward terms."""
+
+    @property
+    def ending_names(self) -> Sequence[str | None]:
+        """By their codes; code 0 is None: the episode goes on."""
 
     @property
     def truncations(self) -> frozenset[str]:
         """Endings that are no failure of the car: the episode is cut, not lost."""
 
-    def reward_terms(self, car: CarT) -> dict[str, float]:
-        """Weighted reward terms of the car's last step; their sum is the reward."""
+    def judge(
+        self,
+        table: Table,
+        rows: NDArray[np.int64],
+        dt: float,
+        terms: NDArray[np.float64],
+        codes: NDArray[np.int64],
+    ) -> None:
+        """Judge the last step of some cars, once.
 
-    def ending(self, car: CarT) -> str | None:
-        """Why the car's episode is over, or None while it goes on."""
-
-
-class JudgedCar(Protocol):
-    """What the tasks of this package read of a car; see `vista_sim.car.Car`, which is one."""
-
-    dt: float
-
-    @property
-    def state(self) -> Table: ...
-
-    @property
-    def steps(self) -> int: ...
-
-    @property
-    def t(self) -> float: ...
-
-    @property
-    def lateral(self) -> float: ...
-
-    @property
-    def heading_error(self) -> float: ...
-
-    @property
-    def done(self) -> bool: ...
-
-    def road_edges(self) -> tuple[float, float]: ...
+        Args:
+            table: (n, WIDTH) of all cars, see `dynamics.state`.
+            rows: (k,) which of them.
+            dt: length of a step, s.
+            terms: (n, K), filled with the weighted terms in the order of `terms`; their sum is
+                the reward.
+            codes: (n,), filled with indices into `ending_names`.
+        """
