@@ -243,6 +243,10 @@ class Trial:
         key = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
         return out / "results" / f"{key[:24]}.json"
 
+    def run(self, out: Path) -> Path:
+        """The folder of its run: what was driven, step by step."""
+        return self.path(out).with_suffix("")
+
 
 def trials(parts: Sequence[Part], traces: Path, out: Path) -> list[Trial]:
     """The expert's, and those of all policies that are trained."""
@@ -256,10 +260,6 @@ def trials(parts: Sequence[Part], traces: Path, out: Path) -> list[Trial]:
                 if trained_as(folder) is not None:
                     found.append(Trial(part, training.name, seed, str(folder), judged))
     return found
-
-    def run(self, out: Path) -> Path:
-        """The folder of its run: what was driven, step by step."""
-        return self.path(out).with_suffix("")
 
 
 def drive(trial: Trial, out: Path) -> dict[str, Any]:
