@@ -21,7 +21,7 @@ help:
 	@echo "make test-lowest  run the tests with the lowest version of every dependency (2 GB;"
 	@echo "             TESTS=tests/test_world.py for some, LOWEST_PYTHON=python3.13 for another Python)"
 	@echo "make kill    set up and kill commands 200 times at random moments: nothing may be lost"
-	@echo "make lint    set up and check format, style and types"
+	@echo "make lint    set up and check format, style, direction of imports and types"
 	@echo "make format  set up and put the code into its format"
 	@echo "make bench   set up and measure speed and fidelity"
 	@echo "make fuzz    set up and read 10,000 damaged inputs; goes on where it was broken off"
@@ -74,6 +74,7 @@ kill: $(READY)
 lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 
 format: $(READY)

@@ -202,8 +202,8 @@ def _train(demo: Demo, name: str, trace: Path, stage: Stage) -> Path:
 
 def _judge(demo: Demo, folders: dict[str, Path], trace: Path, stage: Stage) -> Iterator[Row]:
     from vista_sim.evaluation.evaluate import evaluate
-    from vista_sim.evaluation.recovery import RecoveryTest
     from vista_sim.runs.filming import Filming
+    from vista_sim.scenarios.places import RecoveryTest
 
     test = RecoveryTest()
     if demo.quick:

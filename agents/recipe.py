@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import tyro
 
-from vista_sim.geometry.readiness import make_ready, sources_of
+from vista_sim.evaluation.readiness import make_ready, sources_of
+from vista_sim.geometry.identity import identify_trace
 from vista_sim.identity.sources import SIMULATOR, sources_digest
-from vista_sim.identity.traces import identify_trace
 from vista_sim.policies import CameraSpec
 from vista_sim.traces.trace import Trace
 from vista_sim.transforms import camera_mount

@@ -43,13 +43,13 @@ from transfer_study.preparing import make_worlds, trace_hash, train_policy, trai
 
 from vista_sim.errors import VistaError
 from vista_sim.evaluation.evaluate import evaluate
-from vista_sim.evaluation.recovery import RecoveryTest
 from vista_sim.geometry.bake import bake
-from vista_sim.identity.policies import identify_policy
 from vista_sim.identity.sources import SIMULATOR, sources_digest
+from vista_sim.policies.identity import identify_policy
 from vista_sim.proving_ground.record import Recording
 from vista_sim.proving_ground.street import Street
 from vista_sim.runs.run import read_run
+from vista_sim.scenarios.places import RecoveryTest
 from vista_sim.tasks.lane_following import CRASHES
 
 STAGES = ("streets", "train", "judge", "report")
@@ -245,6 +245,10 @@ class Trial:
         key = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
         return out / "results" / f"{key[:24]}.json"
 
+    def run(self, out: Path) -> Path:
+        """The folder of its run: what was driven, step by step."""
+        return self.path(out).with_suffix("")
+
 
 def trials(parts: Sequence[Part], traces: Path, out: Path) -> list[Trial]:
     """The expert's, and those of all policies that are trained."""
@@ -258,10 +262,6 @@ def trials(parts: Sequence[Part], traces: Path, out: Path) -> list[Trial]:
                 if trained_as(folder) is not None:
                     found.append(Trial(part, training.name, seed, str(folder), judged))
     return found
-
-    def run(self, out: Path) -> Path:
-        """The folder of its run: what was driven, step by step."""
-        return self.path(out).with_suffix("")
 
 
 def drive(trial: Trial, out: Path) -> dict[str, Any]:

@@ -31,8 +31,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.policies import CameraSpec
+from vista_sim.policies.reference import ReferenceDriver
 
 LATERALS = (-0.75, -0.25, 0.25, 0.75)  # m
 SECONDS = 5.0  # of a case

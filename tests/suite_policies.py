@@ -4,8 +4,8 @@ import ctypes
 import os
 import time
 
-from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.policies import Action, CameraSpec
+from vista_sim.policies.reference import ReferenceDriver
 
 
 class Seeing(ReferenceDriver):

@@ -15,10 +15,10 @@ from vista_sim.evaluation.comparison import compare
 from vista_sim.evaluation.evaluate import evaluate
 from vista_sim.evaluation.judging import Settings
 from vista_sim.evaluation.metrics.tables import mean
-from vista_sim.evaluation.recovery import RecoveryTest
-from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.policies import Action
+from vista_sim.policies.reference import ReferenceDriver
 from vista_sim.runs.run import columns, read_run
+from vista_sim.scenarios.places import RecoveryTest
 
 FAST = Settings(draws=200)
 CRASH, CLEAN = ("off_road", "end_of_trace"), ("end_of_trace",)

@@ -11,16 +11,16 @@ import pytest
 from vista_sim.dynamics import state as c
 from vista_sim.errors import TraceError, WorldError
 from vista_sim.evaluation.evaluate import evaluate
-from vista_sim.evaluation.recovery import RecoveryTest
-from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.geometry.bake import bake
 from vista_sim.policies import Action, CameraSpec
+from vista_sim.policies.reference import ReferenceDriver
 from vista_sim.proving_ground.deployment import RenderedWorlds
 from vista_sim.proving_ground.driver import ground_poses
 from vista_sim.proving_ground.record import Recording, record
 from vista_sim.proving_ground.road import Road
 from vista_sim.proving_ground.scene import RenderedView
 from vista_sim.proving_ground.sky import Weather
+from vista_sim.scenarios.places import RecoveryTest
 from vista_sim.sensors.camera import Camera
 from vista_sim.sensors.randomization import Randomization
 from vista_sim.traces.trace import Trace

@@ -10,9 +10,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import vista_sim  # noqa: F401  # registers the environment
+from vista_sim.colours import CAR, TRACK
 from vista_sim.envs.lane_following import LaneFollowingEnv
 from vista_sim.errors import VistaError, WorldError
-from vista_sim.runs.compose import CAR, TRACK
 from vista_sim.tasks.lane_following import Endings, Rewards
 
 ID = "VistaSim/LaneFollowing-v0"

@@ -14,10 +14,10 @@ from vista_sim.console import parse_section
 from vista_sim.errors import PolicyError, RunError, VistaError
 from vista_sim.evaluation import metrics
 from vista_sim.evaluation.evaluate import evaluate
-from vista_sim.evaluation.recovery import RecoveryTest
-from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.policies import Action, CameraSpec
+from vista_sim.policies.reference import ReferenceDriver
 from vista_sim.runs.run import columns, read_run
+from vista_sim.scenarios.places import RecoveryTest
 from vista_sim.tasks.lane_following import Endings
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace

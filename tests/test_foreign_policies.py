@@ -11,7 +11,7 @@ from vista_agents.cli import main as train
 
 from vista_sim.errors import PolicyError
 from vista_sim.policies import load_policy
-from vista_sim.policies.loading import policy_hash
+from vista_sim.policies.identity import policy_hash
 
 README = Path(__file__).resolve().parents[1] / "vista_sim" / "policies" / "README.md"
 

@@ -23,14 +23,14 @@ from vista_sim.evaluation.comparison_report import heading
 from vista_sim.evaluation.evaluate import evaluate
 from vista_sim.evaluation.suites.driving import CaseDriver
 from vista_sim.geometry.bake import bake
+from vista_sim.geometry.identity import identify_trace
 from vista_sim.geometry.store import GeometryStore
 from vista_sim.identity import files as identity_files
 from vista_sim.identity.files import content_digest
 from vista_sim.identity.onnx_files import weight_files
-from vista_sim.identity.policies import identify_policy, module_files
 from vista_sim.identity.sources import SHOWING, sources_digest
-from vista_sim.identity.traces import identify_trace
 from vista_sim.policies import Action, PolicyServer, load_policy, policy_hash
+from vista_sim.policies.identity import identify_policy, module_files
 from vista_sim.policies.remote.server import Loader
 from vista_sim.runs.run import read_run
 from vista_sim.traces.trace import Trace

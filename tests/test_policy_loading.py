@@ -10,8 +10,8 @@ from driving_models import MEAN, write_mean
 from vista_sim.cli import main
 from vista_sim.errors import PolicyError
 from vista_sim.evaluation.evaluate import evaluate
-from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.policies import OnnxPolicy, SocketPolicy, load_policy, policy_hash
+from vista_sim.policies.reference import ReferenceDriver
 from vista_sim.runs.run import read_run
 
 MODULE = """

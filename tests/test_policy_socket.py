@@ -25,12 +25,12 @@ from vista_sim.errors import (
     PolicyTimeoutError,
 )
 from vista_sim.evaluation.evaluate import evaluate
-from vista_sim.evaluation.recovery import RecoveryTest
 from vista_sim.policies import Action, CameraSpec, Policy, PolicyServer, SocketPolicy
 from vista_sim.policies.remote import server, wire
 from vista_sim.policies.remote.address import Address
 from vista_sim.policies.remote.items import check_items
 from vista_sim.runs.run import read_run
+from vista_sim.scenarios.places import RecoveryTest
 from vista_sim.tasks.state_vector import STATE_NAMES
 from vista_sim.traces.calibration import Lens, Vehicle
 

@@ -8,10 +8,10 @@ from conftest import ROAD_PIECES, write_straight
 
 from vista_sim.errors import WorldError
 from vista_sim.evaluation.evaluate import evaluate
-from vista_sim.evaluation.recovery import RecoveryTest, draw_places, road_kind
-from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.policies import Action
+from vista_sim.policies.reference import ReferenceDriver
 from vista_sim.runs.run import columns, read_run
+from vista_sim.scenarios.places import RecoveryTest, draw_places, road_kind
 from vista_sim.world import World
 
 

@@ -11,9 +11,9 @@ import pytest
 from conftest import ROAD_SPEED, write_road
 
 import vista_sim
-from vista_sim.evaluation.recovery import RecoveryTest, draw_places
 from vista_sim.scenarios import Case, library, load_suite
 from vista_sim.scenarios.library import folders, installed
+from vista_sim.scenarios.places import RecoveryTest, draw_places
 from vista_sim.traces.trace import Trace
 from vista_sim.world import World
 

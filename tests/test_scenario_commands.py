@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vista_sim.cli import main
-from vista_sim.runs.compose import ALARM, CAR, TRACK
+from vista_sim.colours import ALARM, CAR, TRACK
 from vista_sim.scenarios import load_suite
 from vista_sim.scenarios.picture import HEIGHT, NARROW, WIDE, draw_suite
 

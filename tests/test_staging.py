@@ -8,13 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from vista_sim.evaluation.recovery import Place, RecoveryTest, try_recovery
-from vista_sim.evaluation.reference import ReferenceDriver
+from vista_sim.evaluation.recovery import try_recovery
 from vista_sim.policies import Action, CameraSpec
+from vista_sim.policies.reference import ReferenceDriver
 from vista_sim.runs.recorder import Recorder
 from vista_sim.runs.writer import RunWriter
 from vista_sim.scenarios import Stager, load_suite, stage
 from vista_sim.scenarios.images import night
+from vista_sim.scenarios.places import Place, RecoveryTest
 from vista_sim.sensors.camera import Camera
 from vista_sim.sensors.randomization import Drawn
 from vista_sim.traces.trace import Trace

@@ -11,10 +11,10 @@ from suite_policies import Breaking, Seeing, Straight
 
 from vista_sim.errors import PolicyError, RunError, ScenarioError
 from vista_sim.evaluation.evaluate import evaluate
-from vista_sim.evaluation.recovery import RecoveryTest
-from vista_sim.evaluation.reference import ReferenceDriver
+from vista_sim.policies.reference import ReferenceDriver
 from vista_sim.runs.run import columns, read_run
 from vista_sim.scenarios import load_suite
+from vista_sim.scenarios.places import RecoveryTest
 
 
 @pytest.fixture(autouse=True)

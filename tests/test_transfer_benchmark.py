@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from vista_sim.errors import VistaError
-from vista_sim.evaluation.recovery import RecoveryTest
 from vista_sim.policies import Action, CameraSpec
+from vista_sim.scenarios.places import RecoveryTest
 from vista_sim.transforms import camera_mount, planar_pose
 from vista_sim.world import World
 

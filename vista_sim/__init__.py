@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING
 
 from vista_sim.envs.registration import register_environments
 from vista_sim.lazy import names_from
+from vista_sim.version import __version__
 
 if TYPE_CHECKING:
+    from vista_sim.dynamics.action import Action
     from vista_sim.envs.recording import RecordRun
     from vista_sim.evaluation.evaluate import evaluate
-    from vista_sim.policies import Action, CameraSpec, Policy, load_policy
+    from vista_sim.policies import Policy, load_policy
     from vista_sim.sensors.camera import Camera
+    from vista_sim.sensors.spec import CameraSpec
     from vista_sim.traces.samples import sample_trace
     from vista_sim.traces.trace import Trace
     from vista_sim.world import World
 
-__version__ = "0.1.0"
-
 _HOMES = {
-    "Action": "vista_sim.policies",
+    "Action": "vista_sim.dynamics.action",
     "Camera": "vista_sim.sensors.camera",
-    "CameraSpec": "vista_sim.policies",
+    "CameraSpec": "vista_sim.sensors.spec",
     "Policy": "vista_sim.policies",
     "RecordRun": "vista_sim.envs.recording",
     "Trace": "vista_sim.traces.trace",

@@ -5,32 +5,54 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.arguments import check_number, check_size
 from vista_sim.dynamics import state as c
+from vista_sim.dynamics.action import Action
 from vista_sim.dynamics.actuation import ActuationDelay, Controls
+from vista_sim.dynamics.state import Table
+from vista_sim.dynamics.surroundings import Surroundings
 from vista_sim.errors import WorldError
-from vista_sim.policies import COMMAND, Action, CameraSpec
 from vista_sim.sensors.delivery import FrameDelivery
-from vista_sim.sensors.randomization import RandomizedCamera
+from vista_sim.sensors.pool import WorldCameras
+from vista_sim.sensors.randomization import Randomization, RandomizedCamera
+from vista_sim.sensors.spec import CameraSpec
 from vista_sim.tasks.lane_following import OFF_ROAD
-from vista_sim.tasks.starts import Start
+from vista_sim.tasks.starts import Start, StartSampler
 from vista_sim.tasks.state_vector import STATE_NAMES
-from vista_sim.traces.calibration import Lens
+from vista_sim.tasks.task import Task
+from vista_sim.traces.calibration import Lens, Vehicle
+from vista_sim.traces.sections import COMMAND, Section
 from vista_sim.transforms import Matrix, planar_pose
 
 if TYPE_CHECKING:
-    from vista_sim.dynamics.state import Table
-    from vista_sim.dynamics.surroundings import Surroundings
-    from vista_sim.traces.calibration import Vehicle
     from vista_sim.traces.path import TracePath
-    from vista_sim.traces.sections import Section
     from vista_sim.traces.trace import Trace
-    from vista_sim.world import World
+
+
+class CarWorld(Protocol):
+    """What a car asks of the world that it is in; see `vista_sim.world.World`, which is one."""
+
+    traces: tuple[Trace, ...]
+    vehicles: tuple[Vehicle, ...]
+    sections: tuple[tuple[Section, ...], ...]
+    dt: float
+    task: Task
+    cameras: WorldCameras
+    sampler: StartSampler
+    randomization: Randomization | None
+    rng: np.random.Generator
+    table: Table
+    terms: NDArray[np.float64]
+    codes: NDArray[np.int64]
+
+    def surroundings(self, trace: int) -> Surroundings: ...
+
+    def section_at(self, trace: int, s: float) -> Section: ...
 
 
 #: Of copies that would go on to drive, or draw from, what the original drives and draws from.
@@ -126,7 +148,7 @@ class Car:
     trace_index: int
     section: Section
 
-    def __init__(self, world: World, row: int) -> None:
+    def __init__(self, world: CarWorld, row: int) -> None:
         self.world = world
         self._row = row
         self.dt = world.dt
@@ -370,8 +392,10 @@ class Car:
 
     def state_vector(self) -> NDArray[np.float32]:
         """What a network without a camera is told, (K,); see `tasks.state_vector`."""
+        from vista_sim.tasks.sensing import sense
+
         seen = np.empty((1, len(STATE_NAMES)), dtype=np.float32)
-        self.surroundings.sense(self.state, c.FIRST, seen)
+        sense(self.path, self.state, c.FIRST, seen)
         return seen[0]
 
     def offset_of(self, name: str) -> tuple[float, float, float] | Matrix:

@@ -8,19 +8,19 @@ from typing import Annotated
 
 import typer
 
-from vista_sim import __version__
 from vista_sim.failures import OPTION, one_line_endings, without_debug
 from vista_sim.interrupts import interruptible
+from vista_sim.version import __version__
 
 #: Modules with a `register(app)`; they import what is heavy inside their commands.
 COMMAND_MODULES = (
-    "vista_sim.traces.commands",
+    "vista_sim.info.commands",
     "vista_sim.traces.importers.commands",
     "vista_sim.proving_ground.commands",
     "vista_sim.geometry.commands",
     "vista_sim.checking.commands",
     "vista_sim.sensors.commands",
-    "vista_sim.scenarios.commands",
+    "vista_sim.evaluation.scenario_commands",
     "vista_sim.evaluation.commands",
     "vista_sim.evaluation.judging_commands",
     "vista_sim.report.commands",

@@ -12,6 +12,8 @@ import resource
 import sys
 from typing import Any
 
+import numpy as np
+
 MOST_ENTRIES = 1 << 26  # of an input that is fed; models with larger ones are opened alone
 _TYPES = {
     "tensor(float)": "float32",
@@ -28,7 +30,6 @@ _TYPES = {
 def main() -> None:
     """Open the file that the command line names; see the module."""
     path, memory, seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    import numpy as np
     import onnxruntime
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -44,7 +45,7 @@ def main() -> None:
             sys.exit(1)
         print(json.dumps({"error": " ".join(str(error).split())[:200]}))
         return
-    fed = _zeros(np, session.get_inputs())
+    fed = _zeros(session.get_inputs())
     if fed is not None:
         try:
             session.run(None, fed)
@@ -59,7 +60,7 @@ def _lacks_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "bad_alloc" in text or "allocat" in text
 
 
-def _zeros(np: Any, inputs: Any) -> dict[str, Any] | None:
+def _zeros(inputs: Any) -> dict[str, Any] | None:
     """Zeros for every input, 1 long where its shape leaves that open; None: too many."""
     fed = {}
     for value in inputs:

@@ -5,27 +5,24 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from vista_sim.arguments import check_number
 from vista_sim.car import ALONE, Car
+from vista_sim.dynamics.action import Action
 from vista_sim.dynamics.state import Table, empty_table
 from vista_sim.dynamics.surroundings import Surroundings
 from vista_sim.errors import WorldError
-from vista_sim.policies import Action
 from vista_sim.sensors.pool import CameraMaker, CameraPool, WorldCameras
 from vista_sim.sensors.randomization import Randomization
 from vista_sim.tasks.lane_following import LaneFollowing
 from vista_sim.tasks.starts import Starts, StartSampler
 from vista_sim.tasks.task import Task
-from vista_sim.traces.calibration import vehicle_values
+from vista_sim.traces.calibration import Vehicle, vehicle_values
+from vista_sim.traces.sections import Section
 from vista_sim.traces.trace import Trace
-
-if TYPE_CHECKING:
-    from vista_sim.traces.calibration import Vehicle
-    from vista_sim.traces.sections import Section
 
 __all__ = ["Car", "TracePaths", "World"]
 

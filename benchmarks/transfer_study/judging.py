@@ -25,11 +25,11 @@ from transfer_study.plan import Candidate, Views
 from transfer_study.preparing import Say, trace_hash
 from vista_sim.errors import VistaError
 from vista_sim.evaluation.evaluate import evaluate
-from vista_sim.evaluation.recovery import RecoveryTest
-from vista_sim.identity.policies import identify_policy
 from vista_sim.identity.sources import SIMULATOR, sources_digest
 from vista_sim.policies import CameraSpec, load_policy
+from vista_sim.policies.identity import identify_policy
 from vista_sim.proving_ground.deployment import SUPERSAMPLE, RenderedWorlds
+from vista_sim.scenarios.places import RecoveryTest
 from vista_sim.sensors.pool import CameraChoice
 from vista_sim.traces.trace import Trace
 

@@ -13,8 +13,8 @@ from typing import Literal
 
 from transfer_study.degradations import Degradation
 from vista_sim.errors import VistaError
-from vista_sim.evaluation.recovery import RecoveryTest
 from vista_sim.proving_ground.record import Recording
+from vista_sim.scenarios.places import RecoveryTest
 
 Views = Literal["synthesized", "rendered"]
 

@@ -16,8 +16,8 @@ from transfer_study.files import write_text
 from transfer_study.plan import Training, policy_name, world_name
 from vista_sim.errors import VistaError
 from vista_sim.geometry.bake import bake
+from vista_sim.geometry.identity import identify_trace
 from vista_sim.identity.sources import SIMULATOR, sources_digest
-from vista_sim.identity.traces import identify_trace
 from vista_sim.proving_ground.record import Recording, record
 from vista_sim.proving_ground.truth import GroundTruth
 from vista_sim.traces.trace import Trace

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vista_sim.console import progress_bar
+from vista_sim.errors import VistaError
+from vista_sim.traces.atomic import check_destination
+
 if TYPE_CHECKING:
     from vista_sim.checking.report import Report
     from vista_sim.traces.trace import Trace
@@ -52,9 +56,6 @@ def check(
     """
     from vista_sim.checking.check import check as check_trace
     from vista_sim.checking.sheet import panels, write_sheet
-    from vista_sim.console import progress_bar
-    from vista_sim.errors import VistaError
-    from vista_sim.traces.atomic import check_destination
     from vista_sim.traces.trace import Trace
 
     if out is not None and out.suffix.lower() != ".png":

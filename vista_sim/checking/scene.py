@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vista_sim.checking.moments import Moment
 from vista_sim.checking.report import Report
 from vista_sim.console import progress_bar
+from vista_sim.replay.viewer.serving import saving
 from vista_sim.traces.trace import Trace
 
 Image = NDArray[np.uint8]
@@ -24,7 +25,6 @@ def write_scene(
         VistaError: the file is there already or cannot be written.
         MissingDependencyError: Rerun is not installed.
     """
-    from vista_sim.replay.viewer.serving import saving
     from vista_sim.replay.viewer.trace import TraceReplay
 
     replay = TraceReplay(trace.root)

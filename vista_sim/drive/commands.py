@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from vista_sim.geometry.readiness_options import Bake, Unbaked
+from vista_sim.console import progress_bar, require_within
+from vista_sim.errors import VistaError
+from vista_sim.evaluation.readiness_options import Bake, Unbaked
 
 MIN_VALIDITY, BEFORE_CRASH = 0.6, 2.0
 
@@ -125,9 +127,7 @@ def demonstrations(
 
     vista-sim demonstrations runs/mine demos && vista-train bc --traces demos/* --out policies/mine
     """
-    from vista_sim.console import progress_bar, require_within
     from vista_sim.drive.demonstrations import Rules, write_demonstrations
-    from vista_sim.errors import VistaError
 
     if driver not in ("human", "policy"):
         raise VistaError(f"--driver is {driver!r}; choose human or policy")
@@ -141,10 +141,4 @@ def demonstrations(
             "drove and ended"
         )
     for one in written:
-        typer.echo(describe(one.folder, one.seconds, one.metres, one.frames, one.left_out))
-
-
-def describe(folder: Path, seconds: float, metres: float, frames: int, left_out: int) -> str:
-    """A line about a demonstration that was written."""
-    missing = f", {left_out} left out" if left_out else ""
-    return f"{folder}: {seconds:.1f} s, {metres:.0f} m, {frames} frames{missing}"
+        typer.echo(one.line)

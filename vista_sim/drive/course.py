@@ -6,19 +6,20 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from vista_sim.car import Car
+from vista_sim.dynamics.action import Action
 from vista_sim.errors import TraceError, VistaError
-from vista_sim.policies import Action, CameraSpec
 from vista_sim.scenarios.case import Case
+from vista_sim.scenarios.library import find_drive
 from vista_sim.scenarios.settings import FREE, RECORDED, RESTART, Settings, SpeedSettings
 from vista_sim.scenarios.staging import Stage, Stager, prepare
+from vista_sim.scenarios.suite import load_suite
+from vista_sim.sensors.spec import CameraSpec
 from vista_sim.traces.trace import Trace
-
-if TYPE_CHECKING:
-    from vista_sim.car import Car
 
 WIDEST_VIEW = 2.0  # rad; a fisheye recording is looked at through no wider pinhole
 POLICY_CAMERA = "policy"  # name of the policy's camera beside the driver's
@@ -60,9 +61,6 @@ def read_target(what: str, dt: float, speed: str | None, seed: int = 0) -> Targe
     """
     if speed not in (None, RECORDED, FREE):
         raise VistaError(f"--speed is {speed!r}; choose recorded or free")
-    from vista_sim.scenarios.library import find_drive
-    from vista_sim.scenarios.suite import load_suite
-
     folder = find_drive(what)
     if folder is not None:
         return _of_trace(Trace.open(folder), dt, speed or RECORDED, seed)

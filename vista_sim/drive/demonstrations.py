@@ -36,7 +36,7 @@ from vista_sim.drive.log import HUMAN
 from vista_sim.errors import RunError
 from vista_sim.evaluation.metrics.tables import select
 from vista_sim.evaluation.suites.book import read_cases
-from vista_sim.identity.traces import is_recording
+from vista_sim.geometry.identity import is_recording
 from vista_sim.runs.run import Run, columns, read_run
 from vista_sim.tasks.lane_following import CRASHES
 from vista_sim.traces.trace import Trace
@@ -77,6 +77,13 @@ class Demonstration:
     metres: float
     frames: int
     left_out: int
+
+    @property
+    def line(self) -> str:
+        """What was written, in a line."""
+        missing = f", {self.left_out} left out" if self.left_out else ""
+        written = f"{self.seconds:.1f} s, {self.metres:.0f} m, {self.frames} frames{missing}"
+        return f"{self.folder}: {written}"
 
 
 def write_demonstrations(

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +24,6 @@ from rich.console import Console
 from vista_sim.addresses import is_loopback
 from vista_sim.console import parse_size, progress_bar, require_within
 from vista_sim.drive.access import Access
-from vista_sim.drive.commands import describe
 from vista_sim.drive.course import Course, Target, read_target
 from vista_sim.drive.demonstrations import (
     Demonstration,
@@ -38,11 +38,11 @@ from vista_sim.drive.session import Session
 from vista_sim.errors import VistaError
 from vista_sim.evaluation.metrics import select, summarize
 from vista_sim.evaluation.plain import or_null
+from vista_sim.evaluation.readiness import make_ready, sources_of_cases
 from vista_sim.evaluation.suites.book import write_cases
-from vista_sim.geometry.readiness import make_ready, sources_of_cases
-from vista_sim.identity.policies import identify_policy
-from vista_sim.identity.traces import describe_traces
+from vista_sim.geometry.identity import describe_traces
 from vista_sim.policies import GuardedPolicy, Policy, load_policy
+from vista_sim.policies.identity import identify_policy
 from vista_sim.runs.roads import road_table
 from vista_sim.runs.run import VIEWS, columns, read_run
 from vista_sim.runs.writer import RunWriter, check_folder
@@ -131,7 +131,7 @@ def drive(options: DriveOptions) -> None:
         link.tell(_farewell(out, log, options, written))
     typer.echo(f"{out}: {log.seconds:.1f} s, {log.distance:.0f} m, {log.episodes} episodes")
     for one in written:
-        typer.echo(describe(one.folder, one.seconds, one.metres, one.frames, one.left_out))
+        typer.echo(one.line)
 
 
 def _new_run(
@@ -237,8 +237,6 @@ def _invite(server: DriveServer, access: Access, options: DriveOptions) -> None:
     screen = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     here = screen and not os.environ.get("SSH_CONNECTION")
     if here if options.open_page is None else options.open_page:
-        import webbrowser
-
         threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.images import image_changes
+from vista_sim.sensors.pool import CameraPool
 from vista_sim.sensors.randomization import RandomizedCamera
 from vista_sim.traces.levelling import level_to_first_pose
 from vista_sim.traces.sections import Label
@@ -176,7 +177,6 @@ class _Film:
 
     def __init__(self, drive: Drive, min_validity: float) -> None:
         from vista_sim.sensors.camera import Camera
-        from vista_sim.sensors.pool import CameraPool
 
         self._drive, self._min_validity = drive, min_validity
         trace, case = drive.trace, drive.case

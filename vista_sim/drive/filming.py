@@ -9,18 +9,16 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from numpy.typing import NDArray
 
+from vista_sim.car import Car
 from vista_sim.runs.filming import CAMERA, RECORDED, SCENE, VALIDITY, Filming, Films
+from vista_sim.runs.recorder import Rows
+from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.staging import Stager
-
-if TYPE_CHECKING:
-    from vista_sim.car import Car
-    from vista_sim.runs.recorder import Rows
-    from vista_sim.scenarios.case import Case
-    from vista_sim.world import World
+from vista_sim.world import World
 
 #: What of a drive is kept to look at; half an hour of a case.
 FILMING = Filming((SCENE, CAMERA, RECORDED, VALIDITY), rate=10.0, max_frames=18_000)

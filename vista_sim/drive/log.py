@@ -7,13 +7,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from vista_sim.evaluation import closed_loop
+from vista_sim.runs.kinds import DRIVING
 from vista_sim.runs.recorder import Recorder
+from vista_sim.runs.writer import RunWriter
 
 if TYPE_CHECKING:
     from vista_sim.drive.course import Course
     from vista_sim.drive.filming import Filmer
-    from vista_sim.runs.writer import RunWriter
 
 HUMAN, POLICY = "human", "policy"
 
@@ -54,7 +54,7 @@ class DriveLog:
         if self._recorder is None:
             self.run = self._new_run()
             self._recorder = Recorder(self.run)
-        self._recorder.begin(course.car, closed_loop.KIND, driver, None, **course.labels())
+        self._recorder.begin(course.car, DRIVING, driver, None, **course.labels())
         self.going = True
         self.episodes += 1
         self._shoot(course, self._recorder.episode)

@@ -24,9 +24,10 @@ from vista_sim.drive.log import (
 )
 from vista_sim.drive.protocol import Frame, Input
 from vista_sim.drive.steering import Wheel, action, steers
+from vista_sim.dynamics.action import Action
 from vista_sim.errors import PolicyFailureError, WorldError
 from vista_sim.evaluation.suites.rows import POLICY_FAILED
-from vista_sim.policies import Action, GuardedPolicy
+from vista_sim.policies import GuardedPolicy
 from vista_sim.scenarios.settings import RECOVERY
 from vista_sim.tasks.lane_following import CRASHES
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from vista_sim.drive.protocol import Input
-from vista_sim.policies import Action
-
-if TYPE_CHECKING:
-    from vista_sim.traces.calibration import Vehicle
+from vista_sim.dynamics.action import Action
+from vista_sim.traces.calibration import Vehicle
 
 # Of the wheel, which goes from -1 to 1, per second.
 TURN, CENTRE, COUNTER = 1.5, 2.5, 4.0  # by keys: further out, let go, across the middle

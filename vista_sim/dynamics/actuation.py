@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from vista_sim.arguments import check_number
 from vista_sim.dynamics import state as c
+from vista_sim.dynamics.state import Table
 from vista_sim.errors import WorldError
-
-if TYPE_CHECKING:
-    from vista_sim.dynamics.state import Table
 
 LONGEST_DELAY = 60.0  # s; every step of it is kept
 _ROUNDING = 1e-9  # of a step

@@ -13,7 +13,7 @@ clothoid's series (the heading of the chord of a curve with curvature k(s) = k0 
 k0 s / 2 + c s² / 6). A test holds this to 0.1 mm and 0.01 mrad of fine numerical integration
 after a second in which the tires turn.
 
-The compiled formulas are in `kinematics`.
+The compiled formulas, and the constant, are in `kinematics`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.traces.calibration import Vehicle
-
-RAMP_PIECE = 0.05  # s
 
 
 @dataclass(frozen=True, slots=True)

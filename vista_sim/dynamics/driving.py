@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.compiled import compiler
-from vista_sim.dynamics import bicycle, kinematics
+from vista_sim.dynamics import kinematics
 from vista_sim.dynamics import state as c
-from vista_sim.traces import curve, path
-from vista_sim.traces.path import REACH
+from vista_sim.traces import curve, projection
+from vista_sim.traces.projection import REACH
 
 Floats = NDArray[np.float64]
 
 
-_compiled = compiler(bicycle, c, kinematics, curve, path)
+_compiled = compiler(c, kinematics, curve, projection)
 
 
 @_compiled

@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.compiled import compiler
-from vista_sim.dynamics import bicycle
-from vista_sim.dynamics.bicycle import RAMP_PIECE
-from vista_sim.traces import curve, path
+from vista_sim.traces import curve, projection
 from vista_sim.traces.curve import wrap_angle
+
+RAMP_PIECE = 0.05  # s
 
 # Rows of a vehicle's limits.
 WHEELBASE, MAX_TIRE_ANGLE, MAX_TIRE_RATE, MAX_ACCELERATION, MAX_DECELERATION = range(5)
 
 
-_compiled = compiler(bicycle, curve, path)
+_compiled = compiler(curve, projection)
 
 
 @_compiled

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from vista_sim.dynamics.bicycle import KinematicBicycle
 from vista_sim.dynamics.state import Table
+from vista_sim.traces.calibration import Vehicle
 
 if TYPE_CHECKING:
-    from vista_sim.traces.calibration import Vehicle
     from vista_sim.traces.trace import Trace
 
 
@@ -24,7 +24,6 @@ class Surroundings:
 
     Attributes:
         bicycle: of the vehicle.
-        path: of the trace.
         arrays: what `driving` takes: the vehicle's limits, `PathArrays`, the road's edges.
     """
 
@@ -35,7 +34,6 @@ class Surroundings:
         self.bicycle = KinematicBicycle(vehicle or trace.vehicle)
         road = trace.road
         edges = np.array([road[name] for name in ("s", "left", "right")]) if road else _NO_EDGES
-        self.path = trace.path
         self.arrays = (self.bicycle.limits, *trace.path.arrays, np.array(edges, dtype=np.float64))
         self._begin, self._drive = driving.begin, driving.drive
 
@@ -50,13 +48,6 @@ class Surroundings:
     def drive(self, table: Table, rows: NDArray[np.int64], dt: float) -> None:
         """Move cars (rows of their table) by one step; see `driving.drive`."""
         self._drive(table, rows, dt, *self.arrays)
-
-    def sense(self, table: Table, rows: NDArray[np.int64], out: NDArray[np.float32]) -> None:
-        """Fill the state vectors (n, K) of cars (rows of their table); see `tasks.state_vector`."""
-        from vista_sim.tasks.sensing import fill_states
-
-        path = self.path
-        fill_states(table, rows, path.length, path.arrays.knots, path.arrays.bends, out)
 
 
 _NO_EDGES = np.empty((3, 0))

@@ -15,10 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.arguments import check_flag, check_number, check_size
 from vista_sim.car import ALONE
+from vista_sim.dynamics.action import Action
 from vista_sim.envs.arguments import check_observe, numbers
 from vista_sim.envs.endings import ending_code
 from vista_sim.errors import WorldError
-from vista_sim.policies import Action, CameraSpec
+from vista_sim.replay.display import Display
+from vista_sim.sensors.spec import CameraSpec
 from vista_sim.tasks.state_vector import MAX_SPEED, STATE_LIMITS
 
 if TYPE_CHECKING:
@@ -183,8 +185,6 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if self.render_mode == "rgb_array":
             return image
         if self._display is None:
-            from vista_sim.replay.display import Display
-
             self._display = Display("vista_sim", self.metadata["render_fps"])
         self._display.show(image)
         return None

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, SupportsFloat
+from typing import Any, SupportsFloat
 
 import gymnasium
 
@@ -16,19 +17,15 @@ from vista_sim.arguments import check_count
 from vista_sim.envs.driving import DrivingEnv
 from vista_sim.envs.scenario import ScenarioEnv
 from vista_sim.errors import RunError, WorldError
-from vista_sim.evaluation.closed_loop import KIND
-from vista_sim.identity.traces import describe_traces
+from vista_sim.geometry.identity import describe_traces
 from vista_sim.policies.saliency import SaliencySource
 from vista_sim.runs.filming import CAMERA, SALIENCY, SCENE, Filming, Films, ViewRecorder
+from vista_sim.runs.kinds import DRIVING
 from vista_sim.runs.recorder import Recorder, Rows
 from vista_sim.runs.roads import road_table
 from vista_sim.runs.writer import RunWriter
 from vista_sim.traces.trace import Trace
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from vista_sim.world import Car
+from vista_sim.world import Car
 
 CUT = "cut"  # ending of an episode that the environment itself had not ended
 
@@ -193,7 +190,7 @@ class RecordRun(gymnasium.Wrapper[Any, Any, Any, Any]):
                 "seed": case.seed,
                 "weight": case.weight,
             }
-        self._recorder.begin(car, KIND, **labels)
+        self._recorder.begin(car, DRIVING, **labels)
         self._recording = True
         left = self._filming.max_frames - self._frames.most
         if self._filming.views and left > 0:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.car import camera_spec
+from vista_sim.dynamics.action import Action
 from vista_sim.envs.arguments import check_observe
 from vista_sim.envs.driving import DrivingEnv, Observation, Observed
 from vista_sim.errors import WorldError
-from vista_sim.policies import Action
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.settings import FREE
 from vista_sim.scenarios.staging import Stage, Stager

@@ -141,8 +141,10 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
         if self._views is not None and self._valids is not None:
             self._views.render(groups, self._seen["camera"], self._valids)
         else:
+            from vista_sim.tasks.sensing import sense
+
             for trace, some in groups:
-                self.world.surroundings(trace).sense(states, some, self._seen["state"])
+                sense(self.world.traces[trace].path, states, some, self._seen["state"])
         self._seen["speed"][rows, 0] = np.minimum(states[rows, c.SPEED], MAX_SPEED)
         views, speeds = list(self._seen[self._observed]), list(self._seen["speed"])
         for i in rows.tolist():

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.dynamics import state as c
-from vista_sim.policies import CameraSpec
 from vista_sim.sensors.pool import WorldCamera
+from vista_sim.sensors.spec import CameraSpec
 from vista_sim.world import World
 
 #: Cars (a row each of the world's states) that drive in the same trace.

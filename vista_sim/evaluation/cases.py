@@ -14,12 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.evaluation import closed_loop
-from vista_sim.evaluation import recovery as recovery_test
 from vista_sim.evaluation.metrics.recovery import EXPERT
 from vista_sim.evaluation.metrics.tables import Table, Tables, floats, rows, select, texts
-
-DRIVING, RECOVERY = closed_loop.KIND, recovery_test.KIND
+from vista_sim.runs.kinds import DRIVING, RECOVERY
 
 
 @dataclass(frozen=True)

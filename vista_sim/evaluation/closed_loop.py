@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from vista_sim.arguments import check_number
 from vista_sim.errors import PolicyNotFiniteError, WorldError
+from vista_sim.evaluation.episode import drive
 from vista_sim.evaluation.suites.rows import POLICY_FAILED
 from vista_sim.policies import Policy
-from vista_sim.runs.recorder import Recorder, drive
+from vista_sim.runs.kinds import DRIVING
+from vista_sim.runs.recorder import Recorder
 from vista_sim.tasks.lane_following import CRASHES
+from vista_sim.traces.sections import Section
 
 if TYPE_CHECKING:
     from vista_sim.runs.filming import ViewRecorder
-    from vista_sim.traces.sections import Section
     from vista_sim.world import Car
-
-KIND = "closed_loop"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def drive_trace(
         s: float | None = section.start_s
         while s is not None:
             car.reset(trace=trace, s=s, lateral=0.0, heading=0.0)
-            recorder.begin(car, KIND)
+            recorder.begin(car, DRIVING)
             try:
                 drive(policy, car, recorder, watch)
             except PolicyNotFiniteError as error:

@@ -13,16 +13,16 @@ import typer
 
 from vista_sim.console import parse_section, progress_bar, require_within
 from vista_sim.errors import VistaError
-from vista_sim.geometry.readiness_options import Bake, Unbaked
+from vista_sim.evaluation.readiness_options import Bake, Unbaked
 from vista_sim.interrupts import going_on
-from vista_sim.policies.loading import EXPERT
+from vista_sim.policies.kind import EXPERT
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from vista_sim.evaluation.evaluate import Report
+    from vista_sim.evaluation.readiness import Source
     from vista_sim.evaluation.recovery import Recovery
-    from vista_sim.geometry.readiness import Source
     from vista_sim.runs.filming import Filming
 
 #: Metrics that the table shows.
@@ -156,8 +156,8 @@ def evaluate(
 
     from vista_sim.evaluation.evaluate import evaluate as judge
     from vista_sim.evaluation.evaluate import refuse
-    from vista_sim.evaluation.recovery import RecoveryTest
-    from vista_sim.geometry.readiness import sources_of
+    from vista_sim.evaluation.readiness import sources_of
+    from vista_sim.scenarios.places import RecoveryTest
     from vista_sim.traces.trace import Trace
 
     require_within("--seed", seed, 0, 2**63 - 1)
@@ -243,11 +243,11 @@ def _evaluate_suite(
     from rich.console import Console
 
     from vista_sim.evaluation.evaluate import evaluate as judge
+    from vista_sim.evaluation.readiness import sources_of_cases
     from vista_sim.evaluation.suites.junit import write_junit
     from vista_sim.evaluation.suites.report import print_suite, write_markdown
     from vista_sim.evaluation.suites.result import Score
     from vista_sim.evaluation.suites.run import MOST_WORKERS
-    from vista_sim.geometry.readiness import sources_of_cases
     from vista_sim.scenarios.suite import load_suite
 
     require_within("--workers", 1 if workers is None else workers, 0, MOST_WORKERS)
@@ -314,7 +314,7 @@ class Ground:
         Raises:
             GeometryError: something is not baked.
         """
-        from vista_sim.geometry.readiness import make_ready
+        from vista_sim.evaluation.readiness import make_ready
 
         if self.bake or self.unbaked or self.policy != EXPERT:
             make_ready(sources(), self.bake, self.unbaked)

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import RunError
 from vista_sim.evaluation import cases as run_cases
-from vista_sim.evaluation.cases import DRIVING, RECOVERY
 from vista_sim.evaluation.judging import Settings, case_weights, draw_counts
 from vista_sim.evaluation.metrics.measures import Measure
 from vista_sim.evaluation.metrics.tables import Floats
@@ -46,6 +45,7 @@ from vista_sim.evaluation.resampling import (
 )
 from vista_sim.evaluation.statistics import Interval
 from vista_sim.identity.runs import policy_of, versions_of
+from vista_sim.runs.kinds import DRIVING, RECOVERY
 from vista_sim.runs.run import Run, columns, read_run
 
 Direction = Literal["better", "worse", "same", "different"]

@@ -7,23 +7,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 from vista_sim.errors import RunError
-from vista_sim.evaluation.recovery import RecoveryTest
 from vista_sim.evaluation.report import Progress, Report
+from vista_sim.evaluation.suites.result import Score, SuiteResult
+from vista_sim.evaluation.suites.run import STEP_TIMEOUT, evaluate_suite
 from vista_sim.evaluation.whole_traces import TraceSettings, evaluate_traces
-from vista_sim.identity.policies import PolicyIdentity, identify_policy, load_identified
 from vista_sim.policies import Policy
+from vista_sim.policies.identity import PolicyIdentity, identify_policy, load_identified
 from vista_sim.policies.policy import check_policy
 from vista_sim.runs.filming import Filming, chosen
+from vista_sim.scenarios.library import find_drive
+from vista_sim.scenarios.places import RecoveryTest
+from vista_sim.scenarios.suite import Suite, load_suite
 from vista_sim.sensors.pool import CameraMaker
 from vista_sim.tasks.lane_following import Endings
 from vista_sim.world import TracePaths
-
-if TYPE_CHECKING:
-    from vista_sim.evaluation.suites.result import Score, SuiteResult
-    from vista_sim.scenarios.suite import Suite
 
 __all__ = ["Progress", "Report", "evaluate"]
 
@@ -87,9 +86,6 @@ def evaluate(
         ScenarioError, TraceError, PolicyError, WorldError, RunError: something given cannot be
             used.
     """
-    from vista_sim.scenarios.library import find_drive
-    from vista_sim.scenarios.suite import Suite, load_suite
-
     started = perf_counter()
     of_traces = TraceSettings(seed, recovery, section, dt, endings, recorded_camera, cameras)
     of_suites = _SuiteSettings(workers, step_timeout, resume, same_policy, watch)
@@ -156,8 +152,6 @@ def _on_suite(
     overwrite: bool,
     settings: _SuiteSettings,
 ) -> SuiteResult:
-    from vista_sim.evaluation.suites.run import STEP_TIMEOUT, evaluate_suite
-
     def tell(score: Score) -> None:
         if progress is not None:
             progress(round(score.done), max(1, round(score.total)))

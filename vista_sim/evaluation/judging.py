@@ -23,7 +23,7 @@ import numpy as np
 
 from vista_sim.errors import RunError
 from vista_sim.evaluation import cases as run_cases
-from vista_sim.evaluation.cases import DRIVING, RECOVERY, Case
+from vista_sim.evaluation.cases import Case
 from vista_sim.evaluation.metrics import composite
 from vista_sim.evaluation.metrics.measures import (
     RECOVERY_MEASURES,
@@ -47,6 +47,7 @@ from vista_sim.evaluation.statistics import (
     poisson_interval,
     zero_rate_limit,
 )
+from vista_sim.runs.kinds import DRIVING, RECOVERY
 from vista_sim.runs.run import Run, columns, read_run
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vista_sim.evaluation.labels import BY_SCENARIO, number, shown
+from vista_sim.evaluation.statistics import Interval
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from vista_sim.evaluation.judging import Judgement, Verdict
-    from vista_sim.evaluation.statistics import Interval
 
 
 def print_judgement(run: str, judgement: Judgement, scenarios: bool, console: Console) -> None:

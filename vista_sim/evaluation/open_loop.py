@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.evaluation.episode import act
 from vista_sim.evaluation.metrics.agreement import (
     open_loop_curvature_mae,
     open_loop_tire_angle_mae,
 )
 from vista_sim.evaluation.plain import or_null
 from vista_sim.policies import Policy
-from vista_sim.runs.recorder import act
+from vista_sim.sensors.pool import CameraMaker
+from vista_sim.traces.sections import Section
 
 if TYPE_CHECKING:
-    from vista_sim.sensors.pool import CameraMaker
-    from vista_sim.traces.sections import Section
     from vista_sim.world import Car, TracePaths
 
 

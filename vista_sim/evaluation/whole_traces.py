@@ -15,18 +15,20 @@ from numpy.typing import NDArray
 from vista_sim.errors import TraceError
 from vista_sim.evaluation import closed_loop
 from vista_sim.evaluation.metrics import Table, select, summarize
-from vista_sim.evaluation.recovery import RecoveryTest, draw_places, try_recovery
-from vista_sim.evaluation.reference import ReferenceDriver
+from vista_sim.evaluation.recovery import try_recovery
 from vista_sim.evaluation.report import Progress, Report
-from vista_sim.identity.policies import PolicyIdentity
-from vista_sim.identity.traces import describe_traces
+from vista_sim.geometry.identity import describe_traces
 from vista_sim.policies import Policy
+from vista_sim.policies.identity import PolicyIdentity
+from vista_sim.policies.reference import ReferenceDriver
 from vista_sim.policies.saliency import SaliencySource
 from vista_sim.runs.filming import Filming, Films, ViewRecorder
+from vista_sim.runs.kinds import DRIVING
 from vista_sim.runs.recorder import Recorder
 from vista_sim.runs.roads import road_table
 from vista_sim.runs.run import columns
 from vista_sim.runs.writer import RunWriter
+from vista_sim.scenarios.places import RecoveryTest, draw_places
 from vista_sim.sensors.pool import CameraMaker
 from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
 from vista_sim.world import TracePaths, World
@@ -147,7 +149,7 @@ def _judge(
     world: World, episodes: Table, steps: Table
 ) -> tuple[dict[str, float], tuple[dict[str, Any], ...]]:
     """Metrics of closed-loop driving over all traces, and of each."""
-    looped = select(episodes, episodes["kind"] == closed_loop.KIND)
+    looped = select(episodes, episodes["kind"] == DRIVING)
     traces = []
     for index, trace in enumerate(world.traces):
         own = select(looped, looped["trace"] == index)

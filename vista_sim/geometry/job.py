@@ -7,15 +7,20 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import GeometryError
+from vista_sim.geometry.exposure import ExposureMeter, chained
 from vista_sim.geometry.ground import ground_inverse_depth
 from vista_sim.geometry.merge import merged, trust_in
+from vista_sim.geometry.motion import refine_motions
+from vista_sim.geometry.neighbours import choose_neighbours, stretches
 from vista_sim.geometry.partial import Partial, read_object, write_json
 from vista_sim.geometry.settings import BakeSettings
 from vista_sim.geometry.source import BakeContext, PreparedSource, ReportingSource, encode
+from vista_sim.geometry.sources import make_sources
 from vista_sim.geometry.store import CONFIDENCE, CONFIDENT, EXPOSURE, GROUND, INVERSE_DEPTH, POSES
 from vista_sim.images import read_mask
 from vista_sim.traces.calibration import Lens
@@ -86,11 +91,8 @@ class BakeJob:
         return {"sources": ["ground"], "confident_share": 0.0}
 
     def _estimated(self) -> dict[str, Any]:
-        from vista_sim.geometry.exposure import ExposureMeter, chained
         from vista_sim.geometry.ground_fit import GroundFit, drift_report, smooth_over_time
         from vista_sim.geometry.multiview import inverse_depth_planes
-        from vista_sim.geometry.neighbours import choose_neighbours, stretches
-        from vista_sim.geometry.sources import make_sources
         from vista_sim.geometry.working import WorkingCamera, WorkingFrames
 
         matching = self.settings.matching
@@ -184,8 +186,6 @@ class BakeJob:
         pool: ThreadPoolExecutor,
     ) -> tuple[NDArray[np.float64], dict[str, float]]:
         """Refined poses and what was moved: from disk if that was done before."""
-        from vista_sim.geometry.motion import refine_motions
-
         poses = self.partial.array(POSES, (self.count, 4, 4), np.float64)
         report_file = self.partial.work / "motion.json"
         report = read_object(report_file)
@@ -250,8 +250,6 @@ def _own_hood(
     name = recorded.calibration.mask
     if name is None:
         return None
-    import cv2
-
     mask = read_mask(trace.root / name, recorded.calibration.lens.size, GeometryError)
     small = cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
     hidden: NDArray[np.bool_] = small > 0

@@ -6,6 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from vista_sim.errors import GeometryError
+from vista_sim.geometry.models import folder_hash, load_depth_model, model_beside, onnx_hash
+from vista_sim.geometry.pairs import find_pair, pair_hash
 from vista_sim.geometry.settings import GeometryChoice, StereoMatching
 from vista_sim.geometry.source import BakeContext, Source
 from vista_sim.traces.trace import Trace
@@ -24,7 +26,6 @@ def make_sources(context: BakeContext) -> list[Source]:
 
             sources.append(MultiViewSource(context))
         elif name == "stereo":
-            from vista_sim.geometry.pairs import find_pair
             from vista_sim.geometry.stereo import StereoSource
 
             pair = find_pair(context.trace, context.recorded.name, context.settings.stereo)
@@ -35,7 +36,6 @@ def make_sources(context: BakeContext) -> list[Source]:
             sources.append(LidarSource(context, find_lidars(context.trace)))
         elif name in ("learned", "onnx"):
             from vista_sim.geometry.model_source import ModelSource
-            from vista_sim.geometry.models import load_depth_model
 
             path = context.settings.models[name]
             model = load_depth_model(f"onnx:{path}" if name == "onnx" else path)
@@ -61,18 +61,12 @@ def resolve(
     inputs: dict[str, str] = {}
     models = dict(choice.models)
     if "learned" in names:
-        from vista_sim.geometry.models import folder_hash, model_beside
-
         if "learned" not in models:
             models["learned"] = model_beside(trace)
         inputs["learned"] = folder_hash(models["learned"])
     if "onnx" in names:
-        from vista_sim.geometry.models import onnx_hash
-
         inputs["onnx"] = onnx_hash(models["onnx"])
     if "stereo" in names:
-        from vista_sim.geometry.pairs import find_pair, pair_hash
-
         inputs["stereo"] = pair_hash(trace, find_pair(trace, camera, StereoMatching()))
     if "lidar" in names:
         from vista_sim.geometry.lidar import find_lidars, lidar_hash
@@ -83,8 +77,6 @@ def resolve(
 
 def available(trace: Trace, camera: str) -> list[str]:
     """The sources that need nothing but the recording itself, for this camera."""
-    from vista_sim.geometry.pairs import find_pair
-
     names = ["multiview"]
     with suppress(GeometryError):
         find_pair(trace, camera, StereoMatching())

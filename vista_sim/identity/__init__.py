@@ -3,8 +3,9 @@
 Whatever is kept or gone on with (runs, bakes, trainings, caches) is known by what is here:
 
 files      the content of a file, remembered while the file is as it was
-traces     a recording, and what was baked from it
-policies   how a policy drives: its files, its code, the version that it declares
 sources    this package's own code
 runs       what decided a run, as its run.json says
+
+With these hashes, `vista_sim.geometry.identity` knows a recording and what was baked from it, and
+`vista_sim.policies.identity` how a policy drives: its files, its code, the version it declares.
 """

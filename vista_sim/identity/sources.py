@@ -11,7 +11,7 @@ from vista_sim.identity.files import combined, content_digest
 
 SIMULATOR = "vista_sim"
 #: Parts of the simulator that show what was driven and decide nothing of it.
-SHOWING = ("checking", "drive", "replay", "report")
+SHOWING = ("checking", "drive", "info", "replay", "report")
 #: Parts whose code is named on its own: how it is measured, and what scenarios mean.
 PARTS = {"metrics": "evaluation", "scenarios": "scenarios"}
 

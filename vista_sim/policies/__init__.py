@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vista_sim.dynamics.action import Action
 from vista_sim.lazy import names_from
 from vista_sim.policies.folder import ENTRY_POINT_GROUP, POLICY_FORMAT, read_policy_json
-from vista_sim.policies.loading import EXPERT, load_policy, policy_hash
-from vista_sim.policies.policy import COMMAND, Action, CameraSpec, Policy, SalientPolicy
+from vista_sim.policies.kind import EXPERT
+from vista_sim.policies.policy import Policy, SalientPolicy
+from vista_sim.sensors.spec import CameraSpec
+from vista_sim.traces.sections import COMMAND
 
 if TYPE_CHECKING:
     from vista_sim.policies.guard import GuardedPolicy
+    from vista_sim.policies.identity import policy_hash
+    from vista_sim.policies.loading import load_policy
     from vista_sim.policies.onnx.policy import OnnxPolicy
     from vista_sim.policies.remote.client import SocketPolicy
     from vista_sim.policies.remote.server import PolicyServer, serve
@@ -27,6 +32,8 @@ _HOMES = {
     "SocketPolicy": "vista_sim.policies.remote.client",
     "StepClock": "vista_sim.policies.watchdog",
     "Watchdog": "vista_sim.policies.watchdog",
+    "load_policy": "vista_sim.policies.loading",
+    "policy_hash": "vista_sim.policies.identity",
     "serve": "vista_sim.policies.remote.server",
 }
 

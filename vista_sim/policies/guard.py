@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.dynamics.action import Action
 from vista_sim.errors import (
     PolicyError,
     PolicyFailureError,
@@ -33,11 +34,12 @@ from vista_sim.errors import (
     PolicyRaisedError,
     PolicyTimeoutError,
 )
-from vista_sim.policies.policy import Action, CameraSpec, Policy, SalientPolicy
+from vista_sim.policies.policy import Policy, SalientPolicy
 from vista_sim.policies.saliency import SaliencySource
+from vista_sim.policies.watchdog import StepClock
+from vista_sim.sensors.spec import CameraSpec
 
 if TYPE_CHECKING:
-    from vista_sim.policies.watchdog import StepClock
     from vista_sim.world import Car
 
 REPEAT = 0.5  # s after which the alarm rings again, where the policy swallowed it

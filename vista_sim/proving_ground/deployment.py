@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.identity.files import State, state_of
-from vista_sim.policies import CameraSpec
 from vista_sim.proving_ground.closing import Closing
 from vista_sim.proving_ground.renderer import import_pybullet
 from vista_sim.proving_ground.truth import GroundTruth
 from vista_sim.sensors.pool import CameraChoice
+from vista_sim.sensors.spec import CameraSpec
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
 from vista_sim.transforms import Matrix, inverse, planar_pose, yaw_of

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vista_sim.evaluation.cases import RECOVERY
 from vista_sim.evaluation.metrics import recovery
 from vista_sim.evaluation.metrics.tables import Floats, floats, select, texts
 from vista_sim.report.sheet import Sheet, signed
+from vista_sim.runs.kinds import RECOVERY
 
 MOST = 15  # different offsets, or headings, that get a row or column each
 STEPS = (0.25, 2.0)  # m and deg that are put together where there are more

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vista_sim.evaluation.cases import DRIVING, RECOVERY
 from vista_sim.evaluation.metrics.comfort import lateral_acceleration
 from vista_sim.evaluation.metrics.tables import Floats, Table, floats, rows, texts
 from vista_sim.evaluation.metrics.tracking import cross_track_error
 from vista_sim.report.sheet import BACK, BROKE, CRASH_WORDS, CRASHED, LOST, Sheet
+from vista_sim.runs.kinds import DRIVING, RECOVERY
 
 EACH = 5  # moments of a kind
 ENDINGS = 10  # crashes, and episodes in which the policy broke

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vista_sim.evaluation import cases as run_cases
 from vista_sim.evaluation.metrics.recovery import EXPERT
 from vista_sim.evaluation.metrics.tables import Table, floats, rows, select, texts
+from vista_sim.runs.kinds import RECOVERY
 from vista_sim.runs.run import EPISODE_FIELDS, Run, columns, read_run
 from vista_sim.tasks.lane_following import CRASHES, HEADING, OFF_ROAD
 from vista_sim.tasks.recovery import RECOVERED, TIMED_OUT
@@ -119,7 +120,7 @@ class Sheet:
         for row, (scenario, case) in enumerate(self.case_names):
             title = case or f"episode {int(self.episodes['episode'][row])}"
             start = self._start(row)
-            if case and kinds[row] == run_cases.RECOVERY and start:
+            if case and kinds[row] == RECOVERY and start:
                 trace = str(traces[row])
                 where = scenario if trace in scenario else f"{scenario} on {trace}"
                 title = f"{where} from {start}"

@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from vista_sim.traces.path import TracePath
+
 if TYPE_CHECKING:
-    from vista_sim.traces.path import TracePath
     from vista_sim.world import Car
 
 POINTS = 200  # at which the recorded time is looked at

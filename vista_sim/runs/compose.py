@@ -11,25 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.colours import ALARM, BACKGROUND, CAR, EDGE, GROUND, LABEL, PATH, ROAD, TRACK, VALUE
 from vista_sim.tasks.lane_following import CRASHES, LaneFollowing
 
 if TYPE_CHECKING:
     from vista_sim.world import Car
 
 Image = NDArray[np.uint8]
-Color = tuple[int, int, int]
-
-# RGB
-BACKGROUND: Color = (22, 24, 29)
-GROUND: Color = (34, 37, 43)
-ROAD: Color = (58, 62, 70)
-EDGE: Color = (120, 126, 136)
-PATH: Color = (236, 238, 242)
-TRACK: Color = (255, 159, 67)
-CAR: Color = (64, 186, 255)
-LABEL: Color = (146, 152, 163)
-VALUE: Color = (236, 238, 242)
-ALARM: Color = (255, 92, 92)
 
 _SHIFT = 4  # fractional bits of drawn coordinates
 _FONT = cv2.FONT_HERSHEY_SIMPLEX

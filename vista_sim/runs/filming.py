@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import cv2
 import numpy as np
@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from vista_sim.atomic import remove
 from vista_sim.errors import RunError
-from vista_sim.policies import CameraSpec
 from vista_sim.runs.compose import Composer
+from vista_sim.sensors.spec import CameraSpec
 from vista_sim.traces.video import VideoWriter
 
 if TYPE_CHECKING:
-    from vista_sim.policies.saliency import SaliencySource
     from vista_sim.runs.recorder import Rows
     from vista_sim.world import Car, World
 
@@ -84,6 +83,13 @@ def chosen(video: Filming | bool) -> Filming | None:
     return Filming() if video else None
 
 
+class SaliencyMaps(Protocol):
+    """Says where a policy looked, such as a `policies.saliency.SaliencySource`."""
+
+    def map(self, size: tuple[int, int], /) -> NDArray[np.float32] | None:
+        """(height, width) of `size` from 0 to 1, of what it did last; None: it does not say."""
+
+
 @dataclass(frozen=True)
 class Films:
     """Where videos go, and what is filmed.
@@ -97,7 +103,7 @@ class Films:
     filming: Filming
 
     def of(
-        self, world: World, trace: int, name: str, frames: Rows, looks: SaliencySource | None = None
+        self, world: World, trace: int, name: str, frames: Rows, looks: SaliencyMaps | None = None
     ) -> AbstractContextManager[ViewRecorder | None]:
         """Film a drive in a trace (an index) of a world; None where that has no camera.
 
@@ -133,7 +139,7 @@ class ViewRecorder:
         path: Path,
         filming: Filming,
         frames: Rows,
-        looks: SaliencySource | None = None,
+        looks: SaliencyMaps | None = None,
     ) -> None:
         recorded = world.traces[trace].cameras[world.cameras.recorded_name(trace)]
         self._recorded = recorded

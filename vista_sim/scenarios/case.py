@@ -10,6 +10,7 @@ from typing import Any
 
 from vista_sim.errors import ScenarioError
 from vista_sim.files import one_line
+from vista_sim.scenarios.reading import settings_from_json
 from vista_sim.scenarios.settings import Settings
 
 
@@ -52,8 +53,6 @@ class Case:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Case:
         """The case that `to_json` wrote. Raises ScenarioError."""
-        from vista_sim.scenarios.reading import settings_from_json
-
         try:
             start, end = values["section"]
             return cls(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.scenarios.document import FieldPath
+from vista_sim.scenarios.places import RecoveryTest, draw_places, road_kind
 from vista_sim.scenarios.settings import SectionSettings, Settings, StartSettings
 from vista_sim.traces.sections import SHORTEST, Section
 
@@ -179,8 +180,6 @@ class Ground:
         return Place(trace, index, s, self._road(trace, s))
 
     def _drawn(self, start: StartSettings, within_time: float) -> tuple[Place, ...]:
-        from vista_sim.evaluation.recovery import RecoveryTest, draw_places
-
         assert start.places is not None
         test = RecoveryTest(starts_per_kind=start.places, within_time=within_time, held=0.0)
         drawn = draw_places(self, test, start.places_seed)
@@ -197,8 +196,6 @@ class Ground:
         return next(i for i, x in enumerate(sections) if x.start_s <= s <= x.end_s)
 
     def _road(self, trace: int, s: float) -> str:
-        from vista_sim.evaluation.recovery import road_kind
-
         return road_kind(self, trace, s)
 
 

@@ -6,14 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.atomic import why_not, write_whole
-from vista_sim.runs.compose import (
+from vista_sim.colours import (
     ALARM,
     BACKGROUND,
     CAR,
@@ -26,14 +26,13 @@ from vista_sim.runs.compose import (
     VALUE,
     Color,
 )
+from vista_sim.errors import ScenarioError
+from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.document import field_name
 from vista_sim.scenarios.settings import unit_of
+from vista_sim.scenarios.suite import Member, Suite
+from vista_sim.traces.calibration import Vehicle
 from vista_sim.traces.trace import Trace
-
-if TYPE_CHECKING:
-    from vista_sim.scenarios.case import Case
-    from vista_sim.scenarios.suite import Member, Suite
-    from vista_sim.traces.calibration import Vehicle
 
 Image = NDArray[np.uint8]
 Points = NDArray[np.float64]
@@ -70,8 +69,6 @@ def write_picture(suite: Suite, path: str) -> None:
     Raises:
         ScenarioError: its cases cannot be made, or OpenCV does not know the format.
     """
-    from vista_sim.errors import ScenarioError
-
     image = draw_suite(suite)
     place = Path(path)
     try:

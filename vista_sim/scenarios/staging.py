@@ -7,26 +7,25 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from vista_sim.car import Car
+from vista_sim.dynamics.action import Action
 from vista_sim.dynamics.actuation import Controls
 from vista_sim.errors import WorldError
-from vista_sim.policies import Action, CameraSpec
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.images import image_changes
 from vista_sim.scenarios.settings import FREE, RECOVERY, RESTART, Settings
 from vista_sim.sensors.delivery import FrameDelivery
 from vista_sim.sensors.pool import CameraPool, WorldCameras
+from vista_sim.sensors.spec import CameraSpec
 from vista_sim.tasks.lane_following import CRASHES
 from vista_sim.tasks.recovery import RecoveryWatch
+from vista_sim.traces.calibration import Vehicle
 from vista_sim.traces.trace import Trace
 from vista_sim.world import World
-
-if TYPE_CHECKING:
-    from vista_sim.car import Car
-    from vista_sim.traces.calibration import Vehicle
 
 _DROPS = 1  # beside a case's seed: frames are lost alike whatever else is drawn
 _CACHE_BYTES = 512 * 2**20  # of decoded frames, a trace

@@ -6,8 +6,10 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
+from vista_sim.atomic import whole_file, why_not, write_whole
 from vista_sim.console import parse_size, progress_bar, require_within
 from vista_sim.errors import VistaError
 
@@ -48,9 +50,7 @@ def render(
     vista-sim render TRACE -o strip.png --t 5 --lateral -1 --lateral 0 --lateral 1
     """
     import cv2
-    import numpy as np
 
-    from vista_sim.atomic import why_not, write_whole
     from vista_sim.sensors.camera import Camera
     from vista_sim.traces.trace import Trace
 
@@ -89,9 +89,6 @@ def render(
 
 
 def _film(cam: Camera, offsets: list[tuple[float, float, float]], show: str, out: Path) -> None:
-    import numpy as np
-
-    from vista_sim.atomic import whole_file, why_not
     from vista_sim.traces.video import VideoWriter
 
     times = [t for t in cam.trace.cameras[cam.name].t if 0 <= t <= cam.trace.duration]
@@ -113,7 +110,6 @@ def _film(cam: Camera, offsets: list[tuple[float, float, float]], show: str, out
 def _draw(cam: Camera, t: float, offset: tuple[float, float, float], show: str) -> Any:
     """uint8 (height, width, 3) RGB: the view, its sources or its depth."""
     import cv2
-    import numpy as np
 
     view = cam.render_view(t, offset)
     if show == "source":

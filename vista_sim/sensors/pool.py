@@ -16,13 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.arguments import check_count
 from vista_sim.errors import WorldError
-from vista_sim.policies import CameraSpec
 from vista_sim.sensors.backends import BACKENDS
+from vista_sim.sensors.blocks import FrameBudget
+from vista_sim.sensors.spec import CameraSpec
 from vista_sim.traces.calibration import Lens
 from vista_sim.transforms import Matrix
 
 if TYPE_CHECKING:
-    from vista_sim.sensors.blocks import FrameBudget
     from vista_sim.sensors.camera import Camera
     from vista_sim.traces.trace import Trace
 
@@ -194,7 +194,6 @@ class CameraPool(CameraChoice):
         return camera
 
     def _make(self, trace: int, spec: CameraSpec) -> Camera:
-        from vista_sim.sensors.blocks import FrameBudget
         from vista_sim.sensors.camera import Camera
 
         # One for all: frames stay while a trace's camera is dropped and made again.

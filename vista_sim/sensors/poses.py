@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.compiled import compiler
-from vista_sim.traces import curve, path
+from vista_sim.traces import curve, projection
 from vista_sim.traces.curve import last_not_after, matrix_at
 from vista_sim.transforms import Matrix, inverse
 
 Floats = NDArray[np.float64]
 
-_compiled = compiler(curve, path)
+_compiled = compiler(curve, projection)
 _STANDING = 0.02  # m between two frames
 _GRID = 0.5  # of the distance to another frame, that it may be chosen on
 

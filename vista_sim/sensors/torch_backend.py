@@ -14,12 +14,13 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import MissingDependencyError
+from vista_sim.sensors.frames import FrameCache
 from vista_sim.sensors.plan import Plans
 from vista_sim.sensors.rays import shared_rays
 from vista_sim.sensors.warp import (
@@ -43,9 +44,6 @@ except ImportError:
 
 from vista_sim.sensors import torch_kernels as kernels
 from vista_sim.sensors.torch_frames import ResidentFrames, chunks, send
-
-if TYPE_CHECKING:
-    from vista_sim.sensors.frames import FrameCache
 
 #: Views made at once where nothing else is asked: on a CPU what fits its caches.
 _CHUNK = {"cpu": 4, "cuda": 256}

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.arguments import check_number
+from vista_sim.dynamics.state import Table
 from vista_sim.errors import WorldError
 from vista_sim.files import shown
+from vista_sim.tasks.starts import Starts
 
 if TYPE_CHECKING:
-    from vista_sim.dynamics.state import Table
-    from vista_sim.tasks.starts import Starts
     from vista_sim.traces.trace import Trace
 
 OFF_ROAD = "off_road"

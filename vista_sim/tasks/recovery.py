@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from vista_sim.arguments import check_number
 from vista_sim.errors import WorldError
-
-if TYPE_CHECKING:
-    from vista_sim.world import Car
 
 RECOVERED = "recovered"
 TIMED_OUT = "not_recovered"
@@ -40,6 +37,25 @@ class RecoveryRule:
             raise WorldError(f"held is {self.held} s; it must be less than {self.within_time} s")
 
 
+class WatchedCar(Protocol):
+    """What is read of a car that is to recover; see `vista_sim.car.Car`, which is one."""
+
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def t(self) -> float: ...
+
+    @property
+    def lateral(self) -> float: ...
+
+    @property
+    def heading_error(self) -> float: ...
+
+    @property
+    def done(self) -> bool: ...
+
+
 class RecoveryWatch:
     """Follows a car from its start and says when the test is over.
 
@@ -52,7 +68,7 @@ class RecoveryWatch:
         self.recovered = False
         self._since: float | None = None
 
-    def __call__(self, car: Car) -> bool:
+    def __call__(self, car: WatchedCar) -> bool:
         """Look at the car, after its start and after each step; whether the test is over."""
         rule = self.rule
         back = (

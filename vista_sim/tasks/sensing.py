@@ -5,6 +5,8 @@ Compiled by Numba without fast-math: the same numbers for one car and for many.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,11 +14,14 @@ from vista_sim.compiled import compiler
 from vista_sim.dynamics import state as c
 from vista_sim.tasks import state_vector
 from vista_sim.tasks.state_vector import PREVIEW_SPEED, PREVIEW_TIMES, STATE_LIMITS
-from vista_sim.traces import curve, path
+from vista_sim.traces import curve, projection
+
+if TYPE_CHECKING:
+    from vista_sim.traces.path import TracePath
 
 Floats = NDArray[np.float64]
 
-_compiled = compiler(c, state_vector, curve, path)
+_compiled = compiler(c, state_vector, curve, projection)
 
 _FIRST_PREVIEW = len(STATE_LIMITS[0]) - len(PREVIEW_TIMES)
 
@@ -49,3 +54,10 @@ def fill_states(
             seen[_FIRST_PREVIEW + k] = curve.curvature_at(s, knots, bends)
         for k in range(len(seen)):
             seen[k] = min(max(seen[k], STATE_LIMITS[0, k]), STATE_LIMITS[1, k])
+
+
+def sense(
+    path: TracePath, table: Floats, rows: NDArray[np.int64], out: NDArray[np.float32]
+) -> None:
+    """Fill the state vectors of the cars of `rows`, which drive along `path`; see `fill_states`."""
+    fill_states(table, rows, path.length, path.arrays.knots, path.arrays.bends, out)

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.compiled import compiler
-from vista_sim.traces import path
-from vista_sim.traces.path import HEADING_WEIGHT, SPACING, WINDOW
+from vista_sim.traces import projection
+from vista_sim.traces.projection import HEADING_WEIGHT, SPACING, WINDOW
 
 Floats = NDArray[np.float64]
 
@@ -22,7 +22,7 @@ _TAU = 2.0 * math.pi
 _REACH = int(WINDOW / SPACING)  # points to each side
 
 
-_compiled = compiler(path)
+_compiled = compiler(projection)
 
 
 @_compiled

@@ -21,17 +21,14 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import OffPathError, TraceError
 from vista_sim.traces.ego import EgoMotion
+from vista_sim.traces.projection import REACH, SPACING
 from vista_sim.traces.smoothing import arc_of_rows, local_fit, thin
 from vista_sim.transforms import Matrix
 
 Floats = NDArray[np.float64]
 
-SPACING = 0.5  # m between points
 POSITION_REACH = 4.0  # m to each side that a point is fitted to
 HEADING_REACH = 5.0  # m to each side that a curvature is fitted to
-WINDOW = 10.0  # m to each side of near= that is searched first
-REACH = 25.0  # m from the path; a pose farther out is not projected
-HEADING_WEIGHT = 5.0  # m of distance that a radian of heading error counts as
 
 
 @dataclass(frozen=True, slots=True)

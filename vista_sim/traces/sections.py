@@ -40,6 +40,10 @@ class Section:
         return self.end_s - self.start_s
 
 
+#: Key of labels that are navigation commands, and of what a car observes of them.
+COMMAND = "command"
+
+
 @dataclass(frozen=True)
 class Label:
     """What a stretch of time is marked as: "weather" = "rain", "maneuver" = "stable"."""

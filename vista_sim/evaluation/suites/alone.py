@@ -11,8 +11,8 @@ from vista_sim.evaluation.suites.crew import Driven
 from vista_sim.evaluation.suites.driving import CaseDriver, Job
 from vista_sim.evaluation.suites.rows import CaseRows
 from vista_sim.evaluation.suites.worker import Spent
-from vista_sim.identity.policies import PolicyIdentity, identify_policy, load_identified
 from vista_sim.policies import Policy
+from vista_sim.policies.identity import PolicyIdentity, identify_policy, load_identified
 
 if TYPE_CHECKING:
     from vista_sim.runs.filming import Films

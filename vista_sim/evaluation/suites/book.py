@@ -25,9 +25,9 @@ from vista_sim.errors import RunError
 from vista_sim.evaluation.suites.killed import cases_of, set_aside
 from vista_sim.evaluation.suites.rows import MOST_JSON, CaseRows, Row, was_killed
 from vista_sim.files import one_line, read_json
+from vista_sim.geometry.identity import TraceIdentity
 from vista_sim.identity.runs import changed_traces, code_of, is_known, mapping
 from vista_sim.identity.sources import simulator_sources
-from vista_sim.identity.traces import TraceIdentity
 from vista_sim.runs.run import FLUSH_EVERY, Run, read_run, versions
 from vista_sim.runs.writer import RunWriter, run_lock, write_text
 from vista_sim.scenarios.case import Case

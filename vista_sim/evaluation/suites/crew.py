@@ -23,9 +23,9 @@ from vista_sim.evaluation.suites.driving import Job, unstarted
 from vista_sim.evaluation.suites.rows import KILLED, CaseRows
 from vista_sim.evaluation.suites.worker import Spent
 from vista_sim.policies import StepClock, Watchdog
+from vista_sim.policies.identity import PolicyIdentity
 
 if TYPE_CHECKING:
-    from vista_sim.identity.policies import PolicyIdentity
     from vista_sim.runs.filming import Films
 
 LOADING_LIMIT = 600.0  # s that a policy may take to load

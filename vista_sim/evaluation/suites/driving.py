@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vista_sim.car import Car
 from vista_sim.errors import PolicyFailureError
-from vista_sim.evaluation import closed_loop
-from vista_sim.evaluation import recovery as recovery_test
+from vista_sim.evaluation.episode import Watcher, drive
 from vista_sim.evaluation.metrics.recovery import EXPERT
-from vista_sim.evaluation.reference import ReferenceDriver
 from vista_sim.evaluation.suites.rows import POLICY_FAILED
-from vista_sim.policies import GuardedPolicy, Policy
+from vista_sim.policies import GuardedPolicy, Policy, StepClock
+from vista_sim.policies.reference import ReferenceDriver
 from vista_sim.policies.saliency import SaliencySource
+from vista_sim.runs import kinds
 from vista_sim.runs.asked import asked_from
-from vista_sim.runs.recorder import Recorder, Sink, Watcher, drive
+from vista_sim.runs.recorder import Recorder, Sink
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.settings import RECOVERY
 from vista_sim.scenarios.staging import Stage, Stager
+from vista_sim.traces.trace import Trace
 
 if TYPE_CHECKING:
-    from vista_sim.car import Car
-    from vista_sim.policies import StepClock
     from vista_sim.runs.filming import Films, ViewRecorder
 
 #: Called with what is known of an episode when it begins.
@@ -154,7 +154,7 @@ def labels_of(job: Job) -> dict[str, Any]:
     case = job.case
     recovers = case.settings.mode == RECOVERY
     return {
-        "kind": recovery_test.KIND if recovers else closed_loop.KIND,
+        "kind": kinds.RECOVERY if recovers else kinds.DRIVING,
         "trace": job.trace,
         "scenario": case.scenario,
         "case": case.case,
@@ -165,8 +165,6 @@ def labels_of(job: Job) -> dict[str, Any]:
 
 def unstarted(job: Job) -> dict[str, Any]:
     """What the row of a case's first episode holds if its process was gone before it began."""
-    from vista_sim.traces.trace import Trace
-
     case = job.case
     trace = Trace.open(case.trace)
     start_s, end_s = (trace.path.arc_length(t) for t in case.section)

@@ -13,15 +13,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from vista_sim.errors import RunError
-from vista_sim.evaluation.suites.verdicts import BROKE, CLEAN
-
-if TYPE_CHECKING:
-    from vista_sim.evaluation.suites.result import SuiteResult
-    from vista_sim.evaluation.suites.verdicts import CaseOutcome, Ruling
+from vista_sim.evaluation.suites.result import SuiteResult
+from vista_sim.evaluation.suites.verdicts import BROKE, CLEAN, CaseOutcome, Ruling
 
 EXAMPLES = 20  # cases named with a criterion that is not met
 _UNPRINTABLE = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -12,13 +12,12 @@ from vista_sim.evaluation.judging_report import interval, not_applicable, scenar
 from vista_sim.evaluation.labels import number, shown
 from vista_sim.evaluation.markdown import plain, table
 from vista_sim.evaluation.suites.junit import shown_value
-from vista_sim.evaluation.suites.verdicts import BROKE
+from vista_sim.evaluation.suites.result import SuiteResult
+from vista_sim.evaluation.suites.verdicts import BROKE, Ruling
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from vista_sim.evaluation.suites.result import SuiteResult
-    from vista_sim.evaluation.suites.verdicts import Ruling
 
 Row = tuple[str, ...]
 Show = Callable[[str, Row, Sequence[Row]], None]

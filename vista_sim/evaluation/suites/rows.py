@@ -7,14 +7,13 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
 
 from vista_sim.errors import PolicyDiedError, RunError
 from vista_sim.files import read_json
 from vista_sim.runs.run import TABLES
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 MOST_JSON = 512 * 2**20  # bytes: a hundred thousand cases take some 150 MB
 
@@ -127,8 +126,6 @@ class CaseRows:
             path: of the file.
             steps: the columns of steps, with the task's terms.
         """
-        import pyarrow as pa
-
         try:
             values = read_json(path, RunError, MOST_JSON)
             rows = cls(**{name: values[name] for name in TABLES})

@@ -28,7 +28,7 @@ from vista_sim.evaluation.suites.verdicts import (
     check_requirements,
     rule,
 )
-from vista_sim.identity.traces import TraceIdentity, describe_traces, identify_trace
+from vista_sim.geometry.identity import TraceIdentity, describe_traces, identify_trace
 from vista_sim.policies import Policy
 from vista_sim.runs.filming import Filming, Films, chosen
 from vista_sim.runs.roads import road_table

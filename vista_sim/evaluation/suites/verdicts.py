@@ -13,11 +13,12 @@ from typing import Any, Literal
 
 from vista_sim.errors import ScenarioError
 from vista_sim.evaluation import cases as run_cases
-from vista_sim.evaluation.cases import DRIVING, RECOVERY, Case
+from vista_sim.evaluation.cases import Case
 from vista_sim.evaluation.judging import Judgement, Settings, judge_cases
 from vista_sim.evaluation.metrics.recovery import EXPERT
 from vista_sim.evaluation.metrics.tables import Table
 from vista_sim.evaluation.statistics import Interval
+from vista_sim.runs.kinds import DRIVING, RECOVERY
 from vista_sim.scenarios.criteria import Requirement
 from vista_sim.scenarios.settings import RECOVERY as RECOVERY_MODE
 from vista_sim.scenarios.suite import Suite

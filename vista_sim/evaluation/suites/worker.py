@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING
 
 from vista_sim.errors import VistaError
 from vista_sim.failures import explained, summary
+from vista_sim.policies import StepClock
+from vista_sim.policies.identity import load_identified
 
 if TYPE_CHECKING:
     from vista_sim.evaluation.suites.driving import Job
     from vista_sim.evaluation.suites.rows import Row
-    from vista_sim.policies import StepClock
     from vista_sim.runs.filming import Films
 
 READY = "ready"  # PolicyIdentity: the policy is loaded
@@ -118,7 +119,6 @@ def _work(
     import cv2
 
     from vista_sim.evaluation.suites.driving import CaseDriver
-    from vista_sim.identity.policies import load_identified
 
     cv2.setNumThreads(1)
     loaded, identity = load_identified(policy)

@@ -14,7 +14,7 @@ from vista_sim.errors import PolicyError
 from vista_sim.policies.onnx.fields import Fields
 from vista_sim.policies.onnx.history import History, check_kept, read_history
 from vista_sim.policies.onnx.tensors import TensorInfo
-from vista_sim.policies.policy import CameraSpec
+from vista_sim.sensors.spec import CameraSpec
 
 if TYPE_CHECKING:
     from vista_sim.world import Car

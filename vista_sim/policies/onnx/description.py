@@ -23,7 +23,7 @@ from vista_sim.policies.onnx.tensors import (
     named_tensor,
     read_state,
 )
-from vista_sim.policies.policy import CameraSpec
+from vista_sim.sensors.spec import CameraSpec
 
 FIELDS = (
     "format",

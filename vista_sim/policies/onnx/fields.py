@@ -89,12 +89,6 @@ class Fields:
             raise self.wrong(name, wanted)
         return value
 
-    def flag(self, name: str, default: bool) -> bool:
-        value: bool = self._value(name, default, "true or false")
-        if not isinstance(value, bool):
-            raise self.wrong(name, "true or false")
-        return value
-
     def whole(self, name: str, low: int, high: int, default: Any = _REQUIRED) -> int:
         """A whole number within bounds."""
         wanted = f"a whole number from {low} to {high}"

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.dynamics.action import Action
 from vista_sim.errors import PolicyError, PolicyNotFiniteError
 from vista_sim.policies.onnx.fields import Fields
 from vista_sim.policies.onnx.tensors import MAX_ENTRIES, TensorInfo, named_tensor
-from vista_sim.policies.policy import Action
 from vista_sim.policies.waypoints import WaypointPursuit
 from vista_sim.units import UNITS
 

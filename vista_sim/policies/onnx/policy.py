@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.dynamics.action import Action
 from vista_sim.errors import PolicyError, PolicyRaisedError
 from vista_sim.files import one_line
 from vista_sim.identity.files import content_digest
@@ -19,7 +20,7 @@ from vista_sim.policies.onnx.description import Input, check_model, read
 from vista_sim.policies.onnx.files import description_path, read_description
 from vista_sim.policies.onnx.numbers import SpeedInput
 from vista_sim.policies.onnx.tensors import tensor_infos
-from vista_sim.policies.policy import Action, CameraSpec
+from vista_sim.sensors.spec import CameraSpec
 
 if TYPE_CHECKING:
     from vista_sim.world import Car

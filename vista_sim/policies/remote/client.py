@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import vista_sim
+from vista_sim.dynamics.action import Action
 from vista_sim.errors import (
     PolicyDiedError,
     PolicyError,
@@ -18,8 +18,6 @@ from vista_sim.errors import (
     PolicyTimeoutError,
 )
 from vista_sim.files import one_line, shown
-from vista_sim.identity.policies import MAX_VERSION
-from vista_sim.policies.policy import Action, CameraSpec
 from vista_sim.policies.remote.address import Address
 from vista_sim.policies.remote.wire import (
     MAX_REPLY,
@@ -29,6 +27,9 @@ from vista_sim.policies.remote.wire import (
     receive,
     send,
 )
+from vista_sim.policies.version import MAX_VERSION
+from vista_sim.sensors.spec import CameraSpec
+from vista_sim.version import __version__
 
 if TYPE_CHECKING:
     from vista_sim.world import Car
@@ -143,7 +144,7 @@ class SocketPolicy:
         hello = {
             "type": "hello",
             "protocol": PROTOCOL,
-            "client": f"vista-sim {vista_sim.__version__}",
+            "client": f"vista-sim {__version__}",
         }
         ready = self._ask(hello, "ready", self.connect_timeout)
         try:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from vista_sim.errors import PolicyError, PolicyFailureError, TraceError
 from vista_sim.failures import summary
 from vista_sim.files import one_line, shown
-from vista_sim.identity.policies import declared_version, load_identified
 from vista_sim.policies.guard import GuardedPolicy
+from vista_sim.policies.identity import load_identified
 from vista_sim.policies.policy import Policy
 from vista_sim.policies.remote.address import Address
 from vista_sim.policies.remote.wire import (
@@ -30,6 +30,7 @@ from vista_sim.policies.remote.wire import (
     receive,
     send,
 )
+from vista_sim.policies.version import declared_version
 from vista_sim.traces.calibration import Vehicle
 
 if TYPE_CHECKING:

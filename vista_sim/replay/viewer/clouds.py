@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from vista_sim.console import Report
 from vista_sim.errors import VistaError
+from vista_sim.geometry.store import GeometryStore
 from vista_sim.replay.viewer.drives import ShownRun, Slot
 from vista_sim.replay.viewer.recording import Recording
 from vista_sim.replay.viewer.roads import Roads
@@ -130,7 +131,6 @@ def _views(runs: list[ShownRun], slots: list[Slot]) -> dict[tuple[int, int], lis
 
 
 def _cloud(trace: Trace, places: list[Floats]) -> Cloud | None:
-    from vista_sim.geometry.store import GeometryStore
     from vista_sim.sensors.camera import Camera
 
     name = next(iter(trace.cameras), None)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import RunError
 from vista_sim.replay.viewer.recording import FAR, shown
+from vista_sim.runs.kinds import DRIVING, RECOVERY
 from vista_sim.runs.run import Run, columns, read_run
 from vista_sim.tasks.lane_following import CRASHES
 
@@ -228,7 +229,7 @@ def _wanted(run: ShownRun, wanted: str, notes: list[str]) -> Iterable[Drive]:
             )
         return found
     own = [d for d in run.drives if d.about.get("driver", "policy") != "expert"]
-    driven = [d for d in own if d.about.get("kind") != "recovery"]
+    driven = [d for d in own if d.about.get("kind") != RECOVERY]
     chosen = driven or own or run.drives
     if left := len(run.drives) - len(chosen):
         notes.append(
@@ -251,9 +252,9 @@ def _range(text: str) -> tuple[int, int]:
 def _kind_of(run: ShownRun, drive: Drive) -> tuple[Any, ...]:
     """What drives of different runs must share to be shown at the same time."""
     about = drive.about
-    kind = about.get("kind") or "closed_loop"
+    kind = about.get("kind") or DRIVING
     start: tuple[Any, ...] = ()
-    if kind == "recovery":
+    if kind == RECOVERY:
         start = tuple(about.get(k) for k in ("start_s", "start_lateral", "start_heading"))
     return (
         run.trace_name(drive.trace),
@@ -270,7 +271,7 @@ def _title(runs: Sequence[ShownRun], drive: Drive) -> str:
     words = [f"episode {drive.episode}"]
     if about.get("case") or about.get("scenario"):
         words.append(shown(about.get("case") or about.get("scenario")))
-    elif about.get("kind") == "recovery":
+    elif about.get("kind") == RECOVERY:
         lateral = about.get("start_lateral")
         known = isinstance(lateral, float)
         words.append(f"recovery from {lateral:+.1f} m" if known else "recovery")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import RunError, VistaError
-from vista_sim.identity.traces import is_recording
+from vista_sim.geometry.identity import is_recording
 from vista_sim.replay.viewer.drives import ShownRun
 from vista_sim.replay.viewer.recording import FAR
 from vista_sim.runs.roads import road_table

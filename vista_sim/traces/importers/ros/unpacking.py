@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,9 +16,6 @@ def bound_chunks() -> None:
 
     Calling it again does nothing more.
     """
-    import bz2
-    import sys
-
     import lz4.frame
     from rosbags.rosbag1 import reader
     from rosbags.rosbag2 import storage_mcap

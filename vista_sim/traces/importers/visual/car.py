@@ -20,6 +20,7 @@ from vista_sim.transforms import (
     inverse,
     matrix_from_quaternion,
     planar_pose,
+    quaternion_from_matrix,
     way_along,
     yaw_of,
 )
@@ -127,8 +128,6 @@ def _levelled(poses: Matrix) -> Matrix:
 
 def _after(before: Motion, motion: Motion) -> Motion:
     """A motion moved to where the one before it would have come to."""
-    from vista_sim.transforms import quaternion_from_matrix
-
     heading = yaw_of(matrix_from_quaternion(before.quaternion[-1]))
     way = max(0.0, before.speed[-1]) * (motion.t_ns[0] - before.t_ns[-1]) * 1e-9
     x, y, z = before.position[-1]

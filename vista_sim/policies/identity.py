@@ -10,17 +10,19 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vista_sim.errors import PolicyError
-from vista_sim.files import shown
 from vista_sim.identity.files import digest_of_digests, files_below, files_digest
+from vista_sim.identity.onnx_files import weight_files
 from vista_sim.identity.sources import sources_digest
+from vista_sim.policies.folder import installed_loaders, read_policy_json
+from vista_sim.policies.kind import policy_kind
+from vista_sim.policies.loading import load_policy
+from vista_sim.policies.onnx.files import description_path
+from vista_sim.policies.policy import Policy
+from vista_sim.policies.version import declared_version
 
-if TYPE_CHECKING:
-    from vista_sim.policies.policy import Policy
-
-MAX_VERSION = 200  # characters of a version that a policy declares
 OWN_DISTRIBUTION = "vista-sim"
 _DECLARE = "give the policy a text `version` that changes with all that decides how it drives"
 
@@ -60,8 +62,6 @@ def identify_policy(what: object, loaded: Policy | None = None) -> PolicyIdentit
     Raises:
         PolicyError: a file cannot be read, or the version is no short text.
     """
-    from vista_sim.policies.loading import policy_kind
-
     if not isinstance(what, str | os.PathLike):
         version = declared_version(what)
         unknown = "" if version else f"what an object of {type(what).__name__} is made of"
@@ -95,8 +95,6 @@ def load_identified(what: str | os.PathLike[str]) -> tuple[Policy, PolicyIdentit
     Raises:
         PolicyError: it cannot be loaded, or its files change meanwhile.
     """
-    from vista_sim.policies.loading import load_policy
-
     before = identify_policy(what)
     policy = load_policy(what)
     now = identify_policy(what, policy)
@@ -105,21 +103,19 @@ def load_identified(what: str | os.PathLike[str]) -> tuple[Policy, PolicyIdentit
     return policy, now
 
 
-def declared_version(policy: object) -> str:
-    """The version that a policy declares: its text `version`; "" for none.
+def policy_hash(what: object) -> str | None:
+    """SHA-256 of the files that decide how a policy drives, for a run's record.
+
+    Returns:
+        Of a folder: over policy.json and the files that it names (all, where another package than
+        this one reads it). Of an ONNX file: over it, the JSON file, and the files that its tensors
+        name. Of a factory: over its module's file, or all of the package that it is in. None for
+        all others; `identify_policy` says what else is known of them.
 
     Raises:
-        PolicyError: it is no text of a line.
+        PolicyError: the files cannot be read.
     """
-    version = getattr(policy, "version", None)
-    if version is None:
-        return ""
-    if not isinstance(version, str) or len(version) > MAX_VERSION or not version.isprintable():
-        raise PolicyError(
-            f"the policy's version is {shown(version)}; it must be a text of one line of at most "
-            f"{MAX_VERSION} characters"
-        )
-    return version
+    return identify_policy(what).sha256 if isinstance(what, str | os.PathLike) else None
 
 
 def onnx_digest(model: Path) -> str:
@@ -128,9 +124,6 @@ def onnx_digest(model: Path) -> str:
     Raises:
         PolicyError: one of them cannot be read.
     """
-    from vista_sim.identity.onnx_files import weight_files
-    from vista_sim.policies.onnx.files import description_path
-
     files = [model, description_path(model), *weight_files(model, PolicyError)]
     return digest_of_digests(files, PolicyError)
 
@@ -141,8 +134,6 @@ def _of_folder(folder: Path) -> tuple[str, str | None]:
     Of a loader of this distribution: policy.json and the files that it names. What another one
     reads is not known: all files of the folder.
     """
-    from vista_sim.policies.folder import installed_loaders, read_policy_json
-
     values = read_policy_json(folder)
     loader = installed_loaders().get(str(values.get("loader")))
     if loader is not None and _is_ours(loader):

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from vista_sim.geometry.doubts import doubts
+from vista_sim.geometry.store import GeometryStore
 from vista_sim.traces.findings import find_all
 from vista_sim.traces.sections import MIN_SPEED, slow_intervals, subtract
 from vista_sim.traces.trace import Trace
@@ -112,9 +114,6 @@ def _rate(t: Any) -> float | None:
 
 
 def _baked(trace: Trace) -> dict[str, dict[str, Any]]:
-    from vista_sim.geometry.doubts import doubts
-    from vista_sim.geometry.store import GeometryStore
-
     found: dict[str, dict[str, Any]] = {}
     for name, camera in trace.cameras.items():
         store = GeometryStore.find(trace, name)

@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from vista_sim.dynamics.action import Action
 from vista_sim.errors import PolicyError
-from vista_sim.policies import Action, CameraSpec
+from vista_sim.sensors.spec import CameraSpec
 
 if TYPE_CHECKING:
     from vista_sim.world import Car

@@ -8,16 +8,15 @@ are told to bake first, or that it is meant.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from vista_sim.console import progress_bar
 from vista_sim.errors import GeometryError, VistaError
 from vista_sim.geometry.store import GeometryStore
+from vista_sim.scenarios.case import Case
+from vista_sim.sensors.pool import CameraChoice
 from vista_sim.traces.trace import Trace
-
-if TYPE_CHECKING:
-    from vista_sim.scenarios.case import Case
 
 VARIABLE = "VISTA_SIM_UNBAKED"  # set to 1, it stands for --unbaked everywhere
 
@@ -31,8 +30,6 @@ def sources_of(traces: Sequence[Trace], recorded: str | None = None) -> list[Sou
         traces: open traces.
         recorded: name of the recorded camera; None: the one that is taken where none is named.
     """
-    from vista_sim.sensors.pool import CameraChoice
-
     choice = CameraChoice(traces, recorded)
     return [
         (trace, choice.recorded_name(index)) for index, trace in enumerate(traces) if trace.cameras
@@ -85,8 +82,6 @@ def _is_baked(source: Source, replaced: bool) -> bool:
 
 
 def _refusal(traces: list[Trace], camera: str) -> str:
-    import shlex
-
     roots = list(dict.fromkeys(str(trace.root) for trace in traces))
     more = f" (nor are {len(roots) - 1} more traces)" if len(roots) > 1 else ""
     commands = " && ".join(f"vista-sim bake {shlex.quote(root)}" for root in roots[:3])

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vista_sim.errors import TraceError, VistaError
+from vista_sim.traces.sections import SHORTEST
+
 if TYPE_CHECKING:
     from vista_sim.traces.trace import Trace
 
@@ -40,8 +43,7 @@ def info(
 
     Findings say what in the recording contradicts itself, and what to do about it.
     """
-    from vista_sim.errors import VistaError
-    from vista_sim.traces.summary import summarize
+    from vista_sim.info.summary import summarize
     from vista_sim.traces.trace import Trace
 
     if frame is None and (camera or out is not None):
@@ -59,7 +61,6 @@ def info(
 
 
 def _draw(trace: Trace, baked: list[str], frame: int, camera: str, out: Path | None) -> Path:
-    from vista_sim.errors import TraceError
     from vista_sim.geometry.picture import write_picture
 
     if not trace.cameras or (camera and camera not in trace.cameras):
@@ -126,8 +127,6 @@ def _rows(summary: dict[str, Any], min_speed: float) -> list[tuple[str, str]]:
 
 def _why_none(undriven: dict[str, float], min_speed: float) -> str:
     """What keeps a whole drive from being driven, with its seconds."""
-    from vista_sim.traces.sections import SHORTEST
-
     shortest_time, shortest_length = SHORTEST
     words = {
         "slow": f"slower than {min_speed:g} m/s",
