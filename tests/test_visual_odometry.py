@@ -432,6 +432,20 @@ def test_recorded_frames_give_the_recorded_motion(tmp_path):
     assert math.degrees(errors.rotation) < 0.02
 
 
+def test_a_log_whose_speeds_contradict_its_positions_gives_no_metres(tmp_path):
+    folder = write_images(tmp_path / "frames", np.full((3, *SIZE), 99, np.uint8))
+    rows = [f"{k},{10 * k},0,36,0" for k in range(30)]  # km/h, and a heading that is not asked for
+    log = tmp_path / "log.csv"
+    log.write_text("\n".join(["time,x,y,speed,heading", *rows]) + "\n")
+    options = {"odometry": "visual", "image_rate": RATE, "camera_matrix": MATRIX}
+    with pytest.raises(TraceError, match=r"column 'speed'.* adds up to 3\.6 .*speed=speed:km/h"):
+        import_recording(folder, tmp_path / "t", "video", log=str(log), **options)
+    with pytest.raises(TraceError, match="the pictures hardly change"):
+        import_recording(
+            folder, tmp_path / "t", "video", log=str(log), columns="speed=speed:km/h", **options
+        )
+
+
 def test_a_log_without_speeds_is_told(tmp_path):
     folder = write_images(tmp_path / "frames", np.full((3, *SIZE), 99, np.uint8))
     (tmp_path / "log.csv").write_text("time,lat,lon\n0,49,8\n1,49.0001,8\n")

@@ -18,7 +18,7 @@ from vista_sim.atomic import WholeFolder, is_full_disk
 from vista_sim.errors import TraceError
 from vista_sim.traces.atomic import FULL_TEXT, check_destination, check_replaced, write_errors_name
 from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Vehicle
-from vista_sim.traces.checks import Finding
+from vista_sim.traces.checks import Finding, RefusedError
 from vista_sim.traces.ego import OPTIONAL, POSITION, QUATERNION, check_ego
 from vista_sim.traces.findings import find_all
 from vista_sim.traces.lidar import SWEEPS
@@ -169,6 +169,8 @@ class TraceWriter:
         origin: where on earth the world frame is.
         known: by sensor, and by value of its calibration: "recorded", "given", "estimated" or
             "assumed".
+        importer: name of the format that it is imported from; empty: of none.
+        recording: file or folder that it is imported from: what is found is told of that.
         extra: further keys for trace.json.
     """
 
@@ -183,10 +185,13 @@ class TraceWriter:
         overwrite: bool = False,
         origin: Origin | None = None,
         known: Mapping[str, Mapping[str, str]] | None = None,
+        importer: str = "",
+        recording: str | os.PathLike[str] = "",
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         self.destination = Path(destination).resolve()
         self.overwrite = overwrite
+        self._recording = os.fspath(recording)
         clash = sorted(set(extra or {}) & set(KNOWN_KEYS))
         if clash:
             raise TraceError(f"{self.destination}: extra key {clash[0]!r} belongs to the format")
@@ -195,6 +200,7 @@ class TraceWriter:
             "name": name,
             "licence": licence,
             "source": source,
+            **({"importer": importer} if importer else {}),
             "vehicle": vehicle.to_json(),
             "sensors": {},
             **({} if origin is None else {"origin": origin.to_json()}),
@@ -414,6 +420,14 @@ class TraceWriter:
         columns["value"] = np.array([x.value for x in self._labels], dtype=object)
         self._write("labels.parquet", columns)
 
+    def _told(self, finding: Finding) -> str:
+        """A finding in one line, of the file that whoever writes the trace knows."""
+        if not self._recording:
+            return str(self.destination / finding.line)
+        sensor = Path(finding.where).stem
+        where = f", {sensor}" if sensor in self._values["sensors"] else ""
+        return f"{self._recording}{where}: {finding.text}; {finding.remedy}"
+
     def _finish(self) -> None:
         if self._labels:
             self._finish_labels()
@@ -431,11 +445,16 @@ class TraceWriter:
             lidar.finish()
         text = json.dumps(self._values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         (self.folder / "trace.json").write_text(text, encoding="utf-8")
-        with Trace.open(self.folder) as trace:
-            trace.tracks()  # read when asked for, and to be checked now
-            self.findings = find_all(trace)
+        try:
+            with Trace.open(self.folder) as trace:
+                trace.tracks()  # read when asked for, and to be checked now
+                self.findings = find_all(trace)
+        except RefusedError as error:
+            if error.finding is None:
+                raise
+            raise TraceError(self._told(error.finding)) from None
         for finding in self.findings:
-            logger.warning("%s", self.destination / finding.line)
+            logger.warning("%s", self._told(finding))
         if self._part is not None:
             self._part.finish(lambda place: check_replaced(place, self.overwrite))
             self._part = None
