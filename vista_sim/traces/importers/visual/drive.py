@@ -81,7 +81,7 @@ def follow(pictures: Pictures, count: int, folder: Path, step: Step) -> TrackSto
         coming = pictures(range(count))
     if done < count:
         for number, picture in enumerate(coming, done + 1):
-            store.add(tracker.step(picture, number == count), tracker.next_id)
+            store.add(tracker.step(picture), tracker.next_id)
             step("following points", number, count)
         store.flush(tracker.next_id)
     return store

@@ -25,7 +25,6 @@ _BORDER = 12  # px
 _WINDOW, _LEVELS = 21, 4  # px of the patch that is followed, and halvings of the picture
 _BACK = 0.5  # px by which a point followed there and back may miss its place
 _STEP = 0.014  # of the picture's width that points move from a keyframe to the next, by median
-_LAST_STEP = 0.25 * _STEP  # to the last picture
 _LEFT = 0.55  # share of a keyframe's points below which the next is due
 _TEXTURE = 1e-3  # least eigenvalue of a corner, of the largest in the picture
 _STILL = 0.75  # px: less is no movement
@@ -78,17 +77,13 @@ class Tracker:
             self._image, self._scale = smaller(image)
             self._xy = ((last.xy + 0.5) / self._scale - 0.5).astype(np.float32)
 
-    def step(self, image: Image, last: bool = False) -> Followed:
-        """Look at the next picture (gray, (h, w)); the last one closes the drive.
-
-        What is first seen in a keyframe has a place by the next one alone. So the last picture is
-        one too, if points have moved at all: those before it would hang on old points.
-        """
+    def step(self, image: Image) -> Followed:
+        """Look at the next picture (gray, (h, w))."""
         picture, self._scale = smaller(image)
         if self._image is not None and len(self._ids):
             self._follow(self._image, picture)
         self._image = picture
-        key = self._is_due(_LAST_STEP if last else _STEP)
+        key = self._is_due()
         if key:
             self._drop_bonnet(picture.shape[0])
             self._find(picture)
@@ -116,8 +111,7 @@ class Tracker:
         sure &= (xy >= 3).all(axis=1) & (xy[:, 0] < width - 4) & (xy[:, 1] < height - 4)
         self._xy, self._ids = xy[sure], self._ids[sure]
 
-    def _is_due(self, least: float) -> bool:
-        """Whether points have moved by so much of the picture's width, or few are left."""
+    def _is_due(self) -> bool:
         if self._keyframe is None:
             return True
         now = Followed(self._ids, self._full_size(), False)
@@ -128,7 +122,7 @@ class Tracker:
         # What all points have in common is a turn, mostly, which tells no depth.
         moved -= np.median(moved, axis=0)
         assert self._image is not None
-        step = least * self._image.shape[1] * self._scale
+        step = _STEP * self._image.shape[1] * self._scale
         return bool(np.median(np.linalg.norm(moved, axis=1)) > step)
 
     def _drop_bonnet(self, height: int) -> None:
