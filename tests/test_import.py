@@ -191,7 +191,9 @@ class Turned(Own):
         motion = replace(motion, quaternion=turned.as_quat())
         stream = recording.cameras["eye"]()
         up = replace(stream.calibration, T_vehicle_camera=camera_mount(1.0, 0.0, 1.5, pitch=-1.4))
-        cameras = {"eye": lambda: replace(stream, calibration=up)}
+        gray = np.full((16, 24, 3), 90, np.uint8)
+        stream = replace(stream, calibration=up, frames=lambda rows: (gray for _ in rows))
+        cameras = {"eye": lambda: stream}
         return replace(recording, motion=motion, cameras=cameras)
 
 
@@ -203,7 +205,7 @@ def test_what_contradicts_itself_is_told_of_the_recording(
     monkeypatch.setattr(Turned, "off", off)
     src = tmp_path / "drive.own"
     src.touch()
-    status = run("import", "turned", src, tmp_path / "t")
+    status = run("import", "turned", src, tmp_path / "t", "--length", "100")
     assert status == (2 if off else 0)
     said = capsys.readouterr().err + caplog.text
     assert "ego.parquet" not in said
