@@ -254,6 +254,8 @@ class TraceWriter:
                 self._remove_made_parents()
         if error is not None and is_full_disk(error):
             raise TraceError(f"{self.destination}: {FULL_TEXT}") from error
+        if isinstance(error, RefusedError) and error.finding is not None:
+            raise TraceError(self._told(error.finding)) from error
         if isinstance(error, TraceError):  # name the place the user knows
             raise TraceError(str(error).replace(folder, str(self.destination))) from error
 
@@ -445,14 +447,9 @@ class TraceWriter:
             lidar.finish()
         text = json.dumps(self._values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         (self.folder / "trace.json").write_text(text, encoding="utf-8")
-        try:
-            with Trace.open(self.folder) as trace:
-                trace.tracks()  # read when asked for, and to be checked now
-                self.findings = find_all(trace)
-        except RefusedError as error:
-            if error.finding is None:
-                raise
-            raise TraceError(self._told(error.finding)) from None
+        with Trace.open(self.folder) as trace:
+            trace.tracks()  # read when asked for, and to be checked now
+            self.findings = find_all(trace)
         for finding in self.findings:
             logger.warning("%s", self._told(finding))
         if self._part is not None:
