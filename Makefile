@@ -24,7 +24,7 @@ help:
 	@echo "make lint    set up and check format, style, direction of imports and types"
 	@echo "make format  set up and put the code into its format"
 	@echo "make bench   set up and measure speed and fidelity"
-	@echo "make fuzz    set up and read 10,000 damaged inputs; goes on where it was broken off"
+	@echo "make fuzz    set up and read 11,000 damaged inputs; goes on where it was broken off"
 	@echo "make clean   delete the virtual environment and caches"
 
 $(READY): pyproject.toml constraints.txt

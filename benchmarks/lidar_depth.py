@@ -30,6 +30,7 @@ from vista_sim.errors import VistaError
 from vista_sim.geometry.bake import bake_camera
 from vista_sim.geometry.lidar import points_in_camera, project
 from vista_sim.geometry.store import CONFIDENT, GeometryStore
+from vista_sim.geometry.tracked import read_boxes
 from vista_sim.traces.trace import Trace
 
 GEOMETRIES = ("ground", "multiview", "lidar", "auto")
@@ -94,7 +95,7 @@ def _returns(
     """
     mount = trace.cameras[camera].calibration.T_vehicle_camera
     t = float(trace.cameras[camera].t[frame])
-    nearest = np.zeros(store.size, np.float32)
+    nearest, boxes = np.zeros(store.size, np.float32), read_boxes(trace)
     for name, sweeps in gone.items():
         lidar = trace.lidars[name]
         for sweep in (lidar.sweep(i) for i in sweeps if abs(lidar.t[i] - t) < NEAR):
@@ -104,7 +105,7 @@ def _returns(
                 then = np.abs(sweep.point_t - t) < NEAR
             optional = None if sweep.point_t is None else sweep.point_t[then]
             part = replace(sweep, points=sweep.points[then], point_t=optional)
-            points = points_in_camera(trace, lidar, part, t, mount)
+            points = points_in_camera(trace, lidar, part, t, mount, boxes)
             nearest = np.maximum(nearest, project(points, store.lens))
     return nearest
 

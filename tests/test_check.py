@@ -120,13 +120,14 @@ def test_damages_are_found_within_a_tenth(report):
     assert told(report, "camera-pitch")[0] == pytest.approx(-2.0, abs=0.2)
 
 
-def test_findings_name_the_option_with_the_value_that_is_right(report):
+def test_findings_say_the_value_that_is_right(report):
     remedies = {finding.name: finding.remedy for finding in report.findings}
-    height = float(remedies["camera-height"].split("--height ")[1].split(",")[0])
+    height = float(remedies["camera-height"].split("height: ")[1].split(" m")[0])
     assert height == pytest.approx(1.4, abs=0.03)
-    pitch = float(remedies["camera-pitch"].split("--pitch ")[1].split(",")[0])
+    pitch = float(remedies["camera-pitch"].split("pitch: ")[1].split(" degrees")[0])
     assert pitch == pytest.approx(math.degrees(PITCH), abs=0.2)
-    assert "--time-offset 0.3" in remedies["video-late"]
+    late = float(remedies["video-late"].split(" s taken")[0].split()[-1])
+    assert late == pytest.approx(0.3, abs=0.03)
 
 
 def test_a_mended_drive_is_as_it_was_recorded(report, damaged, good, tmp_path):

@@ -21,7 +21,7 @@ RULES = Rules()
     "targets",
     [
         ("traces", "geometry", "videos", "scenarios", "runs", "sockets", "drive", "importers"),
-        ("policies", "onnx"),
+        ("policies", "onnx", "films"),
     ],
     ids="-".join,
 )

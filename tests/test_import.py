@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 from test_kitti import COUNT, write_kitti
 from test_kitti_raw import write_raw
 
@@ -173,6 +174,70 @@ class Own:
             cameras={"eye": lambda: CameraStream(calibration, t_ns, frames)},
             usual=("eye",),
         )
+
+
+class Turned(Own):
+    """One whose camera looks at the sky, and whose headings are 90 degrees off where asked."""
+
+    name = "turned"
+    off = 0.0
+
+    def open(self, src, options):
+        recording = super().open(src, options)
+        motion = recording.motion
+        turned = Rotation.from_euler("z", self.off, degrees=True) * Rotation.from_quat(
+            motion.quaternion
+        )
+        motion = replace(motion, quaternion=turned.as_quat())
+        stream = recording.cameras["eye"]()
+        up = replace(stream.calibration, T_vehicle_camera=camera_mount(1.0, 0.0, 1.5, pitch=-1.4))
+        gray = np.full((16, 24, 3), 90, np.uint8)
+        stream = replace(stream, calibration=up, frames=lambda rows: (gray for _ in rows))
+        cameras = {"eye": lambda: stream}
+        return replace(recording, motion=motion, cameras=cameras)
+
+
+@pytest.mark.parametrize("off", [0.0, 90.0])
+def test_what_contradicts_itself_is_told_of_the_recording(
+    others, tmp_path, capsys, caplog, monkeypatch, off
+):
+    others(turned="Turned")
+    monkeypatch.setattr(Turned, "off", off)
+    src = tmp_path / "drive.own"
+    src.touch()
+    status = run("import", "turned", src, tmp_path / "t", "--length", "100")
+    assert status == (2 if off else 0)
+    said = capsys.readouterr().err + caplog.text
+    assert "ego.parquet" not in said
+    assert "trace.json" not in said
+    assert f"{src}: headings" in said if off else f"{src}: 'eye' looks at" in said
+
+
+class Slow(Own):
+    """One that takes long to open, and knows its cameras before."""
+
+    name = "slow"
+
+    def camera_names(self, src, options):
+        return ("eye",)
+
+    def open(self, src, options):
+        raise AssertionError("it was opened")
+
+
+def test_a_camera_that_there_is_not_is_told_before_anything_long(
+    others, tmp_path, capsys, monkeypatch
+):
+    others(slow="Slow")
+    src = tmp_path / "drive.own"
+    src.touch()
+    assert run("import", "slow", src, tmp_path / "t", "--cameras", "eye,rear") == 2
+    assert "there is no camera 'rear'; cameras: eye" in capsys.readouterr().err
+
+
+def test_the_trace_says_which_format_it_came_in_by(places, tmp_path):
+    import_recording(places / "raw", tmp_path / "t")
+    assert Trace.open(tmp_path / "t").importer == "kitti-raw"
 
 
 class Broken:

@@ -63,6 +63,7 @@ def test_what_is_left_out_is_gone_and_the_rest_as_it_was(drive, tmp_path):
 
 def options(trace, **more):
     given = {"trace": trace.root, "camera": None, "size": "96x160", "geometry": "multiview"}
+    given |= {"stretches": []}
     return Namespace(**given | {"speed": 1.0, "workers": 1, "pictures": None} | more)
 
 
@@ -78,6 +79,23 @@ def test_views_of_frames_that_were_left_out_beat_a_copy_and_flat_ground(drive, t
     assert len(list((tmp_path / "shown").glob("*.png"))) == 2
     text = left_out.as_text(found)
     assert "nearest frame, copied" in text
+
+
+def test_a_stretch_is_judged_by_the_frames_in_it(drive, tmp_path):
+    chosen = options(drive, size=None, geometry="ground", stretches=["0-0.6", "0.6-1.2"])
+    found = left_out.measure(chosen, tmp_path / "work")
+    assert found["size"] == (96, 160)  # as recorded, which is smaller than views are
+    assert [part["frames"] for part in found["stretches"]] == [1, 1]
+    parts = [part["view"]["psnr"] for part in found["stretches"]]
+    assert found["view"]["psnr"] == pytest.approx(sum(parts) / 2, abs=1e-3)
+    assert "0.6-1.2 s, 1 frames" in left_out.as_text(found)
+
+
+def test_views_are_not_compared_with_distorted_pictures(drive, tmp_path):
+    with pytest.raises(VistaError, match="--size is 160x160"):
+        left_out.measure(options(drive, size="160x160"), tmp_path / "work")
+    with pytest.raises(VistaError, match="--stretches 7-9"):
+        left_out.measure(options(drive, stretches=["7-9"]), tmp_path / "work")
 
 
 def test_a_drive_that_stands_has_nothing_to_judge(drive, tmp_path):

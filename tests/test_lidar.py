@@ -3,9 +3,12 @@
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from rig import FRONT, LIDAR_MOUNT, write_rig
+from rig import FRONT, LIDAR_MOUNT, SPEED, vehicle_at, write_rig
 from textured import LENS, MOUNT, STREET, wall
+from traffic import Box, scene
 
 from vista_sim.cli import main
 from vista_sim.geometry.bake import bake
@@ -14,10 +17,12 @@ from vista_sim.geometry.ground import ground_inverse_depth
 from vista_sim.geometry.lidar import nearest_sweeps, points_in_camera, project
 from vista_sim.geometry.settings import LidarProjection
 from vista_sim.geometry.store import GeometryStore
+from vista_sim.geometry.tracked import Track
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
 
 SETTINGS = LidarProjection()
+STANDING = (0.0, 0.0, 0.0, 0.0, 1.0)  # height, m, and attitude of what stands on the ground
 #: A box across the lane, seen over from above, before a wall at the end of the road.
 NEAR, FAR = 9.0, 30.0
 SCENE = (*STREET, wall(NEAR, y=(-1.2, 1.4), z=(0, 1.2)), wall(FAR))
@@ -68,6 +73,34 @@ def test_points_of_a_turning_lidar_are_moved_by_their_own_time(tmp_path):
 
     assert error(right) < 0.05
     assert error(late) > 0.3  # 0.05 s at 9 m/s
+
+
+def test_points_of_a_sweep_are_where_a_moving_car_is_when_the_frame_is_taken(tmp_path):
+    box, start = Box(12.0, 0.3, 0.5 * SPEED, 1.0), vehicle_at(-0.2)
+    depths = write_rig(
+        tmp_path / "rig", lambda t: scene([box], t), FRONT, frames=3, lidar="compensated"
+    )["front"]
+    times = np.arange(3) / 10
+    track = Track(
+        t=times + 0.2,
+        pose=np.array(
+            [
+                (box.x + box.vx * t - start[0, 3], box.y + box.vy * t - start[1, 3], *STANDING)
+                for t in times
+            ]
+        ),
+        size=np.array(box.size),
+    )
+    with Trace.open(tmp_path / "rig") as trace:
+        t = float(trace.cameras["front"].t[2])
+        lidar = trace.lidars["top"]
+        sweep = lidar.sweep(0)  # 0.2 s before the frame
+        seen = [points_in_camera(trace, lidar, sweep, t, MOUNT, tracks) for tracks in ((), [track])]
+    left, moved = (_wrong(cull_hidden(project(points, LENS)), depths[2]) for points in seen)
+    assert left.sum() > 200
+    assert moved.sum() < 0.1 * left.sum()
+    still = np.all(seen[0] == seen[1], axis=1)
+    assert 0.02 < 1 - still.mean() < 0.3  # what is not in the box stays
 
 
 def test_what_the_camera_cannot_see_is_taken_away_and_little_else(tmp_path):
@@ -147,8 +180,6 @@ def test_merged_with_neighbouring_frames_it_is_better_than_either(tmp_path):
 def test_a_frame_far_in_time_from_any_sweep_gets_ground_without_confidence(tmp_path):
     write_rig(tmp_path / "rig", STREET, FRONT, frames=4, lidar="compensated")
     path = tmp_path / "rig" / "top.parquet"
-    import pyarrow.parquet as pq
-
     table = pq.read_table(path)
     pq.write_table(table.filter(np.array(table["sweep"]) < 1), path)
     bake(tmp_path / "rig", geometry="lidar")
@@ -166,9 +197,6 @@ def test_auto_takes_the_lidar_and_is_made_anew_when_its_points_change(tmp_path):
     with Trace.open(tmp_path / "rig") as trace:
         before = GeometryStore.find(trace, "front")
         assert before.report["sources"] == ["multiview", "lidar"]
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     path = tmp_path / "rig" / "top.parquet"
     table = pq.read_table(path)
     moved = pa.array(np.array(table["x"]) * 1.01)
@@ -176,6 +204,20 @@ def test_auto_takes_the_lidar_and_is_made_anew_when_its_points_change(tmp_path):
     bake(tmp_path / "rig")
     with Trace.open(tmp_path / "rig") as trace:
         assert GeometryStore.find(trace, "front").settings != before.settings
+
+
+def test_geometry_by_lidar_is_made_anew_when_other_road_users_are_known(tmp_path):
+    write_rig(tmp_path / "rig", STREET, FRONT, frames=2, lidar="compensated")
+    settings = []
+    for width in (0.0, 1.7, 1.9):
+        if width:
+            columns = {"t_ns": [0], "track_id": [0], "category": ["car"]}
+            columns |= {"pose": [[9.0, 0.0, *STANDING]], "size": [[4.2, width, 1.5]]}
+            pq.write_table(pa.table(columns), tmp_path / "rig" / "tracks.parquet")
+        bake(tmp_path / "rig", geometry="lidar")
+        with Trace.open(tmp_path / "rig") as trace:
+            settings.append(GeometryStore.find(trace, "front").settings)
+    assert settings[0] != settings[1] != settings[2]
 
 
 def test_a_trace_without_a_lidar_is_one_line_and_status_2(tmp_path, capsys):

@@ -29,6 +29,9 @@ from vista_sim.traces.importers.visual.reconstruction import (
     chunks_of,
     joined,
 )
+from vista_sim.traces.importers.visual.resection import path_of
+from vista_sim.traces.importers.visual.store import TrackStore
+from vista_sim.traces.importers.visual.tracking import Followed
 from vista_sim.traces.importers.work import Work
 from vista_sim.traces.importers.write import import_recording
 from vista_sim.traces.trace import Trace
@@ -115,6 +118,27 @@ def test_pieces_of_different_units_are_joined_and_strangers_are_not():
     assert np.allclose(chains[0][1].xyz, points, atol=1e-9)
     wrong = Piece(second.frames, second.T_piece_camera, second.ids, rng.permutation(second.xyz))
     assert len(joined([first, wrong])) == 2
+
+
+def test_a_keyframe_far_from_what_its_points_say_is_brought_there(tmp_path):
+    rng = np.random.default_rng(4)
+    lens = Lens("pinhole", 300.0, 300.0, 159.5, 89.5, (180, 320))
+    true = np.array([planar_pose(0.0, 0.0, 0.0) for _ in range(9)])
+    true[:, 2, 3] = 0.5 * np.arange(9)  # ahead along the optical axis
+    xyz = rng.uniform((-8, -4, 8), (8, 4, 30), (200, 3))
+    store = TrackStore(tmp_path)
+    keyframes = [0, 3, 6]
+    for number, pose in enumerate(true):
+        there = xyz - pose[:3, 3]
+        xy = lens.project(there).astype(np.float32)
+        store.add(Followed(np.arange(200), xy, number in keyframes), 200)
+    store.flush(200)
+    poses = true[keyframes].copy()
+    poses[-1, :3, 3] += (0.4, 0.0, -1.5)  # as COLMAP leaves one that is held from one side alone
+    piece = Piece(np.array(keyframes), poses, np.arange(200), xyz)
+    path = path_of([piece], store, lens)
+    assert path.frames.tolist() == list(range(9))
+    np.testing.assert_allclose(path.T_chain_camera, true, atol=1e-4)
 
 
 def test_the_road_between_two_pictures_tells_height_and_tilt(street):
@@ -430,6 +454,20 @@ def test_recorded_frames_give_the_recorded_motion(tmp_path):
     errors = sub_path_errors(true, stretch.T_stretch_camera, (10.0, 20.0))
     assert errors.translation < 0.03
     assert math.degrees(errors.rotation) < 0.02
+
+
+def test_a_log_whose_speeds_contradict_its_positions_gives_no_metres(tmp_path):
+    folder = write_images(tmp_path / "frames", np.full((3, *SIZE), 99, np.uint8))
+    rows = [f"{k},{10 * k},0,36,0" for k in range(30)]  # km/h, and a heading that is not asked for
+    log = tmp_path / "log.csv"
+    log.write_text("\n".join(["time,x,y,speed,heading", *rows]) + "\n")
+    options = {"odometry": "visual", "image_rate": RATE, "camera_matrix": MATRIX}
+    with pytest.raises(TraceError, match=r"column 'speed'.* adds up to 3\.6 .*speed=speed:km/h"):
+        import_recording(folder, tmp_path / "t", "video", log=str(log), **options)
+    with pytest.raises(TraceError, match="the pictures hardly change"):
+        import_recording(
+            folder, tmp_path / "t", "video", log=str(log), columns="speed=speed:km/h", **options
+        )
 
 
 def test_a_log_without_speeds_is_told(tmp_path):

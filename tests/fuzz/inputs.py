@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,55 @@ def write_recordings(folder: Path) -> None:
     for path in (folder / "pandaset").glob("**/*.pkl.gz"):
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
         path.unlink()
+
+
+def write_film(folder: Path) -> None:
+    """Videos of five seconds of the small drive, with a position log of each kind beside them."""
+    from test_video import sentence
+
+    from vista_sim.traces.video import VideoWriter
+
+    logs = {".csv": csv_log, ".gpx": gpx_log, ".nmea": lambda rows: nmea_log(rows, sentence)}
+    t = np.arange(0.0, 5.01, 0.2)
+    position, quaternion, _ = circle_motion(t)
+    yaw = np.unwrap(2 * np.arctan2(quaternion[:, 2], quaternion[:, 3]))
+    rows = list(zip(t.tolist(), *position[:, :2].T.tolist(), yaw.tolist(), strict=True))
+    for suffix, log in logs.items():
+        place = folder / "films" / suffix[1:]
+        place.mkdir(parents=True)
+        video = VideoWriter(place / "drive.mp4", calibration().lens.size, 10.0)
+        for index in range(50):
+            video.write(frame_of(index))
+        video.close()
+        (place / "drive").with_suffix(suffix).write_text(log(rows))
+
+
+def csv_log(rows: list[tuple[float, ...]]) -> str:
+    lines = [f"{t:.2f},{x:.4f},{y:.4f},{SPEED},{yaw:.5f}" for t, x, y, yaw in rows]
+    return "\n".join(["t_s,x,y,speed,yaw_rad", *lines]) + "\n"
+
+
+def gpx_log(rows: list[tuple[float, ...]]) -> str:
+    points = [
+        f'<trkpt lat="{49 + y / 111_200:.7f}" lon="{8 + x / 73_000:.7f}"><ele>110</ele>'
+        f"<time>2024-05-01T10:00:{t:06.3f}Z</time></trkpt>"
+        for t, x, y, _ in rows
+    ]
+    head = '<gpx version="1.1" xmlns="http://www.topografix.com/GPX/1/1"><trk><trkseg>'
+    return "\n".join(['<?xml version="1.0"?>', head, *points, "</trkseg></trk></gpx>"]) + "\n"
+
+
+def nmea_log(rows: list[tuple[float, ...]], sentence: Callable[[str], str]) -> str:
+    lines = []
+    for t, x, y, yaw in rows:
+        place = f"49{60 * y / 111_200:08.5f},N,008{60 * x / 73_000:08.5f},E"
+        course = (90 - np.degrees(yaw)) % 360
+        lines.append(
+            sentence(
+                f"GPRMC,1000{t:05.2f},A,{place},{SPEED / 0.514444:.2f},{course:.2f},010524,,,A"
+            )
+        )
+    return "\r\n".join(lines)
 
 
 def write_messages(folder: Path) -> None:

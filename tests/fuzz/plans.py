@@ -15,6 +15,7 @@ from pathlib import Path
 
 from . import (  # noqa: F401
     format_operators,
+    log_operators,
     message_operators,
     pickle_operators,
     table_operators,

@@ -1,4 +1,4 @@
-"""The ten kinds of input that come from outside, and what reads them."""
+"""The eleven kinds of input that come from outside, and what reads them."""
 
 from __future__ import annotations
 
@@ -249,6 +249,38 @@ DRIVE_PAGE = Target(
     suits=_of_messages,
 )
 
+FILMED = "--height 1.5 --camera-matrix 80,80,31.5,23.5"
+
+FILMS = Target(
+    "films",
+    inputs.write_film,
+    (("films/*/*.csv", 4), ("films/*/*.gpx", 3), ("films/*/*.nmea", 3), ("films/csv/*.mp4", 2)),
+    (
+        command(
+            f"import video films/csv/drive.mp4 made {FILMED}",
+            4,
+            (),
+            "*.csv *.mp4",
+            then="info made --json",
+        ),
+        command(
+            f"import video films/gpx/drive.mp4 made {FILMED}",
+            3,
+            (),
+            "*.gpx",
+            then="info made --json",
+        ),
+        command(
+            f"import video films/nmea/drive.mp4 made {FILMED} --time-offset 0",
+            3,
+            (),
+            "*.nmea",
+            then="info made --json",
+        ),
+        command(f"import video films/csv/drive.mp4 full/made {FILMED}", 0.2, (), "*.csv"),
+    ),
+)
+
 IMPORTERS = Target(
     "importers",
     inputs.write_recordings,
@@ -302,6 +334,7 @@ TARGETS = {
             SOCKETS,
             DRIVE_PAGE,
             IMPORTERS,
+            FILMS,
         ),
     )
 }

@@ -11,7 +11,7 @@ from typing import Any
 
 from .operators import NotApplicableError, extreme, operator
 
-TEXTS = (".json", ".toml", ".txt")
+TEXTS = (".json", ".toml", ".txt", ".csv", ".gpx", ".nmea")
 _MARK = "@@damage@@"
 _NUMBER = re.compile(r"(?<![\w.@-])-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])")
 

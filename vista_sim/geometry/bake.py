@@ -33,6 +33,7 @@ from vista_sim.geometry.store import (
     folder_in_trace,
     identify,
 )
+from vista_sim.geometry.tracked import boxes_file
 from vista_sim.identity.files import files_digests
 from vista_sim.identity.sources import SIMULATOR, sources_digest
 from vista_sim.traces.trace import Trace
@@ -184,7 +185,7 @@ def baked_from(trace: Trace, camera: str, sources: Sequence[str]) -> dict[str, P
     if "stereo" in sources:
         paths.append(find_pair(trace, camera, StereoMatching()).other.path)
     if "lidar" in sources:
-        paths += [lidar.path for lidar in trace.lidars.values()]
+        paths += [*(lidar.path for lidar in trace.lidars.values()), *boxes_file(trace)]
     return {path.name: path for path in paths}
 
 

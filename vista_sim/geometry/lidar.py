@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -14,11 +14,12 @@ from vista_sim.geometry.completion import complete, cull_hidden
 from vista_sim.geometry.rectify import small_gray
 from vista_sim.geometry.settings import LidarProjection
 from vista_sim.geometry.source import BakeContext, Estimate, Floats
+from vista_sim.geometry.tracked import Track, boxes_file, carried, read_boxes
 from vista_sim.identity.files import content_digest
 from vista_sim.traces.calibration import Lens, Vehicle
 from vista_sim.traces.lidar import RecordedLidar, Sweep
 from vista_sim.traces.trace import Trace
-from vista_sim.transforms import inverse
+from vista_sim.transforms import Matrix, inverse
 
 _BODY = 0.1  # m around the own car in which nothing else is measured
 _BATCH = 0.002  # s within which points share one pose of the car
@@ -35,12 +36,13 @@ class LidarSource:
         self._settings = context.settings.lidar
         # Neighbouring frames look at the same sweeps.
         self._read = [lru_cache(maxsize=8)(lidar.sweep) for lidar in lidars]
+        self._boxes = read_boxes(context.trace)
 
     def estimate(self, index: int) -> Estimate:
         context = self._context
         recorded, lens = context.recorded, context.lens
         points = [
-            points_in_camera(context.trace, lidar, sweep, float(recorded.t[index]), context.mount)
+            self._points(lidar, sweep, float(recorded.t[index]))
             for lidar, read in zip(self._lidars, self._read, strict=True)
             for sweep in nearest_sweeps(lidar, float(recorded.t[index]), self._settings, read)
         ]
@@ -49,6 +51,10 @@ class LidarSource:
         measured = cull_hidden(project(np.concatenate(points), lens))
         gray = small_gray(recorded.frame(index), lens.size)
         return Estimate(*complete(measured, gray, context.ground, self._settings))
+
+    def _points(self, lidar: RecordedLidar, sweep: Sweep, t: float) -> NDArray[np.float64]:
+        trace, mount, margin = self._context.trace, self._context.mount, self._settings.box_margin
+        return points_in_camera(trace, lidar, sweep, t, mount, self._boxes, margin)
 
 
 def find_lidars(trace: Trace) -> list[RecordedLidar]:
@@ -62,13 +68,19 @@ def find_lidars(trace: Trace) -> list[RecordedLidar]:
     return list(trace.lidars.values())
 
 
-def lidar_hash(lidars: list[RecordedLidar]) -> str:
-    """What of the lidars a bake depends on: mounts, times, and the tables."""
+def lidar_hash(trace: Trace) -> str:
+    """What of a trace with lidars a bake by them depends on: mounts, times, tables, tracks.
+
+    Raises:
+        GeometryError: it has no lidar.
+    """
     digest = hashlib.sha256()
-    for lidar in lidars:
+    for lidar in find_lidars(trace):
         digest.update(repr((lidar.name, lidar.calibration.to_json())).encode())
         digest.update(np.ascontiguousarray(lidar.t, np.float64).tobytes())
         digest.update(content_digest(lidar.path, GeometryError).encode())
+    for path in boxes_file(trace):
+        digest.update(content_digest(path, GeometryError).encode())
     return digest.hexdigest()
 
 
@@ -103,28 +115,38 @@ def points_in_camera(
     sweep: Sweep,
     t: float,
     T_vehicle_camera: NDArray[np.float64],
+    boxes: Sequence[Track] = (),
+    margin: float = LidarProjection.box_margin,
 ) -> NDArray[np.float64]:
     """Points (n, 3) of a sweep, m, where a camera of the car at time t (s) has them.
 
     Points that are not motion-compensated and carry their own time are taken from where the
     car was then; all others from where it was at the sweep's time. Outside the recorded ego
-    motion the car is where the motion begins or ends. Points on the own car are left out.
+    motion the car is where the motion begins or ends. Points on the own car are left out,
+    those in moving `boxes` brought to where these are at t (see `tracked.carried`).
     """
     mount = lidar.calibration.T_vehicle_lidar
     foreign = ~_of_own_car(sweep.points @ mount[:3, :3].T + mount[:3, 3], trace.vehicle)
-    measured, point_t = sweep.points[foreign], sweep.point_t
     first, last = float(trace.ego.t[0]), float(trace.ego.t[-1])
+    timed = sweep.point_t is not None and not lidar.calibration.motion_compensated
+    times = sweep.point_t if timed and sweep.point_t is not None else np.full(len(foreign), sweep.t)
+    points, times = sweep.points[foreign], np.clip(times[foreign], first, last)
+    if len(points):
+        points = carried(_in_world(trace, points, times, mount), times, t, boxes, margin)
     to_camera = inverse(trace.pose(float(np.clip(t, first, last))) @ T_vehicle_camera)
-    if lidar.calibration.motion_compensated or point_t is None or not len(measured):
-        pose = to_camera @ trace.pose(float(np.clip(sweep.t, first, last))) @ mount
-        return np.asarray(measured @ pose[:3, :3].T + pose[:3, 3])
-    times = np.clip(point_t[foreign], first, last)
-    start = float(times.min())
+    return np.asarray(points @ to_camera[:3, :3].T + to_camera[:3, 3])
+
+
+def _in_world(
+    trace: Trace, points: NDArray[np.float64], times: NDArray[np.float64], mount: Matrix
+) -> NDArray[np.float64]:
+    """Points (n, 3) of a scanner that stands so on the car, each from where it was at its time."""
+    start, last = float(times.min()), float(trace.ego.t[-1])
     batch = np.round((times - start) / _BATCH).astype(np.int64)
     used, place = np.unique(batch, return_inverse=True)
     moments = np.minimum(start + used * _BATCH, last)
-    poses = to_camera @ np.array([trace.pose(float(m)) for m in moments]) @ mount
-    turned = np.einsum("nij,nj->ni", poses[place, :3, :3], measured)
+    poses = np.array([trace.pose(float(m)) for m in moments]) @ mount
+    turned = np.einsum("nij,nj->ni", poses[place, :3, :3], points)
     return np.asarray(turned + poses[place, :3, 3])
 
 

@@ -98,6 +98,7 @@ class LidarProjection:
 
     sweeps: int = 1  # nearest in time that are used
     max_interval: float = 0.15  # s between a frame and a sweep
+    box_margin: float = 0.15  # m around boxes of road users that move, which points move with
     reach: float = 60.0  # px, lengthened by contrast, from a measured pixel to the last it fills
     reach_above: float = 24.0  # px, the same above the horizon: beyond is the sky
     contrast_price: float = 0.2  # px that a gray level of contrast counts as

@@ -69,9 +69,9 @@ def resolve(
     if "stereo" in names:
         inputs["stereo"] = pair_hash(trace, find_pair(trace, camera, StereoMatching()))
     if "lidar" in names:
-        from vista_sim.geometry.lidar import find_lidars, lidar_hash
+        from vista_sim.geometry.lidar import lidar_hash
 
-        inputs["lidar"] = lidar_hash(find_lidars(trace))
+        inputs["lidar"] = lidar_hash(trace)
     return tuple(names), inputs, models
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,10 +14,87 @@ from vista_sim.traces.trace import Trace
 from vista_sim.transforms import Matrix, inverse, matrix_from_quaternion
 
 Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
 _MIN_SPEED = 0.5  # m/s; slower ones are seen as they are
 _MAX_GAP = 0.5  # s between rows of a track that are joined
 _NEAREST = 0.3  # m in front of the camera
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """A recorded road user: times (n,) s, poses (n, 7) of its box in the world, size (3,) m."""
+
+    t: NDArray[np.float64]
+    pose: NDArray[np.float64]
+    size: NDArray[np.float64]
+
+    def moving_at(self, t: NDArray[np.float64]) -> tuple[NDArray[np.float64], Mask]:
+        """T_world_box (n, 4, 4) at times (n,) s, and when it is known (n,) and moves.
+
+        In between rows the box moves evenly, and is turned as at the nearer one.
+        """
+        poses = np.tile(np.eye(4), (len(t), 1, 1))
+        if len(self.t) < 2:
+            return poses, np.zeros(len(t), dtype=bool)
+        after = np.searchsorted(self.t, t, side="right").clip(1, len(self.t) - 1)
+        before = after - 1
+        gap = self.t[after] - self.t[before]
+        moved = self.pose[after, :3] - self.pose[before, :3]
+        known = (t >= self.t[0]) & (t <= self.t[-1]) & (gap <= _MAX_GAP)
+        known &= np.linalg.norm(moved, axis=1) >= _MIN_SPEED * gap
+        share = (t - self.t[before]) / gap
+        nearer = np.where(share < 0.5, before, after)
+        poses[:, :3, :3] = matrix_from_quaternion(self.pose[nearer, 3:])
+        poses[:, :3, 3] = self.pose[before, :3] + share[:, None] * moved
+        return poses, known
+
+
+def boxes_file(trace: Trace) -> list[Path]:
+    """The file of its tracks, if a trace has one."""
+    path = trace.root / "tracks.parquet"
+    return [path] if path.exists() else []
+
+
+def read_boxes(trace: Trace) -> list[Track]:
+    """The tracks of a trace; there may be none."""
+    tracks = trace.tracks()
+    rows = [tracks["track_id"] == name for name in np.unique(tracks["track_id"])] if tracks else []
+    return [Track(tracks["t"][r], tracks["pose"][r], tracks["size"][r].max(axis=0)) for r in rows]
+
+
+def carried(
+    points: NDArray[np.float64],
+    measured: NDArray[np.float64],
+    t: float,
+    tracks: Sequence[Track],
+    margin: float,
+) -> NDArray[np.float64]:
+    """Points (n, 3) of the world, those on road users that move as if measured at t (s).
+
+    Args:
+        points: m.
+        measured: (n,) s, when each was.
+        tracks: see `read_boxes`; where one is not known at both times, its points stay.
+        margin: m around a box within which points belong to it; below it they do not.
+    """
+    result = points.copy()
+    if not len(points):
+        return result
+    moments = np.array([t, measured.min(), measured.max()])
+    for track in tracks:
+        ((now, *others), known) = track.moving_at(moments)
+        if not known[0]:
+            continue
+        reach = 0.5 * float(np.linalg.norm(track.size[:2])) + margin
+        reach += max(float(np.linalg.norm(o[:2, 3] - now[:2, 3])) for o in others)
+        near = np.flatnonzero((np.abs(points[:, :2] - now[:2, 3]) < reach).all(axis=1))
+        poses, known = track.moving_at(measured[near])
+        local = np.einsum("nji,nj->ni", poses[:, :3, :3], points[near] - poses[:, :3, 3])
+        inside = known & (np.abs(local[:, :2]) < 0.5 * track.size[:2] + margin).all(axis=1)
+        inside &= (local[:, 2] > 0) & (local[:, 2] < track.size[2] + margin)
+        result[near[inside]] = local[inside] @ now[:3, :3].T + now[:3, 3]
+    return result
 
 
 class MovingBoxes:
@@ -28,13 +109,7 @@ class MovingBoxes:
     def __init__(self, trace: Trace, mount: Matrix, lens: Lens) -> None:
         self._trace, self._mount, self._lens = trace, mount, lens
         self._rays = lens.rays()
-        self._tracks: list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]
-        self._tracks = []
-        tracks = trace.tracks()
-        for name in np.unique(tracks["track_id"]) if tracks else ():
-            rows = tracks["track_id"] == name
-            times, poses = tracks["t"][rows], tracks["pose"][rows]
-            self._tracks.append((times, poses, tracks["size"][rows].max(axis=0)))
+        self._tracks = read_boxes(trace)
 
     def inverse_depth(self, t: float) -> list[Floats]:
         """Inverse depth (h, w), 1/m, of each box that moves at t (s); 0 where it is not."""
@@ -42,32 +117,14 @@ class MovingBoxes:
             return []
         T_camera_world = inverse(self._trace.pose(t) @ self._mount)
         result = []
-        for times, poses, size in self._tracks:
-            pose = _pose_at(times, poses, t)
-            if pose is None:
+        for track in self._tracks:
+            poses, moves = track.moving_at(np.array([t]))
+            if not moves[0]:
                 continue
-            drawn = _box(T_camera_world @ pose, size, self._lens, self._rays)
+            drawn = _box(T_camera_world @ poses[0], track.size, self._lens, self._rays)
             if drawn is not None:
                 result.append(drawn)
         return result
-
-
-def _pose_at(times: NDArray[np.float64], poses: NDArray[np.float64], t: float) -> Matrix | None:
-    """T_world_box at t; None where the track has nothing then, or stands."""
-    after = int(np.searchsorted(times, t))
-    a, b = max(after - 1, 0), min(after, len(times) - 1)
-    if after < len(times) and times[after] == t:
-        a, b = (after, after + 1) if after + 1 < len(times) else (after - 1, after)
-    if a < 0 or a == b or not times[a] <= t <= times[b] or times[b] - times[a] > _MAX_GAP:
-        return None
-    moved = poses[b, :3] - poses[a, :3]
-    if np.linalg.norm(moved) < _MIN_SPEED * (times[b] - times[a]):
-        return None
-    share = (t - times[a]) / (times[b] - times[a])
-    pose = np.eye(4)
-    pose[:3, :3] = matrix_from_quaternion(poses[a if share < 0.5 else b, 3:])
-    pose[:3, 3] = poses[a, :3] + share * moved
-    return pose
 
 
 def _box(

@@ -66,7 +66,17 @@ __all__ = ["Label", "Section", "Trace", "check_sensor_name", "read_trace_json"]
 
 FORMAT = "vista-trace"
 VERSION = 1
-KNOWN_KEYS = ("format", "name", "licence", "source", "vehicle", "sensors", "origin", "known")
+KNOWN_KEYS = (
+    "format",
+    "name",
+    "licence",
+    "source",
+    "importer",
+    "vehicle",
+    "sensors",
+    "origin",
+    "known",
+)
 RESERVED_NAMES = ("ego", "road", "lanes", "tracks", "labels", "geometry", "trace")
 _SENSOR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _TIME_SLACK = 1e-6  # s; rounding of float seconds at the ends of a trace
@@ -81,6 +91,7 @@ class Trace:
     Attributes:
         root: the folder.
         name, licence, source: what trace.json says of the recording.
+        importer: name of the format that it was imported from; empty: none is told.
         vehicle: the recording car.
         origin: where on earth the world frame is; None where that is not told.
         known: by sensor, where each value of its calibration comes from: "recorded", "given",
@@ -106,6 +117,7 @@ class Trace:
         self.name = _text(path, values, "name", self.root.name)
         self.licence = _text(path, values, "licence")
         self.source = _text(path, values, "source")
+        self.importer = _text(path, values, "importer")
         self.extra = {k: v for k, v in values.items() if k not in KNOWN_KEYS}
         try:
             vehicle = require_object(values.get("vehicle", {}), "vehicle", TraceError)

@@ -18,7 +18,7 @@ from vista_sim.atomic import WholeFolder, is_full_disk
 from vista_sim.errors import TraceError
 from vista_sim.traces.atomic import FULL_TEXT, check_destination, check_replaced, write_errors_name
 from vista_sim.traces.calibration import CameraCalibration, LidarCalibration, Vehicle
-from vista_sim.traces.checks import Finding
+from vista_sim.traces.checks import Finding, RefusedError
 from vista_sim.traces.ego import OPTIONAL, POSITION, QUATERNION, check_ego
 from vista_sim.traces.findings import find_all
 from vista_sim.traces.lidar import SWEEPS
@@ -169,6 +169,8 @@ class TraceWriter:
         origin: where on earth the world frame is.
         known: by sensor, and by value of its calibration: "recorded", "given", "estimated" or
             "assumed".
+        importer: name of the format that it is imported from; empty: of none.
+        recording: file or folder that it is imported from: what is found is told of that.
         extra: further keys for trace.json.
     """
 
@@ -183,10 +185,13 @@ class TraceWriter:
         overwrite: bool = False,
         origin: Origin | None = None,
         known: Mapping[str, Mapping[str, str]] | None = None,
+        importer: str = "",
+        recording: str | os.PathLike[str] = "",
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         self.destination = Path(destination).resolve()
         self.overwrite = overwrite
+        self._recording = os.fspath(recording)
         clash = sorted(set(extra or {}) & set(KNOWN_KEYS))
         if clash:
             raise TraceError(f"{self.destination}: extra key {clash[0]!r} belongs to the format")
@@ -195,6 +200,7 @@ class TraceWriter:
             "name": name,
             "licence": licence,
             "source": source,
+            **({"importer": importer} if importer else {}),
             "vehicle": vehicle.to_json(),
             "sensors": {},
             **({} if origin is None else {"origin": origin.to_json()}),
@@ -248,6 +254,8 @@ class TraceWriter:
                 self._remove_made_parents()
         if error is not None and is_full_disk(error):
             raise TraceError(f"{self.destination}: {FULL_TEXT}") from error
+        if isinstance(error, RefusedError) and error.finding is not None:
+            raise TraceError(self._told(error.finding)) from error
         if isinstance(error, TraceError):  # name the place the user knows
             raise TraceError(str(error).replace(folder, str(self.destination))) from error
 
@@ -414,6 +422,14 @@ class TraceWriter:
         columns["value"] = np.array([x.value for x in self._labels], dtype=object)
         self._write("labels.parquet", columns)
 
+    def _told(self, finding: Finding) -> str:
+        """A finding in one line, of the file that whoever writes the trace knows."""
+        if not self._recording:
+            return str(self.destination / finding.line)
+        sensor = Path(finding.where).stem
+        where = f", {sensor}" if sensor in self._values["sensors"] else ""
+        return f"{self._recording}{where}: {finding.text}; {finding.remedy}"
+
     def _finish(self) -> None:
         if self._labels:
             self._finish_labels()
@@ -435,7 +451,7 @@ class TraceWriter:
             trace.tracks()  # read when asked for, and to be checked now
             self.findings = find_all(trace)
         for finding in self.findings:
-            logger.warning("%s", self.destination / finding.line)
+            logger.warning("%s", self._told(finding))
         if self._part is not None:
             self._part.finish(lambda place: check_replaced(place, self.overwrite))
             self._part = None

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from vista_sim.errors import TraceError
 from vista_sim.traces.calibration import CameraCalibration
-from vista_sim.traces.checks.finding import Finding
+from vista_sim.traces.checks.finding import Finding, RefusedError
 from vista_sim.traces.checks.heading import (
     heading_against_motion,
     in_reverse,
@@ -42,6 +41,7 @@ __all__ = [
     "LidarValues",
     "Motion",
     "PictureValues",
+    "RefusedError",
     "SensorTimes",
     "check_calibration",
     "check_motion",
@@ -105,10 +105,10 @@ def check_points(values: LidarValues) -> tuple[Finding, ...]:
 
 
 def refuse(folder: Path, findings: Iterable[Finding]) -> None:
-    """Raise TraceError with the first finding that refuses, if one does."""
+    """Raise RefusedError with the first finding that refuses, if one does."""
     for finding in findings:
         if finding.level == "refuse":
-            raise TraceError(f"{folder / finding.line}")
+            raise RefusedError(f"{folder / finding.line}", finding)
 
 
 def _run(found: Iterable[list[Finding]]) -> tuple[Finding, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from vista_sim.errors import TraceError
+
 #: refuse: the trace is not opened. cut: what is inside `spans` is not driven. warn: it is said.
 Level = Literal["refuse", "cut", "warn"]
 Interval = tuple[float, float]
@@ -37,6 +39,14 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "spans": [list(span) for span in self.spans]}
+
+
+class RefusedError(TraceError):
+    """A trace that is not opened for what was found."""
+
+    def __init__(self, text: str, finding: Finding | None = None) -> None:
+        super().__init__(text)
+        self.finding = finding
 
 
 def places(spans: tuple[Interval, ...], most: int = 3) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +25,7 @@ from vista_sim.traces.importers.rough_motion import TOP_SPEED, reachable
 
 logger = logging.getLogger(__name__)
 
+USED = ("speed", "course", "yaw_rate")
 _CLEAR = 8.0  # sigmas of a fix that a way is long, to be compared
 _LONGEST = 30.0  # s that it may take
 _LEAST = 4  # ways
@@ -40,16 +42,17 @@ _ERROR = 15.0  # m that positions may err by, if that is also
 _EXCESS = 5.0  # times what they say of themselves
 
 
-def checked_path(path: LogPath) -> LogPath:
+def checked_path(path: LogPath, names: Sequence[str] = USED) -> LogPath:
     """A log as evidence whose columns agree with its positions.
 
     What does not agree is refused where a column can be renamed, and else left out, which is said.
-    Raises TraceError.
+    Of others than those named (`USED`) nothing is asked. Raises TraceError.
     """
     if len(path.position) < 2:
         return path
     _check_positions(path)
-    for name, check in (("speed", _speed), ("course", _course), ("yaw_rate", _yaw_rate)):
+    checks = {"speed": _speed, "course": _course, "yaw_rate": _yaw_rate}
+    for name, check in ((name, checks[name]) for name in names):
         wrong = check(replace(path, position=_means(path.position)))
         if not wrong:
             continue
@@ -71,7 +74,7 @@ def check_fit(path: LogPath, planar: PlanarMotion) -> None:
     if inside.sum() < 8:
         return
     wrong = planar.outliers & inside
-    used = [path.log.titles.get(name) for name in ("speed", "course", "yaw_rate")]
+    used = [path.log.titles.get(name) for name in USED]
     columns = ", ".join(title.column for title in used if title is not None)
     remedy = f"; are its columns right ({columns})?" if columns else "; cut or mend the log"
     if wrong.sum() > (1.0 - _LEFT) * inside.sum():

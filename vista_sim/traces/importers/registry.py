@@ -45,7 +45,8 @@ class Importer(Protocol):
         extra: of this package that it needs; empty: none.
 
     One with a method `listing(src, options) -> str` says what a recording holds where no folder
-    for a trace is named.
+    for a trace is named; one that takes long to open says by `camera_names(src, options)` which
+    cameras there will be, so that others are refused before.
     """
 
     name: str

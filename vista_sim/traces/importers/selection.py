@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -70,10 +70,7 @@ def selected(recording: Recording, wanted: Selection) -> Selected:
     """The chosen part of a recording. Raises TraceError where it is empty or there is no such."""
     check_selection(wanted)
     names = recording.usual if wanted.cameras is None else wanted.cameras
-    for name in names:
-        if name not in recording.cameras:
-            known = ", ".join(recording.cameras) or "none"
-            raise TraceError(f"there is no camera {name!r}; cameras: {known}")
+    check_cameras(names, recording.cameras)
     motion, origin, tracks = recording.motion, recording.origin, recording.tracks
     if wanted.start > 0 or wanted.end is not None:
         keep = _kept(motion, wanted)
@@ -106,6 +103,14 @@ def check_selection(wanted: Selection) -> None:
         raise TraceError(f"rate is {wanted.rate:g}; it must be above 0, and {MAX_RATE:g} at most")
     if wanted.size is not None:
         check_sides(wanted.size, "size")
+
+
+def check_cameras(wanted: Iterable[str], known: Iterable[str]) -> None:
+    """Raise TraceError where a camera is wanted that there is not."""
+    known = list(known)
+    for name in wanted:
+        if name not in known:
+            raise TraceError(f"there is no camera {name!r}; cameras: {', '.join(known) or 'none'}")
 
 
 def _kept(motion: Motion, wanted: Selection) -> NDArray[np.int64]:

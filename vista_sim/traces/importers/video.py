@@ -36,6 +36,10 @@ class Video:
     def why(self, src: Path) -> str:
         return f"it is named as a video, {src.suffix}" if src.is_file() else "numbered images"
 
+    def camera_names(self, src: Path, options: VideoOptions) -> tuple[str, ...]:
+        """The cameras there will be."""
+        return (CAMERA,)
+
     def open(self, src: Path, options: VideoOptions) -> Recording:
         """Open a video and find out its motion. Raises TraceError."""
         with TemporaryDirectory() as folder:

@@ -22,7 +22,9 @@ from vista_sim.identity.files import content_digest, files_digest
 from vista_sim.identity.sources import SIMULATOR, sources_digest
 from vista_sim.traces.calibration import CameraCalibration, Lens
 from vista_sim.traces.importers.image_folder import ImageFolder
+from vista_sim.traces.importers.log_check import checked_path
 from vista_sim.traces.importers.log_clock import nominal_start
+from vista_sim.traces.importers.log_path import LogPath
 from vista_sim.traces.importers.logs.find import read_log
 from vista_sim.traces.importers.options import given_or_assumed
 from vista_sim.traces.importers.posed_video import PosedVideo
@@ -99,8 +101,13 @@ def odometry(video: Video, options: VideoOptions, work: Work) -> PosedVideo:
 def _way(video: Video, options: VideoOptions, t_ns: NDArray[np.int64]) -> NDArray[np.float64]:
     """The way at frames of these times by the speeds of a log, m; NaN where it does not tell."""
     log = read_log(Path(options.log), options.columns)
-    if np.isfinite(log.speed).sum() < 2:
-        raise TraceError(f"{log.path}: tells no speeds, which metres are to be taken from")
+    place = (options.antenna_x, options.antenna_y)
+    speed = checked_path(LogPath.of(log, place), ("speed",)).speed
+    if len(speed) < 2:
+        raise TraceError(
+            f"{log.path}: tells no speeds that metres could be taken from; leave it out, or give "
+            "one that does"
+        )
     first = int(log.t_ns[0])
     if isinstance(video, ImageFolder):
         start, why = -first * 1e-9, "times of images are taken as those of the log"
@@ -112,7 +119,7 @@ def _way(video: Video, options: VideoOptions, t_ns: NDArray[np.int64]) -> NDArra
     logger.info(
         "%s: begins %.2f s after the first row of %s (%s)", video.path, start, log.path, why
     )
-    return way_of((log.t_ns - first) * 1e-9, log.speed, t_ns * 1e-9 + start)
+    return way_of(speed.t, speed.value, t_ns * 1e-9 + start)
 
 
 def _plan(video: Video, lens: Lens | None, span: tuple[int, int]) -> dict[str, object]:

@@ -21,7 +21,13 @@ from vista_sim.traces.importers.registry import (
     require_readable,
     told_as_its_own,
 )
-from vista_sim.traces.importers.selection import Selected, Selection, check_selection, selected
+from vista_sim.traces.importers.selection import (
+    Selected,
+    Selection,
+    check_cameras,
+    check_selection,
+    selected,
+)
 from vista_sim.traces.importers.work import Tell, Work, silent
 from vista_sim.traces.writer import TraceWriter
 
@@ -71,6 +77,8 @@ def import_recording(
         chosen = make_options(importer.options, options)
         check_destination(dst, overwrite)
         require_readable(src)
+        if wanted.cameras is not None and hasattr(importer, "camera_names"):
+            check_cameras(wanted.cameras, importer.camera_names(src, chosen))
         recording: Any  # whatever an importer of another package gives
         if (open_part := getattr(importer, "open_part", None)) is None:
             recording = importer.open(src, chosen)
@@ -80,7 +88,15 @@ def import_recording(
         if not isinstance(recording, Recording):
             kind = type(recording).__name__
             raise TypeError(f"it gave a {kind} in place of a vista_sim.recordings.Recording")
-        return write_recording(recording, dst, wanted, overwrite=overwrite, progress=progress)
+        return write_recording(
+            recording,
+            dst,
+            wanted,
+            src=src,
+            importer=name,
+            overwrite=overwrite,
+            progress=progress,
+        )
 
 
 def _teller(progress: Report | None) -> Tell:
@@ -92,10 +108,15 @@ def write_recording(
     dst: Path,
     selection: Selection | None = None,
     *,
+    src: str | os.PathLike[str] = "",
+    importer: str = "",
     overwrite: bool = False,
     progress: Report | None = None,
 ) -> Path:
-    """Write a recording as a trace; the arguments are as those of `import_recording`."""
+    """Write a recording as a trace; the arguments are as those of `import_recording`.
+
+    src, importer: the file or folder that it is read from, which findings name; its format.
+    """
     part = selected(recording, selection or Selection())
     known = {name: camera.known for name, camera in part.cameras.items()}
     known |= {name: lidar.known for name, lidar in part.lidars.items()}
@@ -108,6 +129,8 @@ def write_recording(
         vehicle=recording.vehicle,
         origin=part.origin,
         known={name: about for name, about in known.items() if about},
+        importer=importer,
+        recording=src,
         overwrite=overwrite,
     )
     with writer:

@@ -96,6 +96,11 @@ class Ros:
         """What a bag holds, and how to import it. Raises TraceError."""
         return listing(Bag(src, options.distro))
 
+    def camera_names(self, src: Path, options: RosOptions) -> tuple[str, ...]:
+        """The cameras there will be, by the topics alone. Raises TraceError."""
+        named = options.poses, options.imu, options.images, options.points
+        return tuple(choose(Bag(src, options.distro), *named).cameras)
+
     def open(self, src: Path, options: RosOptions) -> Recording:
         """Open a bag. Raises TraceError."""
         given = parse_mounts(options.mounts)

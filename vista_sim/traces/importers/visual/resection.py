@@ -47,7 +47,11 @@ def path_of(
     poses: list[Floats] = []
     resection = _Resection(store, lens)
     for a, b in zip(keyframes, [*keyframes[1:], None], strict=True):
-        piece, pose = owners[a]
+        piece, mapped = owners[a]
+        # The last keyframe of a piece is held from one side alone, and COLMAP may leave it far
+        # from where its points say; the others stay where they are.
+        found = resection.find(piece, a, mapped)
+        pose = mapped if found is None else found
         frames.append(a)
         poses.append(pose)
         guess: Callable[[int], Floats] | None = None
