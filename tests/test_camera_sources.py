@@ -193,11 +193,18 @@ def test_a_batch_may_be_written_into_given_rows_by_several_threads(trace):
     alone, masks = camera.render_batch(ts, offsets)
     out = np.zeros((20, 66, 200, 3), np.uint8), np.zeros((20, 66, 200), bool)
     rows = rng.permutation(20)[:12]
-    images, valids = camera.render_batch(ts, offsets, out=out, rows=rows, workers=3)
+    depths = np.zeros((20, 66, 200), np.float32)
+    images, valids = camera.render_batch(ts, offsets, out, rows, workers=3, inverse_depth=depths)
     assert images is out[0]
     np.testing.assert_array_equal(images[rows], alone)
     np.testing.assert_array_equal(valids[rows], masks)
     assert not images[np.setdiff1d(np.arange(20), rows)].any()
+    for i, row in enumerate(rows):
+        np.testing.assert_array_equal(
+            depths[row], camera.render_view(ts[i], offsets[i]).inverse_depth
+        )
+    with pytest.raises(ValueError, match="inverse_depth must be a C contiguous float32 array"):
+        camera.render_batch(ts, offsets, out, rows, inverse_depth=depths.astype(np.float64))
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,11 @@ def test_a_batch_is_its_views_one_by_one(folder, real):
     images, valids = camera.render_batch(ts, offsets)
     assert valids.all()
     placed = np.zeros((4, 40, 64, 3), np.uint8), np.zeros((4, 40, 64), bool)
-    camera.render_batch(ts, offsets, placed, rows=[3, 1], workers=2)
+    depths = np.zeros((4, 40, 64), np.float32)
+    camera.render_batch(ts, offsets, placed, rows=[3, 1], workers=2, inverse_depth=depths)
+    truth = real.truth(Trace.open(folder)).view(2.0, (0.0, -0.5, 0.1), camera.lens)
+    assert np.abs(depths[1] - 1 / truth.depth).mean() < 2e-3  # but for the recorder's error
+    assert not depths[[0, 2]].any()
     for i, place in enumerate((3, 1)):
         single, _ = camera.render(ts[i], offsets[i])
         assert np.array_equal(images[i], single)

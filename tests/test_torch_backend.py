@@ -118,9 +118,10 @@ def plan(main, offset, behind=(), **options):
 def reference_view(caches, view, lens, min_unseen=0.002):
     """The view by the steps of `reference.py`, one after the other."""
     image, source = np.empty((1, *lens.size, 3), np.uint8), np.empty((1, *lens.size), np.uint8)
+    depth = np.empty((1, *lens.size), np.float32)
     renderer = CpuRenderer(caches, lens, reference, min_unseen)
-    depth = renderer.render(plans_of([view]), image, source, [0])
-    return View(image[0], source[0], depth.copy())
+    renderer.render(plans_of([view]), image, source, [0], depths=depth)
+    return View(image[0], source[0], depth[0])
 
 
 def assert_agrees(view, expected):
@@ -501,7 +502,9 @@ def test_a_camera_makes_its_views_on_the_device(device, road_trace, fov):
     plain = Camera(road_trace, "front", (40, 80), fov, backend="numpy")
     views = camera.render_tensors(ts, offsets)
     assert views.image.device.type == device
-    images, valids = camera.render_batch(ts, offsets)
+    depths = np.empty((3, 40, 80), np.float32)
+    images, valids = camera.render_batch(ts, offsets, inverse_depth=depths)
+    np.testing.assert_array_equal(depths, views.inverse_depth.cpu().numpy())
     np.testing.assert_array_equal(images, views.image.cpu().numpy())
     np.testing.assert_array_equal(valids, views.valid.cpu().numpy())
     for i in range(3):

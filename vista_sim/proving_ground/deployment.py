@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from vista_sim.identity.files import State, state_of
 from vista_sim.proving_ground.closing import Closing
 from vista_sim.proving_ground.renderer import import_pybullet
+from vista_sim.proving_ground.scene import RenderedView
 from vista_sim.proving_ground.truth import GroundTruth
 from vista_sim.sensors.pool import CameraChoice
 from vista_sim.sensors.spec import CameraSpec
@@ -146,18 +147,7 @@ class RenderedCamera:
         Raises:
             TraceError: t is outside the trace.
         """
-        worlds = self._worlds
-        with worlds.lock:
-            truth = worlds.truth(self.trace)
-            moved = np.asarray(offset, dtype=np.float64)
-            displaced = moved if moved.shape == (4, 4) else planar_pose(*moved)
-            image = truth.view(
-                t,
-                recorder_error(self.trace, truth, t) @ displaced,
-                self.lens,
-                self.T_vehicle_camera,
-                worlds.supersample,
-            ).image
+        image = self._draw(t, offset).image
         return image, np.ones(image.shape[:2], dtype=np.bool_)
 
     def render_batch(
@@ -167,6 +157,7 @@ class RenderedCamera:
         out: tuple[Images, Mask] | None = None,
         rows: Sequence[int] | NDArray[np.integer] | None = None,
         workers: int = 1,
+        inverse_depth: NDArray[np.float32] | None = None,
     ) -> tuple[Images, Mask]:
         """Draw n images, one after the other; see `Camera.render_batch`."""
         size = self.lens.size
@@ -175,8 +166,25 @@ class RenderedCamera:
         images, valids = out
         places = range(len(ts)) if rows is None else rows
         for place, t, offset in zip(places, ts, offsets, strict=True):
-            images[place], valids[place] = self.render(float(t), offset)
+            view = self._draw(float(t), offset)
+            images[place], valids[place] = view.image, True
+            if inverse_depth is not None:
+                inverse_depth[place] = 1.0 / view.depth  # of the sky: 0
         return images, valids
+
+    def _draw(self, t: float, offset: ArrayLike) -> RenderedView:
+        worlds = self._worlds
+        with worlds.lock:
+            truth = worlds.truth(self.trace)
+            moved = np.asarray(offset, dtype=np.float64)
+            displaced = moved if moved.shape == (4, 4) else planar_pose(*moved)
+            return truth.view(
+                t,
+                recorder_error(self.trace, truth, t) @ displaced,
+                self.lens,
+                self.T_vehicle_camera,
+                worlds.supersample,
+            )
 
 
 def recorder_error(trace: Trace, truth: GroundTruth, t: float) -> Matrix:

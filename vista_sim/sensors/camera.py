@@ -35,6 +35,7 @@ _MAX_ENLARGEMENT = 3.0
 
 Images = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
+Depths = NDArray[np.float32]
 
 
 class Camera:
@@ -167,6 +168,7 @@ class Camera:
         out: tuple[Images, Mask] | None = None,
         rows: Sequence[int] | NDArray[np.integer] | None = None,
         workers: int = 1,
+        inverse_depth: Depths | None = None,
     ) -> tuple[Images, Mask]:
         """Synthesize n images.
 
@@ -176,6 +178,8 @@ class Camera:
                 contiguous; None: new ones.
             rows: (n,) where in `out` each view goes; None: the first n.
             workers: threads that work on the batch. The views are the same for any number.
+            inverse_depth: float32 (m, height, width), as `out`, to write inverse depth into, 1/m
+                along the optical axis; None: it is not asked for.
 
         Returns:
             Images and masks: `out`, or new ones of n.
@@ -189,29 +193,39 @@ class Camera:
         if n == 0:
             return images, valids
         places = range(n) if rows is None else [int(row) for row in rows]
-        self._check_out(images, valids, places, n)
+        self._check_out(images, valids, inverse_depth, places, n)
         times, displaced = _numbers("ts", ts), _numbers("offsets", offsets)
         sources = valids.view(np.uint8)
         self._renderer.render(
-            self._planner.plan(times, displaced), images, sources, places, workers
+            self._planner.plan(times, displaced), images, sources, places, workers, inverse_depth
         )
         for place in places:
             np.not_equal(sources[place], INPAINTED, out=valids[place])
         return images, valids
 
-    def _check_out(self, images: Images, valids: Mask, places: Sequence[int], n: int) -> None:
+    def _check_out(
+        self,
+        images: Images,
+        valids: Mask,
+        depths: Depths | None,
+        places: Sequence[int],
+        n: int,
+    ) -> None:
         """Raise ValueError unless n views may be written to these places of these arrays."""
-        for name, array, shape, kind in (
+        given: list[tuple[str, Any, tuple[int, ...], type]] = [
             ("images", images, (*self.size, 3), np.uint8),
             ("valids", valids, self.size, np.bool_),
-        ):
+        ]
+        if depths is not None:
+            given.append(("inverse_depth", depths, self.size, np.float32))
+        for name, array, shape, kind in given:
             right = isinstance(array, np.ndarray) and array.dtype == kind
             if not (right and array.shape[1:] == shape and array.flags.c_contiguous):
                 raise ValueError(
                     f"out: {name} must be a C contiguous {np.dtype(kind)} array (m, "
                     f"{', '.join(map(str, shape))})"
                 )
-        most = min(len(images), len(valids))
+        most = min(len(array) for _, array, _, _ in given)
         if len(places) != n or not all(0 <= place < most for place in places):
             raise ValueError(f"rows must be {n} places below {most}, as many as out has")
 
@@ -243,8 +257,9 @@ class Camera:
         """Synthesize one image and tell, pixel by pixel, where it is from. See `render`."""
         images = np.empty((1, *self.size, 3), dtype=np.uint8)
         sources = np.empty((1, *self.size), dtype=np.uint8)
-        depth = self._renderer.render(self._plan_one(t, offset), images, sources, (0,))
-        return View(images[0], sources[0], depth.copy())
+        depths = np.empty((1, *self.size), dtype=np.float32)
+        self._renderer.render(self._plan_one(t, offset), images, sources, (0,), depths=depths)
+        return View(images[0], sources[0], depths[0])
 
     def _plan_one(self, t: float, offset: ArrayLike) -> Plans:
         return self._planner.plan(_numbers("ts", [t]), _numbers("offsets", offset)[None])

@@ -52,7 +52,8 @@ class CpuRenderer:
         sources: NDArray[np.uint8],
         rows: Sequence[int],
         workers: int = 1,
-    ) -> NDArray[np.float32]:
+        depths: NDArray[np.float32] | None = None,
+    ) -> None:
         """Make views.
 
         Args:
@@ -61,14 +62,13 @@ class CpuRenderer:
             sources: (m, height, width), receives where each pixel is from (see `warp`).
             rows: (n,) where each view goes.
             workers: threads that work on them.
-
-        Returns:
-            Inverse depth (height, width), 1/m, of the last view that this thread made; it
-            lasts to the next call.
+            depths: (m, height, width), receives inverse depth, 1/m; None: nobody asks for it.
         """
 
         def make(i: int, work: Workspace) -> None:
             self._make(plans, i, images[rows[i]], sources[rows[i]], work)
+            if depths is not None:
+                depths[rows[i]] = work.depth
 
         own = workspace(self.size)
         self._look_ahead(plans)
@@ -79,7 +79,6 @@ class CpuRenderer:
         else:
             for i in range(len(plans)):
                 make(i, own)
-        return own.depth
 
     def _look_ahead(self, plans: Plans) -> None:
         """Have frames decoded in the background, while the first one is used."""

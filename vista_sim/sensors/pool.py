@@ -47,6 +47,7 @@ class WorldCamera(Protocol):
         out: tuple[NDArray[np.uint8], NDArray[np.bool_]] | None = None,
         rows: Sequence[int] | NDArray[np.integer] | None = None,
         workers: int = 1,
+        inverse_depth: NDArray[np.float32] | None = None,
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Many of them."""
 

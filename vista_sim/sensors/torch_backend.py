@@ -371,14 +371,15 @@ class HostRenderer:
         sources: NDArray[np.uint8],
         rows: Sequence[int],
         workers: int = 1,
-    ) -> NDArray[np.float32]:
+        depths: NDArray[np.float32] | None = None,
+    ) -> None:
         """Make views. See `CpuRenderer.render`; `workers` is of no use here."""
         views = self.renderer.render(plans)
         places = list(rows)
         images[places] = views.image.cpu().numpy()
         sources[places] = views.source.cpu().numpy()
-        depth: NDArray[np.float32] = views.inverse_depth[-1].cpu().numpy()
-        return depth
+        if depths is not None:
+            depths[places] = views.inverse_depth.cpu().numpy()
 
 
 def _rigid_inverse(pose: Tensor) -> Tensor:
