@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from vista_sim.policies.onnx.files import FORMAT
-from vista_sim.tasks.state_vector import STATE_NAMES, STATE_UNITS
+from vista_sim.sensors.state_vector import STATE_NAMES, STATE_UNITS
 
 from .actions import LOOKAHEAD, LOOKAHEAD_TIME
 from .networks.inputs import random_inputs

@@ -16,7 +16,8 @@ from torch import Tensor
 from vista_sim.errors import PolicyError, PolicyNotFiniteError
 from vista_sim.policies import POLICY_FORMAT, Action, CameraSpec, read_policy_json
 from vista_sim.policies.policy import place_of_command
-from vista_sim.tasks.state_vector import STATE_NAMES
+from vista_sim.sensors.registry import read_camera
+from vista_sim.sensors.state_vector import STATE_NAMES
 
 from .actions import Scales, steering, to_action
 from .networks.mlp import StateMLPConfig
@@ -103,7 +104,9 @@ class PolicySpec:
         check_state(values.get("state"), network)
         training = values.get("training")
         return cls(
-            camera=None if camera is None else CameraSpec.from_json(camera),
+            camera=None
+            if camera is None
+            else read_camera(camera, "policy.json: field 'camera'", PolicyError),
             network=network,
             scales=Scales.from_json(values.get("action")),
             name=str(values.get("name", "")),

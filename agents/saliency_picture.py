@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vista_sim.errors import PolicyError
 from vista_sim.images import write_png
 from vista_sim.policies import Action, SalientPolicy, load_policy
+from vista_sim.policies.policy import policy_camera
 from vista_sim.policies.saliency import checked_saliency
 from vista_sim.traces.trace import Trace
 from vista_sim.world import Car, World
@@ -91,12 +92,12 @@ def draw_saliency(recipe: Saliency) -> list[Look]:
 def look(recipe: Saliency) -> list[Look]:
     """Show a policy the moments of a recipe. Raises as `draw_saliency` does."""
     policy = load_policy(recipe.policy)
-    camera = policy.camera
+    camera = policy_camera(policy)
     if camera is None or not isinstance(policy, SalientPolicy):
         raise PolicyError(f"{recipe.policy}: this policy gives no saliency maps")
     world = World([Trace.open(recipe.trace)], dt=_DT)
     car = world.spawn_agent()
-    car.spawn_camera("camera", camera.size, camera.fov, camera.mount, camera.lens)
+    car.spawn_sensor("camera", camera)
     looks = []
     for moment in recipe.t:
         policy.reset()

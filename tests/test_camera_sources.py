@@ -15,6 +15,7 @@ from vista_sim.geometry.ground import ground_inverse_depth
 from vista_sim.geometry.store import GeometryStore
 from vista_sim.policies import CameraSpec
 from vista_sim.sensors.camera import Camera, Synthesis
+from vista_sim.sensors.registry import read_camera
 from vista_sim.traces.calibration import CameraCalibration, Lens, Vehicle
 from vista_sim.traces.trace import Trace
 from vista_sim.traces.writer import TraceWriter
@@ -280,7 +281,7 @@ def test_the_lens_of_a_policy_survives_its_json():
     assert dataclasses.asdict(again.lens) == dataclasses.asdict(FISHEYE)
     broken = spec.to_json() | {"lens": {"model": "telescope"}}
     with pytest.raises(PolicyError, match="field 'camera' is not usable"):
-        CameraSpec.from_json(broken)
+        read_camera(broken, "field 'camera'", PolicyError)
 
 
 def test_what_moves_is_not_shown_again_where_another_frame_saw_it(tmp_path, monkeypatch):

@@ -15,8 +15,8 @@ def seen(delivery, dt=0.1, steps=8):
     numbers = []
     for i in range(steps):
         image = np.full((1, 1, 3), i, dtype=np.uint8)
-        images, validity = delivery.deliver(i * dt, {"camera": image}, float(i))
-        assert validity == images["camera"][0, 0, 0]
+        image, validity = delivery.deliver(i * dt, (image, float(i)))
+        assert validity == image[0, 0, 0]
         numbers.append(int(validity))
     return numbers
 

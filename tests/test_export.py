@@ -19,7 +19,7 @@ from vista_agents.policy import NetworkPolicy, PolicySpec, load, save_policy
 
 from vista_sim.errors import MissingDependencyError, PolicyError
 from vista_sim.policies import CameraSpec, OnnxPolicy
-from vista_sim.tasks.state_vector import STATE_NAMES
+from vista_sim.sensors.state_vector import STATE_NAMES
 from vista_sim.traces.calibration import Vehicle
 
 HEADS = [

@@ -21,7 +21,7 @@ from vista_sim.policies import Action, CameraSpec, OnnxPolicy, SocketPolicy
 from vista_sim.policies.onnx.history import History
 from vista_sim.policies.waypoints import WaypointPursuit
 from vista_sim.runs.run import columns, read_run
-from vista_sim.tasks.state_vector import STATE_NAMES
+from vista_sim.sensors.state_vector import STATE_NAMES
 from vista_sim.traces.calibration import Vehicle
 
 #: s; an untrained network does not come back to the path, and what PyTorch and ONNX Runtime

@@ -31,7 +31,7 @@ from vista_sim.policies.remote.address import Address
 from vista_sim.policies.remote.items import check_items
 from vista_sim.runs.run import read_run
 from vista_sim.scenarios.places import RecoveryTest
-from vista_sim.tasks.state_vector import STATE_NAMES
+from vista_sim.sensors.state_vector import STATE_NAMES
 from vista_sim.traces.calibration import Lens, Vehicle
 
 README = Path(__file__).parents[1] / "vista_sim" / "policies" / "README.md"

@@ -16,14 +16,14 @@ from vista_sim.envs.lane_following import LaneFollowingEnv
 from vista_sim.errors import WorldError
 from vista_sim.policies import Action
 from vista_sim.sensors.randomization import Randomization
-from vista_sim.tasks.lane_following import Endings
-from vista_sim.tasks.state_vector import (
+from vista_sim.sensors.state_vector import (
     PREVIEW_SPEED,
     PREVIEW_TIMES,
     STATE_LIMITS,
     STATE_NAMES,
     STATE_UNITS,
 )
+from vista_sim.tasks.lane_following import Endings
 
 ID = "VistaSim/LaneFollowing-v0"
 SHORT = {
@@ -140,7 +140,7 @@ def test_the_spaces_are_as_documented_and_nothing_is_rendered(road_trace):
         assert observation["state"][0] == np.float32(info["lateral"])
         assert "validity" not in info
         observation, *_, info = env.step(np.zeros(1, dtype=np.float32))
-    assert not env.car.specs
+    assert not env.car.cameras
     assert math.isnan(env.car.validity)
     assert not env.world.cameras._cameras
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vista_sim.evaluation.evaluate import evaluate
     from vista_sim.policies import Policy, load_policy
     from vista_sim.sensors.camera import Camera
-    from vista_sim.sensors.spec import CameraSpec
+    from vista_sim.sensors.spec import CameraSpec, SensorSpec, StateSpec
     from vista_sim.traces.samples import sample_trace
     from vista_sim.traces.trace import Trace
     from vista_sim.world import World
@@ -29,6 +29,8 @@ _HOMES = {
     "CameraSpec": "vista_sim.sensors.spec",
     "Policy": "vista_sim.policies",
     "RecordRun": "vista_sim.envs.recording",
+    "SensorSpec": "vista_sim.sensors.spec",
+    "StateSpec": "vista_sim.sensors.spec",
     "Trace": "vista_sim.traces.trace",
     "World": "vista_sim.world",
     "evaluate": "vista_sim.evaluation.evaluate",
@@ -42,6 +44,8 @@ __all__ = [
     "CameraSpec",
     "Policy",
     "RecordRun",
+    "SensorSpec",
+    "StateSpec",
     "Trace",
     "World",
     "__version__",

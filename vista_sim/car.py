@@ -17,17 +17,19 @@ from vista_sim.dynamics.actuation import ActuationDelay, Controls
 from vista_sim.dynamics.state import Table
 from vista_sim.dynamics.surroundings import Surroundings
 from vista_sim.errors import WorldError
-from vista_sim.sensors.delivery import FrameDelivery
+from vista_sim.sensors.faults import Faults
 from vista_sim.sensors.pool import WorldCameras
-from vista_sim.sensors.randomization import Randomization, RandomizedCamera
-from vista_sim.sensors.spec import CameraSpec
+from vista_sim.sensors.randomization import Randomization
+from vista_sim.sensors.rig import Rig, Seat
+from vista_sim.sensors.sensor import Readings
+from vista_sim.sensors.spec import CameraSpec, SensorSpec, StateSpec, check_sensors
+from vista_sim.sensors.state import state_vectors
+from vista_sim.sensors.view import SceneView
 from vista_sim.tasks.lane_following import OFF_ROAD
 from vista_sim.tasks.starts import Start, StartSampler
-from vista_sim.tasks.state_vector import STATE_NAMES
 from vista_sim.tasks.task import Task
 from vista_sim.traces.calibration import Lens, Vehicle
 from vista_sim.traces.sections import COMMAND, Section
-from vista_sim.transforms import Matrix, planar_pose
 
 if TYPE_CHECKING:
     from vista_sim.traces.path import TracePath
@@ -114,16 +116,10 @@ class Car:
         scene_time: moment of the recording that is seen, s of the trace.
         offset: (x, y, yaw) of the car in the recorded car's frame at that moment, m and rad.
         distance_to_recording: m from the recorded pose that the view is made from.
-        observations: by name; "camera" uint8 (height, width, 3), "speed" float32 (1,); where the
-            trace has labels "command", "command": their value; with `observes_state`, "state"
-            float32 (K,).
-        observes_state: whether `observe` adds the state vector; False unless set.
         validity: share of the first camera's pixels, of those that its policy uses, that a
             recorded frame saw; NaN without one.
-        valid: bool (height, width), which pixels these are; None without one.
         controls: how it follows its actions; from the next start on.
-        delivery: how its images get to `observations`; None: each at once.
-        view_seconds: wall time that the last step's views took, s.
+        view_seconds: wall time that the last step's sensors took, s.
         state: (1, WIDTH) its row of the world's table as it is now, see `dynamics.state`.
     """
 
@@ -152,14 +148,13 @@ class Car:
         self.world = world
         self._row = row
         self.dt = world.dt
-        self.observes_state = False
         self.controls = Controls()
-        self.delivery: FrameDelivery[NDArray[np.bool_] | None] | None = None
         self._delay: ActuationDelay | None = None
-        self._specs: dict[str, CameraSpec] = {}
-        self._randomized: dict[str, RandomizedCamera] = {}
-        self.observations: dict[str, Any] = {}
-        self.valid: NDArray[np.bool_] | None = None
+        self._rig, self._seat = Rig(), c.FIRST
+        self.faults = Faults(world.randomization)
+        self._shared: Mapping[str, Readings] | None = None
+        self._observations: dict[str, Any] = {}
+        self._valid: NDArray[np.bool_] | None = None
         self.ending: str | None = "not_reset"
 
     # A car keeps no array of its own: what it says is what the world's table holds, also after
@@ -237,15 +232,53 @@ class Car:
         Raises:
             WorldError: a value that cannot be, or a trace without a camera to make views from.
         """
-        if not self._specs and name != "camera":
-            raise WorldError(f"the first camera is observed as 'camera', not as {name!r}")
-        if name in self._specs or name in ("speed", "state", COMMAND):
+        self.spawn_sensor(name, camera_spec(size, fov, mount, lens, used))
+
+    def spawn_sensor(self, name: str, spec: SensorSpec) -> None:
+        """Add a sensor; it is observed from the next reset on.
+
+        Args:
+            name: key of its readings in `observations`; the first camera's is "camera", and the
+                state vector's is "state".
+            spec: what it is like.
+
+        Raises:
+            WorldError: a name that is taken, or a trace without a camera to make its views from.
+        """
+        if name in self.specs:
             raise WorldError(f"there is an observation {name!r} already; choose another name")
-        spec = camera_spec(size, fov, mount, lens, used)
+        check_sensors({**self.specs, name: spec})
         for trace, sections in enumerate(self.world.sections):
-            if sections:
-                self.world.cameras.check(trace, spec)
-        self._specs[name] = spec
+            for camera in spec.cameras if sections else ():
+                self.world.cameras.check(trace, camera)
+        self._rig.add(name, spec)
+
+    def join(self, seat: Seat) -> None:
+        """Be read with others, in place of by sensors of its own."""
+        self._rig, self._seat, self._shared = seat.rig, np.array([seat.row]), seat.readings
+        seat.rig.fit(seat.row, self._faults)
+
+    @property
+    def faults(self) -> Faults:
+        """Of its sensors, from its next start on."""
+        return self._faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        self._rig.fit(int(self._seat[0]), faults)
+        self._faults = faults
+
+    @property
+    def observes_state(self) -> bool:
+        """Whether it has the sensor "state": a short form to add it, or take it away."""
+        return StateSpec.kind in self.specs
+
+    @observes_state.setter
+    def observes_state(self, wanted: bool) -> None:
+        if not wanted:
+            self._rig.remove(StateSpec.kind)
+        elif not self.observes_state:
+            self.spawn_sensor(StateSpec.kind, StateSpec())
 
     def reset(
         self,
@@ -289,15 +322,8 @@ class Car:
         if controls.delay > 0:
             self._delay = ActuationDelay(controls.delay, self.dt)
             self._delay.reset(self.state)
-        if self.delivery is not None:
-            self.delivery.reset()
-        self._rng = world.rng
         world.terms[self._row] = 0.0
-        if world.randomization is not None:
-            self._randomized = {
-                name: RandomizedCamera(world.randomization.draw(world.rng), self._mount(spec))
-                for name, spec in self._specs.items()
-            }
+        self._rig.reset(self.view(), self._seat, (world.rng,))
 
     def _place(self, start: Start) -> None:
         """Put it at a start."""
@@ -324,8 +350,7 @@ class Car:
         self.state[0, c.STEPS] = self.state[0, c.TIME] = 0.0
         self.world.terms[self._row] = 0.0
         self.state[0, c.TARGET_CURVATURE] = self.state[0, c.TARGET_ACCELERATION] = math.nan
-        if self.delivery is not None:
-            self.delivery.reset()
+        self._rig.forget(int(self._seat[0]))
 
     def step(self, action: Action) -> None:
         """Move by one step and observe: the short form for a world with one car."""
@@ -349,74 +374,72 @@ class Car:
         acceleration = action.acceleration if self.controls.free_speed else None
         state[0, c.TARGET_ACCELERATION] = math.nan if acceleration is None else acceleration
 
+    def view(self) -> SceneView:
+        """What its sensors are given to read."""
+        world, trace = self.world, self.trace_index
+        return SceneView(self.state, c.FIRST, world.cameras, trace, world.traces[trace])
+
     def observe(self) -> None:
         """Renew `observations`, `valid`, `validity` and `view_seconds`."""
-        images: dict[str, NDArray[np.uint8]] = {}
-        seen: NDArray[np.bool_] | None = None
         started = perf_counter()
-        for name, spec in self._specs.items():
-            camera = self.world.cameras.camera(self.trace_index, spec)
-            images[name], valid = camera.render(self.scene_time, self.offset_of(name))
-            if name == "camera":
-                seen = valid
-        self.take(images, seen)
+        readings = self._shared or self._rig.empty()
+        self._rig.read([(self.view(), self._seat)], readings)
+        self._observations, self._valid = self._told(readings), self._mask(readings)
+        self.state[0, c.VALIDITY] = self.share_seen(self._valid)
         self.state[0, c.VIEW_SECONDS] = perf_counter() - started
 
-    def take(
-        self, images: Mapping[str, NDArray[np.uint8]], valid: NDArray[np.bool_] | None
-    ) -> None:
-        """Observe what was rendered of its cameras, from `offset_of` at `scene_time`.
+    @property
+    def observations(self) -> dict[str, Any]:
+        """What it observed last, by name; where its sensors are shared, what they hold now.
 
-        Args:
-            images: by camera, uint8 (height, width, 3); nobody else may change them later on.
-            valid: bool (height, width) of the camera "camera", None without one.
+        Of each sensor what it read, such as "camera": uint8 (height, width, 3); "speed": float32
+        (1,), m/s; where the trace has labels "command", "command": their value.
         """
-        seen: Mapping[str, Any] = {n: self.developed(n, image) for n, image in images.items()}
-        self.valid = valid
-        if self.delivery is not None and images:
-            arrived, self.valid = self.delivery.deliver(self.t, seen, valid)
-            # The same image may arrive once more, and who saw it may have written into it.
-            seen = {name: image.copy() for name, image in arrived.items()}
-        seen_share = math.nan
-        if self.valid is not None:
-            seen_share = self._specs["camera"].share_seen(self.valid)
-        self.state[0, c.VALIDITY] = seen_share
-        observations: dict[str, Any] = dict(seen)
-        observations["speed"] = np.array([self.speed], dtype=np.float32)
-        if self.observes_state:
-            observations["state"] = self.state_vector()
-        command = self.trace.label(COMMAND, self.scene_time)
-        if command is not None:
-            observations[COMMAND] = command
-        self.observations = observations
-
-    def state_vector(self) -> NDArray[np.float32]:
-        """What a network without a camera is told, (K,); see `tasks.state_vector`."""
-        from vista_sim.tasks.sensing import sense
-
-        seen = np.empty((1, len(STATE_NAMES)), dtype=np.float32)
-        sense(self.path, self.state, c.FIRST, seen)
-        return seen[0]
-
-    def offset_of(self, name: str) -> tuple[float, float, float] | Matrix:
-        """`offset` as one of its cameras is mounted: a 4x4 where the mount is randomized."""
-        randomized = self._randomized.get(name)
-        if randomized is None or randomized.displacement is None:
-            return self.offset
-        return planar_pose(*self.offset) @ randomized.displacement
-
-    def developed(self, name: str, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """What one of its cameras makes of an image; the image itself if it is not randomized."""
-        randomized = self._randomized.get(name)
-        return image if randomized is None else randomized.drawn.apply(image, self._rng)
-
-    def _mount(self, spec: CameraSpec) -> Matrix:
-        return self.world.cameras.mount(self.trace_index, spec)
+        return self._observations if self._shared is None else self._told(self._shared)
 
     @property
-    def specs(self) -> Mapping[str, CameraSpec]:
+    def valid(self) -> NDArray[np.bool_] | None:
+        """(height, width), which pixels of the camera "camera" a recorded frame saw, or None."""
+        return self._valid if self._shared is None else self._mask(self._shared)
+
+    def recall(self, observations: dict[str, Any], valid: NDArray[np.bool_] | None) -> None:
+        """Have observed what a car like it did; until the next `observe`."""
+        self._observations, self._valid = observations, valid
+
+    def share_seen(self, valid: NDArray[np.bool_] | None) -> float:
+        """Share of the pixels of "camera", of those that its policy uses; NaN without one."""
+        camera = self.specs.get(CameraSpec.kind)
+        if valid is None or not isinstance(camera, CameraSpec):
+            return math.nan
+        return camera.share_seen(valid)
+
+    def _told(self, readings: Mapping[str, Readings]) -> dict[str, Any]:
+        """Observations, of what was read of its sensors; its arrays are not copied."""
+        row = self._seat.item()
+        told: dict[str, Any] = {name: one.value[row] for name, one in readings.items()}
+        told["speed"] = np.array([self.speed], dtype=np.float32)
+        command = self.trace.label(COMMAND, self.scene_time)
+        if command is not None:
+            told[COMMAND] = command
+        return told
+
+    def _mask(self, readings: Mapping[str, Readings]) -> NDArray[np.bool_] | None:
+        camera = readings.get(CameraSpec.kind)
+        return None if camera is None or camera.valid is None else camera.valid[self._seat.item()]
+
+    def state_vector(self) -> NDArray[np.float32]:
+        """What a network without a camera is told, (K,); see `sensors.state_vector`."""
+        return state_vectors(self.view())[0]
+
+    @property
+    def specs(self) -> Mapping[str, SensorSpec]:
+        """Its sensors by name."""
+        return self._rig.specs
+
+    @property
+    def cameras(self) -> Mapping[str, CameraSpec]:
         """Its cameras by name."""
-        return self._specs
+        return {n: spec for n, spec in self.specs.items() if isinstance(spec, CameraSpec)}
 
     def render(self, spec: CameraSpec) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """What a camera would see from here: image and valid, as `Camera.render` returns."""

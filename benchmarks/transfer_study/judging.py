@@ -28,6 +28,7 @@ from vista_sim.evaluation.evaluate import evaluate
 from vista_sim.identity.sources import SIMULATOR, sources_digest
 from vista_sim.policies import CameraSpec, load_policy
 from vista_sim.policies.identity import identify_policy
+from vista_sim.policies.policy import policy_camera
 from vista_sim.proving_ground.deployment import SUPERSAMPLE, RenderedWorlds
 from vista_sim.scenarios.places import RecoveryTest
 from vista_sim.sensors.pool import CameraChoice
@@ -87,7 +88,7 @@ def judge(trial: Trial) -> Result:
     started = time.perf_counter()
     trace = Trace.open(trial.trace)
     policy = load_policy(trial.policy)
-    asked = policy.camera
+    asked = policy_camera(policy)
     camera = None if asked is None else resolved(asked, trace)
     how = trial.candidate.degradation
     driver = policy if how == Degradation() else DegradedPolicy(policy, how, camera, trial.seed)

@@ -10,6 +10,7 @@ from vista_sim.drive.log import DriveLog
 from vista_sim.drive.protocol import Input
 from vista_sim.drive.session import Session
 from vista_sim.policies import GuardedPolicy
+from vista_sim.policies.policy import policy_sensors
 from vista_sim.runs.run import read_run
 from vista_sim.runs.writer import RunWriter
 
@@ -60,7 +61,7 @@ def driving(target, out, policy=None, speed=None, seed=0, filmer=None):
     course = Course(
         read_target(str(target), 1 / RATE, speed, seed),
         (40, 80),
-        None if policy is None else policy.camera,
+        None if policy is None else policy_sensors(policy),
     )
     link = Link()
     traces = [{"path": str(path), "name": path.name} for path in course.target.traces]

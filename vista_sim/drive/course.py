@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from vista_sim.scenarios.library import find_drive
 from vista_sim.scenarios.settings import FREE, RECORDED, RESTART, Settings, SpeedSettings
 from vista_sim.scenarios.staging import Stage, Stager, prepare
 from vista_sim.scenarios.suite import load_suite
-from vista_sim.sensors.spec import CameraSpec
+from vista_sim.sensors.spec import CameraSpec, SensorSpec
 from vista_sim.traces.trace import Trace
 
 WIDEST_VIEW = 2.0  # rad; a fisheye recording is looked at through no wider pinhole
@@ -108,7 +109,7 @@ class Course:
     Args:
         target: what is driven.
         size: (height, width) of what the driver sees, px.
-        policy_camera: of a policy that may drive too; None: it needs none, or there is none.
+        policy_sensors: of a policy that may drive too, by name; its camera is POLICY_CAMERA.
         start: index of the case to begin with.
 
     Attributes:
@@ -120,10 +121,11 @@ class Course:
         self,
         target: Target,
         size: tuple[int, int],
-        policy_camera: CameraSpec | None = None,
+        policy_sensors: Mapping[str, SensorSpec] | None = None,
         start: int = 0,
     ) -> None:
-        self.target, self.size, self.policy_camera = target, size, policy_camera
+        self.target, self.size = target, size
+        self.policy_sensors = dict(policy_sensors or {})
         self._stager = Stager(None)
         self.index = start
         self.stage = self._open(start)
@@ -204,9 +206,8 @@ class Course:
         trace = world.traces[0]
         lens = trace.cameras[world.cameras.recorded_name(0)].calibration.lens
         car.spawn_camera("camera", self.size, WIDEST_VIEW if lens.fov > WIDEST_VIEW else None)
-        if self.policy_camera is not None:
-            spec = self.policy_camera
-            car.spawn_camera(POLICY_CAMERA, spec.size, spec.fov, spec.mount, spec.lens, spec.used)
+        for name, spec in self.policy_sensors.items():
+            car.spawn_sensor(POLICY_CAMERA if name == CameraSpec.kind else name, spec)
         prepare(car, case)
         return Stage(case, world, car)
 

@@ -43,6 +43,7 @@ from vista_sim.evaluation.suites.book import write_cases
 from vista_sim.geometry.identity import describe_traces
 from vista_sim.policies import GuardedPolicy, Policy, load_policy
 from vista_sim.policies.identity import identify_policy
+from vista_sim.policies.policy import policy_sensors
 from vista_sim.runs.roads import road_table
 from vista_sim.runs.run import VIEWS, columns, read_run
 from vista_sim.runs.writer import RunWriter, check_folder
@@ -108,7 +109,7 @@ def drive(options: DriveOptions) -> None:
     }
     with DriveServer(link, hello, access, options.port) as server:
         with Console(stderr=True).status("getting the first view ready"):
-            course = Course(target, size, None if policy is None else policy.camera)
+            course = Course(target, size, None if policy is None else policy_sensors(policy))
             course.warm_up()
         filmer = Filmer(out / VIEWS)
         with DriveLog(_new_run(options, target, policy, out), filmer) as log:

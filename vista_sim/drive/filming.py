@@ -123,6 +123,6 @@ def _shadow(world: World, moment: _Moment) -> Car:
         car.trace_index = 0
     (car,) = world.cars
     car.state[:] = moment.state
-    car.ending, car.valid = moment.ending, moment.valid
-    car.observations = {CAMERA: moment.image}
+    car.ending = moment.ending
+    car.recall({CAMERA: moment.image}, moment.valid)
     return car

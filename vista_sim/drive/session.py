@@ -258,7 +258,7 @@ class Session:
         if self._decided is None or self._since >= max(1, round(POLICY_PERIOD / car.dt)):
             assert self.policy is not None
             seen = car.observations
-            if self.policy.camera is not None:
+            if POLICY_CAMERA in seen:
                 seen = {**seen, "camera": seen[POLICY_CAMERA]}
             try:
                 self._decided = self.policy.act(seen, car)

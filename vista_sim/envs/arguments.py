@@ -3,28 +3,55 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.arguments import check_count
+from vista_sim.car import camera_spec
 from vista_sim.errors import WorldError
 from vista_sim.files import shown
+from vista_sim.sensors.spec import CameraSpec, SensorSpec, StateSpec, check_sensors
+from vista_sim.traces.calibration import Lens
 
 MOST_WORKERS = 8  # beyond, threads wait for each other's Python more than they gain
+CAMERA, STATE = CameraSpec.kind, StateSpec.kind
+DEFAULT_SIZE = (66, 200)  # px; this very tuple says that no size is given
 START_OPTIONS = ("trace", "s", "lateral", "heading")
 
 
-def check_observe(observe: str, **of_cameras: Any) -> None:
-    """Either "camera" or "state"; and then without arguments `of_cameras`, which are None."""
-    if observe not in ("camera", "state"):
+def chosen_sensors(
+    sensors: Mapping[str, SensorSpec] | None,
+    observe: str | None,
+    size: Sequence[int],
+    fov: float | None,
+    mount: ArrayLike | None,
+    lens: Lens | None,
+) -> dict[str, SensorSpec]:
+    """What is observed: `sensors`, or what the short forms stand for: one camera, or the state."""
+    given = {"observe": observe, "fov": fov, "mount": mount, "lens": lens}
+    given |= {} if size is DEFAULT_SIZE else {"size": size}
+    if sensors is not None:
+        for name, value in given.items():
+            if value is not None:
+                raise WorldError(f"{name} is given beside sensors; say it in sensors alone")
+        return check_sensors(sensors)
+    if observe not in (None, CAMERA, STATE):
         raise WorldError(f"observe is {observe!r}; known are camera and state")
-    for name, value in of_cameras.items():
-        if observe == "state" and value is not None:
-            raise WorldError(f"{name} is given with observe='state', where no camera is observed")
+    if observe == STATE:
+        for name in ("fov", "mount", "lens"):
+            refuse_without_camera(name, given[name])
+        return {STATE: StateSpec()}
+    return {CAMERA: camera_spec(size, fov, mount, lens)}
+
+
+def refuse_without_camera(name: str, value: Any) -> None:
+    """Refuse an argument, which is of cameras, where there is none."""
+    if value is not None:
+        raise WorldError(f"{name} is given with observe='state', where no camera is observed")
 
 
 def check_workers(workers: Any) -> int:

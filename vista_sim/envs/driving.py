@@ -16,12 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 from vista_sim.arguments import check_flag, check_number, check_size
 from vista_sim.car import ALONE
 from vista_sim.dynamics.action import Action
-from vista_sim.envs.arguments import check_observe, numbers
+from vista_sim.envs.arguments import CAMERA, numbers
 from vista_sim.envs.endings import ending_code
 from vista_sim.errors import WorldError
 from vista_sim.replay.display import Display
-from vista_sim.sensors.spec import CameraSpec
-from vista_sim.tasks.state_vector import MAX_SPEED, STATE_LIMITS
+from vista_sim.sensors.spec import CameraSpec, SensorSpec
+from vista_sim.sensors.state_vector import MAX_SPEED
 
 if TYPE_CHECKING:
     from vista_sim.world import Car, World
@@ -37,12 +37,12 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     Actions: Box(-1, 1, (1,)), scaled to the target curvature; with `control_speed` a second
     one, scaled to the vehicle's strongest acceleration (positive) and braking (negative).
-    Observations: "camera" uint8 (height, width, 3) RGB, or "state" float32 (K,) as
-    `tasks.state_vector` describes it; "speed" float32 (1,), m/s.
+    Observations: what the sensors read, such as "camera" uint8 (height, width, 3) RGB, and "state"
+    float32 (K,) as `sensors.state_vector` describes it; "speed" float32 (1,), m/s.
 
     Args:
-        observe: "camera" or "state".
-        size: (height, width) of the camera, px.
+        sensors: that are observed, by name.
+        size: (height, width) of pictures where no camera is observed, px.
         dt: s.
         curvature_limit: 1/m, that an action of 1 stands for.
         control_speed: whether there is a second action.
@@ -52,7 +52,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     Attributes:
         world, car: that are driven; the class that derives from this one sets them.
-        dt, terms, text_infos: as given.
+        sensors, dt, terms, text_infos: as given.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012  # as Gymnasium declares it
@@ -69,7 +69,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def __init__(
         self,
-        observe: Observed,
+        sensors: Mapping[str, SensorSpec],
         size: Sequence[int],
         dt: float,
         curvature_limit: float,
@@ -83,23 +83,18 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             raise WorldError(f"curvature_limit is {curvature_limit} 1/m; it must be positive")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise WorldError(f"render_mode is {render_mode!r}; known are rgb_array and human")
-        check_observe(observe)
-        height, width = check_size(size)
-        self.observe = observe
+        self.sensors = dict(sensors)
+        # By the recorded camera, where none is observed.
+        self._pictured = CameraSpec(check_size(size))
         self.dt = dt = check_number("dt", dt, "s")
         self.curvature_limit = float(curvature_limit)
         self.control_speed = check_flag("control_speed", control_speed)
         self.render_mode = render_mode
         self.metadata = {**type(self).metadata, "render_fps": round(1 / dt) if dt > 0 else 10}
-        seen: spaces.Space[Any]
-        if observe == "state":
-            seen = spaces.Box(*STATE_LIMITS, dtype=np.float32)
-        else:
-            seen = spaces.Box(0, 255, (height, width, 3), np.uint8)
-        self._pictured = CameraSpec((height, width))  # where none is observed
         self.action_space = spaces.Box(-1.0, 1.0, (2 if control_speed else 1,), np.float32)
         speed = spaces.Box(0.0, MAX_SPEED, (1,), np.float32)
-        self.observation_space = spaces.Dict({observe: seen, "speed": speed})
+        seen = {name: spec.space() for name, spec in self.sensors.items()}
+        self.observation_space = spaces.Dict({**seen, "speed": speed})
         self.terms = tuple(terms)
         self.text_infos = check_flag("text_infos", text_infos)
         self._display: Any = None
@@ -228,10 +223,8 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def observation(self) -> Observation:
         """What the car has observed, as the observation space has it; the caller's own."""
         seen = self.car.observations
-        return {
-            self.observe: seen[self.observe].copy(),
-            "speed": np.minimum(seen["speed"], _TOP_SPEED),
-        }
+        read = {name: seen[name].copy() for name in self.sensors}
+        return {**read, "speed": np.minimum(seen["speed"], _TOP_SPEED)}
 
     def info(self, terms: dict[str, float]) -> dict[str, Any]:
         """What `step` tells beside the observation, with the reward terms of the last step."""
@@ -250,7 +243,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             "speed": car.speed,
             "distance_to_recording": car.distance_to_recording,
         }
-        if self.observe == "camera":
+        if CAMERA in self.sensors:
             told["validity"] = car.validity
         return told
 

@@ -1,4 +1,4 @@
-"""`VistaSim/LaneFollowing-v0`: one car, one camera, follow the recorded path."""
+"""`VistaSim/LaneFollowing-v0`: one car follows the recorded path."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ from typing import Any, Self
 
 from numpy.typing import ArrayLike
 
-from vista_sim.envs.arguments import check_observe, start_options
+from vista_sim.envs.arguments import (
+    DEFAULT_SIZE,
+    chosen_sensors,
+    refuse_without_camera,
+    start_options,
+)
 from vista_sim.envs.driving import DrivingEnv, Observation, Observed
 from vista_sim.errors import WorldError
 from vista_sim.files import shown
 from vista_sim.sensors.randomization import Randomization
+from vista_sim.sensors.spec import SensorSpec
 from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
 from vista_sim.tasks.starts import StartMode, Starts
 from vista_sim.traces.calibration import Lens
@@ -34,9 +40,12 @@ class LaneFollowingEnv(DrivingEnv):
 
     Args:
         traces: one or several trace folders, or open traces.
-        observe: "camera", or "state": the privileged state vector. Nothing is rendered then but
-            the pictures of `render`, by the recorded camera at `size`.
-        size: (height, width) of the camera, px.
+        sensors: what is observed, by name, such as {"camera": CameraSpec((66, 200)), "rear":
+            CameraSpec((40, 80), mount=...), "state": StateSpec()}; None: as the following say it,
+            which are short forms for one camera, or the state alone.
+        observe: "camera" (None), or "state": the privileged state vector. Where no camera is
+            observed nothing is rendered but the pictures of `render`, by the recorded camera.
+        size: (height, width) of the camera, or of pictures without one, px.
         fov: horizontal, rad; None: that of the first trace's recorded camera.
         mount: T_vehicle_camera; None: that of the recorded camera.
         recorded_camera: the recorded camera that views are made from, or several that feed one
@@ -63,7 +72,7 @@ class LaneFollowingEnv(DrivingEnv):
     def __init__(
         self,
         traces: TracePaths,
-        size: Sequence[int] = (66, 200),
+        size: Sequence[int] = DEFAULT_SIZE,
         fov: float | None = None,
         mount: ArrayLike | None = None,
         recorded_camera: str | Sequence[str] | None = None,
@@ -80,15 +89,18 @@ class LaneFollowingEnv(DrivingEnv):
         render_mode: str | None = None,
         randomization: Randomization | None = None,
         world_options: Mapping[str, Any] | None = None,
-        observe: Observed = "camera",
+        observe: Observed | None = None,
         text_infos: bool = True,
+        sensors: Mapping[str, SensorSpec] | None = None,
     ) -> None:
-        check_observe(observe, fov=fov, mount=mount, lens=lens, randomization=randomization)
+        specs = chosen_sensors(sensors, observe, size, fov, mount, lens)
+        if all(spec.privileged for spec in specs.values()):
+            refuse_without_camera("randomization", randomization)
         task = LaneFollowing(
             Endings() if endings is None else endings, Rewards() if rewards is None else rewards
         )
         super().__init__(
-            observe,
+            specs,
             size,
             dt,
             curvature_limit,
@@ -108,18 +120,15 @@ class LaneFollowingEnv(DrivingEnv):
             **_world_options(world_options),
         )
         self.car = self.world.spawn_agent()
-        if observe == "state":
-            self.car.observes_state = True
-        else:
-            self.car.spawn_camera("camera", size, fov, mount, lens)
+        for name, spec in self.sensors.items():
+            self.car.spawn_sensor(name, spec)
 
     def beside(self) -> Self:
         """A further environment in the same world: another car, with randomness of its own."""
         other = super().beside()
         other.car = self.world.spawn_agent()
-        other.car.observes_state = self.car.observes_state
-        for name, spec in self.car.specs.items():
-            other.car.spawn_camera(name, spec.size, spec.fov, spec.mount, spec.lens)
+        for name, spec in self.sensors.items():
+            other.car.spawn_sensor(name, spec)
         return other
 
     def reset(

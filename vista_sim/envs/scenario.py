@@ -9,9 +9,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vista_sim.car import camera_spec
 from vista_sim.dynamics.action import Action
-from vista_sim.envs.arguments import check_observe
+from vista_sim.envs.arguments import DEFAULT_SIZE, chosen_sensors
 from vista_sim.envs.driving import DrivingEnv, Observation, Observed
 from vista_sim.errors import WorldError
 from vista_sim.scenarios.case import Case
@@ -19,6 +18,8 @@ from vista_sim.scenarios.settings import FREE
 from vista_sim.scenarios.staging import Stage, Stager
 from vista_sim.scenarios.suite import Suite, load_suite
 from vista_sim.sensors.backends import BACKENDS
+from vista_sim.sensors.rig import Seat
+from vista_sim.sensors.spec import SensorSpec
 from vista_sim.tasks.recovery import RECOVERED, TIMED_OUT
 from vista_sim.traces.calibration import Lens
 
@@ -39,9 +40,10 @@ class ScenarioEnv(DrivingEnv):
 
     Args:
         scenario: a file, the name of an installed one, or a `Suite`.
-        observe, size, fov, mount, lens, render_mode, text_infos: as `LaneFollowingEnv` takes them.
+        sensors, observe, size, fov, mount, lens, render_mode, text_infos: as `LaneFollowingEnv`
+            takes them.
         curvature_limit: 1/m, that an action of 1 stands for, in all cases.
-        backend: of the camera.
+        backend: of the cameras.
 
     `reset` draws a case; `reset(options={"case": ...})` takes one by its name or index.
 
@@ -53,24 +55,25 @@ class ScenarioEnv(DrivingEnv):
     def __init__(
         self,
         scenario: str | os.PathLike[str] | Suite,
-        size: Sequence[int] = (66, 200),
+        size: Sequence[int] = DEFAULT_SIZE,
         fov: float | None = None,
         mount: ArrayLike | None = None,
         lens: Lens | None = None,
         curvature_limit: float = 0.2,
         render_mode: str | None = None,
-        observe: Observed = "camera",
+        observe: Observed | None = None,
         backend: str = "numba",
         text_infos: bool = True,
+        sensors: Mapping[str, SensorSpec] | None = None,
     ) -> None:
-        check_observe(observe, fov=fov, mount=mount, lens=lens)
+        specs = chosen_sensors(sensors, observe, size, fov, mount, lens)
         if backend not in BACKENDS:
             raise WorldError(f"backend is {backend!r}; known are {', '.join(BACKENDS)}")
         self.suite = scenario if isinstance(scenario, Suite) else load_suite(scenario)
         self.cases = self.suite.cases()
         first = self.cases[0].settings
         super().__init__(
-            observe,
+            specs,
             size,
             first.dt,
             curvature_limit,
@@ -79,9 +82,9 @@ class ScenarioEnv(DrivingEnv):
             render_mode,
             text_infos,
         )
-        camera = None if observe == "state" else camera_spec(size, fov, mount, lens)
-        self._stager = Stager(camera, backend, observes_state=observe == "state")
+        self._stager = Stager(self.sensors, backend)
         self._stage: Stage | None = None
+        self._seat: Seat | None = None
         self._by_name = {case.case: index for index, case in enumerate(self.cases)}
 
     @property
@@ -116,7 +119,7 @@ class ScenarioEnv(DrivingEnv):
         """Start a case as `reset` does, without observing."""
         super().reset(seed=seed)
         case = self._chosen(options or {})
-        self._stage = stage = self._stager.stage(case, observe=False)
+        self._stage = stage = self._stager.stage(case, observe=False, seat=self._seat)
         self.world, self.car = stage.world, stage.car
         self._check_start()
 
@@ -125,6 +128,10 @@ class ScenarioEnv(DrivingEnv):
         other = super().beside()
         other._stage = None
         return other
+
+    def join(self, seat: Seat) -> None:
+        """Have its cars read with those of other environments, from its next start on."""
+        self._seat = seat
 
     def keep(self, environments: int) -> None:
         """Keep the traces of so many environments beside each other."""

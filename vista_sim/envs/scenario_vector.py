@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,11 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.arguments import check_count
+from vista_sim.dynamics import state as c
 from vista_sim.envs import arguments
 from vista_sim.envs.scenario import ScenarioEnv
 from vista_sim.envs.vector_driving import DrivingVectorEnv
-from vista_sim.envs.views import CAMERA, Batch, Renderers
-from vista_sim.sensors.pool import WorldCamera
+from vista_sim.sensors.rig import Group
 
 
 class ScenarioVectorEnv(DrivingVectorEnv):
@@ -22,9 +23,9 @@ class ScenarioVectorEnv(DrivingVectorEnv):
 
     Environment i seeded with seed + i draws the same cases and gives the same bytes as a
     `ScenarioEnv` with that seed, through resets too, whatever its cases are: traces, delay,
-    limits, faults, image changes and modes differ from car to car. Each car is moved, judged and
-    given its faults on its own, as a single environment does it; only what costs most, the
-    views, is made for all together, camera by camera.
+    limits, faults, image changes and modes differ from car to car. Each car is moved and judged on
+    its own, as a single environment does it; only what costs most, the sensors, are read for all
+    together, trace by trace.
 
     Args:
         num_envs: how many.
@@ -53,18 +54,13 @@ class ScenarioVectorEnv(DrivingVectorEnv):
         **settings: Any,
     ) -> None:
         count = check_count("num_envs", num_envs)
-        threads = arguments.check_workers(workers)
         arguments.check_pictures(render_mode)
         first = ScenarioEnv(render_mode=render_mode, **settings)
         first.keep(count)
         envs = [first, *(first.beside() for _ in range(count - 1))]
-        super().__init__(envs, first.terms, autoreset_mode, copy, max_episode_steps)
-        self._observed = first.observe
-        self._renderers = Renderers(threads)
-
-    def close_extras(self, **_: Any) -> None:
-        """End the threads that make views."""
-        self._renderers.close()
+        super().__init__(envs, first.terms, autoreset_mode, copy, workers, max_episode_steps)
+        for env, seat in zip(envs, self.seats(), strict=True):
+            env.join(seat)
 
     def _drive(self, rows: NDArray[np.int64], actions: ArrayLike) -> None:
         values = arguments.check_actions(actions, self.action_space.shape, rows)
@@ -78,39 +74,27 @@ class ScenarioVectorEnv(DrivingVectorEnv):
     def _unset(self) -> NDArray[np.bool_]:
         return np.array([not env.started for env in self.envs])
 
-    def _observe(self, rows: NDArray[np.int64]) -> None:
-        if self._valids is not None:
-            self._renderers.render(self._batches(rows), self._seen[CAMERA], self._valids)
-        for i in rows.tolist():
-            env = self.envs[i]
-            if self._valids is None:
-                env.car.take({}, None)
-            else:
-                image, valid = self._seen[CAMERA][i], self._valids[i]
-                if env.car.delivery is not None:
-                    image = image.copy()  # it may be seen only some steps later
-                env.car.take({CAMERA: image}, valid.copy())
-            for name, value in env.observation().items():
-                self._seen[name][i] = value
-
-    def _batches(self, rows: NDArray[np.int64]) -> list[Batch]:
-        """The views of some cars, by camera and by the kind of their offsets."""
-        found: dict[tuple[int, int], tuple[WorldCamera, list[int]]] = {}
-        offsets = {}
+    def _groups(self, rows: NDArray[np.int64]) -> list[Group]:
+        """Cars whose views come from the same cameras are read together."""
+        found: dict[tuple[int, int], list[int]] = {}
         for i in rows.tolist():
             car = self.envs[i].car
-            camera = car.world.cameras.camera(car.trace_index, car.specs[CAMERA])
-            offsets[i] = np.asarray(car.offset_of(CAMERA), dtype=np.float64)
-            found.setdefault((id(camera), offsets[i].ndim), (camera, []))[1].append(i)
-        return [
-            Batch(
-                camera,
-                np.array([self.envs[i].car.scene_time for i in own]),
-                np.stack([offsets[i] for i in own]),
-                np.array(own),
-            )
-            for camera, own in found.values()
-        ]
+            found.setdefault((id(car.world.cameras), car.trace_index), []).append(i)
+        groups: list[Group] = []
+        for own in found.values():
+            states = np.concatenate([self.envs[i].car.state for i in own])
+            view = self.envs[own[0]].car.view()
+            everyone = np.arange(len(own))
+            groups.append((replace(view, table=states, rows=everyone), np.array(own)))
+        return groups
+
+    def _note(
+        self, rows: NDArray[np.int64], shares: NDArray[np.float64], seconds: float
+    ) -> NDArray[np.float64]:
+        states = [self.envs[i].car.state for i in rows.tolist()]
+        for state, share in zip(states, shares.tolist(), strict=True):
+            state[0, c.VALIDITY], state[0, c.VIEW_SECONDS] = share, seconds
+        return np.array([state[0, c.SPEED] for state in states])
 
     def _infos(self, told: NDArray[np.bool_]) -> dict[str, Any]:
         infos: dict[str, Any] = {}

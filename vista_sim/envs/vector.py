@@ -14,9 +14,9 @@ from vista_sim.dynamics import state as c
 from vista_sim.envs import arguments
 from vista_sim.envs.lane_following import LaneFollowingEnv
 from vista_sim.envs.vector_driving import DrivingVectorEnv
-from vista_sim.envs.views import BatchViews, Group
+from vista_sim.sensors.rig import Group
+from vista_sim.sensors.view import SceneView
 from vista_sim.tasks.lane_following import ENDINGS, LaneFollowing
-from vista_sim.tasks.state_vector import MAX_SPEED
 
 #: What `info` tells straight from the cars' states.
 _INFO = {
@@ -46,8 +46,8 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
             must be reset with `reset(options={"reset_mask": ...})`. Also as Gymnasium's
             `AutoresetMode`.
         copy: whether every step returns new arrays; False: the same ones, overwritten.
-        workers: threads that make views; None: as many as there are cores, at most 8. What
-            is seen does not depend on it.
+        workers: threads that read sensors; None: as many as there are cores, at most 8. What
+            is read does not depend on it.
         render_mode: None or "rgb_array".
         max_episode_steps: steps after which an episode is cut, as Gymnasium's `TimeLimit` does;
             None: only the task ends it.
@@ -73,7 +73,6 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
         **settings: Any,
     ) -> None:
         count = check_count("num_envs", num_envs)
-        threads = arguments.check_workers(workers)
         arguments.check_pictures(render_mode)
         # Cars in as many traces must not throw each other's cameras out.
         kept = {"cameras_kept": count + _CAMERAS_TO_SPARE}
@@ -86,20 +85,14 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
         assert isinstance(task, LaneFollowing)
         self._task = task
         envs = [first, *(first.beside() for _ in range(count - 1))]
-        super().__init__(envs, task.terms, autoreset_mode, copy, max_episode_steps)
-        self._observed = first.observe
-        self._views: BatchViews | None = None
+        super().__init__(envs, task.terms, autoreset_mode, copy, workers, max_episode_steps)
+        for env, seat in zip(envs, self.seats(), strict=True):
+            env.car.join(seat)
         self._info_columns = dict(_INFO)
-        if first.observe == "camera":
-            self._views = BatchViews(self.world, first.car.specs["camera"], threads)
+        if arguments.CAMERA in first.sensors:
             self._info_columns["validity"] = c.VALIDITY
         names = [str(name) for name in ENDINGS]
         self._cuts = np.array([name in task.truncations for name in names])
-
-    def close_extras(self, **_: Any) -> None:
-        """End the threads that make views."""
-        if self._views is not None:
-            self._views.close()
 
     def _drive(self, rows: NDArray[np.int64], actions: ArrayLike) -> None:
         values = arguments.check_actions(actions, self.action_space.shape, rows)
@@ -127,7 +120,7 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
     def _unset(self) -> NDArray[np.bool_]:
         return np.isnan(self.world.states[:, c.TRACE])
 
-    def _by_trace(self, rows: NDArray[np.int64]) -> list[Group]:
+    def _by_trace(self, rows: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64]]]:
         """The same rows, by the trace that the cars drive in."""
         if len(rows) == 0:
             return []
@@ -136,20 +129,19 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
             return [(int(traces[0]), rows)]
         return [(trace, rows[traces == trace]) for trace in np.unique(traces).tolist()]
 
-    def _observe(self, rows: NDArray[np.int64]) -> None:
-        groups, states = self._by_trace(rows), self.world.states
-        if self._views is not None and self._valids is not None:
-            self._views.render(groups, self._seen["camera"], self._valids)
-        else:
-            from vista_sim.tasks.sensing import sense
+    def _groups(self, rows: NDArray[np.int64]) -> list[Group]:
+        world, states = self.world, self.world.states
+        return [
+            (SceneView(states, some, world.cameras, trace, world.traces[trace]), some)
+            for trace, some in self._by_trace(rows)
+        ]
 
-            for trace, some in groups:
-                sense(self.world.traces[trace].path, states, some, self._seen["state"])
-        self._seen["speed"][rows, 0] = np.minimum(states[rows, c.SPEED], MAX_SPEED)
-        views, speeds = list(self._seen[self._observed]), list(self._seen["speed"])
-        for i in rows.tolist():
-            seen = {self._observed: views[i], "speed": speeds[i]}
-            self.envs[i].car.observations = seen
+    def _note(
+        self, rows: NDArray[np.int64], shares: NDArray[np.float64], seconds: float
+    ) -> NDArray[np.float64]:
+        states = self.world.states
+        states[rows, c.VALIDITY], states[rows, c.VIEW_SECONDS] = shares, seconds
+        return states[rows, c.SPEED]
 
     def _infos(self, told: NDArray[np.bool_]) -> dict[str, Any]:
         infos: dict[str, Any] = {

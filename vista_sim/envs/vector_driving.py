@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from time import perf_counter
 from typing import Any, Self
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space, create_empty_array
+from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.arguments import check_count, check_flag
@@ -17,6 +18,9 @@ from vista_sim.car import ALONE
 from vista_sim.envs import arguments
 from vista_sim.envs.driving import DrivingEnv, Observation
 from vista_sim.errors import WorldError
+from vista_sim.sensors.rig import Group, Rig, Seat
+from vista_sim.sensors.spec import CameraSpec
+from vista_sim.sensors.state_vector import MAX_SPEED
 
 Step = tuple[Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 
@@ -27,7 +31,7 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
     Args:
         envs: a single one for each car; they share what they can.
         terms: names of the reward terms.
-        autoreset_mode, copy, max_episode_steps: see `LaneFollowingVectorEnv`.
+        autoreset_mode, copy, workers, max_episode_steps: see `LaneFollowingVectorEnv`.
 
     Attributes:
         envs, copy: as given.
@@ -39,6 +43,7 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         terms: Sequence[str],
         autoreset_mode: str | AutoresetMode,
         copy: bool,
+        workers: int | None = None,
         max_episode_steps: int | None = None,
     ) -> None:
         first, n = envs[0], len(envs)
@@ -51,11 +56,12 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         self.single_action_space = deepcopy(first.action_space)
         self.observation_space = batch_space(first.observation_space, n)
         self.action_space = batch_space(first.action_space, n)
-        arrays: Any = create_empty_array(first.observation_space, n)
-        self._seen: Observation = arrays
-        self._valids: NDArray[np.bool_] | None = None
-        if first.observe == "camera":
-            self._valids = np.zeros(self._seen["camera"].shape[:3], dtype=np.bool_)
+        self._rig = Rig(n, arguments.check_workers(workers))
+        for name, spec in first.sensors.items():
+            self._rig.add(name, spec)
+        self._readings = self._rig.empty()
+        read = {name: one.value for name, one in self._readings.items()}
+        self._seen: Observation = {**read, "speed": np.zeros((n, 1), dtype=np.float32)}
         self._everyone = np.arange(n)
         self._names = tuple(terms)
         self._terms = np.zeros((n, len(terms)))
@@ -72,9 +78,46 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
     def _drive(self, rows: NDArray[np.int64], actions: ArrayLike) -> None:
         """Move cars by one step; fill their rows of _terms, _ended, _cut."""
 
+    def seats(self) -> list[Seat]:
+        """Where the cars of the environments are read."""
+        return [Seat(self._rig, row, self._readings) for row in range(self.num_envs)]
+
+    def close_extras(self, **_: Any) -> None:
+        """End the threads that read sensors."""
+        self._rig.close()
+
     @abstractmethod
+    def _groups(self, rows: NDArray[np.int64]) -> list[Group]:
+        """The cars of some environments, to be read together."""
+
+    @abstractmethod
+    def _note(
+        self, rows: NDArray[np.int64], shares: NDArray[np.float64], seconds: float
+    ) -> NDArray[np.float64]:
+        """Note what was read in the states of some cars.
+
+        Args:
+            rows: (n,) of the environments.
+            shares: (n,) of what they saw, see `Car.share_seen`.
+            seconds: that reading one took.
+
+        Returns:
+            (n,) their speed, m/s.
+        """
+
     def _observe(self, rows: NDArray[np.int64]) -> None:
         """Fill the rows of _seen, from where the cars are."""
+        started = perf_counter()
+        self._rig.read(self._groups(rows), self._readings)
+        shares = np.full(len(rows), np.nan)
+        camera = self._rig.specs.get(arguments.CAMERA)
+        if isinstance(camera, CameraSpec):
+            valids = self._readings[arguments.CAMERA].valid
+            assert valids is not None
+            shares[:] = [camera.share_seen(valids[i]) for i in rows.tolist()]
+        seconds = (perf_counter() - started) / max(1, len(rows))
+        speeds = self._note(rows, shares, seconds)
+        self._seen["speed"][rows, 0] = np.minimum(speeds, MAX_SPEED)
 
     @abstractmethod
     def _infos(self, told: NDArray[np.bool_]) -> dict[str, Any]:

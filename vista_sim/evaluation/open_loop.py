@@ -22,6 +22,7 @@ from vista_sim.evaluation.metrics.agreement import (
 )
 from vista_sim.evaluation.plain import or_null
 from vista_sim.policies import Policy
+from vista_sim.policies.policy import policy_sensors
 from vista_sim.sensors.pool import CameraMaker
 from vista_sim.traces.sections import Section
 
@@ -94,9 +95,8 @@ def open_loop(
 
     world = World(traces, dt=dt, section=section, recorded_camera=recorded_camera, cameras=cameras)
     car = world.spawn_agent()
-    if policy.camera is not None:
-        spec = policy.camera
-        car.spawn_camera("camera", spec.size, spec.fov, spec.mount, spec.lens, spec.used)
+    for name, spec in policy_sensors(policy).items():
+        car.spawn_sensor(name, spec)
     plan = [
         (trace, index, part, _moments(part, dt))
         for trace, parts in enumerate(world.sections)

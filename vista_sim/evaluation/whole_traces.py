@@ -20,6 +20,7 @@ from vista_sim.evaluation.report import Progress, Report
 from vista_sim.geometry.identity import describe_traces
 from vista_sim.policies import Policy
 from vista_sim.policies.identity import PolicyIdentity
+from vista_sim.policies.policy import policy_sensors
 from vista_sim.policies.reference import ReferenceDriver
 from vista_sim.policies.saliency import SaliencySource
 from vista_sim.runs.filming import Filming, Films, ViewRecorder
@@ -76,9 +77,8 @@ def evaluate_traces(
         cameras=settings.cameras,
     )
     car, expert_car = world.spawn_agent(), world.spawn_agent()
-    if driver.camera is not None:
-        spec = driver.camera
-        car.spawn_camera("camera", spec.size, spec.fov, spec.mount, spec.lens, spec.used)
+    for key, spec in policy_sensors(driver).items():
+        car.spawn_sensor(key, spec)
     recovery, section = settings.recovery, settings.section
     test = recovery if isinstance(recovery, RecoveryTest) else RecoveryTest()
     places = draw_places(world, test, settings.seed) if recovery else ()

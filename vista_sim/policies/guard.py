@@ -34,10 +34,9 @@ from vista_sim.errors import (
     PolicyRaisedError,
     PolicyTimeoutError,
 )
-from vista_sim.policies.policy import Policy, SalientPolicy
+from vista_sim.policies.policy import Policy, SalientPolicy, policy_camera, policy_sensors
 from vista_sim.policies.saliency import SaliencySource
 from vista_sim.policies.watchdog import StepClock
-from vista_sim.sensors.spec import CameraSpec
 
 if TYPE_CHECKING:
     from vista_sim.world import Car
@@ -67,7 +66,8 @@ class GuardedPolicy:
         if step_timeout is not None and not step_timeout > 0:
             raise PolicyError(f"step_timeout is {step_timeout} s; it must be positive")
         self.policy, self.step_timeout, self.clock = policy, step_timeout, clock
-        self.camera: CameraSpec | None = policy.camera
+        self.sensors = policy_sensors(policy)
+        self.camera = policy_camera(policy)
         self._salient: SaliencySource | None = None
         if isinstance(policy, SalientPolicy):
             asked = policy.saliency

@@ -1,4 +1,4 @@
-"""What the simulator knows of a policy: what it sees, and what it asks of the car."""
+"""What the simulator knows of a policy: what it observes, and what it asks of the car."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.dynamics.action import Action
-from vista_sim.errors import PolicyError
+from vista_sim.errors import PolicyError, WorldError
 from vista_sim.files import shown
-from vista_sim.sensors.spec import CameraSpec
+from vista_sim.sensors.spec import CameraSpec, SensorSpec, check_sensors
 
 if TYPE_CHECKING:
     from vista_sim.world import Car
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Policy(Protocol):
-    """Anything that can drive. `camera` is None for a privileged expert that needs no image."""
+    """Anything that can drive.
 
-    camera: CameraSpec | None
+    It says what it observes as `sensors`, specs by name (see `sensors.spec.check_sensors`); or, if
+    that is one camera or nothing, as `camera`: a CameraSpec, or None. See `policy_sensors`.
+    """
 
     def reset(self) -> None:
         """Forget everything: a new episode begins."""
@@ -30,8 +32,9 @@ class Policy(Protocol):
         """Choose an action.
 
         Args:
-            observation: "camera": uint8 (height, width, 3); "speed": float32 (1,), m/s;
-                "command": a navigation command, where the trace has labels with that key.
+            observation: what each of its sensors read, such as "camera": uint8 (height, width,
+                3); "speed": float32 (1,), m/s; "command": a navigation command, where the trace
+                has labels with that key.
             car: for privileged experts alone.
         """
 
@@ -50,16 +53,42 @@ class SalientPolicy(Policy, Protocol):
 
 def check_policy(policy: Any, what: str) -> None:
     """Refuse what is no policy, in words that begin with `what`. Raises PolicyError."""
-    if isinstance(policy, type) or not isinstance(policy, Policy):
+    told = hasattr(policy, "camera") or hasattr(policy, "sensors")
+    if isinstance(policy, type) or not isinstance(policy, Policy) or not told:
         raise PolicyError(
             f"{what} {shown(policy)}, which is no policy: it needs reset(), act(observation, "
-            "car) and camera"
+            "car) and camera, or sensors"
         )
-    if not (policy.camera is None or isinstance(policy.camera, CameraSpec)):
-        raise PolicyError(
-            f"{what} a policy whose camera is {shown(policy.camera)}; it must be a "
-            "vista_sim.CameraSpec or None"
-        )
+    try:
+        policy_sensors(policy)
+    except PolicyError as error:
+        raise PolicyError(f"{what} a policy whose {error}") from None
+
+
+def policy_sensors(policy: Any) -> dict[str, SensorSpec]:
+    """What a policy observes, by name: its `sensors`, or its `camera` alone.
+
+    Raises:
+        PolicyError: it does not say so as it must.
+    """
+    sensors = getattr(policy, "sensors", None)
+    if sensors is None:
+        camera = getattr(policy, "camera", None)
+        if not (camera is None or isinstance(camera, CameraSpec)):
+            raise PolicyError(
+                f"camera is {shown(camera)}; it must be a vista_sim.CameraSpec or None"
+            )
+        return {} if camera is None else {CameraSpec.kind: camera}
+    try:
+        return check_sensors(sensors)
+    except WorldError as error:
+        raise PolicyError(f"sensors cannot be used: {error}") from None
+
+
+def policy_camera(policy: Any) -> CameraSpec | None:
+    """The first camera of a policy, None without one. Raises PolicyError as `policy_sensors`."""
+    camera = policy_sensors(policy).get(CameraSpec.kind)
+    return camera if isinstance(camera, CameraSpec) else None
 
 
 def place_of_command(command: Any, known: Sequence[str], default: str) -> int:

@@ -170,7 +170,7 @@ class ViewRecorder:
             return
         self._shots += 1
         at = (episode, car.steps)
-        wanted, spec = self._filming.views, car.specs.get(CAMERA)
+        wanted, spec = self._filming.views, car.cameras.get(CAMERA)
         valid = car.valid if spec is not None else None
         if FILM in wanted or SCENE in wanted or (VALIDITY in wanted and spec is None):
             scene, scene_valid = car.render(self._scene)
@@ -193,7 +193,7 @@ class ViewRecorder:
         at, self._unanswered = self._unanswered, None
         if at is None or self._looks is None:
             return
-        looked = self._looks.map(car.specs[CAMERA].size)
+        looked = self._looks.map(car.cameras[CAMERA].size)
         if looked is not None:
             self._write(SALIENCY, at, _gray(np.rint(looked * 255).astype(np.uint8)))
 

@@ -18,15 +18,17 @@ from vista_sim.errors import WorldError
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.images import image_changes
 from vista_sim.scenarios.settings import FREE, RECOVERY, RESTART, Settings
-from vista_sim.sensors.delivery import FrameDelivery
+from vista_sim.sensors.faults import Faults
 from vista_sim.sensors.pool import CameraPool, WorldCameras
-from vista_sim.sensors.spec import CameraSpec
+from vista_sim.sensors.rig import Seat
+from vista_sim.sensors.spec import CameraSpec, SensorSpec, check_sensors
 from vista_sim.tasks.lane_following import CRASHES
 from vista_sim.tasks.recovery import RecoveryWatch
 from vista_sim.traces.calibration import Vehicle
 from vista_sim.traces.trace import Trace
 from vista_sim.world import World
 
+CAMERA = CameraSpec.kind
 _DROPS = 1  # beside a case's seed: frames are lost alike whatever else is drawn
 _CACHE_BYTES = 512 * 2**20  # of decoded frames, a trace
 
@@ -140,25 +142,24 @@ class Stage:
 
 
 class Stager:
-    """Stages one case after the other for one camera, and keeps traces and decoded frames between.
+    """Stages one case after the other for the same sensors; keeps traces and frames between them.
 
     Args:
-        camera: the policy's; None: it needs none.
+        sensors: of the car, by name; or the one camera that it has, or None: it needs none.
         backend: of the cameras.
-        observes_state: see `Car`.
         traces_kept: how many traces (each by its recorded camera) are kept at most.
     """
 
     def __init__(
         self,
-        camera: CameraSpec | None,
+        sensors: Mapping[str, SensorSpec] | CameraSpec | None,
         backend: str = "numba",
-        observes_state: bool = False,
         traces_kept: int = 2,
     ) -> None:
-        self.camera = camera
+        given = {} if sensors is None else sensors
+        alone = {CAMERA: given} if isinstance(given, CameraSpec) else given
+        self.sensors = check_sensors(alone)
         self.traces_kept = traces_kept
-        self._observes_state = observes_state
         self._backend = backend
         self._pools: OrderedDict[tuple[Path, str | None], tuple[Trace, WorldCameras]] = (
             OrderedDict()
@@ -184,14 +185,20 @@ class Stager:
         world.rng = np.random.default_rng(case.seed)
         return world
 
-    def stage(self, case: Case, observe: bool = True) -> Stage:
-        """A case, its car at the start and, with `observe`, observing."""
+    def stage(self, case: Case, observe: bool = True, seat: Seat | None = None) -> Stage:
+        """A case, its car at the start and, with `observe`, observing.
+
+        Args:
+            case: what to drive.
+            observe: see `Stage`.
+            seat: where the car is read with others; None: by sensors of its own.
+        """
         world = self.world(case)
         car = world.spawn_agent()
-        car.observes_state = self._observes_state
-        if self.camera is not None:
-            spec = self.camera
-            car.spawn_camera("camera", spec.size, spec.fov, spec.mount, spec.lens, spec.used)
+        for name, spec in self.sensors.items():
+            car.spawn_sensor(name, spec)
+        if seat is not None:
+            car.join(seat)
         prepare(car, case)
         return Stage(case, world, car, observe)
 
@@ -231,10 +238,12 @@ def prepare(car: Car, case: Case) -> None:
         speed_limit=math.inf if speed.limit is None else speed.limit,
         free_speed=speed.mode == FREE,
     )
-    car.delivery = None
-    if sensors.dropped_frames > 0 or sensors.late_frames > 0:
-        rng = np.random.default_rng([case.seed, _DROPS])
-        car.delivery = FrameDelivery(sensors.dropped_frames, sensors.late_frames, rng)
+    car.faults = Faults(
+        car.world.randomization,
+        sensors.dropped_frames,
+        sensors.late_frames,
+        (case.seed, _DROPS),
+    )
 
 
 def vehicle_limits(vehicle: Vehicle, settings: Settings) -> dict[str, float]:

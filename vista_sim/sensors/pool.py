@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vista_sim.arguments import check_count
+from vista_sim.arguments import check_count, check_size
 from vista_sim.errors import WorldError
 from vista_sim.sensors.backends import BACKENDS
 from vista_sim.sensors.blocks import FrameBudget
@@ -118,7 +118,12 @@ class CameraChoice:
 
     def check(self, trace: int, spec: CameraSpec) -> None:
         """Raise WorldError unless there can be a camera of `spec` in a trace (an index)."""
+        from vista_sim.sensors.camera import check_mount
+
+        check_size(spec.size)
         try:
+            if spec.mount is not None:
+                check_mount(spec.mount)
             self.recorded_names(trace)
             self.lens(trace, spec)
         except WorldError:

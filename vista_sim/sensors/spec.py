@@ -1,25 +1,64 @@
-"""What a sensor is like: what a policy was made for, and a world gives it."""
+"""What sensors are like: what a policy was made for, and a world gives it.
+
+A spec is data alone; the sensor that reads for it is found by its class (`sensors.registry`).
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
-from vista_sim.errors import PolicyError, TraceError
-from vista_sim.files import check_whole, one_line
+from vista_sim.errors import WorldError
+from vista_sim.files import check_whole, shown
+from vista_sim.sensors.state_vector import STATE_LIMITS
 from vista_sim.traces.calibration import Lens
+from vista_sim.traces.sections import COMMAND
 
 MAX_SIDE = 8192  # px of a policy's camera
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")  # it is part of files' names
+TAKEN = ("speed", COMMAND)  # observations that are no sensors
+
+
+class SensorSpec:
+    """What a sensor is like: a frozen dataclass, told apart by its `kind`.
+
+    Attributes:
+        kind: names its class in files.
+        privileged: whether it tells what no sensor of a car would; then it is never faulty.
+    """
+
+    kind: ClassVar[str]
+    privileged: ClassVar[bool] = False
+
+    def space(self) -> spaces.Space[Any]:
+        """Of one reading."""
+        raise NotImplementedError(f"{type(self).__name__} has no space()")
+
+    @property
+    def cameras(self) -> tuple[CameraSpec, ...]:
+        """Whose views it is made from; its mount is that of the first."""
+        return ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Its fields, without the kind."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload]
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Of what `to_json` gave; raises whatever a wrong value leads to."""
+        return cls(**values)
 
 
 @dataclass(frozen=True, eq=False)
-class CameraSpec:
+class CameraSpec(SensorSpec):
     """The camera a policy was made for; resolved to a recorded camera trace by trace.
 
     Args:
@@ -31,6 +70,8 @@ class CameraSpec:
             and right, are what the policy gets of the image; None: all of it. Only these count
             where it is told how much of a view was really recorded.
     """
+
+    kind: ClassVar[str] = "camera"
 
     size: tuple[int, int] = (66, 200)
     fov: float | None = None
@@ -66,6 +107,15 @@ class CameraSpec:
         lens = None if self.lens is None else astuple(self.lens)
         return tuple(self.size), self.fov, mount, lens, self.used
 
+    def space(self) -> spaces.Space[Any]:
+        """uint8 (height, width, 3), RGB."""
+        return spaces.Box(0, 255, (*self.size, 3), np.uint8)
+
+    @property
+    def cameras(self) -> tuple[CameraSpec, ...]:
+        """Itself."""
+        return (self,)
+
     def share_seen(self, valid: NDArray[np.bool_]) -> float:
         """Share of the pixels that the policy gets which a recorded frame saw.
 
@@ -78,27 +128,23 @@ class CameraSpec:
         return float(np.count_nonzero(valid) / valid.size)
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> CameraSpec:
-        try:
-            height, width = (check_whole(v, "size", 1, MAX_SIDE) for v in values["size"])
-            fov = None if values.get("fov") is None else float(values["fov"])
-            mount = values.get("mount")
-            mount = None if mount is None else np.array(mount, dtype=np.float64).reshape(4, 4)
-            if mount is not None and not np.isfinite(mount).all():
-                raise ValueError("mount is not finite")
-            lens = values.get("lens")
-            if lens is not None:
-                sides, bends = tuple(lens["size"]), tuple(lens["distortion"])
-                lens = Lens(**{**lens, "size": sides, "distortion": bends})
-            used = values.get("used")
-            if used is not None:
-                top, bottom, left, right = (int(v) for v in used)
-                used = top, bottom, left, right
-            return cls((height, width), fov, mount, lens, used)
-        except (KeyError, TypeError, ValueError, OverflowError, TraceError) as error:
-            raise PolicyError(
-                f"policy.json: field 'camera' is not usable ({one_line(error)})"
-            ) from None
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Of what `to_json` gave; raises whatever a wrong value leads to."""
+        height, width = (check_whole(v, "size", 1, MAX_SIDE) for v in values["size"])
+        fov = None if values.get("fov") is None else float(values["fov"])
+        mount = values.get("mount")
+        mount = None if mount is None else np.array(mount, dtype=np.float64).reshape(4, 4)
+        if mount is not None and not np.isfinite(mount).all():
+            raise ValueError("mount is not finite")
+        lens = values.get("lens")
+        if lens is not None:
+            sides, bends = tuple(lens["size"]), tuple(lens["distortion"])
+            lens = Lens(**{**lens, "size": sides, "distortion": bends})
+        used = values.get("used")
+        if used is not None:
+            top, bottom, left, right = (int(v) for v in used)
+            used = top, bottom, left, right
+        return cls((height, width), fov, mount, lens, used)
 
     def to_json(self) -> dict[str, Any]:
         values: dict[str, Any] = {"size": list(self.size), "fov": self.fov}
@@ -108,3 +154,50 @@ class CameraSpec:
         if self.used is not None:
             values["used"] = list(self.used)
         return values
+
+
+@dataclass(frozen=True)
+class StateSpec(SensorSpec):
+    """The privileged state vector, float32 (K,); see `sensors.state_vector`."""
+
+    kind: ClassVar[str] = "state"
+    privileged: ClassVar[bool] = True
+
+    def space(self) -> spaces.Space[Any]:
+        """float32 (K,), within `STATE_LIMITS`."""
+        return spaces.Box(*STATE_LIMITS, dtype=np.float32)
+
+
+def check_sensors(sensors: Any) -> dict[str, SensorSpec]:
+    """What a car may observe, by name, the camera first.
+
+    The first camera is "camera", so that a policy finds it whatever the others are called, and
+    the state vector "state"; speed and command are observed beside the sensors.
+
+    Raises:
+        WorldError: a name or a spec that cannot be.
+    """
+    if not isinstance(sensors, Mapping):
+        raise WorldError(
+            f"sensors is {shown(sensors)}; give specs by name, such as "
+            "{'camera': vista_sim.CameraSpec((66, 200))}"
+        )
+    for name, spec in sensors.items():
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise WorldError(
+                f"sensor name is {shown(name)}; it must be 1 to 40 letters, digits, _ or -"
+            )
+        if name in TAKEN:
+            raise WorldError(f"there is an observation {name!r} already; choose another name")
+        if not isinstance(spec, SensorSpec):
+            raise WorldError(f"sensor {name!r} is {shown(spec)}; give a spec such as CameraSpec")
+        if isinstance(spec, CameraSpec) and CameraSpec.kind not in sensors:
+            raise WorldError(f"the first camera is observed as 'camera', not as {name!r}")
+        for kind in (CameraSpec, StateSpec):
+            if name == kind.kind and not isinstance(spec, kind):
+                raise WorldError(
+                    f"sensor {name!r} is {type(spec).__name__}; under this name it is "
+                    f"{kind.__name__}; choose another name"
+                )
+    first = [name for name in sensors if name == CameraSpec.kind]
+    return {name: sensors[name] for name in [*first, *(n for n in sensors if n not in first)]}

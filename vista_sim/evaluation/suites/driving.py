@@ -19,6 +19,7 @@ from vista_sim.evaluation.episode import Watcher, drive
 from vista_sim.evaluation.metrics.recovery import EXPERT
 from vista_sim.evaluation.suites.rows import POLICY_FAILED
 from vista_sim.policies import GuardedPolicy, Policy, StepClock
+from vista_sim.policies.policy import policy_sensors
 from vista_sim.policies.reference import ReferenceDriver
 from vista_sim.policies.saliency import SaliencySource
 from vista_sim.runs import kinds
@@ -74,7 +75,7 @@ class CaseDriver:
         films: Films | None = None,
     ) -> None:
         self._policy = GuardedPolicy(policy, step_timeout, clock)
-        self._stager, self._expert_stager = Stager(policy.camera), Stager(None)
+        self._stager, self._expert_stager = Stager(policy_sensors(policy)), Stager(None)
         self._films, self._looks = films, SaliencySource.of(self._policy)
         #: Wall time that the making of worlds and that filming took, s.
         self.spent = (0.0, 0.0)

@@ -23,6 +23,7 @@ from vista_sim.policies.onnx.tensors import (
     named_tensor,
     read_state,
 )
+from vista_sim.sensors.registry import read_camera
 from vista_sim.sensors.spec import CameraSpec
 
 FIELDS = (
@@ -161,13 +162,13 @@ def _read_camera(fields: Fields) -> CameraSpec | None:
     if camera.given("fov"):
         camera.number("fov", wanted="the horizontal field of view in rad")
     try:
-        spec = CameraSpec.from_json(camera.values)
+        spec = read_camera(camera.values, f"{fields.file}: field 'camera'", PolicyError)
         if spec.mount is not None:
             from vista_sim.sensors.camera import check_mount
 
             check_mount(spec.mount)
-    except PolicyError as error:
-        raise PolicyError(f"{fields.file}: {str(error).removeprefix('policy.json: ')}") from None
+    except PolicyError:
+        raise
     except ValueError as error:
         raise PolicyError(f"{camera.place('mount')}: {error}") from None
     return spec

@@ -16,7 +16,7 @@ from vista_sim.policies.onnx.fields import Fields, as_number
 from vista_sim.policies.onnx.history import History, check_kept, read_history
 from vista_sim.policies.onnx.tensors import TensorInfo, check_size
 from vista_sim.policies.policy import place_of_command
-from vista_sim.tasks.state_vector import STATE_NAMES, STATE_UNITS
+from vista_sim.sensors.state_vector import STATE_NAMES, STATE_UNITS
 from vista_sim.traces.sections import COMMAND
 from vista_sim.units import UNITS
 

@@ -18,6 +18,7 @@ from vista_sim.errors import (
     PolicyTimeoutError,
 )
 from vista_sim.files import one_line, shown
+from vista_sim.policies.policy import policy_camera
 from vista_sim.policies.remote.address import Address
 from vista_sim.policies.remote.wire import (
     MAX_REPLY,
@@ -28,7 +29,8 @@ from vista_sim.policies.remote.wire import (
     send,
 )
 from vista_sim.policies.version import MAX_VERSION
-from vista_sim.sensors.spec import CameraSpec
+from vista_sim.sensors.registry import read_camera, read_sensors
+from vista_sim.sensors.spec import CameraSpec, SensorSpec
 from vista_sim.version import __version__
 
 if TYPE_CHECKING:
@@ -67,22 +69,23 @@ class SocketPolicy:
         self._connection: socket.socket | None = None
         self._step = 0
         self.name = ""
-        self.camera: CameraSpec | None = None
-        self.camera, self.version = self._connect()
+        self.sensors: dict[str, SensorSpec] = {}
+        self.sensors, self.version = self._connect()
+        self.camera = policy_camera(self)
 
     def reset(self) -> None:
         """A new episode begins. Raises as `act` does."""
         if self._connection is None:
-            camera, version = self._connect()
+            sensors, version = self._connect()
             if version != self.version:
                 self.close()
                 raise PolicyError(
                     f"{self.address}: another policy is there: its version was "
                     f"{self.version or 'not declared'}, is {version or 'not declared'}"
                 )
-            if _shown(camera) != _shown(self.camera):
+            if sensors != self.sensors:
                 self.close()
-                raise PolicyError(f"{self.address}: another policy with another camera is there")
+                raise PolicyError(f"{self.address}: another policy with other sensors is there")
         self._step = 0
         self._ask({"type": "reset"}, "done", self.step_timeout)
 
@@ -126,8 +129,8 @@ class SocketPolicy:
             self._connection.close()
             self._connection = None
 
-    def _connect(self) -> tuple[CameraSpec | None, str]:
-        """Connect and shake hands; the camera that the policy wants, and its version."""
+    def _connect(self) -> tuple[dict[str, SensorSpec], str]:
+        """Connect and shake hands; the sensors that the policy wants, and its version."""
         until = monotonic() + self.connect_timeout
         while self._connection is None:
             left = until - monotonic()
@@ -153,14 +156,14 @@ class SocketPolicy:
                 raise PolicyError(
                     f"protocol is {shown(protocol)}; this version speaks {PROTOCOL!r}"
                 )
-            camera = _read_camera(ready)
+            sensors = _read_sensors(ready)
             version = _read_version(ready)
         except PolicyError as error:
             self.close()
             raise PolicyError(f"{self.address}: {error}") from None
         name = ready.get("name", "")
         self.name = name[:200] if isinstance(name, str) else ""
-        return camera, version
+        return sensors, version
 
     def _ask(self, request: Mapping[str, Any], wanted: str, timeout: float) -> dict[str, Any]:
         """Send a request and receive its answer; what leaves the stream unsure closes it."""
@@ -210,17 +213,16 @@ class SocketPolicy:
         return (failure or PolicyRaisedError)(message)
 
 
-def _read_camera(ready: Mapping[str, Any]) -> CameraSpec | None:
-    values = ready.get("camera")
+def _read_sensors(ready: Mapping[str, Any]) -> dict[str, SensorSpec]:
+    """What the policy observes, by name; of a server that says only `camera`, that one."""
+    values, camera = ready.get("sensors"), ready.get("camera")
     if values is None:
-        return None
-    if not isinstance(values, Mapping):
-        raise PolicyError(f"camera is {shown(values)}; it must be a map or nil")
-    try:
-        camera = CameraSpec.from_json(values)
-    except PolicyError as error:
-        raise PolicyError(str(error).removeprefix("policy.json: ")) from None
-    return camera
+        if camera is None:
+            return {}
+        if not isinstance(camera, Mapping):
+            raise PolicyError(f"camera is {shown(camera)}; it must be a map or nil")
+        return {CameraSpec.kind: read_camera(camera, "field 'camera'", PolicyError)}
+    return read_sensors(values, "field 'sensors'", PolicyError)
 
 
 def _read_version(ready: Mapping[str, Any]) -> str:
@@ -234,10 +236,6 @@ def _read_version(ready: Mapping[str, Any]) -> str:
             "characters, or nil"
         )
     return version
-
-
-def _shown(camera: CameraSpec | None) -> Any:
-    return None if camera is None else camera.to_json()
 
 
 def _number(value: Any) -> float | None:

@@ -31,6 +31,7 @@ from vista_sim.policies.remote.wire import (
     send,
 )
 from vista_sim.policies.version import declared_version
+from vista_sim.sensors.registry import spec_to_json
 from vista_sim.traces.calibration import Vehicle
 
 if TYPE_CHECKING:
@@ -167,6 +168,7 @@ class PolicyServer:
             policy, version = self._make_policy()
             camera = None if policy.camera is None else policy.camera.to_json()
             ready = {"type": "ready", "protocol": PROTOCOL, "name": self._name, "camera": camera}
+            ready["sensors"] = {name: spec_to_json(s) for name, s in policy.sensors.items()}
             ready["version"] = self._version or version or None
             send(connection, ready, SEND_TIMEOUT)
             while True:

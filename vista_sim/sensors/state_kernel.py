@@ -5,19 +5,14 @@ Compiled by Numba without fast-math: the same numbers for one car and for many.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.compiled import compiler
 from vista_sim.dynamics import state as c
-from vista_sim.tasks import state_vector
-from vista_sim.tasks.state_vector import PREVIEW_SPEED, PREVIEW_TIMES, STATE_LIMITS
+from vista_sim.sensors import state_vector
+from vista_sim.sensors.state_vector import PREVIEW_SPEED, PREVIEW_TIMES, STATE_LIMITS
 from vista_sim.traces import curve, projection
-
-if TYPE_CHECKING:
-    from vista_sim.traces.path import TracePath
 
 Floats = NDArray[np.float64]
 
@@ -30,6 +25,7 @@ _FIRST_PREVIEW = len(STATE_LIMITS[0]) - len(PREVIEW_TIMES)
 def fill_states(
     table: Floats,
     rows: NDArray[np.int64],
+    places: NDArray[np.int64],
     length: float,
     knots: Floats,
     bends: Floats,
@@ -40,12 +36,13 @@ def fill_states(
     Args:
         table: (n, WIDTH) of all cars.
         rows: (k,) which of them.
+        places: (k,) the rows of `out` that they are written to.
         length: of the path, m.
         knots, bends: of the path, see `PathArrays`.
-        out: (n, K), filled row by row as the table.
+        out: (m, K).
     """
-    for i in rows:
-        row, seen = table[i], out[i]
+    for i in range(len(rows)):
+        row, seen = table[rows[i]], out[places[i]]
         seen[0], seen[1] = row[c.LATERAL], row[c.HEADING_ERROR]
         seen[2], seen[3] = row[c.SPEED], row[c.TIRE_ANGLE]
         way = max(row[c.SPEED], PREVIEW_SPEED)
@@ -54,10 +51,3 @@ def fill_states(
             seen[_FIRST_PREVIEW + k] = curve.curvature_at(s, knots, bends)
         for k in range(len(seen)):
             seen[k] = min(max(seen[k], STATE_LIMITS[0, k]), STATE_LIMITS[1, k])
-
-
-def sense(
-    path: TracePath, table: Floats, rows: NDArray[np.int64], out: NDArray[np.float32]
-) -> None:
-    """Fill the state vectors of the cars of `rows`, which drive along `path`; see `fill_states`."""
-    fill_states(table, rows, path.length, path.arrays.knots, path.arrays.bends, out)

@@ -1,0 +1,74 @@
+"""What reads: a sensor, and the arrays that it fills."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vista_sim.sensors.spec import SensorSpec
+from vista_sim.sensors.view import SceneView
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """Where a sensor writes to: an entry for each row, of which a reading fills some.
+
+    Args:
+        value: (rows, ...) what is observed, as the space of the spec has it.
+        valid: bool (rows, height, width), which pixels of an image a recorded frame saw; None: the
+            sensor makes no image.
+    """
+
+    value: Any
+    valid: NDArray[np.bool_] | None = None
+
+
+class Sensor(Protocol):
+    """Reads for the cars of some rows; what it remembers from step to step it keeps by row.
+
+    What is read of a row depends on that row alone, not on those that are read beside it. Rows of
+    different traces may be read by several threads at a time.
+    """
+
+    def __init__(self, spec: Any, rows: int) -> None:
+        """Args:
+        spec: what it is like.
+        rows: it has to remember at most.
+        """
+
+    def empty(self, rows: int) -> Readings:
+        """Arrays for so many rows."""
+
+    def reset(self, view: SceneView, rows: Rows, rngs: Sequence[np.random.Generator]) -> None:
+        """Episodes begin.
+
+        Args:
+            view: of n cars at their start.
+            rows: (n,) theirs.
+            rngs: n generators: what is drawn until the next reset, is drawn from them.
+        """
+
+    def read(self, view: SceneView, rows: Rows, out: Readings) -> None:
+        """Fill `out` at `rows`, (n,), from what the n cars of `view` see."""
+
+
+class PlainSensor:
+    """A sensor without memory, whose reading is an array of its spec's space."""
+
+    def __init__(self, spec: SensorSpec, rows: int) -> None:
+        self.spec = spec
+        space = spec.space()
+        self._shape, self._dtype = space.shape or (), space.dtype
+
+    def empty(self, rows: int) -> Readings:
+        """Arrays for so many rows."""
+        return Readings(np.zeros((rows, *self._shape), dtype=self._dtype))
+
+    def reset(self, view: SceneView, rows: Rows, rngs: Sequence[np.random.Generator]) -> None:
+        """There is nothing to forget."""
