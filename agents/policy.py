@@ -14,9 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vista_sim.errors import PolicyError, PolicyNotFiniteError
-from vista_sim.policies import POLICY_FORMAT, Action, CameraSpec, read_policy_json
+from vista_sim.policies import (
+    POLICY_FORMAT,
+    Action,
+    CameraSpec,
+    read_policy_json,
+    read_policy_sensors,
+)
 from vista_sim.policies.policy import place_of_command
-from vista_sim.sensors.registry import read_camera
+from vista_sim.sensors.registry import spec_to_json
+from vista_sim.sensors.spec import SensorSpec
 from vista_sim.sensors.state_vector import STATE_NAMES
 
 from .actions import Scales, steering, to_action
@@ -68,12 +75,17 @@ class PolicySpec:
                 f"{len(STATE_NAMES)}"
             )
 
+    @property
+    def sensors(self) -> dict[str, SensorSpec]:
+        """What the policy observes, by name."""
+        return {} if self.camera is None else {CameraSpec.kind: self.camera}
+
     def to_json(self) -> dict[str, Any]:
         return {
             "format": POLICY_FORMAT,
             "loader": LOADER,
             "name": self.name,
-            "camera": None if self.camera is None else self.camera.to_json(),
+            "sensors": {name: spec_to_json(spec) for name, spec in self.sensors.items()},
             "history": 1,
             "state": [
                 {"name": name, "unit": _UNITS[name]}
@@ -92,9 +104,6 @@ class PolicySpec:
         if values.get("history") != 1:
             found = values.get("history")
             raise PolicyError(f"policy.json: history is {found!r}; this loader knows 1 alone")
-        camera = values.get("camera")
-        if camera is not None and not isinstance(camera, Mapping):
-            raise PolicyError("policy.json: field 'camera' must be an object or null")
         if values.get("normalization") != _NORMALIZATION:
             raise PolicyError(
                 f"policy.json: normalization is {values.get('normalization')!r}; this loader knows "
@@ -102,11 +111,15 @@ class PolicySpec:
             )
         network = network_from_json(values.get("network"))
         check_state(values.get("state"), network)
+        sensors = read_policy_sensors(values)
+        camera = sensors.pop(CameraSpec.kind, None)
+        if sensors or not isinstance(camera, CameraSpec | None):
+            raise PolicyError(
+                f"policy.json: sensors has {', '.join(sensors)}; this loader knows camera alone"
+            )
         training = values.get("training")
         return cls(
-            camera=None
-            if camera is None
-            else read_camera(camera, "policy.json: field 'camera'", PolicyError),
+            camera=camera,
             network=network,
             scales=Scales.from_json(values.get("action")),
             name=str(values.get("name", "")),

@@ -163,15 +163,30 @@ def test_an_action_keeps_the_limits():
 
 def test_policy_json_says_what_the_simulator_must_provide(folder):
     values = json.loads((folder / "policy.json").read_text())
-    assert values["format"] == "vista-policy/1"
+    assert values["format"] == "vista-policy/2"
     assert values["loader"] == "vista-agents"
-    assert values["camera"] == {"size": [24, 48], "fov": 1.1, "mount": None}
+    camera = {"kind": "camera", "size": [24, 48], "fov": 1.1, "mount": None}
+    assert values["sensors"] == {"camera": camera}
     assert values["history"] == 1
     assert [state["name"] for state in values["state"]] == ["speed"]
     assert values["action"]["curvature_scale"] == 0.05
     assert values["action"]["outputs"] == "curvature"
     data = (folder / "weights.safetensors").read_bytes()
     assert values["weights"]["sha256"] == hashlib.sha256(data).hexdigest()
+
+
+def test_a_policy_json_of_the_first_format_is_read(folder):
+    def as_it_was(values):
+        camera = values.pop("sensors")["camera"]
+        del camera["kind"]
+        values.update(format="vista-policy/1", camera=camera)
+
+    edit(folder, as_it_was)
+    assert load_policy(folder).camera == CameraSpec((24, 48), 1.1)
+    edit(folder, lambda values: values.update(camera=3))
+    refuse(folder, "'camera' must be an object or null")
+    edit(folder, lambda values: values.update(camera={"size": 3}))
+    refuse(folder, "'camera' is not usable")
 
 
 def test_commands_are_known_by_name_and_number():
@@ -267,23 +282,39 @@ def test_an_answer_that_is_not_finite_stops_the_drive():
         policy.act(observation(0))
 
 
+def camera_of(values):
+    return values["sensors"]["camera"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda v: v.pop("camera"), "camera size None does not fit its network"),
-        (lambda v: v.update(camera=3), "'camera' must be an object"),
-        (lambda v: v["camera"].update(size=3), "'camera' is not usable"),
-        (lambda v: v["camera"].update(fov=-1.0), "'camera' is not usable"),
-        (lambda v: v["camera"].update(fov=float("nan")), "NaN is no number of JSON"),
-        (lambda v: v["camera"].update(fov=10**400), "has 401 digits"),
-        (lambda v: v["camera"].update(size=[float("inf"), 48]), "Infinity is no number of JSON"),
+        (lambda v: v["sensors"].pop("camera"), "camera size None does not fit its network"),
+        (lambda v: v.pop("sensors"), "'sensors' is None; it must be an object"),
+        (lambda v: v["sensors"].update(camera=3), "'camera' is 3; it must be an object"),
+        (lambda v: v["sensors"]["camera"].pop("kind"), "kind is None; known are camera"),
+        (lambda v: v["sensors"].update(state={"kind": "state"}), "sensors has state; this loader"),
+        (lambda v: camera_of(v).update(size=3), "'camera' is not usable"),
+        (lambda v: camera_of(v).update(fov=-1.0), "'camera' is not usable"),
+        (lambda v: camera_of(v).update(fov=float("nan")), "NaN is no number of JSON"),
+        (lambda v: camera_of(v).update(fov=10**400), "has 401 digits"),
+        (
+            lambda v: camera_of(v).update(size=[float("inf"), 48]),
+            "Infinity is no number of JSON",
+        ),
         (lambda v: v["action"].update(curvature_scale=10**400), "has 401 digits"),
         (lambda v: v["network"].update(speed_scale=10**400), "has 401 digits"),
-        (lambda v: v["camera"].update(size=[24]), "'camera' is not usable"),
-        (lambda v: v["camera"].update(size=[2**40, 48]), "size is 1099511627776; it must be"),
-        (lambda v: v["camera"].update(fov="wide"), "'camera' is not usable"),
-        (lambda v: v["camera"].update(mount=[1, 2]), "'camera' is not usable"),
-        (lambda v: v["camera"].update(size=[66, 200]), "camera size .* does not fit its network"),
+        (lambda v: camera_of(v).update(size=[24]), "'camera' is not usable"),
+        (
+            lambda v: camera_of(v).update(size=[2**40, 48]),
+            "size is 1099511627776; it must be",
+        ),
+        (lambda v: camera_of(v).update(fov="wide"), "'camera' is not usable"),
+        (lambda v: camera_of(v).update(mount=[1, 2]), "'camera' is not usable"),
+        (
+            lambda v: camera_of(v).update(size=[66, 200]),
+            "camera size .* does not fit its network",
+        ),
         (lambda v: v.update(history=4), "history is 4"),
         (lambda v: v.pop("history"), "history is None"),
         (lambda v: v["action"].clear(), "'action'"),
@@ -311,7 +342,7 @@ def test_an_answer_that_is_not_finite_stops_the_drive():
         (lambda v: v["network"]["encoder"].update(features="12"), "features is '12'"),
         (lambda v: v["network"].update(command="loud"), "command is 'loud'"),
         (lambda v: v["network"]["head"].update(hidden=8), "hidden is 8; it must be a list"),
-        (lambda v: v.update(format="vista-policy/2"), "format is 'vista-policy/2'"),
+        (lambda v: v.update(format="vista-policy/3"), "format is 'vista-policy/3'"),
     ],
 )
 def test_a_wrong_policy_json_is_reported(folder, change, message):
@@ -336,7 +367,7 @@ def test_a_policy_json_that_is_none_is_reported(folder, text):
         lambda v: v["network"]["head"].update(hidden=[10**9, 10**9]),
         lambda v: (
             v["network"]["encoder"].update(size=[10**5, 10**5])
-            or v["camera"].update(size=[10**5, 10**5])
+            or camera_of(v).update(size=[10**5, 10**5])
         ),
     ],
 )

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 
 from vista_sim.dynamics.action import Action
 from vista_sim.lazy import names_from
-from vista_sim.policies.folder import ENTRY_POINT_GROUP, POLICY_FORMAT, read_policy_json
+from vista_sim.policies.folder import (
+    ENTRY_POINT_GROUP,
+    POLICY_FORMAT,
+    read_policy_json,
+    read_policy_sensors,
+)
 from vista_sim.policies.kind import EXPERT
 from vista_sim.policies.policy import Policy, SalientPolicy
 from vista_sim.sensors.spec import CameraSpec
@@ -55,6 +60,7 @@ __all__ = [
     "load_policy",
     "policy_hash",
     "read_policy_json",
+    "read_policy_sensors",
     "serve",
 ]
 
