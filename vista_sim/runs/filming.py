@@ -28,7 +28,7 @@ Image = NDArray[np.uint8]
 
 FILM = "film"  # composed for a plain player: scene, map and numbers
 SCENE = "scene"  # from where the car is, through the recorded camera
-CAMERA = "camera"  # what the policy saw
+CAMERA = "camera"  # what the policy saw; by further cameras: see `view_of`
 RECORDED = "recorded"  # the recorded frame nearest in time
 VALIDITY = "validity"  # of CAMERA, or of SCENE without one: white where it was really recorded
 SALIENCY = "saliency"  # of CAMERA: bright where the policy looked
@@ -179,8 +179,8 @@ class ViewRecorder:
                 self._write(FILM, at, self._composer.compose(car, scene))
             if SCENE in wanted:
                 self._write(SCENE, at, scene)
-        if spec is not None and CAMERA in wanted:
-            self._write(CAMERA, at, car.observations[CAMERA])
+        for name in car.cameras if CAMERA in wanted else ():
+            self._write(view_of(name), at, car.observations[name])
         if RECORDED in wanted:
             self._write(RECORDED, at, self._recorded_frame(car.scene_time))
         if VALIDITY in wanted and valid is not None:
@@ -219,7 +219,7 @@ class ViewRecorder:
                     path,
                     (image.shape[0], image.shape[1]),
                     self._rate,
-                    crf=QUALITY.get(view, WATCHING),
+                    crf=QUALITY.get(view.split(".")[0], WATCHING),
                     preset=PRESET,
                     fragmented=True,
                     key_every=max(1, round(KEY_EVERY * self._rate)),
@@ -239,6 +239,16 @@ class ViewRecorder:
         traceback: TracebackType | None,
     ) -> None:
         self._videos.close()  # also after an error: what was filmed can be watched
+
+
+def view_of(camera: str) -> str:
+    """The view that shows what a camera of the car saw, by the camera's name."""
+    return CAMERA if camera == CAMERA else f"{CAMERA}.{camera}"
+
+
+def is_view(name: str) -> bool:
+    """Whether something of this name is filmed."""
+    return name in VIEWS or name.startswith(f"{CAMERA}.")
 
 
 def film_view(recorded: tuple[int, int], width: int = 640) -> CameraSpec:

@@ -122,7 +122,7 @@ TIMING_FIELDS: dict[str, pa.DataType] = {
 FRAME_FIELDS: dict[str, pa.DataType] = {
     "episode": pa.int32(),
     "step": pa.int32(),
-    "view": pa.string(),  # one of `runs.filming.VIEWS`
+    "view": pa.string(),  # of `runs.filming.VIEWS`, or of a further camera, "camera.NAME"
     "file": pa.string(),  # in views/
     "frame": pa.int32(),  # counted from 0 in the file
 }

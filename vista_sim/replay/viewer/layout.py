@@ -18,7 +18,7 @@ from vista_sim.replay.viewer.plots import (
 from vista_sim.replay.viewer.recording import TIME, Recording
 from vista_sim.replay.viewer.scene import WORLD, car_path, followers
 from vista_sim.replay.viewer.views import view_path
-from vista_sim.runs.filming import CAMERA, RECORDED, SALIENCY, SCENE, VALIDITY
+from vista_sim.runs.filming import CAMERA, RECORDED, SALIENCY, SCENE, VALIDITY, VIEWS
 
 MOST_BESIDE = 3  # runs whose views are all on the screen; more are in tabs
 ALONE = {SALIENCY: "where it looked", VALIDITY: "unseen (red)"}
@@ -140,6 +140,10 @@ def _views(
         glows = ", glowing where it looked" if overlays.get(SALIENCY) == CAMERA else ""
         title = f"what {run.label} saw{glows}"
         rows.append(_layered(recording, run, CAMERA, title, overlays))
+    further = [name for name in sizes if name not in VIEWS]
+    if further:
+        cameras = [_view(recording, run, name, name.partition(".")[2]) for name in further]
+        rows.append(rrb.Horizontal(*cameras))
     if not rows:
         return None
     return rrb.Vertical(*rows) if len(rows) > 1 else rows[0]

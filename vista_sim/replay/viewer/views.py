@@ -15,7 +15,7 @@ from vista_sim.replay.viewer.drives import ShownRun, Slot
 from vista_sim.replay.viewer.recording import Recording, shown
 from vista_sim.replay.viewer.roads import Roads
 from vista_sim.replay.viewer.scene import frustum_path, log_frustum
-from vista_sim.runs.filming import CAMERA, RECORDED, SCENE, VIEWS
+from vista_sim.runs.filming import CAMERA, RECORDED, SCENE, VIEWS, is_view
 from vista_sim.runs.run import columns
 from vista_sim.runs.videos import open_video
 
@@ -52,7 +52,7 @@ def shots_of(run: ShownRun, slots: list[Slot]) -> dict[str, list[Shots]]:
     rows = (table[name] for name in ("episode", "step", "view", "file", "frame"))
     for episode, step, view, file, frame in zip(*rows, strict=True):
         slot, t = starts.get(int(episode)), times.get((int(episode), int(step)))
-        if slot is None or t is None or view not in VIEWS:
+        if slot is None or t is None or not is_view(view):
             continue
         row = (slot.start + t, slot.first_step + int(step), int(frame))
         gathered.setdefault((view, file), []).append(row)
@@ -78,7 +78,7 @@ def log_views(
     """
     sizes: dict[str, tuple[int, int]] = {}
     taken = 0
-    for view in PICTURES:
+    for view in [*PICTURES, *sorted(set(shots) - set(VIEWS))]:
         shown_shots = []
         for one in shots.get(view, ()):
             try:
