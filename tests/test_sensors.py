@@ -3,9 +3,11 @@
 import copy
 import math
 
+import av
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from conftest import write_road
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import SyncVectorEnv
@@ -15,9 +17,11 @@ from same_bytes import assert_same
 import vista_sim
 from vista_sim import CameraSpec
 from vista_sim.envs.lane_following import LaneFollowingEnv
+from vista_sim.envs.vector import LaneFollowingVectorEnv
 from vista_sim.errors import PolicyError, WorldError
 from vista_sim.policies import Action, SocketPolicy, load_policy
 from vista_sim.policies.policy import check_policy
+from vista_sim.runs.run import read_run
 from vista_sim.sensors.camera import Camera
 from vista_sim.sensors.randomization import Randomization
 from vista_sim.sensors.registry import make_sensor, read_spec, register, spec_to_json
@@ -25,6 +29,7 @@ from vista_sim.sensors.spec import SensorSpec, StateSpec
 from vista_sim.transforms import camera_mount
 
 ID, SCENARIO = "VistaSim/LaneFollowing-v0", "VistaSim/Scenario-v0"
+NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 BACK = camera_mount(0.0, 0.0, 1.2, yaw=0.6)
 ALL = {
     "camera": CameraSpec((24, 48)),
@@ -194,6 +199,24 @@ def test_sensors_and_their_short_forms_are_not_given_together(road_trace):
             gymnasium.make(ID, traces=[road_trace], sensors=ALL, **{name: value})
 
 
+def test_what_every_camera_saw_is_filmed(road_trace, tmp_path):
+    env = LaneFollowingEnv(road_trace, sensors=ALL)
+    env = vista_sim.RecordRun(env, tmp_path / "run", views=("camera", "validity"))
+    seen = [env.reset(seed=1, options={"s": 20.0, "lateral": 0.3, "heading": 0.0})[0]]
+    seen += [env.step(np.zeros(1, np.float32))[0] for _ in range(3)]
+    env.close()
+    run = read_run(tmp_path / "run")
+    frames = run.frames.to_pylist()
+    assert {row["view"] for row in frames} == {"camera", "camera.rear", "validity"}
+    for name, view in (("camera", "camera"), ("rear", "camera.rear")):
+        (file,) = {row["file"] for row in frames if row["view"] == view}
+        with av.open(str(run.video(file))) as container:
+            images = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        assert len(images) == len(seen)
+        for image, step in zip(images, seen, strict=True):
+            assert np.abs(image.astype(float) - step[name]).mean() < 6  # as H.264 keeps it
+
+
 class Steering:
     """Steers by weights for the readings of two sensors, and notes what it saw."""
 
@@ -262,3 +285,34 @@ def test_a_policy_whose_sensors_cannot_be_is_refused():
         PolicyError, match="a policy whose sensors cannot be used: the first camera is observed as"
     ):
         check_policy(Blind(None), "it returned")
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_CUDA)])
+@pytest.mark.parametrize("randomization", [None, Randomization(0.5, noise=4.0)])
+def test_a_learner_reads_tensors_where_the_views_are_made(traces, device, randomization):
+    settings = {
+        "traces": traces,
+        "sensors": {"camera": CameraSpec((24, 48)), "state": StateSpec(), "range": RangeSpec()},
+        "world_options": {"backend": "torch", "device": device},
+        "randomization": randomization,
+        "perturb_lateral": 1.5,
+        "section": (0.0, 4.0),
+    }
+    plain, kept = (LaneFollowingVectorEnv(3, tensors=on, **settings) for on in (False, True))
+    steering = torch.nn.Linear(24 * 48 * 3, 1, device=device)
+    wanted, seen = plain.reset(seed=4)[0], kept.reset(seed=4)[0]
+    for _ in range(12):
+        assert {value.device.type for value in seen.values()} == {device}
+        assert_same({name: value.cpu().numpy() for name, value in seen.items()}, wanted)
+        with torch.no_grad():
+            actions = steering(seen["camera"].flatten(1) / 255.0).tanh().cpu().numpy()
+        ours, theirs = kept.step(actions), plain.step(actions)
+        np.testing.assert_array_equal(ours[4]["validity"], theirs[4]["validity"])
+        seen, wanted = ours[0], theirs[0]
+
+
+def test_tensors_are_made_by_the_torch_backend_alone(road_trace):
+    with pytest.raises(WorldError, match="tensors are asked for of backend 'numba'"):
+        LaneFollowingVectorEnv(2, traces=[road_trace], tensors=True)
+    with pytest.raises(WorldError, match="backend 'numba' runs on the cpu only"):
+        LaneFollowingVectorEnv(2, traces=[road_trace], world_options={"device": "cuda"})

@@ -43,6 +43,7 @@ class World:
         recorded_camera: name of the recorded camera that views are made from, or several that
             feed one view; None: each trace's "front", "left", or first one.
         backend: of the cameras.
+        device: where backend "torch" makes their views: "cpu", "cuda", "cuda:1", ...
         cameras_kept, cache_bytes: how many cameras (one a trace and kind) are kept, and the
             memory that their decoded frames may take together.
         randomization: how cameras differ from episode to episode; None: they do not.
@@ -86,6 +87,7 @@ class World:
         randomization: Randomization | None = None,
         vehicle: Mapping[str, float] | None = None,
         cameras: CameraMaker | None = None,
+        device: str = "cpu",
     ) -> None:
         dt = check_number("dt", dt, "s")
         if not 0 < dt <= 1:
@@ -118,7 +120,7 @@ class World:
             self.cameras = cameras(self.traces, recorded_camera)
         else:
             self.cameras = CameraPool(
-                self.traces, recorded_camera, backend, cameras_kept, cache_bytes
+                self.traces, recorded_camera, backend, cameras_kept, cache_bytes, device
             )
         if recorded_camera is not None:
             for index, sections in enumerate(self.sections):

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import ArrayLike, NDArray
 
-from vista_sim.arguments import check_count
+from vista_sim.arguments import check_count, check_flag
 from vista_sim.car import camera_spec
 from vista_sim.errors import WorldError
 from vista_sim.files import shown
@@ -66,6 +66,15 @@ def available_workers() -> int:
     except AttributeError:  # not on this system
         cores = os.cpu_count() or 1
     return min(cores, MOST_WORKERS)
+
+
+def tensor_device(tensors: Any, backend: Any, device: str) -> str | None:
+    """The device that observations stay on, which their cameras are made on; None: none do."""
+    if not check_flag("tensors", tensors):
+        return None
+    if backend != "torch":
+        raise WorldError(f"tensors are asked for of backend {backend!r}; give backend 'torch'")
+    return device
 
 
 def check_pictures(render_mode: Any) -> None:

@@ -20,6 +20,7 @@ from vista_sim.envs.arguments import CAMERA, numbers
 from vista_sim.envs.endings import ending_code
 from vista_sim.errors import WorldError
 from vista_sim.replay.display import Display
+from vista_sim.sensors.sensor import on_host
 from vista_sim.sensors.spec import CameraSpec, SensorSpec
 from vista_sim.sensors.state_vector import MAX_SPEED
 
@@ -176,7 +177,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         view = self.car.observations.get("camera")
         if view is None:
             view = self.car.render(self._pictured)[0]
-        image: NDArray[np.uint8] = self._composer.compose(self.car, view)
+        image: NDArray[np.uint8] = self._composer.compose(self.car, on_host(view))
         if self.render_mode == "rgb_array":
             return image
         if self._display is None:

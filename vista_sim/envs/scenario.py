@@ -43,12 +43,13 @@ class ScenarioEnv(DrivingEnv):
         sensors, observe, size, fov, mount, lens, render_mode, text_infos: as `LaneFollowingEnv`
             takes them.
         curvature_limit: 1/m, that an action of 1 stands for, in all cases.
-        backend: of the cameras.
+        backend, device: of the cameras, see `World`.
 
     `reset` draws a case; `reset(options={"case": ...})` takes one by its name or index.
 
     Attributes:
         suite, cases: what is driven.
+        backend, device: as given.
         case: of the episode.
     """
 
@@ -65,6 +66,7 @@ class ScenarioEnv(DrivingEnv):
         backend: str = "numba",
         text_infos: bool = True,
         sensors: Mapping[str, SensorSpec] | None = None,
+        device: str = "cpu",
     ) -> None:
         specs = chosen_sensors(sensors, observe, size, fov, mount, lens)
         if backend not in BACKENDS:
@@ -82,7 +84,8 @@ class ScenarioEnv(DrivingEnv):
             render_mode,
             text_infos,
         )
-        self._stager = Stager(self.sensors, backend)
+        self.backend, self.device = backend, device
+        self._stager = Stager(self.sensors, backend, device=device)
         self._stage: Stage | None = None
         self._seat: Seat | None = None
         self._by_name = {case.case: index for index, case in enumerate(self.cases)}

@@ -29,8 +29,8 @@ class ScenarioVectorEnv(DrivingVectorEnv):
 
     Args:
         num_envs: how many.
-        autoreset_mode, copy, workers, render_mode, max_episode_steps: see
-            `LaneFollowingVectorEnv`.
+        autoreset_mode, copy, workers, render_mode, max_episode_steps, tensors: see
+            `LaneFollowingVectorEnv`; backend and device of the views are arguments.
         settings: arguments of `ScenarioEnv`.
 
     Attributes:
@@ -51,6 +51,7 @@ class ScenarioVectorEnv(DrivingVectorEnv):
         workers: int | None = None,
         render_mode: str | None = None,
         max_episode_steps: int | None = None,
+        tensors: bool = False,
         **settings: Any,
     ) -> None:
         count = check_count("num_envs", num_envs)
@@ -58,7 +59,10 @@ class ScenarioVectorEnv(DrivingVectorEnv):
         first = ScenarioEnv(render_mode=render_mode, **settings)
         first.keep(count)
         envs = [first, *(first.beside() for _ in range(count - 1))]
-        super().__init__(envs, first.terms, autoreset_mode, copy, workers, max_episode_steps)
+        device = arguments.tensor_device(tensors, first.backend, first.device)
+        super().__init__(
+            envs, first.terms, autoreset_mode, copy, workers, max_episode_steps, device
+        )
         for env, seat in zip(envs, self.seats(), strict=True):
             env.join(seat)
 

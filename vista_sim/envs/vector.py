@@ -51,6 +51,9 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
         render_mode: None or "rgb_array".
         max_episode_steps: steps after which an episode is cut, as Gymnasium's `TimeLimit` does;
             None: only the task ends it.
+        tensors: whether observations are PyTorch tensors on the device that makes the views, where
+            images stay, for a learner that reads them there; the cameras' backend is then "torch",
+            such as with `world_options={"backend": "torch", "device": "cuda"}`.
         settings: arguments of `LaneFollowingEnv`.
 
     Attributes:
@@ -70,6 +73,7 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
         workers: int | None = None,
         render_mode: str | None = None,
         max_episode_steps: int | None = None,
+        tensors: bool = False,
         **settings: Any,
     ) -> None:
         count = check_count("num_envs", num_envs)
@@ -85,7 +89,11 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
         assert isinstance(task, LaneFollowing)
         self._task = task
         envs = [first, *(first.beside() for _ in range(count - 1))]
-        super().__init__(envs, task.terms, autoreset_mode, copy, workers, max_episode_steps)
+        cameras: Any = self.world.cameras  # some that are given have no backend
+        device = arguments.tensor_device(
+            tensors, getattr(cameras, "backend", None), getattr(cameras, "device", "cpu")
+        )
+        super().__init__(envs, task.terms, autoreset_mode, copy, workers, max_episode_steps, device)
         for env, seat in zip(envs, self.seats(), strict=True):
             env.car.join(seat)
         self._info_columns = dict(_INFO)

@@ -19,6 +19,7 @@ from vista_sim.envs import arguments
 from vista_sim.envs.driving import DrivingEnv, Observation
 from vista_sim.errors import WorldError
 from vista_sim.sensors.rig import Group, Rig, Seat
+from vista_sim.sensors.sensor import copied
 from vista_sim.sensors.spec import CameraSpec
 from vista_sim.sensors.state_vector import MAX_SPEED
 
@@ -31,7 +32,7 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
     Args:
         envs: a single one for each car; they share what they can.
         terms: names of the reward terms.
-        autoreset_mode, copy, workers, max_episode_steps: see `LaneFollowingVectorEnv`.
+        autoreset_mode, copy, workers, max_episode_steps, tensors: see `LaneFollowingVectorEnv`.
 
     Attributes:
         envs, copy: as given.
@@ -45,6 +46,7 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         copy: bool,
         workers: int | None = None,
         max_episode_steps: int | None = None,
+        tensors: str | None = None,
     ) -> None:
         first, n = envs[0], len(envs)
         self.envs, self.num_envs, self.copy = envs, n, check_flag("copy", copy)
@@ -59,7 +61,8 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         self._rig = Rig(n, arguments.check_workers(workers))
         for name, spec in first.sensors.items():
             self._rig.add(name, spec)
-        self._readings = self._rig.empty()
+        self._tensors = tensors
+        self._readings = self._rig.empty(tensors)
         read = {name: one.value for name, one in self._readings.items()}
         self._seen: Observation = {**read, "speed": np.zeros((n, 1), dtype=np.float32)}
         self._everyone = np.arange(n)
@@ -112,9 +115,7 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         shares = np.full(len(rows), np.nan)
         camera = self._rig.specs.get(arguments.CAMERA)
         if isinstance(camera, CameraSpec):
-            valids = self._readings[arguments.CAMERA].valid
-            assert valids is not None
-            shares[:] = [camera.share_seen(valids[i]) for i in rows.tolist()]
+            shares = camera.shares_seen(self._readings[arguments.CAMERA].valid, rows)
         seconds = (perf_counter() - started) / max(1, len(rows))
         speeds = self._note(rows, shares, seconds)
         self._seen["speed"][rows, 0] = np.minimum(speeds, MAX_SPEED)
@@ -221,7 +222,7 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         if mode is AutoresetMode.SAME_STEP and ended.any():
             again = np.flatnonzero(ended)
             for i in again.tolist():
-                last = {name: array[i].copy() for name, array in self._seen.items()}
+                last = {name: copied(array[i]) for name, array in self._seen.items()}
                 terms = dict(zip(self._names, self._terms[i].tolist(), strict=True))
                 final = {"final_obs": last, "final_info": self.envs[i].info(terms)}
                 infos = self._add_info(infos, final, i)
@@ -288,6 +289,12 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
 
     def _observation(self) -> Observation:
         """What is handed out; with `copy`, whoever keeps it or writes into it changes nothing."""
-        if not self.copy:
-            return dict(self._seen)
-        return {name: array.copy() for name, array in self._seen.items()}
+        seen = {name: copied(array) if self.copy else array for name, array in self._seen.items()}
+        return seen if self._tensors is None else _as_tensors(seen, self._tensors)
+
+
+def _as_tensors(seen: Observation, device: str) -> Observation:
+    """What is observed as tensors on a device; those that are there already stay as they are."""
+    import torch
+
+    return {name: torch.as_tensor(value, device=device) for name, value in seen.items()}

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -171,6 +172,14 @@ class RenderedCamera:
             if inverse_depth is not None:
                 inverse_depth[place] = 1.0 / view.depth  # of the sky: 0
         return images, valids
+
+    def render_tensors(
+        self,
+        ts: Sequence[float] | NDArray[np.float64],
+        offsets: Sequence[ArrayLike] | NDArray[np.float64],
+    ) -> NoReturn:
+        """Pictures are drawn on the host."""
+        raise ValueError("render_tensors needs views that are synthesized, by backend='torch'")
 
     def _draw(self, t: float, offset: ArrayLike) -> RenderedView:
         worlds = self._worlds

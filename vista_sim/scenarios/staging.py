@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +145,7 @@ class Stager:
 
     Args:
         sensors: of the car, by name; or the one camera that it has, or None: it needs none.
-        backend: of the cameras.
+        backend, device: of the cameras.
         traces_kept: how many traces (each by its recorded camera) are kept at most.
     """
 
@@ -155,12 +154,13 @@ class Stager:
         sensors: Mapping[str, SensorSpec] | CameraSpec | None,
         backend: str = "numba",
         traces_kept: int = 2,
+        device: str = "cpu",
     ) -> None:
         given = {} if sensors is None else sensors
         alone = {CAMERA: given} if isinstance(given, CameraSpec) else given
         self.sensors = check_sensors(alone)
         self.traces_kept = traces_kept
-        self._backend = backend
+        self._backend, self._device = backend, device
         self._pools: OrderedDict[tuple[Path, str | None], tuple[Trace, WorldCameras]] = (
             OrderedDict()
         )
@@ -207,8 +207,14 @@ class Stager:
         trace = Trace.open(root)
         kept = self._pools.pop(key, None)
         if kept is None or kept[0] is not trace:
-            make = partial(CameraPool, backend=self._backend, cache_bytes=_CACHE_BYTES)
-            kept = (trace, make((trace,), recorded))
+            pool = CameraPool(
+                (trace,),
+                recorded,
+                self._backend,
+                cache_bytes=_CACHE_BYTES,
+                device=self._device,
+            )
+            kept = (trace, pool)
         self._pools[key] = kept
         while len(self._pools) > self.traces_kept:
             self._pools.popitem(last=False)

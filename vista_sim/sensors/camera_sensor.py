@@ -14,16 +14,28 @@ class CameraSensor(PlainSensor):
 
     spec: CameraSpec
 
-    def empty(self, rows: int) -> Readings:
-        """Arrays for so many rows: images, and which pixels were really seen."""
+    def empty(self, rows: int, device: str | None = None) -> Readings:
+        """Images for so many rows, and which pixels were really seen."""
         size = self.spec.size
+        if device is not None:
+            import torch
+
+            return Readings(
+                torch.zeros((rows, *size, 3), dtype=torch.uint8, device=device),
+                torch.zeros((rows, *size), dtype=torch.bool, device=device),
+            )
         return Readings(
             np.zeros((rows, *size, 3), dtype=np.uint8), np.zeros((rows, *size), dtype=np.bool_)
         )
 
     def read(self, view: SceneView, rows: Rows, out: Readings) -> None:
         """See `Sensor`."""
-        assert out.valid is not None
-        view.camera(self.spec).render_batch(
-            view.scene_time, view.offset, (out.value, out.valid), rows, view.workers
-        )
+        camera = view.camera(self.spec)
+        if isinstance(out.value, np.ndarray):
+            camera.render_batch(
+                view.scene_time, view.offset, (out.value, out.valid), rows, view.workers
+            )
+        else:
+            views = camera.render_tensors(view.scene_time, view.offset)
+            places = rows.tolist()
+            out.value[places], out.valid[places] = views.image, views.valid

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vista_sim.sensors.delivery import FrameDelivery
 from vista_sim.sensors.randomization import Randomization, RandomizedCamera
-from vista_sim.sensors.sensor import Readings, Rows, Sensor
+from vista_sim.sensors.sensor import Readings, Rows, Sensor, copied, like, on_host
 from vista_sim.sensors.spec import CameraSpec, SensorSpec
 from vista_sim.sensors.view import SceneView
 from vista_sim.transforms import Matrix, planar_pose
@@ -56,9 +55,9 @@ class Randomized:
         """The faults of a row, from its next reset on."""
         self._faults[row] = faults
 
-    def empty(self, rows: int) -> Readings:
+    def empty(self, rows: int, device: str | None = None) -> Readings:
         """See `Sensor`."""
-        return self._sensor.empty(rows)
+        return self._sensor.empty(rows, device)
 
     def reset(self, view: SceneView, rows: Rows, rngs: Sequence[np.random.Generator]) -> None:
         """See `Sensor`."""
@@ -81,7 +80,8 @@ class Randomized:
         if isinstance(self._spec, CameraSpec):
             for k, one in drawn:
                 row = places[k]
-                out.value[row] = one.drawn.apply(out.value[row], self._rngs[row])
+                changed = one.drawn.apply(on_host(out.value[row]), self._rngs[row])
+                out.value[row] = like(changed, out.value)
 
     def _read_displaced(
         self, view: SceneView, rows: Rows, out: Readings, off: dict[int, Matrix]
@@ -101,7 +101,7 @@ class Randomized:
 
 
 #: A reading of a row: its value, and which of its pixels were really seen.
-_Reading = tuple[Any, NDArray[np.bool_] | None]
+_Reading = tuple[Any, Any]
 
 
 class Delivered:
@@ -130,9 +130,9 @@ class Delivered:
         if line is not None:
             line.reset()
 
-    def empty(self, rows: int) -> Readings:
+    def empty(self, rows: int, device: str | None = None) -> Readings:
         """See `Sensor`."""
-        return self._sensor.empty(rows)
+        return self._sensor.empty(rows, device)
 
     def reset(self, view: SceneView, rows: Rows, rngs: Sequence[np.random.Generator]) -> None:
         """See `Sensor`."""
@@ -151,8 +151,8 @@ class Delivered:
         for k, line in lines:
             row = places[k]
             # Copies: the arrays are filled anew, and a reading may arrive once more.
-            taken = None if out.valid is None else out.valid[row].copy()
-            value, valid = line.deliver(times[k], (out.value[row].copy(), taken))
+            taken = None if out.valid is None else copied(out.valid[row])
+            value, valid = line.deliver(times[k], (copied(out.value[row]), taken))
             out.value[row] = value
             if out.valid is not None:
                 out.valid[row] = valid

@@ -51,6 +51,17 @@ class WorldCamera(Protocol):
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Many of them."""
 
+    def render_tensors(
+        self,
+        ts: Sequence[float] | NDArray[np.float64],
+        offsets: Sequence[ArrayLike] | NDArray[np.float64],
+    ) -> Any:
+        """Many of them, as a `torch_backend.TorchViews` on the device that makes them.
+
+        Raises:
+            ValueError: this camera makes none there.
+        """
+
 
 class WorldCameras(Protocol):
     """Where the views of a world come from. Traces are counted as the world counts them."""
@@ -161,6 +172,7 @@ class CameraPool(CameraChoice):
         backend: of the cameras.
         kept: how many cameras are kept at most.
         cache_bytes: memory that the decoded frames of all cameras together may take.
+        device: where backend "torch" makes views, see `Camera`.
     """
 
     views = "synthesized"
@@ -172,11 +184,14 @@ class CameraPool(CameraChoice):
         backend: str = "numba",
         kept: int = 16,
         cache_bytes: int = 1024 * 2**20,
+        device: str = "cpu",
     ) -> None:
         super().__init__(traces, recorded)
         if backend not in BACKENDS:
             raise WorldError(f"backend is {backend!r}; known are {', '.join(BACKENDS)}")
-        self.backend = backend
+        if device != "cpu" and backend != "torch":
+            raise WorldError(f"device is {device!r}; backend {backend!r} runs on the cpu only")
+        self.backend, self.device = backend, device
         self.kept = check_count("cameras_kept", kept)
         self.cache_bytes = check_count("cache_bytes", cache_bytes, least=0)
         self._budget: FrameBudget | None = None
@@ -211,6 +226,7 @@ class CameraPool(CameraChoice):
             mount=spec.mount,
             backend=self.backend,
             cache_bytes=self._budget,
+            device=self.device,
         )
 
 

@@ -89,9 +89,9 @@ class Rig:
         for sensor in self._sensors.values():
             sensor.reset(view, rows, rngs)
 
-    def empty(self) -> dict[str, Readings]:
-        """Arrays to read into, by name."""
-        return {name: sensor.empty(self.rows) for name, sensor in self._sensors.items()}
+    def empty(self, device: str | None = None) -> dict[str, Readings]:
+        """Arrays to read into, by name; tensors on a device, of sensors that leave them there."""
+        return {name: sensor.empty(self.rows, device) for name, sensor in self._sensors.items()}
 
     def read(self, groups: Sequence[Group], out: Mapping[str, Readings]) -> None:
         """Read all sensors, one after the other, of some cars.

@@ -19,6 +19,8 @@ Rows = NDArray[np.int64]
 class Readings:
     """Where a sensor writes to: an entry for each row, of which a reading fills some.
 
+    Both are arrays, or both tensors on a device, for a sensor that can leave them there.
+
     Args:
         value: (rows, ...) what is observed, as the space of the spec has it.
         valid: bool (rows, height, width), which pixels of an image a recorded frame saw; None: the
@@ -26,7 +28,23 @@ class Readings:
     """
 
     value: Any
-    valid: NDArray[np.bool_] | None = None
+    valid: Any = None
+
+
+def copied(value: Any) -> Any:
+    """A copy of an array, or of a tensor where it is."""
+    return value.copy() if isinstance(value, np.ndarray) else value.clone()
+
+
+def on_host(value: Any) -> NDArray[Any]:
+    """An array, or the array that holds what a tensor does."""
+    array: NDArray[Any] = value if isinstance(value, np.ndarray) else value.cpu().numpy()
+    return array
+
+
+def like(array: NDArray[Any], other: Any) -> Any:
+    """An array, as a tensor where `other` is one."""
+    return array if isinstance(other, np.ndarray) else other.new_tensor(array)
 
 
 class Sensor(Protocol):
@@ -42,8 +60,8 @@ class Sensor(Protocol):
         rows: it has to remember at most.
         """
 
-    def empty(self, rows: int) -> Readings:
-        """Arrays for so many rows."""
+    def empty(self, rows: int, device: str | None = None) -> Readings:
+        """Arrays for so many rows; tensors on a device, if it is given and the sensor can."""
 
     def reset(self, view: SceneView, rows: Rows, rngs: Sequence[np.random.Generator]) -> None:
         """Episodes begin.
@@ -66,7 +84,7 @@ class PlainSensor:
         space = spec.space()
         self._shape, self._dtype = space.shape or (), space.dtype
 
-    def empty(self, rows: int) -> Readings:
+    def empty(self, rows: int, device: str | None = None) -> Readings:
         """Arrays for so many rows."""
         return Readings(np.zeros((rows, *self._shape), dtype=self._dtype))
 

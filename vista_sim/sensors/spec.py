@@ -122,10 +122,29 @@ class CameraSpec(SensorSpec):
         Args:
             valid: bool (height, width), which pixels one saw.
         """
-        if self.used is not None:
-            top, bottom, left, right = self.used
-            valid = valid[top:bottom, left:right]
-        return float(np.count_nonzero(valid) / valid.size)
+        used = valid[self._kept]
+        return float(np.count_nonzero(used) / used.size)
+
+    def shares_seen(self, valids: Any, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """`share_seen` of some rows, (n,).
+
+        Args:
+            valids: bool (m, height, width), an array, or a tensor on any device.
+            rows: (n,) which of them.
+        """
+        if isinstance(valids, np.ndarray):
+            return np.array([self.share_seen(valids[i]) for i in rows.tolist()])
+        used = valids[rows.tolist()][:, *self._kept]
+        seen: NDArray[np.int64] = used.sum((1, 2)).cpu().numpy()
+        return seen / (used.shape[1] * used.shape[2])
+
+    @property
+    def _kept(self) -> tuple[slice, slice]:
+        """Rows and columns of the image that the policy gets."""
+        if self.used is None:
+            return slice(None), slice(None)
+        top, bottom, left, right = self.used
+        return slice(top, bottom), slice(left, right)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
