@@ -33,6 +33,7 @@ LAYOUTS = ("NCHW", "NHWC", "NTCHW", "NTHWC", "NCTHW", "CHW", "HWC", "TCHW", "NHW
 FIELDS = (
     "name",
     "what",
+    "sensor",
     "dtype",
     "shape",
     "crop",
@@ -54,6 +55,7 @@ class CameraInput:
 
     Args:
         tensor: of the model.
+        sensor: name of the camera.
         camera_size: (height, width) of the camera's image.
         rows, columns: of the camera's image that are kept.
         size: (height, width) to which they are resized; None: as they are.
@@ -65,6 +67,7 @@ class CameraInput:
     """
 
     tensor: TensorInfo
+    sensor: str
     camera_size: tuple[int, int]
     rows: slice
     columns: slice
@@ -79,14 +82,14 @@ class CameraInput:
 
     def frame(self, observation: Mapping[str, Any], car: Car | None = None) -> NDArray[Any]:
         """An observation's image as the model wants it, (H, W, C). Raises PolicyError."""
-        image = np.asarray(observation["camera"])
+        image = np.asarray(observation[self.sensor])
         wanted = (*self.camera_size, 3)
         if image.shape != wanted:
             raise PolicyError(
-                f"the camera image has shape {image.shape}; this policy takes {wanted}"
+                f"the {self.sensor} image has shape {image.shape}; this policy takes {wanted}"
             )
         if image.dtype != np.uint8:
-            raise PolicyError(f"the camera image is {image.dtype}; it must be uint8")
+            raise PolicyError(f"the {self.sensor} image is {image.dtype}; it must be uint8")
         image = image[self.rows, self.columns]
         if self.size is not None and image.shape[:2] != self.size:
             height, width = self.size
@@ -118,21 +121,23 @@ class CameraInput:
 
 
 def read_camera_input(
-    fields: Fields, tensor: TensorInfo, camera: CameraSpec | None, history: History
+    fields: Fields, tensor: TensorInfo, cameras: Mapping[str, CameraSpec], history: History
 ) -> CameraInput:
     """Read an entry of `inputs` that is a camera.
 
     Args:
         fields: the entry.
         tensor: that it names.
-        camera: of the policy.
+        cameras: of the policy, by name.
         history: where the entry has none of its own.
 
     Raises:
         PolicyError: a field is wrong, or what comes out does not fit the model.
     """
-    if camera is None:
+    if not cameras:
         raise PolicyError(f"{fields.where} takes the camera, but {fields.file}: camera is null")
+    sensor = fields.choice("sensor", tuple(cameras), CameraSpec.kind)
+    camera = cameras[sensor]
     if tensor.dtype not in DTYPES:
         raise PolicyError(
             f"{fields.where}: input {tensor.name!r} of the model is {tensor.dtype}; images can be "
@@ -158,6 +163,7 @@ def read_camera_input(
         raise fields.wrong("layout", f"one with T or C, to stack {history.frames} frames along")
     read = CameraInput(
         tensor,
+        sensor,
         camera.size,
         rows,
         columns,

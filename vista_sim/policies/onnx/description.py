@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from vista_sim.policies.onnx.tensors import (
     named_tensor,
     read_state,
 )
-from vista_sim.sensors.registry import read_camera
+from vista_sim.sensors.registry import read_camera, read_sensors
 from vista_sim.sensors.spec import CameraSpec
 
 FIELDS = (
@@ -32,6 +32,7 @@ FIELDS = (
     "comment",
     "model",
     "camera",
+    "sensors",
     "history",
     "inputs",
     "recurrent_state",
@@ -61,14 +62,14 @@ class Description:
 
     Args:
         name: for tables.
-        camera: None: the policy needs none.
+        cameras: of the policy, by name.
         inputs: of the model, apart from what is recurrent.
         states: what is recurrent.
         reader: makes actions of the outputs.
     """
 
     name: str
-    camera: CameraSpec | None
+    cameras: dict[str, CameraSpec]
     inputs: tuple[Input, ...]
     states: tuple[RecurrentState, ...]
     reader: ActionReader
@@ -107,10 +108,10 @@ def read(
         PolicyError: a field is missing, unknown or wrong, or does not fit the model.
     """
     fields = Fields(values, file, "", FIELDS)
-    camera = _read_camera(fields)
+    cameras = _read_cameras(fields)
     history = read_history(fields, History())
     listed = fields.listed("inputs", "a list of objects, one for each input of the model", True)
-    described = tuple(_read_input(fields, *entry, inputs, camera, history) for entry in listed)
+    described = tuple(_read_input(fields, *entry, inputs, cameras, history) for entry in listed)
     recurrent = fields.listed("recurrent_state", "a list of objects", True, [])
     states = tuple(
         read_state(Fields(entry, file, path, STATE_FIELDS), inputs, outputs)
@@ -119,7 +120,7 @@ def read(
     _check_complete(file, inputs, [i.tensor.name for i in described] + [s.input for s in states])
     return Description(
         name=fields.text("name", default=file.stem),
-        camera=_with_used(camera, described),
+        cameras={name: _with_used(name, cameras[name], described) for name in cameras},
         inputs=described,
         states=states,
         reader=read_outputs(fields, outputs),
@@ -131,7 +132,7 @@ def _read_input(
     values: Any,
     path: str,
     tensors: dict[str, TensorInfo],
-    camera: CameraSpec | None,
+    cameras: Mapping[str, CameraSpec],
     history: History,
 ) -> Input:
     every = tuple(dict.fromkeys(name for names in INPUTS.values() for name in names))
@@ -139,7 +140,7 @@ def _read_input(
     entry = Fields(values, fields.file, path, INPUTS[what])
     tensor = named_tensor(entry, "name", tensors, "input")
     if what == "camera":
-        return read_camera_input(entry, tensor, camera, history)
+        return read_camera_input(entry, tensor, cameras, history)
     if what == "speed":
         return numbers.read_speed_input(entry, tensor, history)
     if what == "state_vector":
@@ -147,6 +148,34 @@ def _read_input(
     if what == "command":
         return numbers.read_command_input(entry, tensor, history)
     return numbers.read_constant_input(entry, tensor)
+
+
+def _read_cameras(fields: Fields) -> dict[str, CameraSpec]:
+    """The cameras of `sensors` by name, or of `camera` the one."""
+    if "sensors" not in fields.values:
+        camera = _read_camera(fields)
+        return {} if camera is None else {CameraSpec.kind: camera}
+    if "camera" in fields.values:
+        raise fields.wrong("camera", "left out where there is a field sensors")
+    found: dict[str, CameraSpec] = {}
+    sensors = read_sensors(fields.values["sensors"], fields.place("sensors"), PolicyError)
+    for name, spec in sensors.items():
+        place = fields.place(f"sensors.{name}")
+        if not isinstance(spec, CameraSpec):
+            raise PolicyError(f"{place} is of kind {spec.kind!r}; a model takes images of cameras")
+        _check_mount(spec, place)
+        found[name] = spec
+    return found
+
+
+def _check_mount(spec: CameraSpec, place: str) -> None:
+    from vista_sim.sensors.camera import check_mount
+
+    if spec.mount is not None:
+        try:
+            check_mount(spec.mount)
+        except ValueError as error:
+            raise PolicyError(f"{place}.mount: {error}") from None
 
 
 def _read_camera(fields: Fields) -> CameraSpec | None:
@@ -161,23 +190,15 @@ def _read_camera(fields: Fields) -> CameraSpec | None:
         raise camera.wrong("size", wanted)
     if camera.given("fov"):
         camera.number("fov", wanted="the horizontal field of view in rad")
-    try:
-        spec = read_camera(camera.values, f"{fields.file}: field 'camera'", PolicyError)
-        if spec.mount is not None:
-            from vista_sim.sensors.camera import check_mount
-
-            check_mount(spec.mount)
-    except PolicyError:
-        raise
-    except ValueError as error:
-        raise PolicyError(f"{camera.place('mount')}: {error}") from None
+    spec = read_camera(camera.values, f"{fields.file}: field 'camera'", PolicyError)
+    _check_mount(spec, fields.place("camera"))
     return spec
 
 
-def _with_used(camera: CameraSpec | None, inputs: Sequence[Input]) -> CameraSpec | None:
+def _with_used(name: str, camera: CameraSpec, inputs: Sequence[Input]) -> CameraSpec:
     """The camera with the smallest box around what the inputs keep of its image."""
-    kept = [entry for entry in inputs if isinstance(entry, CameraInput)]
-    if camera is None or not kept:
+    kept = [entry for entry in inputs if isinstance(entry, CameraInput) and entry.sensor == name]
+    if not kept:
         return camera
     rows, columns = [entry.rows for entry in kept], [entry.columns for entry in kept]
     box = (

@@ -25,9 +25,6 @@ from vista_sim.sensors.spec import CameraSpec
 if TYPE_CHECKING:
     from vista_sim.world import Car
 
-#: What an input cannot do without in an observation.
-_TAKEN: dict[type, str] = {CameraInput: "camera", SpeedInput: "speed"}
-
 
 class OnnxPolicy:
     """A policy in ONNX format; it remembers from one `act` to the next, and `reset` forgets.
@@ -52,7 +49,8 @@ class OnnxPolicy:
             tensor_infos(self._session.get_inputs()),
             tensor_infos(self._session.get_outputs()),
         )
-        self.camera: CameraSpec | None = self.description.camera
+        self.sensors = self.description.cameras
+        self.camera: CameraSpec | None = self.sensors.get(CameraSpec.kind)
         states = self.description.states
         names = [*self.description.reader.names, *(state.output for state in states)]
         self._wanted = list(dict.fromkeys(names))
@@ -69,7 +67,8 @@ class OnnxPolicy:
         """What the model answers, as an action.
 
         Args:
-            observation: "camera", "speed" and "command", as far as the model takes them.
+            observation: of the cameras by name, "speed" and "command", as far as the model takes
+                them.
             car: gives the vehicle, where the description does not, and the state vector.
 
         Raises:
@@ -109,9 +108,10 @@ class OnnxPolicy:
         observation: Mapping[str, Any],
         car: Car | None,
     ) -> NDArray[Any]:
-        taken = _TAKEN.get(type(entry))
-        if taken is not None:
-            self._observed(observation, taken)
+        if isinstance(entry, CameraInput):
+            self._observed(observation, entry.sensor)
+        elif isinstance(entry, SpeedInput):
+            self._observed(observation, "speed")
         seen.append(entry.frame(observation, car))
         return entry.arrange(entry.history.choose(seen))
 
