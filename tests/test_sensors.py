@@ -11,7 +11,7 @@ import torch
 from conftest import write_road
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import SyncVectorEnv
-from range_sensor import RangeSpec
+from range_sensor import RangeSensor, RangeSpec
 from same_bytes import assert_same
 
 import vista_sim
@@ -22,6 +22,7 @@ from vista_sim.errors import PolicyError, WorldError
 from vista_sim.policies import Action, SocketPolicy, load_policy
 from vista_sim.policies.policy import check_policy
 from vista_sim.runs.run import read_run
+from vista_sim.sensors import registry
 from vista_sim.sensors.camera import Camera
 from vista_sim.sensors.randomization import Randomization
 from vista_sim.sensors.registry import make_sensor, read_spec, register, spec_to_json
@@ -174,6 +175,25 @@ def test_a_kind_is_registered_once():
     OtherSpec.kind = "sonar"
     with pytest.raises(WorldError, match="no sensor of the kind 'sonar'"):
         make_sensor(OtherSpec(), 1)
+
+
+def test_an_installed_package_brings_its_kind_along(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_kinds", dict(registry._kinds))
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "radar_kind.py").write_text(
+        "from range_sensor import RangeSensor, RangeSpec\n"
+        "class RadarSpec(RangeSpec):\n"
+        "    kind = 'radar'\n"
+        "def radar():\n"
+        "    return RadarSpec, RangeSensor\n"
+    )
+    about = tmp_path / "radar_kind-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: radar-kind\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[vista_sim.sensors]\nradar = radar_kind:radar\n")
+    spec = read_spec({"kind": "radar", "rays": 5}, "it", PolicyError)
+    assert (type(spec).__name__, spec.rays) == ("RadarSpec", 5)
+    assert isinstance(make_sensor(spec, 1), RangeSensor)
 
 
 @pytest.mark.parametrize(
