@@ -36,6 +36,7 @@ _MAX_ENLARGEMENT = 3.0
 Images = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Depths = NDArray[np.float32]
+_BYTE, _BOOL, _FLOAT = np.dtype(np.uint8), np.dtype(np.bool_), np.dtype(np.float32)
 
 
 class Camera:
@@ -192,7 +193,7 @@ class Camera:
         images, valids = out
         if n == 0:
             return images, valids
-        places = range(n) if rows is None else [int(row) for row in rows]
+        places = range(n) if rows is None else np.asarray(rows).tolist()
         self._check_out(images, valids, inverse_depth, places, n)
         times, displaced = _numbers("ts", ts), _numbers("offsets", offsets)
         sources = valids.view(np.uint8)
@@ -212,17 +213,17 @@ class Camera:
         n: int,
     ) -> None:
         """Raise ValueError unless n views may be written to these places of these arrays."""
-        given: list[tuple[str, Any, tuple[int, ...], type]] = [
-            ("images", images, (*self.size, 3), np.uint8),
-            ("valids", valids, self.size, np.bool_),
+        given: list[tuple[str, Any, np.dtype[Any], tuple[int, ...]]] = [
+            ("images", images, _BYTE, (*self.size, 3)),
+            ("valids", valids, _BOOL, self.size),
         ]
         if depths is not None:
-            given.append(("inverse_depth", depths, self.size, np.float32))
-        for name, array, shape, kind in given:
+            given.append(("inverse_depth", depths, _FLOAT, self.size))
+        for name, array, kind, shape in given:
             right = isinstance(array, np.ndarray) and array.dtype == kind
             if not (right and array.shape[1:] == shape and array.flags.c_contiguous):
                 raise ValueError(
-                    f"out: {name} must be a C contiguous {np.dtype(kind)} array (m, "
+                    f"out: {name} must be a C contiguous {kind} array (m, "
                     f"{', '.join(map(str, shape))})"
                 )
         most = min(len(array) for _, array, _, _ in given)

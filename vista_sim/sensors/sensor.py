@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +14,7 @@ from vista_sim.sensors.view import SceneView
 Rows = NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
-class Readings:
+class Readings(NamedTuple):
     """Where a sensor writes to: an entry for each row, of which a reading fills some.
 
     Both are arrays, or both tensors on a device, for a sensor that can leave them there.
@@ -61,7 +59,7 @@ class Sensor(Protocol):
         """
 
     def empty(self, rows: int, device: str | None = None) -> Readings:
-        """Arrays for so many rows; tensors on a device, if it is given and the sensor can."""
+        """Arrays for so many rows, not filled; tensors on a device, if given and it can."""
 
     def reset(self, view: SceneView, rows: Rows, rngs: Sequence[np.random.Generator]) -> None:
         """Episodes begin.
@@ -86,7 +84,7 @@ class PlainSensor:
 
     def empty(self, rows: int, device: str | None = None) -> Readings:
         """Arrays for so many rows."""
-        return Readings(np.zeros((rows, *self._shape), dtype=self._dtype))
+        return Readings(np.empty((rows, *self._shape), self._dtype))
 
     def reset(self, view: SceneView, rows: Rows, rngs: Sequence[np.random.Generator]) -> None:
         """There is nothing to forget."""

@@ -32,7 +32,7 @@ class Look(NamedTuple):
     inverse_depth: NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class SceneView:
     """n rows of one trace: cars that a sensor is read of together.
 
