@@ -98,7 +98,7 @@ class Part:
 
 
 PARTS = (
-    Part("a", "Málaga's last 15 s", ("malaga", *WORLDS), "malaga", "0:45", (45.0, math.inf)),
+    Part("a", "Málaga's last 15 s", ("malaga", *WORLDS), "malaga", "0:45", (45.0, 60.0)),
     Part("b", "Málaga", ("kitti", "pandaset", *WORLDS), "malaga"),
     Part("c", "KITTI 00", ("malaga", "pandaset", *WORLDS), "kitti"),
 )
@@ -298,9 +298,11 @@ def told(result: dict[str, Any]) -> str:
     return f"{result['metrics']['crashes']:.0f} crashes, {recovered}"
 
 
+ROADS = ("straight", "left", "right")  # kinds that recovery is told of apart
 SHOWN = (
     ("crashes", "crashes", 1.0),
     ("recovered, of the expert's, %", "rate", 100.0),
+    ("on straights, %", "straight", 100.0),
     ("from the path, m", "mean_cross_track_error_m", 1.0),
 )
 
@@ -379,7 +381,12 @@ def row_of(part: Part, way: str, results: Sequence[dict[str, Any]]) -> dict[str,
 
 
 def found(result: dict[str, Any], key: str) -> float | None:
-    value = result["recovery"].get(key) if key == "rate" else result["metrics"].get(key)
+    if key == "rate":
+        value = result["recovery"].get(key)
+    elif key in ROADS:
+        value = result["recovery"]["roads"][key]["rate"]
+    else:
+        value = result["metrics"].get(key)
     return None if value is None else float(value)
 
 
