@@ -107,7 +107,9 @@ def export_policy(recipe: Export) -> Exported:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(values, indent=2) + "\n"
-        write_together([(path, data), (description, text.encode())])
+        # The description first: it names the model's hash, so that where a kill parts the two,
+        # it fits no model of before, and none is left to another description.
+        write_together([(description, text.encode()), (path, data)])
     except OSError as error:
         raise PolicyError(f"{path}: {why_not(error)}") from None
     return Exported(path, description, difference, _STEPS)

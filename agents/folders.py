@@ -31,7 +31,7 @@ _ON_ITS_WAY = (
     "curves.png",
 )
 #: What a finished one leaves, beside its description.
-_RESULTS = (WEIGHTS, f".{WEIGHTS}.old-*", "held-out.png", "policy.onnx*")
+_RESULTS = (WEIGHTS, f".{WEIGHTS}.old-*", "held-out.png", "policy.onnx*", ".policy.onnx*")
 
 
 @contextlib.contextmanager

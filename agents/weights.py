@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from vista_sim.atomic import kept_beside, write_together
 from vista_sim.errors import VistaError
 from vista_sim.files import one_line, read_bytes, shown
-from vista_sim.interrupts import uninterrupted
 
 WEIGHTS = "weights.safetensors"
 MISSING = "cannot be read (there is no such file); train again"
@@ -29,17 +28,13 @@ def save_model(
     values: Mapping[str, Any],
     weights: Mapping[str, Tensor],
 ) -> None:
-    """Write weights, then the JSON file `description` with `values` and a checksum of them.
-
-    Each file is whole or not there, and Ctrl-C and SIGTERM do not part them.
-    """
+    """Write weights, then the JSON file `description` with `values` and a checksum of them."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     data = save_tensors({name: tensor.contiguous() for name, tensor in weights.items()})
     checksum = {"file": WEIGHTS, "sha256": hashlib.sha256(data).hexdigest()}
     text = json.dumps({**values, "weights": checksum}, indent=2) + "\n"
-    with uninterrupted():  # weights alone would not be those of the description
-        write_together([(folder / WEIGHTS, data), (folder / description, text.encode())])
+    write_together([(folder / WEIGHTS, data), (folder / description, text.encode())])
 
 
 def load_weights(

@@ -106,6 +106,23 @@ def test_a_process_killed_between_two_names_has_left_what_was_there_before(tmp_p
     assert names(tmp_path) == ["description", "weights"]
 
 
+def test_a_signal_between_two_names_is_handled_when_both_files_have_theirs(tmp_path, monkeypatch):
+    weights, description = tmp_path / "weights", tmp_path / "description"
+    write_together([(weights, b"old"), (description, b"old")])
+    rename = os.replace
+
+    def interrupted(part, path):
+        rename(part, path)
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic.os, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            write_together([(weights, b"new"), (description, b"new")])
+    assert (weights.read_bytes(), description.read_bytes()) == (b"new", b"new")
+    assert names(tmp_path) == ["description", "weights"]
+
+
 def test_files_get_the_permissions_that_new_files_have(tmp_path):
     before = os.umask(0o027)
     try:

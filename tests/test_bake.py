@@ -17,6 +17,7 @@ from vista_sim.errors import GeometryError
 from vista_sim.geometry.bake import bake, bake_camera
 from vista_sim.geometry.doubts import doubts
 from vista_sim.geometry.ground import ground_inverse_depth
+from vista_sim.geometry.models import model_beside
 from vista_sim.geometry.partial import Partial, bake_lock
 from vista_sim.geometry.store import GeometryStore, folder_in_cache, folder_in_trace
 from vista_sim.traces.calibration import Lens
@@ -164,6 +165,26 @@ def test_a_trace_that_cannot_be_written_to_keeps_its_geometry_in_the_users_cache
         assert str(path).startswith(os.environ["XDG_CACHE_HOME"])
         assert GeometryStore.find(trace, "front").path == path
     assert _contents(path) == _contents(baked / "geometry" / "front")
+
+
+@pytest.mark.parametrize("cache", ["file/cache", 300 * "x"])  # the second: even looking there fails
+def test_where_neither_trace_nor_cache_can_be_written_to_it_is_one_line(
+    fresh, tmp_path, monkeypatch, capsys, cache
+):
+    (tmp_path / "file").touch()
+    (fresh / "geometry").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / cache))
+    with Trace.open(fresh) as trace:
+        assert GeometryStore.find(trace, "front") is None
+        with pytest.raises(GeometryError, match="no depth model was learned"):
+            model_beside(trace)
+    with pytest.raises(SystemExit) as end:
+        main(["bake", str(fresh)])
+    error = capsys.readouterr().err
+    assert end.value.code == 2
+    assert f"{fresh / 'geometry'} and {tmp_path / cache}" in error
+    assert "or set XDG_CACHE_HOME to a folder that is" in error
+    assert error.count("\n") == 1
 
 
 def _shorten(path):

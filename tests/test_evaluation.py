@@ -57,6 +57,14 @@ class Seeing(ReferenceDriver):
 FEW = RecoveryTest(laterals=(-1.0, 0.0), headings=(0.0, 0.1), starts_per_kind=1)
 
 
+def test_a_section_without_an_end_is_driven_and_stored_up_to_the_end(road_trace, tmp_path):
+    out, section = tmp_path / "run", (20.0, math.inf)
+    evaluate("expert", road_trace, out, recovery=False, video=False, section=section)
+    run = read_run(out)
+    assert run.info["section"] == [20.0, pytest.approx(22.5, abs=0.2)]
+    assert run.steps["scene_time"].to_numpy().min() == pytest.approx(20.0, abs=0.1)
+
+
 def test_the_reference_drives_the_whole_road_without_a_crash(road_trace):
     report = evaluate("expert", road_trace, recovery=False)
     assert report.metrics["crashes"] == 0

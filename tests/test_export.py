@@ -4,6 +4,9 @@ import dataclasses
 import hashlib
 import importlib.util
 import json
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -219,6 +222,57 @@ def test_the_file_can_go_elsewhere_and_the_same_policy_gives_the_same_bytes(lstm
     result = export_policy(Export(lstm, tmp_path / "new" / "car.onnx"))
     assert result.path.read_bytes() == (lstm / "policy.onnx").read_bytes()
     assert sorted(p.name for p in result.path.parent.iterdir()) == ["car.onnx", "car.onnx.json"]
+
+
+#: Writes what stands in files, two together, and ends by SIGKILL where the second gets its name.
+KILLED_BETWEEN = """
+import os, signal, sys
+from pathlib import Path
+from vista_sim.atomic import write_together
+rename, named = os.replace, []
+def die_at_second(part, path):
+    named.append(rename(part, path) if not named else os.kill(os.getpid(), signal.SIGKILL))
+os.replace = die_at_second
+contents, paths = map(Path, sys.argv[1::2]), map(Path, sys.argv[2::2])
+write_together([(path, content.read_bytes()) for content, path in zip(contents, paths)])
+"""
+
+
+def killed_between(files):
+    """Write files as `write_together` does, by a process that is killed between their names."""
+    given = []
+    for path, data in files:
+        content = path.with_name(f"content of {path.name}")
+        content.write_bytes(data)
+        given += [content, path]
+    ended = subprocess.run([sys.executable, "-c", KILLED_BETWEEN, *given])
+    assert ended.returncode == -signal.SIGKILL
+
+
+def test_an_export_that_is_killed_between_its_two_files_is_not_taken_as_whole(
+    lstm, tmp_path, monkeypatch
+):
+    other = save(tmp_path / "other", CONFIGS["cnn"])
+    path, hand_made = tmp_path / "out" / "car.onnx", tmp_path / "out" / "car.json"
+    with monkeypatch.context() as patch:
+        patch.setattr(exporting, "write_together", killed_between)
+        export_policy(Export(lstm, path))  # where nothing was
+    with pytest.raises(PolicyError, match=r"car\.onnx: no such file$"):
+        OnnxPolicy(path)
+    export_policy(Export(lstm, path, overwrite=True))
+    described = json.loads((tmp_path / "out" / "car.onnx.json").read_text())
+    # In the place of a model with a description that names no hash, under the other name.
+    path.with_name("car.onnx.json").unlink()
+    hand_made.write_text(json.dumps({k: v for k, v in described.items() if k != "model"}))
+    OnnxPolicy(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(exporting, "write_together", killed_between)
+        export_policy(Export(other, path, overwrite=True))
+    with pytest.raises(PolicyError, match=r"must be that of the model .*; export both again$"):
+        OnnxPolicy(path)
+    export_policy(Export(other, path, overwrite=True))
+    assert OnnxPolicy(path).description.name == "x"
+    assert not list(path.parent.glob(".*"))
 
 
 def test_a_file_that_answers_otherwise_is_refused(lstm, tmp_path, monkeypatch):

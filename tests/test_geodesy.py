@@ -71,7 +71,10 @@ def test_a_frame_that_is_moved_lies_where_its_origin_says():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"latitude": 91.0, "longitude": 0.0}, "latitude is 91.0; it must be from -90 to 90"),
+        (
+            {"latitude": 91.0, "longitude": 0.0},
+            "latitude is 91.0; it must be a number from -90 to 90",
+        ),
         ({"latitude": "north", "longitude": 0.0}, "latitude is 'north'"),
         ({"longitude": 0.0}, "latitude is missing"),
         ({"latitude": 0.0, "longitude": 0.0, "heading": math.nan}, "heading is nan"),

@@ -29,7 +29,7 @@ from vista_sim.identity import files as identity_files
 from vista_sim.identity.files import content_digest
 from vista_sim.identity.onnx_files import weight_files
 from vista_sim.identity.sources import SHOWING, sources_digest
-from vista_sim.policies import Action, PolicyServer, load_policy, policy_hash
+from vista_sim.policies import Action, CameraSpec, PolicyServer, load_policy, policy_hash
 from vista_sim.policies.identity import identify_policy, module_files
 from vista_sim.policies.remote.server import Loader
 from vista_sim.runs.run import read_run
@@ -416,6 +416,40 @@ def test_a_run_is_not_resumed_with_other_weights(suite, tmp_path):
     assert suite(tmp_path / "run", str(path), resume=True).suite.resumed == 2
     write_model(tmp_path / "model", 0.15)
     refused(suite, "the policy's hash was [0-9a-f]{64}, is", tmp_path / "run", str(path))
+
+
+def write_folder(folder, seed):
+    """A small network that drives, its weights drawn by `seed`."""
+    from architectures import SMALL, build
+    from vista_agents.policy import NetworkPolicy, PolicySpec
+
+    config = SMALL["cnn"]
+    spec = PolicySpec(CameraSpec(config.camera_size, 1.1), config, name="x")
+    NetworkPolicy(spec, build(config, seed)).save(folder)
+    return folder
+
+
+@pytest.mark.parametrize("write", [write_model, write_folder])
+def test_a_copy_of_a_policy_is_the_same_wherever_it_lies(suite, tmp_path, write):
+    """Neither where its files are, nor their times and permissions decide how it drives."""
+    original = write(tmp_path / "model", 0)
+    suite(tmp_path / "run", str(original))
+    copy = tmp_path / "elsewhere" / "copy"
+    shutil.copytree(tmp_path / "model", copy)
+    shutil.rmtree(tmp_path / "model")
+    for path in (*copy.rglob("*"), copy):
+        os.utime(path, ns=(1, 1))
+        path.chmod(path.stat().st_mode & ~0o222)
+    moved = str(copy / original.relative_to(tmp_path / "model"))
+    assert suite(tmp_path / "run", moved, resume=True).suite.resumed == 2
+    suite(tmp_path / "anew", moved)
+    found = compare(tmp_path / "run", tmp_path / "anew")
+    assert (found.same_cases, found.warnings) == (True, ())
+    assert "SHA-256" in found.policies[0]
+    assert found.policies[0].partition(", ")[2] == found.policies[1].partition(", ")[2]
+    shutil.rmtree(copy)
+    write(copy, 1)
+    refused(suite, "the policy's hash was", tmp_path / "run", moved)
 
 
 def test_a_run_is_not_resumed_by_other_code(suite, tmp_path):

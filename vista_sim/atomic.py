@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import Self
 
 from vista_sim.files import one_line
+from vista_sim.interrupts import uninterrupted
 from vista_sim.locks import is_held
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -117,13 +118,13 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def write_together(files: Sequence[tuple[Path, bytes]]) -> None:
     """Write files that belong together, each whole; they take their places at the same moment, as
-    nearly as names can be changed. Raises OSError, and then none has.
+    nearly as names can be changed; Ctrl-C and SIGTERM do not part them. Raises OSError, and then
+    none has.
 
     Until the last has its name, what the others replace is kept beside them, where `kept_beside`
     finds it: a process that is killed between two names has still left the files of before.
     """
     parts: list[tuple[Path, Path, int]] = []
-    placed: list[tuple[Path, Path | None]] = []  # all but the last, with what was there
     try:
         for path, data in files:
             with _named(path):
@@ -132,15 +133,28 @@ def write_together(files: Sequence[tuple[Path, bytes]]) -> None:
                 parts.append((part, path, lock))
                 part.write_bytes(data)
                 _sync(part)
-        for part, path, _ in parts:
-            with _named(path):
-                if path != files[-1][0]:
-                    placed.append((path, _kept(path)))
-                os.replace(part, path)
+        with uninterrupted():
+            _rename_together([(part, path) for part, path, _ in parts])
     except BaseException:
         for part, _, _ in parts:
             with suppress(OSError):
                 part.unlink()
+        raise
+    finally:
+        for _, _, lock in parts:
+            os.close(lock)
+
+
+def _rename_together(parts: Sequence[tuple[Path, Path]]) -> None:
+    """Give all files their names. Raises OSError, and then none has."""
+    placed: list[tuple[Path, Path | None]] = []  # all but the last, with what was there
+    try:
+        for part, path in parts:
+            with _named(path):
+                if path != parts[-1][1]:
+                    placed.append((path, _kept(path)))
+                os.replace(part, path)
+    except BaseException:
         for path, old in placed:
             with suppress(OSError):
                 if old is not None:
@@ -148,9 +162,6 @@ def write_together(files: Sequence[tuple[Path, bytes]]) -> None:
                 else:
                     path.unlink()
         raise
-    finally:
-        for _, _, lock in parts:
-            os.close(lock)
     for _, old in placed:
         if old is not None:
             with suppress(OSError):

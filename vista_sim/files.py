@@ -186,10 +186,12 @@ def _check_depth(value: Any) -> None:
     raise ValueError(f"nested more than {MAX_DEPTH} deep")
 
 
-def check_real(value: Any, name: str, low: float, high: float) -> float:
-    """A number from outside as a float. Raises ValueError unless it is one from low to high."""
+def check_real(
+    value: Any, name: str, low: float, high: float, error: type[Exception] = ValueError
+) -> float:
+    """A number from outside as a float. Raises `error` unless it is one from low to high."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ValueError(f"{name} is {shown(value)}; it must be a number from {low:g} to {high:g}")
+        raise error(f"{name} is {shown(value)}; it must be a number from {low:g} to {high:g}")
     return float(value)
 
 

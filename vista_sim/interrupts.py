@@ -105,8 +105,8 @@ def uninterrupted() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    for number in before:
+    before = {n: handler for n in SIGNALS if (handler := signal.getsignal(n)) is not None}
+    for number in before:  # all but those that something else than Python handles
         signal.signal(number, lambda number, frame: came.append(number))
     try:
         yield

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 MOST_ENTRIES = 1 << 26  # of an input that is fed; models with larger ones are opened alone
-_TYPES = {
+#: Of what can be fed, NumPy's name by ONNX Runtime's.
+DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
     "tensor(double)": "float64",
@@ -68,9 +69,9 @@ def _zeros(inputs: Any) -> dict[str, Any] | None:
         entries = 1
         for side in shape:
             entries *= max(side, 1)
-        if value.type not in _TYPES or entries > MOST_ENTRIES:
+        if value.type not in DTYPES or entries > MOST_ENTRIES:
             return None
-        fed[value.name] = np.zeros(shape, _TYPES[value.type])
+        fed[value.name] = np.zeros(shape, DTYPES[value.type])
     return fed
 
 

@@ -1,4 +1,4 @@
-"""A folder for temporary files that nobody else can write to."""
+"""Folders of the user's own: for what is kept, and for temporary files that nobody else writes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import os
 import stat
 import tempfile
 from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept for this user; it may not be there, nor be usable."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("vista_sim", appauthor=False))
 
 
 def temporary_folder(base: str | os.PathLike[str] | None = None) -> Path | None:

@@ -43,8 +43,12 @@ def make_practice(
     """
     observed: dict[str, Any] = {"observe": "state"}
     if camera is not None:
-        observed = {"size": camera.size, "fov": camera.fov, "mount": camera.mount}
-        observed["recorded_camera"] = recorded_camera
+        observed = {
+            "size": camera.size,
+            "fov": camera.fov,
+            "mount": camera.mount,
+            "recorded_camera": recorded_camera,
+        }
     envs = gymnasium.make_vec(
         ENVIRONMENT,
         num_envs=config.num_envs,

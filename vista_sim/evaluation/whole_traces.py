@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -32,6 +33,7 @@ from vista_sim.runs.writer import RunWriter
 from vista_sim.scenarios.places import RecoveryTest, draw_places
 from vista_sim.sensors.pool import CameraMaker
 from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
+from vista_sim.traces.trace import Trace
 from vista_sim.world import TracePaths, World
 
 START_COST = 15  # m that a start of the recovery test counts as in progress
@@ -98,7 +100,7 @@ def evaluate_traces(
             "seed": settings.seed,
             "dt": settings.dt,
             "views": world.cameras.views,
-            "section": None if section is None else list(section),
+            "section": None if section is None else _within(section, world.traces),
         },
         reward_terms=tuple(vars(Rewards())),
         overwrite=overwrite,
@@ -130,6 +132,12 @@ def evaluate_traces(
         report = Report(name, metrics, by_trace, recovered, writer.folder, seconds)
         writer.finish({k: v for k, v in report.to_json().items() if k not in ("out", "seconds")})
     return report
+
+
+def _within(section: tuple[float, float], traces: Sequence[Trace]) -> list[float]:
+    """Seconds from, to, as JSON can say them: an open end is that of the longest trace."""
+    start, end = section
+    return [start, end if math.isfinite(end) else max(trace.duration for trace in traces)]
 
 
 def _film(

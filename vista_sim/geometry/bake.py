@@ -207,5 +207,5 @@ def _destination(trace: Trace, camera: str) -> Path:
             return path
     raise GeometryError(
         f"{folder_in_trace(trace, camera).parent} and {path.parent} cannot be written to; "
-        "make one of them writable"
+        "make one of them writable, or set XDG_CACHE_HOME to a folder that is"
     )

@@ -128,8 +128,8 @@ def points_in_camera(
     mount = lidar.calibration.T_vehicle_lidar
     foreign = ~_of_own_car(sweep.points @ mount[:3, :3].T + mount[:3, 3], trace.vehicle)
     first, last = float(trace.ego.t[0]), float(trace.ego.t[-1])
-    timed = sweep.point_t is not None and not lidar.calibration.motion_compensated
-    times = sweep.point_t if timed and sweep.point_t is not None else np.full(len(foreign), sweep.t)
+    times = None if lidar.calibration.motion_compensated else sweep.point_t
+    times = np.full(len(foreign), sweep.t) if times is None else times
     points, times = sweep.points[foreign], np.clip(times[foreign], first, last)
     if len(points):
         points = carried(_in_world(trace, points, times, mount), times, t, boxes, margin)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
@@ -130,7 +131,7 @@ def model_folders(trace: Trace) -> tuple[Path, Path]:
 def model_beside(trace: Trace) -> Path:
     """The folder of the model that was trained on a trace. Raises GeometryError."""
     for folder in model_folders(trace):
-        if (folder / DEPTH_JSON).exists():
+        if os.path.exists(folder / DEPTH_JSON):  # False also in a cache that is somebody else's
             return folder
     raise GeometryError(
         f"{trace.root}: no depth model was learned from this trace; run 'vista-train depth "

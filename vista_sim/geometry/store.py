@@ -34,6 +34,7 @@ from vista_sim.arrays import map_array
 from vista_sim.errors import GeometryError
 from vista_sim.files import check_real, check_whole, read_json, shown
 from vista_sim.identity.files import content_digest
+from vista_sim.own_folder import cache_folder
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
 
@@ -170,18 +171,15 @@ def folder_in_trace(trace: Trace, camera: str) -> Path:
 
 def folder_in_cache(trace: Trace, camera: str) -> Path:
     """Where it lies otherwise: the same for all copies of a trace."""
-    import platformdirs
-
-    cache = Path(platformdirs.user_cache_dir("vista_sim", appauthor=False))
     name = re.sub(r"[^A-Za-z0-9_-]", "_", trace.name)[:40]
-    return cache / "geometry" / f"{name}-{identify(trace, camera)[:16]}" / camera
+    return cache_folder() / "geometry" / f"{name}-{identify(trace, camera)[:16]}" / camera
 
 
 def geometry_folder(trace: Trace, camera: str) -> Path | None:
     """The folder of a camera's finished geometry; None if there is none."""
     for find in (folder_in_trace, folder_in_cache):
         path = find(trace, camera)
-        if (path / DESCRIPTION).exists():
+        if os.path.exists(path / DESCRIPTION):  # False also in a cache that is somebody else's
             return path
     return None
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from vista_sim.files import open_file, read_json
+from vista_sim.own_folder import cache_folder
 
 State = tuple[int, int, int, int]
 
@@ -110,9 +111,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _cache_file() -> Path:
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("vista_sim", appauthor=False)) / "digests.json"
+    return cache_folder() / "digests.json"
 
 
 def _from_cache(name: str) -> tuple[State, str] | None:

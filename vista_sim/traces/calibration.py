@@ -357,10 +357,7 @@ def _sides(value: Any) -> tuple[int, int]:
 def _number(value: Any, name: str, low: float, high: float) -> float:
     if isinstance(value, np.number):
         value = value.item()
-    try:
-        return check_real(value, name, low, high)
-    except ValueError as error:
-        raise TraceError(str(error)) from None
+    return check_real(value, name, low, high, TraceError)
 
 
 def _list(value: Any, name: str) -> list[Any]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from vista_sim.errors import TraceError
-from vista_sim.files import shown
+from vista_sim.files import check_real, shown
 from vista_sim.traces.geodesy import geodetic_of_local
 from vista_sim.transforms import Matrix, planar_pose, wrap_angle, yaw_of
 
@@ -37,11 +37,7 @@ class Origin:
 
     def __post_init__(self) -> None:
         for name, (low, high) in _BOUNDS.items():
-            value = getattr(self, name)
-            usable = isinstance(value, int | float) and not isinstance(value, bool)
-            if not (usable and low <= value <= high):
-                bounds = f"{low:g} to {high:g}"
-                raise TraceError(f"origin: {name} is {shown(value)}; it must be from {bounds}")
+            check_real(getattr(self, name), f"origin: {name}", low, high, TraceError)
 
     @classmethod
     def from_json(cls, values: Any) -> Self:

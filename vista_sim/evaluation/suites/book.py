@@ -258,7 +258,7 @@ def _reasons_against(
     if not is_known(run.info):
         yield "it was written before runs said which recordings and code decide them"
     policies = (mapping(run.info, "policy"), mapping(now, "policy"))
-    yield from _differing(*({label: p.get(k) for label, k in _POLICY.items()} for p in policies))
+    yield from _differing_policy(*policies)
     for change in changed_traces(run.info, now):
         yield f"{change} since its cases were driven"
     if run.info.get("cases_sha256") != now["cases_sha256"]:
@@ -280,10 +280,21 @@ _POLICY = {
 }
 
 
+def _differing_policy(*policies: Mapping[str, Any]) -> Iterator[str]:
+    """What differs. Where files alone decide, the name does not: it says where they lie."""
+    if not all(_is_known_by_files(policy) for policy in policies):
+        yield from _differing(*({"the policy": policy.get("name")} for policy in policies))
+    yield from _differing(*({label: p.get(k) for label, k in _POLICY.items()} for p in policies))
+
+
+def _is_known_by_files(policy: Mapping[str, Any]) -> bool:
+    """Of a factory, a version or that it is unknown is told too."""
+    return bool(policy.get("sha256")) and not (policy.get("version") or policy.get("unknown"))
+
+
 def _settings(info: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "the suite": mapping(info, "suite").get("name"),
-        "the policy": mapping(info, "policy").get("name"),
         "the time limit of a step": info.get("step_timeout"),
     }
 

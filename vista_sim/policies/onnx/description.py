@@ -88,7 +88,7 @@ def check_model(values: Any, file: Path, sha256: str) -> None:
     """
     model = Fields(values, file, "", FIELDS).object("model", ("sha256", "opset"))
     if model is not None and model.given("sha256") and model.values["sha256"] != sha256:
-        raise model.wrong("sha256", f"that of the model beside it, {sha256}")
+        raise model.wrong("sha256", f"that of the model beside it, {sha256}; export both again")
 
 
 def read(

@@ -11,18 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import PolicyError
+from vista_sim.onnx_probe import DTYPES
 from vista_sim.policies.onnx.fields import Fields
 
-DTYPES = {
-    "tensor(float)": "float32",
-    "tensor(float16)": "float16",
-    "tensor(double)": "float64",
-    "tensor(uint8)": "uint8",
-    "tensor(int8)": "int8",
-    "tensor(int32)": "int32",
-    "tensor(int64)": "int64",
-    "tensor(bool)": "bool",
-}
 MAX_SIDE = 1 << 24  # entries along one dimension
 MAX_ENTRIES = 1 << 28  # of one tensor
 
