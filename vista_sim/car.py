@@ -383,10 +383,12 @@ class Car:
         """Renew `observations`, `valid`, `validity` and `view_seconds`."""
         started = perf_counter()
         readings = self._shared or self._rig.empty()
-        self._rig.read([(self.view(), self._seat)], readings)
+        view = self.view()
+        self._rig.read([(view, self._seat)], readings)
         self._observations, self._valid = self._told(readings), self._mask(readings)
-        self.state[0, c.VALIDITY] = self.share_seen(self._valid)
-        self.state[0, c.VIEW_SECONDS] = perf_counter() - started
+        own = view.table[0]
+        own[c.VALIDITY] = self.share_seen(self._valid)
+        own[c.VIEW_SECONDS] = perf_counter() - started
 
     @property
     def observations(self) -> dict[str, Any]:
@@ -415,8 +417,10 @@ class Car:
 
     def _told(self, readings: Mapping[str, Readings]) -> dict[str, Any]:
         """Observations, of what was read of its sensors; its arrays are not copied."""
+        told: dict[str, Any] = {}
         row = self._seat.item()
-        told: dict[str, Any] = {name: one.value[row] for name, one in readings.items()}
+        for name, one in readings.items():
+            told[name] = one.value[row]
         told["speed"] = np.array([self.speed], dtype=np.float32)
         command = self.trace.label(COMMAND, self.scene_time)
         if command is not None:

@@ -101,7 +101,11 @@ class Rig:
             out: by name, filled at the rows of these cars.
         """
         for name, sensor in self._sensors.items():
-            self._read(sensor, groups, out[name])
+            if self._workers == 1:
+                for view, rows in groups:
+                    sensor.read(view, rows, out[name])
+            else:
+                self._share_out(sensor, groups, out[name])
 
     def close(self) -> None:
         """End the threads."""
@@ -109,12 +113,11 @@ class Rig:
             self._threads.shutdown()
             self._threads = None
 
-    def _read(self, sensor: Sensor, groups: Sequence[Group], out: Readings) -> None:
+    def _share_out(self, sensor: Sensor, groups: Sequence[Group], out: Readings) -> None:
+        """Read one sensor by threads."""
         few: list[Group] = []
         for view, rows in groups:
-            if self._workers == 1:
-                sensor.read(view, rows, out)
-            elif len(groups) == 1 or len(rows) > self._workers:
+            if len(groups) == 1 or len(rows) > self._workers:
                 sensor.read(replace(view, workers=self._workers), rows, out)
             else:  # too few to share among threads: a trace goes to a thread
                 few.append((view, rows))
