@@ -30,7 +30,6 @@ from vista_sim.errors import VistaError
 from vista_sim.geometry.bake import bake_camera
 from vista_sim.geometry.lidar import points_in_camera, project
 from vista_sim.geometry.store import CONFIDENT, GeometryStore
-from vista_sim.geometry.tracked import read_boxes
 from vista_sim.traces.trace import Trace
 
 GEOMETRIES = ("ground", "multiview", "lidar", "auto")
@@ -95,7 +94,7 @@ def _returns(
     """
     mount = trace.cameras[camera].calibration.T_vehicle_camera
     t = float(trace.cameras[camera].t[frame])
-    nearest, boxes = np.zeros(store.size, np.float32), read_boxes(trace)
+    nearest, boxes = np.zeros(store.size, np.float32), trace.road_users
     for name, sweeps in gone.items():
         lidar = trace.lidars[name]
         for sweep in (lidar.sweep(i) for i in sweeps if abs(lidar.t[i] - t) < NEAR):

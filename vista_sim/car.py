@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,6 +18,7 @@ from vista_sim.dynamics.actuation import ActuationDelay, Controls
 from vista_sim.dynamics.state import Table
 from vista_sim.dynamics.surroundings import Surroundings
 from vista_sim.errors import WorldError
+from vista_sim.sensors.bodies import Bodies
 from vista_sim.sensors.faults import Faults
 from vista_sim.sensors.pool import WorldCameras
 from vista_sim.sensors.randomization import Randomization
@@ -36,6 +38,22 @@ if TYPE_CHECKING:
     from vista_sim.traces.trace import Trace
 
 
+class CarScene(Protocol):
+    """What a car asks of the scene that it is in; see `vista_sim.scene.scene.Scene`, which is one."""
+
+    index: int
+
+    @property
+    def rng(self) -> np.random.Generator: ...
+
+    @property
+    def alone(self) -> bool: ...
+
+    def begin(self, car: Car) -> bool: ...
+
+    def move(self, actions: Mapping[Car, Action]) -> Any: ...
+
+
 class CarWorld(Protocol):
     """What a car asks of the world that it is in; see `vista_sim.world.World`, which is one."""
 
@@ -47,14 +65,34 @@ class CarWorld(Protocol):
     cameras: WorldCameras
     sampler: StartSampler
     randomization: Randomization | None
-    rng: np.random.Generator
     table: Table
+    ticks: NDArray[np.int64]
     terms: NDArray[np.float64]
     codes: NDArray[np.int64]
 
     def surroundings(self, trace: int) -> Surroundings: ...
 
     def section_at(self, trace: int, s: float) -> Section: ...
+
+    def company(self, trace: int, rows: NDArray[np.int64]) -> Bodies | None: ...
+
+
+#: Says what a car does, from where it is and what it has observed.
+Driver = Callable[["Car"], Action]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a car starts, told from the first car of its scene.
+
+    Args:
+        ahead: m along the path, negative: behind.
+        lateral, heading: from the path, m and rad, positive to the left.
+    """
+
+    ahead: float
+    lateral: float = 0.0
+    heading: float = 0.0
 
 
 #: Of copies that would go on to drive, or draw from, what the original drives and draws from.
@@ -98,9 +136,13 @@ class _Column:
 
 
 class Car:
-    """A car in the world. `World.spawn_agent` makes one.
+    """A car in the world. `World.spawn_agent` and `Scene.spawn_agent` make one.
 
     Attributes:
+        scene: that it is in.
+        driver: that drives it; None: whoever steps the world.
+        place: where it starts, told from the first car of its scene; None: where it is put.
+        row: of the world's table, that it is.
         trace, trace_index, section, path, vehicle: what it drives in, and as.
         x, y, yaw: pose of the rear axle in the world frame, m and rad.
         speed: m/s.
@@ -144,9 +186,11 @@ class Car:
     trace_index: int
     section: Section
 
-    def __init__(self, world: CarWorld, row: int) -> None:
-        self.world = world
-        self._row = row
+    def __init__(self, world: CarWorld, scene: CarScene, row: int) -> None:
+        self.world, self.scene = world, scene
+        self.driver: Driver | None = None
+        self.place: Place | None = None
+        self.row = row
         self.dt = world.dt
         self.controls = Controls()
         self._delay: ActuationDelay | None = None
@@ -162,11 +206,11 @@ class Car:
     @property
     def state(self) -> Table:
         """(1, WIDTH) its row of the world's table."""
-        return self.world.table[self._row : self._row + 1]
+        return self.world.table[self.row : self.row + 1]
 
     def number(self, column: int) -> float:
         """A column of its state."""
-        return self.world.table.item(self._row, column)
+        return self.world.table.item(self.row, column)
 
     def __copy__(self) -> Car:
         raise WorldError(ALONE.format(what="car"))
@@ -195,13 +239,13 @@ class Car:
     def reward_terms(self) -> dict[str, float]:
         """Weighted reward terms of the last step by name; zeros at a start."""
         world = self.world
-        return dict(zip(world.task.terms, world.terms[self._row].tolist(), strict=True))
+        return dict(zip(world.task.terms, world.terms[self.row].tolist(), strict=True))
 
     @property
     def reward(self) -> float:
         """Of the last step: the sum of its terms."""
         reward = 0.0
-        for term in self.world.terms[self._row].tolist():  # sum() compensates since Python 3.12
+        for term in self.world.terms[self.row].tolist():  # sum() compensates since Python 3.12
             reward += term
         return reward
 
@@ -315,15 +359,15 @@ class Car:
         drawn = None in (s, lateral, heading)
         for _ in range(MOST_DRAWN if drawn else 1):
             self._place(self._choose_start(trace, s, lateral, heading))
-            if self.ending is None:
+            if self.scene.begin(self) and self.ending is None:
                 break
         world, controls = self.world, self.controls
         self._delay = None
         if controls.delay > 0:
             self._delay = ActuationDelay(controls.delay, self.dt)
             self._delay.reset(self.state)
-        world.terms[self._row] = 0.0
-        self._rig.reset(self.view(), self._seat, (world.rng,))
+        world.terms[self.row] = 0.0
+        self._rig.reset(self.view(), self._seat, (self.scene.rng,))
 
     def _place(self, start: Start) -> None:
         """Put it at a start."""
@@ -348,17 +392,34 @@ class Car:
         if self.ending is not None:
             raise WorldError(f"the car is done ({self.ending}); reset it first")
         self.state[0, c.STEPS] = self.state[0, c.TIME] = 0.0
-        self.world.terms[self._row] = 0.0
+        self.world.terms[self.row] = 0.0
         self.state[0, c.TARGET_CURVATURE] = self.state[0, c.TARGET_ACCELERATION] = math.nan
         self._rig.forget(int(self._seat[0]))
 
+    def leave(self) -> None:
+        """Be no longer there, until the next start."""
+        self.state[0, c.X] = math.nan
+        self.ending = "not_reset"
+
     def step(self, action: Action) -> None:
-        """Move by one step and observe: the short form for a world with one car."""
+        """Move by one step and observe: the short form for a scene without other learners."""
         self.move(action)
         self.observe()
 
     def move(self, action: Action) -> None:
-        """Move by one step without observing. Raises WorldError if the car is done."""
+        """Move by one step, and its scene with it, without observing.
+
+        Raises:
+            WorldError: the car is done, or its scene has others that are told what to do.
+        """
+        if self.scene.alone:
+            self.go(action)
+            self.world.ticks[self.scene.index] += 1
+        else:
+            self.scene.move({self: action})
+
+    def go(self, action: Action) -> None:
+        """Move by one step, alone. Raises WorldError if the car is done."""
         if self.ending is not None:
             raise WorldError(f"the car is done ({self.ending}); reset it first")
         self.ask(action)
@@ -377,7 +438,11 @@ class Car:
     def view(self) -> SceneView:
         """What its sensors are given to read."""
         world, trace = self.world, self.trace_index
-        return SceneView(self.state, c.FIRST, world.cameras, trace, world.traces[trace])
+        bodies = None
+        if not self.scene.alone:
+            bodies = world.company(trace, np.array([self.row]))
+        recording = world.traces[trace]
+        return SceneView(self.state, c.FIRST, world.cameras, trace, recording, bodies=bodies)
 
     def observe(self) -> None:
         """Renew `observations`, `valid`, `validity` and `view_seconds`."""
@@ -502,9 +567,9 @@ class Car:
         if trace is not None and not 0 <= trace < len(world.traces):
             raise WorldError(f"trace is {trace}; there are {len(world.traces)}, counted from 0")
         if s is None:
-            drawn = world.sampler.draw(world.rng, trace)
+            drawn = world.sampler.draw(self.scene.rng, trace)
         else:
-            drawn = Start(trace or 0, s, *world.sampler.draw_perturbation(world.rng))
+            drawn = Start(trace or 0, s, *world.sampler.draw_perturbation(self.scene.rng))
         return Start(
             drawn.trace,
             float(drawn.s),
@@ -514,7 +579,7 @@ class Car:
 
     def _conclude(self) -> None:
         """Have the last step judged: its reward terms, and whether the episode is over."""
-        world, row = self.world, self._row
+        world, row = self.world, self.row
         own = slice(row, row + 1)
         task = world.task
         task.judge(world.table[own], c.FIRST, self.dt, world.terms[own], world.codes[own])

@@ -8,13 +8,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vista_sim.arguments import check_number
+from vista_sim.arguments import check_flag, check_number
 from vista_sim.car import ALONE, Car
+from vista_sim.dynamics import state as c
 from vista_sim.dynamics.action import Action
-from vista_sim.dynamics.state import Table, empty_table
+from vista_sim.dynamics.state import empty_table
 from vista_sim.dynamics.surroundings import Surroundings
 from vista_sim.errors import WorldError
+from vista_sim.scene.behaviour import RecordedTracks, Rows
+from vista_sim.scene.box import Box
+from vista_sim.scene.company import company_of
+from vista_sim.scene.scene import Scene
+from vista_sim.sensors.bodies import Bodies
 from vista_sim.sensors.pool import CameraMaker, CameraPool, WorldCameras
 from vista_sim.sensors.randomization import Randomization
 from vista_sim.tasks.lane_following import LaneFollowing
@@ -51,6 +58,8 @@ class World:
             `traces.calibration.Vehicle`).
         cameras: makes what views come from, in place of synthesizing them from the traces (and
             of the backend and what it keeps); all else of the world stays the same.
+        tracks: whether other road users that were recorded (tracks.parquet) are there as boxes.
+            They are not taken out of the recorded images.
 
     A world can be copied with `copy.deepcopy` and pickled: its cars with it, wherever they are.
 
@@ -59,9 +68,14 @@ class World:
         dt, task, randomization: as given.
         cameras: where views come from.
         sampler: draws starts.
-        rng: what is drawn, is drawn from it.
-        cars: in the order in which they were added.
-        table: (rows, WIDTH), a row a car and room for more, see `dynamics.state`.
+        rng: what is drawn in scenes without a generator of their own, is drawn from it.
+        scenes, cars: in the order in which they were added.
+        crowded: whether a scene has more in it than one car.
+        boxes: what bodies look like; the table's column BOX counts them.
+        table: (rows, WIDTH), a row a body and room for more, see `dynamics.state`; a row is that
+            of a car for good, but adding bodies makes a new table.
+        begun, ticks: (m,) of each scene: the moment at which it began, s of its recording, and
+            the steps since.
         terms, codes: (rows, K) and (rows,), what the task said of each car's last step: weighted
             reward terms, and the ending's code; see `Task`.
 
@@ -88,6 +102,7 @@ class World:
         vehicle: Mapping[str, float] | None = None,
         cameras: CameraMaker | None = None,
         device: str = "cpu",
+        tracks: bool = False,
     ) -> None:
         dt = check_number("dt", dt, "s")
         if not 0 < dt <= 1:
@@ -135,33 +150,92 @@ class World:
         self.sampler = StartSampler(self.traces, self.sections, starts)
         self.randomization = randomization
         self.rng = np.random.default_rng()
+        self._behaviours = (RecordedTracks(),) if check_flag("tracks", tracks) else ()
+        self.scenes: list[Scene] = []
         self.cars: list[Car] = []
+        self.boxes: list[Box] = []
+        self._box_numbers: dict[Box, int] = {}
         self._surroundings: dict[int, Surroundings] = {}
         self.table = empty_table(1)
+        self._used = 0  # rows of the table that are or were a body's
+        self._left: list[int] = []  # of these, those that no body has now
+        self.crowded = False
+        self.begun, self.ticks = np.zeros(1), np.zeros(1, dtype=np.int64)
         self.terms = np.zeros((1, len(self.task.terms)))
         self.codes = np.zeros(1, dtype=np.int64)
 
     def __copy__(self) -> World:
         raise WorldError(ALONE.format(what="world"))
 
+    def spawn_scene(self, rng: np.random.Generator | None = None) -> Scene:
+        """Add a scene, still without a car.
+
+        Args:
+            rng: what is drawn in it, is drawn from this; None: from that of the world.
+        """
+        index = len(self.scenes)
+        if index == len(self.begun):
+            self.begun, self.ticks = _doubled(self.begun), _doubled(self.ticks)
+        self.begun[index] = np.nan
+        scene = Scene(self, index, rng)
+        for behaviour in self._behaviours:
+            scene.add(behaviour)
+        self.scenes.append(scene)
+        return scene
+
     def spawn_agent(self) -> Car:
-        """Add a car. It has no pose until `reset`."""
-        row = len(self.cars)
-        if row == len(self.table):
-            self.table = np.concatenate([self.table, empty_table(row)])
-            self.terms = np.concatenate([self.terms, np.zeros_like(self.terms)])
-            self.codes = np.concatenate([self.codes, np.zeros_like(self.codes)])
-        car = Car(self, row)
+        """Add a car in a scene of its own. It has no pose until `reset`."""
+        return self.spawn_scene().spawn_agent()
+
+    def add_car(self, scene: Scene) -> Car:
+        """A new car for a scene, which adds it: `Scene.spawn_agent`."""
+        (row,) = self.take_rows(1).tolist()
+        car = Car(self, scene, row)
         self.cars.append(car)
         return car
 
-    @property
-    def states(self) -> Table:
-        """(cars, WIDTH) their state, a row a car in the order of `cars`; see `dynamics.state`.
+    def take_rows(self, count: int) -> Rows:
+        """Empty rows of the table for so many bodies."""
+        rows = self._left[:count]
+        del self._left[:count]
+        more = count - len(rows)
+        rows.extend(range(self._used, self._used + more))
+        self._used += more
+        while self._used > len(self.table):
+            self.table = np.concatenate([self.table, empty_table(len(self.table))])
+            self.terms, self.codes = _doubled(self.terms), _doubled(self.codes)
+        return np.array(rows, dtype=np.int64)
 
-        Until the next `spawn_agent`, which may move it.
+    def free_rows(self, rows: Rows) -> None:
+        """Bodies of these rows are gone."""
+        self.table[rows] = np.nan
+        self._left.extend(rows.tolist())
+
+    def box_number(self, box: Box) -> int:
+        """Its place among `boxes`, where it comes if it is new."""
+        if box not in self._box_numbers:
+            self._box_numbers[box] = len(self.boxes)
+            self.boxes.append(box)
+        return self._box_numbers[box]
+
+    def present(self, scene: int) -> Rows:
+        """The rows of the bodies that are there in a scene (an index)."""
+        return np.flatnonzero(self._present & (self.table[:, c.SCENE] == scene))
+
+    @property
+    def _present(self) -> NDArray[np.bool_]:
+        """(rows,) which bodies are there: none whose episode is over."""
+        return ~np.isnan(self.table[:, c.X]) & (self.codes == 0)
+
+    def company(self, trace: int, rows: Rows) -> Bodies | None:
+        """The other bodies in the scenes of some cars of a trace (an index); None: there are none.
+
+        Args:
+            rows: (n,) of the table; the bodies are those of n views.
         """
-        return self.table[: len(self.cars)]
+        if not self.crowded:
+            return None
+        return company_of(self.table, self._present, rows, self.traces[trace], self.boxes)
 
     def surroundings(self, trace: int) -> Surroundings:
         """What is needed of a trace (an index) to drive in it."""
@@ -176,8 +250,8 @@ class World:
         """Put every car at a drawn start. A seed starts the world's randomness anew."""
         if seed is not None:
             self.rng = np.random.default_rng(seed)
-        for car in self.cars:
-            car.reset()
+        for scene in self.scenes:
+            scene.reset()
 
     def step(self, actions: Mapping[Car, Action]) -> None:
         """Move every car that is not done by one step.
@@ -185,13 +259,47 @@ class World:
         Raises:
             WorldError: a car that is not done has no action, or one that is done has one.
         """
-        for car in self.cars:
-            if car not in actions and not car.done:
-                raise WorldError("a car that is not done has no action; give each its own")
-        for car, action in actions.items():
-            car.move(action)
+        known = set(self.cars)
+        if not actions.keys() <= known:
+            raise WorldError("an action is given to a car of another world")
+        for scene in self.scenes:
+            own = {car: actions[car] for car in scene.cars if car in actions}
+            if own or not all(car.done for car in scene.cars):
+                scene.move(own)
         for car in actions:
             car.observe()
+
+    def drive(self, rows: Rows) -> None:
+        """Move the cars of some rows by one step, each as its TARGET_* say, and their scenes.
+
+        Fills `terms` and `codes`; whether an episode is over is for the caller to tell the car.
+
+        Args:
+            rows: (n,) of the table, of scenes whose other cars have drivers.
+        """
+        scenes = self.table[rows, c.SCENE].astype(np.int64)
+        crowd = []
+        if self.crowded:
+            crowd = [self.scenes[i] for i in scenes.tolist() if not self.scenes[i].alone]
+        asked = [scene.decide() for scene in crowd]
+        for trace, some in self.by_trace(rows):
+            self.surroundings(trace).drive(self.table, some, self.dt)
+        self.task.judge(self.table, rows, self.dt, self.terms, self.codes)
+        for actions in asked:
+            for car, action in actions.items():
+                car.go(action)
+        self.ticks[scenes] += 1
+        for scene in crowd:
+            scene.act()
+
+    def by_trace(self, rows: Rows) -> list[tuple[int, Rows]]:
+        """The same rows, by the trace (an index) that the cars drive in."""
+        if len(rows) == 0:
+            return []
+        traces = self.table[rows, c.TRACE].astype(np.int64)
+        if (traces == traces[0]).all():
+            return [(int(traces[0]), rows)]
+        return [(trace, rows[traces == trace]) for trace in np.unique(traces).tolist()]
 
     def section_at(self, trace: int, s: float) -> Section:
         """The drivable section that holds arc length s (m) of a trace (an index).
@@ -208,6 +316,11 @@ class World:
         raise WorldError(
             f"s is {s} m; what can be driven of {self.traces[trace].root} is (m): {spans}"
         )
+
+
+def _doubled(array: NDArray[Any]) -> NDArray[Any]:
+    """An array with as much room again, which holds zeros."""
+    return np.concatenate([array, np.zeros_like(array)])
 
 
 def _span(section: Sequence[float]) -> tuple[float, float]:

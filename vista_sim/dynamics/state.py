@@ -38,7 +38,15 @@ SPEED_FACTOR, SPEED_LIMIT = 34, 35
 # Of a car whose actions are delayed: for HELD s of the coming step it follows HELD_*, and then
 # LATER_*, both as TARGET_*. HELD is NaN where nothing is delayed.
 HELD, HELD_CURVATURE, HELD_ACCELERATION, LATER_CURVATURE, LATER_ACCELERATION = 36, 37, 38, 39, 40
-WIDTH = 41
+# The scene that the body is in (an index), who moves it, and its box (an index of the world's).
+SCENE, ROLE, BOX = 41, 42, 43
+# Of a body that does not stand on the recorded road: height of its origin in the world frame, m,
+# and how it is inclined, rad; NaN: it stands on the road, as it was recorded at SCENE_TIME.
+Z, PITCH, ROLL = 44, 45, 46
+WIDTH = 47
+
+#: Who moves a body: what is told from outside, a policy, a script, or what was recorded of it.
+LEARNER, POLICY, SCRIPT, REPLAY = range(4)
 
 #: The rows of a table of one car.
 FIRST = np.zeros(1, dtype=np.int64)

@@ -119,14 +119,16 @@ class LaneFollowingEnv(DrivingEnv):
             randomization=randomization,
             **_world_options(world_options),
         )
-        self.car = self.world.spawn_agent()
+        self.scene = self.world.spawn_scene()
+        self.car = self.scene.spawn_agent()
         for name, spec in self.sensors.items():
             self.car.spawn_sensor(name, spec)
 
     def beside(self) -> Self:
         """A further environment in the same world: another car, with randomness of its own."""
         other = super().beside()
-        other.car = self.world.spawn_agent()
+        other.scene = self.world.spawn_scene()
+        other.car = other.scene.spawn_agent()
         for name, spec in self.sensors.items():
             other.car.spawn_sensor(name, spec)
         return other
@@ -142,7 +144,7 @@ class LaneFollowingEnv(DrivingEnv):
     def start(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> None:
         """Start an episode as `reset` does, without observing."""
         super().reset(seed=seed)
-        self.world.rng = self.np_random
+        self.scene.rng = self.np_random
         self.car.start(**start_options(options))
         self._check_start()
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.arguments import check_count
 from vista_sim.dynamics import state as c
+from vista_sim.dynamics.state import Table
 from vista_sim.envs import arguments
 from vista_sim.envs.lane_following import LaneFollowingEnv
 from vista_sim.envs.vector_driving import DrivingVectorEnv
@@ -96,6 +97,9 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
         super().__init__(envs, task.terms, autoreset_mode, copy, workers, max_episode_steps, device)
         for env, seat in zip(envs, self.seats(), strict=True):
             env.car.join(seat)
+        self._cars = np.array([env.car.row for env in envs])  # rows of the table
+        self._seat_of = np.zeros(self._cars.max() + 1, dtype=np.int64)
+        self._seat_of[self._cars] = np.arange(count)
         self._info_columns = dict(_INFO)
         if arguments.CAMERA in first.sensors:
             self._info_columns["validity"] = c.VALIDITY
@@ -104,60 +108,59 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
 
     def _drive(self, rows: NDArray[np.int64], actions: ArrayLike) -> None:
         values = arguments.check_actions(actions, self.action_space.shape, rows)
-        states = self.world.states
+        world, own = self.world, self._cars[rows]
+        states = world.table
         limits = np.array([self.envs[i].curvature_limit for i in rows.tolist()])
-        states[rows, c.TARGET_CURVATURE] = values[:, 0] * limits
+        states[own, c.TARGET_CURVATURE] = values[:, 0] * limits
         if values.shape[1] > 1:
             pedal = values[:, 1]
-            strongest = states[rows, np.where(pedal > 0, c.MAX_ACCELERATION, c.MAX_DECELERATION)]
-            states[rows, c.TARGET_ACCELERATION] = pedal * strongest
-        world = self.world
-        for trace, some in self._by_trace(rows):
-            world.surroundings(trace).drive(states, some, world.dt)
-        self._task.judge(states, rows, world.dt, world.terms, world.codes)
-        self._terms[rows] = world.terms[rows]
-        codes = world.codes[rows]
+            strongest = states[own, np.where(pedal > 0, c.MAX_ACCELERATION, c.MAX_DECELERATION)]
+            states[own, c.TARGET_ACCELERATION] = pedal * strongest
+        world.drive(own)
+        self._terms[rows] = world.terms[own]
+        codes = world.codes[own]
         self._ended[rows] = codes != 0
         self._cut[rows] = self._cuts[codes]
         for i in rows[codes != 0].tolist():
-            self.envs[i].car.ending = ENDINGS[world.codes[i]]
+            self.envs[i].car.ending = ENDINGS[world.codes[self._cars[i]]]
         if self.render_mode is not None:
             for i in rows.tolist():
                 self.envs[i].follow()
 
     def _unset(self) -> NDArray[np.bool_]:
-        return np.isnan(self.world.states[:, c.TRACE])
+        return np.isnan(self._states[:, c.TRACE])
 
-    def _by_trace(self, rows: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64]]]:
-        """The same rows, by the trace that the cars drive in."""
-        if len(rows) == 0:
-            return []
-        traces = self.world.states[rows, c.TRACE].astype(np.int64)
-        if (traces == traces[0]).all():
-            return [(int(traces[0]), rows)]
-        return [(trace, rows[traces == trace]) for trace in np.unique(traces).tolist()]
+    @property
+    def _states(self) -> Table:
+        """(num_envs, WIDTH) a copy of the cars' rows."""
+        return self.world.table[self._cars]
 
     def _groups(self, rows: NDArray[np.int64]) -> list[Group]:
-        world, states = self.world, self.world.states
-        return [
-            (SceneView(states, some, world.cameras, trace, world.traces[trace]), some)
-            for trace, some in self._by_trace(rows)
-        ]
+        world = self.world
+        groups = []
+        for trace, own in world.by_trace(self._cars[rows]):
+            seats = self._seat_of[own]
+            bodies = world.company(trace, own)
+            recording = world.traces[trace]
+            view = SceneView(world.table, own, world.cameras, trace, recording, bodies=bodies)
+            groups.append((view, seats))
+        return groups
 
     def _note(
         self, rows: NDArray[np.int64], shares: NDArray[np.float64], seconds: float
     ) -> NDArray[np.float64]:
-        states = self.world.states
-        states[rows, c.VALIDITY], states[rows, c.VIEW_SECONDS] = shares, seconds
-        return states[rows, c.SPEED]
+        table, own = self.world.table, self._cars[rows]
+        table[own, c.VALIDITY], table[own, c.VIEW_SECONDS] = shares, seconds
+        return table[own, c.SPEED]
 
     def _infos(self, told: NDArray[np.bool_]) -> dict[str, Any]:
+        states = self._states
         infos: dict[str, Any] = {
-            name: np.where(told, self.world.states[:, column], 0.0)
+            name: np.where(told, states[:, column], 0.0)
             for name, column in self._info_columns.items()
         }
-        infos["trace"] = np.where(told, self.world.states[:, c.TRACE], 0.0).astype(np.int64)
-        infos["ending_code"] = np.where(told, self.world.codes[: self.num_envs], 0)
+        infos["trace"] = np.where(told, states[:, c.TRACE], 0.0).astype(np.int64)
+        infos["ending_code"] = np.where(told, self.world.codes[self._cars], 0)
         terms = {
             name: np.where(told, values, 0.0)
             for name, values in zip(self._task.terms, self._terms.T, strict=True)

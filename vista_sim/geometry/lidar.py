@@ -14,11 +14,12 @@ from vista_sim.geometry.completion import complete, cull_hidden
 from vista_sim.geometry.rectify import small_gray
 from vista_sim.geometry.settings import LidarProjection
 from vista_sim.geometry.source import BakeContext, Estimate, Floats
-from vista_sim.geometry.tracked import Track, boxes_file, carried, read_boxes
+from vista_sim.geometry.tracked import boxes_file, carried
 from vista_sim.identity.files import content_digest
 from vista_sim.traces.calibration import Lens, Vehicle
 from vista_sim.traces.lidar import RecordedLidar, Sweep
 from vista_sim.traces.trace import Trace
+from vista_sim.traces.tracks import Track
 from vista_sim.transforms import Matrix, inverse
 
 _BODY = 0.1  # m around the own car in which nothing else is measured
@@ -36,7 +37,7 @@ class LidarSource:
         self._settings = context.settings.lidar
         # Neighbouring frames look at the same sweeps.
         self._read = [lru_cache(maxsize=8)(lidar.sweep) for lidar in lidars]
-        self._boxes = read_boxes(context.trace)
+        self._boxes = context.trace.road_users
 
     def estimate(self, index: int) -> Estimate:
         context = self._context

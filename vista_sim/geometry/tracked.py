@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,56 +10,19 @@ from numpy.typing import NDArray
 
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
-from vista_sim.transforms import Matrix, inverse, matrix_from_quaternion
+from vista_sim.traces.tracks import Track
+from vista_sim.transforms import Matrix, inverse
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-_MIN_SPEED = 0.5  # m/s; slower ones are seen as they are
-_MAX_GAP = 0.5  # s between rows of a track that are joined
 _NEAREST = 0.3  # m in front of the camera
-
-
-@dataclass(frozen=True, eq=False)
-class Track:
-    """A recorded road user: times (n,) s, poses (n, 7) of its box in the world, size (3,) m."""
-
-    t: NDArray[np.float64]
-    pose: NDArray[np.float64]
-    size: NDArray[np.float64]
-
-    def moving_at(self, t: NDArray[np.float64]) -> tuple[NDArray[np.float64], Mask]:
-        """T_world_box (n, 4, 4) at times (n,) s, and when it is known (n,) and moves.
-
-        In between rows the box moves evenly, and is turned as at the nearer one.
-        """
-        poses = np.tile(np.eye(4), (len(t), 1, 1))
-        if len(self.t) < 2:
-            return poses, np.zeros(len(t), dtype=bool)
-        after = np.searchsorted(self.t, t, side="right").clip(1, len(self.t) - 1)
-        before = after - 1
-        gap = self.t[after] - self.t[before]
-        moved = self.pose[after, :3] - self.pose[before, :3]
-        known = (t >= self.t[0]) & (t <= self.t[-1]) & (gap <= _MAX_GAP)
-        known &= np.linalg.norm(moved, axis=1) >= _MIN_SPEED * gap
-        share = (t - self.t[before]) / gap
-        nearer = np.where(share < 0.5, before, after)
-        poses[:, :3, :3] = matrix_from_quaternion(self.pose[nearer, 3:])
-        poses[:, :3, 3] = self.pose[before, :3] + share[:, None] * moved
-        return poses, known
 
 
 def boxes_file(trace: Trace) -> list[Path]:
     """The file of its tracks, if a trace has one."""
     path = trace.root / "tracks.parquet"
     return [path] if path.exists() else []
-
-
-def read_boxes(trace: Trace) -> list[Track]:
-    """The tracks of a trace; there may be none."""
-    tracks = trace.tracks()
-    rows = [tracks["track_id"] == name for name in np.unique(tracks["track_id"])] if tracks else []
-    return [Track(tracks["t"][r], tracks["pose"][r], tracks["size"][r].max(axis=0)) for r in rows]
 
 
 def carried(
@@ -75,7 +37,7 @@ def carried(
     Args:
         points: m.
         measured: (n,) s, when each was.
-        tracks: see `read_boxes`; where one is not known at both times, its points stay.
+        tracks: see `Trace.road_users`; where one is not known at both times, its points stay.
         margin: m around a box within which points belong to it; below it they do not.
     """
     result = points.copy()
@@ -109,7 +71,7 @@ class MovingBoxes:
     def __init__(self, trace: Trace, mount: Matrix, lens: Lens) -> None:
         self._trace, self._mount, self._lens = trace, mount, lens
         self._rays = lens.rays()
-        self._tracks = read_boxes(trace)
+        self._tracks = trace.road_users
 
     def inverse_depth(self, t: float) -> list[Floats]:
         """Inverse depth (h, w), 1/m, of each box that moves at t (s); 0 where it is not."""

@@ -58,6 +58,7 @@ from vista_sim.traces.sections import (
     subtract,
 )
 from vista_sim.traces.tables import Array, check_span, check_times, read_table
+from vista_sim.traces.tracks import Track, split_tracks
 from vista_sim.traces.video import RecordedCamera
 from vista_sim.traces.video_index import read_index
 from vista_sim.transforms import Matrix
@@ -319,6 +320,11 @@ class Trace:
     def tracks(self) -> dict[str, Array]:
         """Other road users, empty if not recorded (see `annotations.read_tracks`)."""
         return read_tracks(self.root / "tracks.parquet", self.start_ns)
+
+    @cached_property
+    def road_users(self) -> tuple[Track, ...]:
+        """The same, one by one. Raises TraceError."""
+        return split_tracks(self.tracks())
 
 
 _open_traces: weakref.WeakValueDictionary[Path, Trace] = weakref.WeakValueDictionary()

@@ -1,0 +1,1 @@
+"""Several bodies at one moment of a recording."""
