@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class CarScene(Protocol):
-    """What a car asks of the scene that it is in; see `vista_sim.scene.scene.Scene`, which is one."""
+    """What a car asks of its scene; see `vista_sim.scene.scene.Scene`, which is one."""
 
     index: int
 

@@ -8,7 +8,14 @@ from typing import Self
 from vista_sim.traces.calibration import Vehicle
 
 #: Of cars, one after the other.
-PAINTS = ((176, 32, 28), (36, 84, 156), (208, 206, 198), (58, 62, 66), (204, 160, 44), (44, 118, 74))
+PAINTS = (
+    (176, 32, 28),
+    (36, 84, 156),
+    (208, 206, 198),
+    (58, 62, 66),
+    (204, 160, 44),
+    (44, 118, 74),
+)
 GREY = (128, 128, 128)
 
 

@@ -67,9 +67,7 @@ def overlaps(table: Table, row: int, others: Rows, boxes: Sequence[Box], margin:
     return any(_touch(own, _corners(table[other], boxes, 0.0)) for other in others.tolist())
 
 
-def _corners(
-    row: NDArray[np.float64], boxes: Sequence[Box], margin: float
-) -> NDArray[np.float64]:
+def _corners(row: NDArray[np.float64], boxes: Sequence[Box], margin: float) -> NDArray[np.float64]:
     """(4, 2) of a body's box from above, world frame, m, in turn."""
     box = boxes[int(row[c.BOX])]
     half = np.array(box.size[:2]) / 2 + margin
