@@ -30,13 +30,18 @@ class CameraSensor(PlainSensor):
         """See `Sensor`."""
         camera = view.camera(self.spec)
         if not isinstance(out.value, np.ndarray):
-            views = camera.render_tensors(view.scene_time, view.offset)
+            views = camera.render_tensors(view.scene_time, view.offset, view.bodies)
             places = rows.tolist()
             out.value[places], out.valid[places] = views.image, views.valid
         elif len(rows) == 1:  # without the checks of a batch, which takes 4 % longer
-            row = rows.item()
-            out.value[row], out.valid[row] = camera.render(view.scene_time.item(), view.offset[0])
+            row, t = rows.item(), view.scene_time.item()
+            out.value[row], out.valid[row] = camera.render(t, view.offset[0], view.bodies)
         else:
             camera.render_batch(
-                view.scene_time, view.offset, (out.value, out.valid), rows, view.workers
+                view.scene_time,
+                view.offset,
+                (out.value, out.valid),
+                rows,
+                view.workers,
+                bodies=view.bodies,
             )
