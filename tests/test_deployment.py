@@ -60,11 +60,12 @@ class Noting:
         self.weather = Weather.draw(recording.seed)
         self.poses = []
 
-    def render(self, T_world_camera, lens, supersample=2, t=0.0):
+    def render(self, T_world_camera, lens, supersample=2, t=0.0, boxes=()):
         self.poses.append(T_world_camera)
         height, width = lens.size
         nothing = np.zeros((height, width))
-        return RenderedView(np.zeros((height, width, 3), np.uint8), nothing, nothing > 0)
+        image = np.zeros((height, width, 3), np.uint8)
+        return RenderedView(image, nothing, nothing > 0, nothing.astype(np.int16))
 
     def close(self):
         pass

@@ -6,6 +6,7 @@
 The proving ground stands for reality. Cars move by the same dynamics, are measured against the
 same recorded path and end by the same rules as in a world of synthesized views; only the
 picture differs: it is drawn anew from the car's pose, and no recorded frame is looked at.
+Bodies that are given to a view are boxes of that world, in its light and with their shadows.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vista_sim.identity.files import State, state_of
+from vista_sim.proving_ground.boxes import Box
 from vista_sim.proving_ground.closing import Closing
+from vista_sim.proving_ground.driver import ground_poses
 from vista_sim.proving_ground.renderer import import_pybullet
 from vista_sim.proving_ground.scene import RenderedView
 from vista_sim.proving_ground.truth import GroundTruth
+from vista_sim.sensors.bodies import Bodies
 from vista_sim.sensors.pool import CameraChoice
 from vista_sim.sensors.spec import CameraSpec
 from vista_sim.traces.calibration import Lens
@@ -133,7 +137,9 @@ class RenderedCamera:
         self.T_vehicle_camera = T_vehicle_camera
         self._worlds = worlds
 
-    def render(self, t: float, offset: ArrayLike = (0.0, 0.0, 0.0)) -> tuple[Images, Mask]:
+    def render(
+        self, t: float, offset: ArrayLike = (0.0, 0.0, 0.0), bodies: Bodies | None = None
+    ) -> tuple[Images, Mask]:
         """Draw one image.
 
         Args:
@@ -141,6 +147,7 @@ class RenderedCamera:
                 the recorder's noise is part of.
             offset: (x, y, yaw) of the car in the recorded car's frame (m, rad), or a 4x4
                 T_recorded_displaced.
+            bodies: of this one view; they stand on the ground.
 
         Returns:
             uint8 (height, width, 3) RGB, and bool (height, width), all True.
@@ -148,7 +155,7 @@ class RenderedCamera:
         Raises:
             TraceError: t is outside the trace.
         """
-        image = self._draw(t, offset).image
+        image = self.view(t, offset, bodies).image
         return image, np.ones(image.shape[:2], dtype=np.bool_)
 
     def render_batch(
@@ -159,6 +166,7 @@ class RenderedCamera:
         rows: Sequence[int] | NDArray[np.integer] | None = None,
         workers: int = 1,
         inverse_depth: NDArray[np.float32] | None = None,
+        bodies: Bodies | None = None,
     ) -> tuple[Images, Mask]:
         """Draw n images, one after the other; see `Camera.render_batch`."""
         size = self.lens.size
@@ -166,8 +174,8 @@ class RenderedCamera:
             out = np.empty((len(ts), *size, 3), np.uint8), np.empty((len(ts), *size), np.bool_)
         images, valids = out
         places = range(len(ts)) if rows is None else rows
-        for place, t, offset in zip(places, ts, offsets, strict=True):
-            view = self._draw(float(t), offset)
+        for i, (place, t, offset) in enumerate(zip(places, ts, offsets, strict=True)):
+            view = self.view(float(t), offset, None if bodies is None else bodies.only(i))
             images[place], valids[place] = view.image, True
             if inverse_depth is not None:
                 inverse_depth[place] = 1.0 / view.depth  # of the sky: 0
@@ -177,23 +185,42 @@ class RenderedCamera:
         self,
         ts: Sequence[float] | NDArray[np.float64],
         offsets: Sequence[ArrayLike] | NDArray[np.float64],
+        bodies: Bodies | None = None,
     ) -> NoReturn:
         """Pictures are drawn on the host."""
         raise ValueError("render_tensors needs views that are synthesized, by backend='torch'")
 
-    def _draw(self, t: float, offset: ArrayLike) -> RenderedView:
+    def view(
+        self, t: float, offset: ArrayLike = (0.0, 0.0, 0.0), bodies: Bodies | None = None
+    ) -> RenderedView:
+        """Draw one image, with its depth and which pixels show bodies. See `render`."""
         worlds = self._worlds
         with worlds.lock:
             truth = worlds.truth(self.trace)
             moved = np.asarray(offset, dtype=np.float64)
             displaced = moved if moved.shape == (4, 4) else planar_pose(*moved)
+            error = recorder_error(self.trace, truth, t)
             return truth.view(
                 t,
-                recorder_error(self.trace, truth, t) @ displaced,
+                error @ displaced,
                 self.lens,
                 self.T_vehicle_camera,
                 worlds.supersample,
+                () if bodies is None else _standing(truth, truth.pose(t) @ error, bodies),
             )
+
+
+def _standing(truth: GroundTruth, T_world_recorded: Matrix, bodies: Bodies) -> list[Box]:
+    """Bodies as boxes on the ground: what the record got wrong in height and slope is left out."""
+    boxes = []
+    T_scene_recorded = inverse(truth.motion.T_trace_scene) @ T_world_recorded
+    for pose, size, colour in zip(bodies.pose, bodies.size, bodies.colour, strict=True):
+        T = T_scene_recorded @ pose
+        stands = ground_poses(truth.road, T[0, 3], T[1, 3], yaw_of(T))[0]
+        red, green, blue = (int(c) for c in colour)
+        length, width, height = (float(v) for v in size)
+        boxes.append(Box(stands, (length, width, height), (red, green, blue)))
+    return boxes
 
 
 def recorder_error(trace: Trace, truth: GroundTruth, t: float) -> Matrix:

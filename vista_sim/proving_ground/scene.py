@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.proving_ground import textures
+from vista_sim.proving_ground.boxes import Box
 from vista_sim.proving_ground.closing import Closing
 from vista_sim.proving_ground.ground import Ground
 from vista_sim.proving_ground.layout import Layout
@@ -38,6 +40,7 @@ class RenderedView:
     image: NDArray[np.uint8]  # (h, w, 3) RGB
     depth: NDArray[np.float32]  # (h, w) m along the optical axis, inf for the sky
     moving: NDArray[np.bool_]  # (h, w) True on the bodies of moving cars
+    box: NDArray[np.int16]  # (h, w) which of the boxes that were given is seen, -1 for none
 
 
 class Scene(Closing):
@@ -80,6 +83,7 @@ class Scene(Closing):
         lens: Lens,
         supersample: int = 2,
         t: float = 0.0,
+        boxes: Sequence[Box] = (),
     ) -> RenderedView:
         """Draw the world.
 
@@ -88,6 +92,7 @@ class Scene(Closing):
             lens: any lens whose rays stay within 80 degrees of the optical axis.
             supersample: how many samples a pixel has along each side.
             t: moment of the drive, s: where the traffic is.
+            boxes: that stand in it too.
 
         Raises:
             ValueError: the lens sees farther to the side, its distortion folds the image, or
@@ -99,18 +104,19 @@ class Scene(Closing):
         fine = lens.resized((height * supersample, width * supersample))
         drawn = drawn_lens(fine)
         cars = self._moving_cars(t)
-        self._stream(T_world_camera, drawn.pinhole, cars)
+        placed = [box.item(number) for number, box in enumerate(boxes)]
+        self._stream(T_world_camera, drawn.pinhole, cars, placed)
         weather = self.weather
         image, depth, bodies = self._renderer.draw(
             T_world_camera, drawn.pinhole, weather.sun, weather.ambient
         )
-        placed = [c.key for c in cars if c.key in self._renderer.keys]
-        moving = np.isin(bodies, [self._renderer.body(key) for key in placed])
+        moving = self._which(bodies, cars) >= 0
+        box = self._which(bodies, placed)
         image = shade_ground(
             image,
             depth,
-            moving,
-            cars,
+            moving | (box >= 0),
+            [*cars, *placed],
             T_world_camera,
             drawn.rays,
             weather,
@@ -122,12 +128,25 @@ class Scene(Closing):
             image = cv2.remap(image, *drawn.maps, cv2.INTER_LINEAR)
             inverse = cv2.remap(inverse, *drawn.maps, cv2.INTER_NEAREST)
             moving = cv2.remap(moving.view(np.uint8), *drawn.maps, cv2.INTER_NEAREST) > 0
+            box = cv2.remap(box, *drawn.maps, cv2.INTER_NEAREST)
         image = cv2.GaussianBlur(image, (0, 0), OPTICAL_BLUR * supersample)
         if supersample > 1:
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         with np.errstate(divide="ignore"):
             true_depth = 1.0 / _shrink_inverse_depth(inverse, supersample)
-        return RenderedView(image, true_depth.astype(np.float32), _shrink_mask(moving, supersample))
+        found = np.full((height, width), -1, dtype=np.int16)
+        for number in range(len(boxes)):
+            found[_shrink_mask(box == number, supersample)] = number
+        moving = _shrink_mask(moving, supersample)
+        return RenderedView(image, true_depth.astype(np.float32), moving, found)
+
+    def _which(self, bodies: NDArray[np.int32], items: Sequence[Item]) -> NDArray[np.int16]:
+        """Which of some items each pixel of `bodies` (h, w) shows, -1 for none."""
+        found = np.full(bodies.shape, -1, dtype=np.int16)
+        for number, item in enumerate(items):
+            if item.key in self._renderer.keys:
+                found[bodies == self._renderer.body(item.key)] = number
+        return found
 
     def _moving_cars(self, t: float) -> list[Item]:
         """The traffic at t as things to draw, without mesh and texture."""
@@ -142,7 +161,13 @@ class Scene(Closing):
                 items.append(Item(key, (x, y), model.radius, ([x, y, z], quaternion), model))
         return items
 
-    def _stream(self, T_world_camera: NDArray[np.float64], lens: Lens, cars: list[Item]) -> None:
+    def _stream(
+        self,
+        T_world_camera: NDArray[np.float64],
+        lens: Lens,
+        cars: list[Item],
+        boxes: list[Item],
+    ) -> None:
         """Bring in what this camera sees and remove the rest."""
         renderer = self._renderer
         if renderer.crowded:
@@ -175,6 +200,16 @@ class Scene(Closing):
             self._load(item)
             renderer.place(car.key, item.mesh, item.texture, item.pose)
             renderer.move(car.key, item.pose)
+        for box in boxes:
+            if not sees(box.center, box.radius):
+                continue
+            wanted.add(box.key)
+            if not renderer.has_texture(box.texture):
+                renderer.load_texture(box.texture, textures.to_bytes(box.prototype.texture))
+            if not renderer.has_mesh(box.mesh):
+                renderer.load_mesh(box.mesh, box.prototype.meshes[0])
+            renderer.place(box.key, box.mesh, box.texture, box.pose)
+            renderer.move(box.key, box.pose)
         for key in renderer.keys - wanted:
             renderer.remove(key)
 

@@ -6,6 +6,7 @@ For tests and benchmarks only: nothing that synthesizes views may import this.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import TraceError, VistaError
 from vista_sim.files import one_line, read_json
+from vista_sim.proving_ground.boxes import Box
 from vista_sim.proving_ground.closing import Closing
 from vista_sim.proving_ground.record import (
     WORLD_VERSION,
@@ -125,6 +127,7 @@ class GroundTruth(Closing):
         lens: Lens | None = None,
         T_vehicle_camera: Matrix | None = None,
         supersample: int | None = None,
+        boxes: Sequence[Box] = (),
     ) -> RenderedView:
         """What a camera would really have seen from beside the recorded car.
 
@@ -134,9 +137,10 @@ class GroundTruth(Closing):
                 a 4x4 T_recorded_displaced.
             lens, T_vehicle_camera: of the camera; by default those of `front`.
             supersample: samples drawn along each side of a pixel; None: as recorded.
+            boxes: that stand there too, in the frame of the scene.
 
         Returns:
-            The picture, its depth, and which pixels are on moving cars.
+            The picture, its depth, and which pixels are on moving cars and on boxes.
         """
         front = self.recording.cameras["front"]
         moved = np.asarray(offset, dtype=np.float64)
@@ -144,4 +148,4 @@ class GroundTruth(Closing):
         mount = front.T_vehicle_camera if T_vehicle_camera is None else T_vehicle_camera
         pose = self.motion.drive.poses(t)[0] @ displaced @ mount
         samples = self.recording.supersample if supersample is None else supersample
-        return self.scene.render(pose, lens or front.lens, samples, t)
+        return self.scene.render(pose, lens or front.lens, samples, t, boxes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Sequence
@@ -15,9 +16,13 @@ from vista_sim.arguments import check_count, check_size
 from vista_sim.errors import TraceError
 from vista_sim.sensors.backends import BACKENDS
 from vista_sim.sensors.blocks import FrameBudget
+from vista_sim.sensors.bodies import Bodies
+from vista_sim.sensors.boxes import place_bodies
 from vista_sim.sensors.cpu import CpuRenderer
 from vista_sim.sensors.frames import FrameCache
 from vista_sim.sensors.plan import Planner, Plans, Synthesis
+from vista_sim.sensors.poses import planar_poses
+from vista_sim.sensors.rays import shared_spans
 from vista_sim.sensors.warp import INPAINTED, View
 from vista_sim.traces.calibration import Lens, check_rigid
 from vista_sim.traces.trace import Trace
@@ -142,24 +147,28 @@ class Camera:
     def __reduce__(self) -> tuple[Any, ...]:
         return Camera, self._made_of
 
-    def render(self, t: float, offset: ArrayLike = (0.0, 0.0, 0.0)) -> tuple[Images, Mask]:
+    def render(
+        self, t: float, offset: ArrayLike = (0.0, 0.0, 0.0), bodies: Bodies | None = None
+    ) -> tuple[Images, Mask]:
         """Synthesize one image.
 
         Args:
             t: the moment of the scene, s; `offset` is relative to the recorded pose at t.
             offset: (x, y, yaw) of the car in the recorded car's frame (m, rad), or a 4x4
                 T_recorded_displaced.
+            bodies: of this one view, that were not recorded; they are drawn into it by depth.
 
         Returns:
             uint8 (height, width, 3) RGB and bool (height, width), False where no recorded
-            frame saw the scene.
+            frame saw the scene. Where a body is drawn it is True: what is seen there is known.
 
         Raises:
             TraceError: t is outside the trace.
+            ValueError: bodies of more views than one.
         """
         images = np.empty((1, *self.size, 3), dtype=np.uint8)
         sources = np.empty((1, *self.size), dtype=np.uint8)
-        self._renderer.render(self._plan_one(t, offset), images, sources, (0,))
+        self._renderer.render(self._plan_one(t, offset, bodies), images, sources, (0,))
         return images[0], sources[0] != INPAINTED
 
     def render_batch(
@@ -170,6 +179,7 @@ class Camera:
         rows: Sequence[int] | NDArray[np.integer] | None = None,
         workers: int = 1,
         inverse_depth: Depths | None = None,
+        bodies: Bodies | None = None,
     ) -> tuple[Images, Mask]:
         """Synthesize n images.
 
@@ -181,6 +191,7 @@ class Camera:
             workers: threads that work on the batch. The views are the same for any number.
             inverse_depth: float32 (m, height, width), as `out`, to write inverse depth into, 1/m
                 along the optical axis; None: it is not asked for.
+            bodies: of the n views, as for `render`.
 
         Returns:
             Images and masks: `out`, or new ones of n.
@@ -197,9 +208,8 @@ class Camera:
         self._check_out(images, valids, inverse_depth, places, n)
         times, displaced = _numbers("ts", ts), _numbers("offsets", offsets)
         sources = valids.view(np.uint8)
-        self._renderer.render(
-            self._planner.plan(times, displaced), images, sources, places, workers, inverse_depth
-        )
+        plans = self._plan(times, displaced, bodies)
+        self._renderer.render(plans, images, sources, places, workers, inverse_depth)
         for place in places:
             np.not_equal(sources[place], INPAINTED, out=valids[place])
         return images, valids
@@ -234,6 +244,7 @@ class Camera:
         self,
         ts: Sequence[float] | NDArray[np.float64],
         offsets: Sequence[ArrayLike] | NDArray[np.float64],
+        bodies: Bodies | None = None,
     ) -> TorchViews:
         """Synthesize n images that stay on the device. See `render_batch`.
 
@@ -244,26 +255,43 @@ class Camera:
             raise ValueError("render_tensors needs backend='torch'")
         if len(offsets) != len(ts):
             raise ValueError(f"{len(ts)} times and {len(offsets)} offsets; give as many of each")
-        return self.device_renderer.render(self.plan(ts, offsets))
+        return self.device_renderer.render(self.plan(ts, offsets, bodies))
 
     def plan(
         self,
         ts: Sequence[float] | NDArray[np.float64],
         offsets: Sequence[ArrayLike] | NDArray[np.float64],
+        bodies: Bodies | None = None,
     ) -> Plans:
-        """Which recorded frames n views are made from. See `render_batch`."""
-        return self._planner.plan(_numbers("ts", ts), _numbers("offsets", offsets))
+        """Which recorded frames, and boxes, n views are made from. See `render_batch`."""
+        return self._plan(_numbers("ts", ts), _numbers("offsets", offsets), bodies)
 
-    def render_view(self, t: float, offset: ArrayLike = (0.0, 0.0, 0.0)) -> View:
+    def render_view(
+        self, t: float, offset: ArrayLike = (0.0, 0.0, 0.0), bodies: Bodies | None = None
+    ) -> View:
         """Synthesize one image and tell, pixel by pixel, where it is from. See `render`."""
         images = np.empty((1, *self.size, 3), dtype=np.uint8)
         sources = np.empty((1, *self.size), dtype=np.uint8)
         depths = np.empty((1, *self.size), dtype=np.float32)
-        self._renderer.render(self._plan_one(t, offset), images, sources, (0,), depths=depths)
+        plans = self._plan_one(t, offset, bodies)
+        self._renderer.render(plans, images, sources, (0,), depths=depths)
         return View(images[0], sources[0], depths[0])
 
-    def _plan_one(self, t: float, offset: ArrayLike) -> Plans:
-        return self._planner.plan(_numbers("ts", [t]), _numbers("offsets", offset)[None])
+    def _plan_one(self, t: float, offset: ArrayLike, bodies: Bodies | None) -> Plans:
+        return self._plan(_numbers("ts", [t]), _numbers("offsets", offset)[None], bodies)
+
+    def _plan(
+        self, ts: NDArray[np.float64], offsets: NDArray[np.float64], bodies: Bodies | None
+    ) -> Plans:
+        plans = self._planner.plan(ts, offsets)
+        if bodies is None:
+            return plans
+        if bodies.views != len(ts):
+            raise ValueError(f"bodies are of {bodies.views} views, not of {len(ts)}")
+        displaced = planar_poses(offsets) if offsets.ndim == 2 else offsets
+        spans = shared_spans(self.lens)
+        boxes = place_bodies(bodies, displaced, self.T_vehicle_camera, spans)
+        return dataclasses.replace(plans, boxes=boxes)
 
     def _recorded_lens(self, name: str) -> Lens:
         return self.trace.cameras[name].calibration.lens

@@ -30,10 +30,15 @@ class CameraSensor(PlainSensor):
         """See `Sensor`."""
         camera = view.camera(self.spec)
         if not isinstance(out.value, np.ndarray):
-            views = camera.render_tensors(view.scene_time, view.offset)
+            views = camera.render_tensors(view.scene_time, view.offset, view.bodies)
             places = rows.tolist()
             out.value[places], out.valid[places] = views.image, views.valid
         else:
             camera.render_batch(
-                view.scene_time, view.offset, (out.value, out.valid), rows, view.workers
+                view.scene_time,
+                view.offset,
+                (out.value, out.valid),
+                rows,
+                view.workers,
+                bodies=view.bodies,
             )

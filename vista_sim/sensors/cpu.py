@@ -108,6 +108,10 @@ class CpuRenderer:
                 )
         if unseen:
             self._kernels.inpaint(image, source, work.depth, work.holes, unseen)
+        if plans.boxes is not None:
+            faces = work.holes.reshape(self.size)
+            views = (self._rays, image, source, work.depth, work.scratch, faces)
+            self._kernels.draw_boxes(plans.boxes, i, *views)
 
     def _take_main(
         self,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vista_sim.compiled import compiler
 from vista_sim.sensors import warp as constants
+from vista_sim.sensors.box_kernel import draw_boxes as draw_boxes
 from vista_sim.sensors.warp import (
     EMPTY,
     GAP_CHANGE,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.sensors import poses
+from vista_sim.sensors.boxes import Boxes
 from vista_sim.sensors.frames import FrameCache
 from vista_sim.traces.trace import Trace
 from vista_sim.transforms import Matrix
@@ -44,6 +45,7 @@ class Plans:
     recorded: (n, m) which of the recorded cameras it is from.
     forth, back: float32 (n, m, 4, 4), T_view_frame and T_frame_view of the cameras.
     gains: float32 (n, m, 3), bring red, green and blue to the main frame's exposure.
+    boxes: that are drawn into them; None: none.
     """
 
     frames: NDArray[np.int64]
@@ -51,6 +53,7 @@ class Plans:
     forth: NDArray[np.float32]
     back: NDArray[np.float32]
     gains: NDArray[np.float32]
+    boxes: Boxes | None = None
 
     def __len__(self) -> int:
         return len(self.frames)

@@ -18,6 +18,7 @@ from vista_sim.arguments import check_count, check_size
 from vista_sim.errors import WorldError
 from vista_sim.sensors.backends import BACKENDS
 from vista_sim.sensors.blocks import FrameBudget
+from vista_sim.sensors.bodies import Bodies
 from vista_sim.sensors.spec import CameraSpec
 from vista_sim.traces.calibration import Lens
 from vista_sim.transforms import Matrix
@@ -36,7 +37,7 @@ class WorldCamera(Protocol):
     lens: Lens
 
     def render(
-        self, t: float, offset: ArrayLike = (0.0, 0.0, 0.0)
+        self, t: float, offset: ArrayLike = (0.0, 0.0, 0.0), bodies: Bodies | None = None
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """One image, uint8 (height, width, 3), and which of its pixels were really seen."""
 
@@ -48,6 +49,7 @@ class WorldCamera(Protocol):
         rows: Sequence[int] | NDArray[np.integer] | None = None,
         workers: int = 1,
         inverse_depth: NDArray[np.float32] | None = None,
+        bodies: Bodies | None = None,
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Many of them."""
 
@@ -55,6 +57,7 @@ class WorldCamera(Protocol):
         self,
         ts: Sequence[float] | NDArray[np.float64],
         offsets: Sequence[ArrayLike] | NDArray[np.float64],
+        bodies: Bodies | None = None,
     ) -> Any:
         """Many of them, as a `torch_backend.TorchViews` on the device that makes them.
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.sensors.box_reference import draw_boxes as draw_boxes
 from vista_sim.sensors.warp import (
     EMPTY,
     GAP_CHANGE,

@@ -43,6 +43,7 @@ except ImportError:
     ) from None
 
 from vista_sim.sensors import torch_kernels as kernels
+from vista_sim.sensors.torch_boxes import Painter
 from vista_sim.sensors.torch_frames import ResidentFrames, chunks, send
 
 #: Views made at once where nothing else is asked: on a CPU what fits its caches.
@@ -54,12 +55,12 @@ class TorchViews:
     """Synthesized views on the device. See `warp.View`."""
 
     image: Tensor  # uint8 (n, height, width, 3), RGB
-    source: Tensor  # uint8 (n, height, width): 0 main frame, 1 other frames, 2 inpainted
+    source: Tensor  # uint8 (n, height, width): 0 main frame, 1 other, 2 inpainted, 3 a body
     inverse_depth: Tensor  # float32 (n, height, width), 1/m along the optical axis
 
     @property
     def valid(self) -> Tensor:
-        """Whether a recorded frame saw the pixel, (n, height, width)."""
+        """Whether a recorded frame saw the pixel, or a body is seen there, (n, height, width)."""
         return self.source != INPAINTED
 
     def __len__(self) -> int:
@@ -157,6 +158,7 @@ class TorchRenderer:
         numbers = lens_parameters(lens)
         self._view_kinds = (int(numbers[0]),)
         self._view_rays = self._send(normalized_rays(lens)[None])
+        self._painter = Painter(self._view_rays)
         self._view_lens = self._send(numbers[None])
         self._view_coarse_lens = self._send(halved(numbers)[None])
         self.compiled, self.triton = compiled, triton
@@ -192,6 +194,9 @@ class TorchRenderer:
                 for i in range(keys.shape[1])
             ]
             self._fill(result, part, sources, self._send(plans.gains[part, 1:]))
+            if plans.boxes is not None:
+                views = (result.image[part], result.source[part], result.inverse_depth[part])
+                self._painter.draw(plans.boxes, part, *views)
         return result
 
     @torch.no_grad()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vista_sim.dynamics import state as c
 from vista_sim.dynamics.state import Table
+from vista_sim.sensors.bodies import Bodies
 from vista_sim.sensors.pool import WorldCamera, WorldCameras
 from vista_sim.sensors.spec import CameraSpec
 
@@ -23,8 +24,8 @@ class Look(NamedTuple):
 
     Args:
         image: uint8 (n, height, width, 3), RGB.
-        valid: bool (n, height, width), False where no recorded frame saw it.
-        inverse_depth: float32 (n, height, width), 1/m along the optical axis.
+        valid: bool (n, height, width), False where no recorded frame saw it and no body is seen.
+        inverse_depth: float32 (n, height, width), 1/m along the optical axis, of bodies too.
     """
 
     image: NDArray[np.uint8]
@@ -44,6 +45,7 @@ class SceneView:
         recording: that trace.
         displaced: (n, 4, 4) T_recorded_displaced, in place of the cars' own offsets.
         workers: threads that may work on it; what is read does not depend on it.
+        bodies: that were not recorded and that the n cars may see, each its own; None: none.
     """
 
     table: Table
@@ -53,6 +55,7 @@ class SceneView:
     recording: Trace
     displaced: NDArray[np.float64] | None = None
     workers: int = 1
+    bodies: Bodies | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -85,7 +88,11 @@ class SceneView:
         """What a camera sees from where the cars are, with inverse depth."""
         depth = np.empty((len(self), *spec.size), dtype=np.float32)
         image, valid = self.camera(spec).render_batch(
-            self.scene_time, self.offset, workers=self.workers, inverse_depth=depth
+            self.scene_time,
+            self.offset,
+            workers=self.workers,
+            inverse_depth=depth,
+            bodies=self.bodies,
         )
         return Look(image, valid, depth)
 
@@ -93,4 +100,5 @@ class SceneView:
         self, which: Sequence[int] | NDArray[np.int64], displaced: NDArray[np.float64] | None = None
     ) -> SceneView:
         """The view of some of its rows; `displaced` of these."""
-        return replace(self, rows=self.rows[which], displaced=displaced)
+        bodies = None if self.bodies is None else self.bodies.only(which)
+        return replace(self, rows=self.rows[which], displaced=displaced, bodies=bodies)

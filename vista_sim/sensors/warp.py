@@ -11,6 +11,7 @@ How a view is made, in every backend:
    with their inverse depth at half the resolution and cracks closed once: `close_gaps` joins
    what nearness has torn apart, `double` brings the full resolution back. What moves is left out.
 5. `inpaint`: what no frame saw repeats the background beside it, mirrored.
+6. Bodies that were not recorded are drawn as boxes, by depth: see `boxes`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from vista_sim.traces.calibration import Lens
 
 #: Labels of where a pixel's colour is from (`View.source`).
-MAIN, OTHER, INPAINTED, UNSEEN = 0, 1, 2, 255
+MAIN, OTHER, INPAINTED, BODY, UNSEEN = 0, 1, 2, 3, 255
 #: Code of a pixel of another frame that must not fill anything: it shows something that moves,
 #: which is elsewhere by now.
 NO_CODE = 65535
@@ -46,12 +47,12 @@ class View:
     """A synthesized image and where its pixels are from."""
 
     image: NDArray[np.uint8]  # (height, width, 3), RGB
-    source: NDArray[np.uint8]  # (height, width): 0 main frame, 1 other frames, 2 inpainted
+    source: NDArray[np.uint8]  # (height, width): 0 main frame, 1 other, 2 inpainted, 3 a body
     inverse_depth: NDArray[np.float32]  # (height, width), 1/m along the optical axis
 
     @property
     def valid(self) -> NDArray[np.bool_]:
-        """(height, width), False where no recorded frame saw the pixel."""
+        """(height, width), False where no recorded frame saw the pixel and no body is seen."""
         return self.source != INPAINTED
 
 
