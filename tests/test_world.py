@@ -406,7 +406,7 @@ def test_cars_moved_in_one_call_are_moved_as_each_alone(road_trace):
         world.reset(seed=1)
     rng = np.random.default_rng(0)
     rows = np.arange(7)
-    start = together.states.copy()
+    start = together.table[:7].copy()
     for _ in range(30):
         curvature, acceleration = rng.uniform(-0.1, 0.1, 7), rng.uniform(-4, 3, 7)
         for i in rows:
@@ -414,10 +414,10 @@ def test_cars_moved_in_one_call_are_moved_as_each_alone(road_trace):
             together.cars[i].ask(action)
             alone.cars[i].ask(action)
             alone.surroundings(0).drive(alone.cars[i].state, np.zeros(1, dtype=np.int64), 0.1)
-        together.surroundings(0).drive(together.states, rows, 0.1)
+        together.surroundings(0).drive(together.table[:7], rows, 0.1)
         moved = slice(X, VALIDITY)  # not the time that views took
-        assert together.states[:, moved].tobytes() == alone.states[:, moved].tobytes()
-    assert (np.hypot(*(together.states[:, X : Y + 1] - start[:, X : Y + 1]).T) > 5.0).all()
+        assert together.table[:7][:, moved].tobytes() == alone.table[:7][:, moved].tobytes()
+    assert (np.hypot(*(together.table[:7][:, X : Y + 1] - start[:, X : Y + 1]).T) > 5.0).all()
 
 
 def test_a_car_carries_on_as_it_moves_in_an_episode_of_its_own(car):
