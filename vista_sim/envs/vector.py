@@ -16,7 +16,7 @@ from vista_sim.envs.lane_following import LaneFollowingEnv
 from vista_sim.envs.vector_driving import DrivingVectorEnv
 from vista_sim.sensors.rig import Group
 from vista_sim.sensors.view import SceneView
-from vista_sim.tasks.lane_following import ENDINGS, LaneFollowing
+from vista_sim.tasks.endings import CUT, name_of
 
 #: What `info` tells straight from the cars' states.
 _INFO = {
@@ -36,7 +36,7 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
     Environment i seeded with seed + i gives the same bytes as a `LaneFollowingEnv` with that
     seed, through resets too. Observations, actions and infos are those of `LaneFollowingEnv`
     in Gymnasium's vector format; infos hold numbers alone, so that tensors can be made of them
-    (`ending_code`, an index of `envs.endings.ENDINGS`), but for final_info, which has all.
+    (`ending_code`: see `endings` of `envs`), but for final_info, which has all.
 
     Args:
         num_envs: how many.
@@ -85,24 +85,21 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
             settings["world_options"] = kept | dict(options or {})
         first = LaneFollowingEnv(render_mode=render_mode, **settings)
         self.world = first.world
-        task = self.world.task
-        assert isinstance(task, LaneFollowing)
-        self._task = task
         envs = [first, *(first.beside() for _ in range(count - 1))]
         cameras: Any = self.world.cameras  # some that are given have no backend
         device = arguments.tensor_device(
             tensors, getattr(cameras, "backend", None), getattr(cameras, "device", "cpu")
         )
-        super().__init__(envs, task.terms, autoreset_mode, copy, workers, max_episode_steps, device)
+        super().__init__(envs, autoreset_mode, copy, workers, max_episode_steps, device)
         for env, seat in zip(envs, self.seats(), strict=True):
             env.car.join(seat)
         self._info_columns = dict(_INFO)
         if arguments.CAMERA in first.sensors:
             self._info_columns["validity"] = c.VALIDITY
-        names = [str(name) for name in ENDINGS]
-        self._cuts = np.array([name in task.truncations for name in names])
+        # By the codes of endings; 0: none.
+        self._cuts = np.array([False, *(one.kind == CUT for one in self.world.task.endings)])
 
-    def _drive(self, rows: NDArray[np.int64], actions: ArrayLike) -> None:
+    def _drive(self, rows: NDArray[np.int64], actions: ArrayLike) -> NDArray[np.float64]:
         values = arguments.check_actions(actions, self.action_space.shape, rows)
         states = self.world.states
         limits = np.array([self.envs[i].curvature_limit for i in rows.tolist()])
@@ -114,16 +111,19 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
         world = self.world
         for trace, some in self._by_trace(rows):
             world.surroundings(trace).drive(states, some, world.dt)
-        self._task.judge(states, rows, world.dt, world.terms, world.codes)
-        self._terms[rows] = world.terms[rows]
+        world.task.judge(states, rows, world.dt, world.terms, world.codes)
+        rewards = np.zeros(len(rows))
+        for term in world.terms[rows].T:  # one after the other, as a single one does
+            rewards += term
         codes = world.codes[rows]
         self._ended[rows] = codes != 0
         self._cut[rows] = self._cuts[codes]
         for i in rows[codes != 0].tolist():
-            self.envs[i].car.ending = ENDINGS[world.codes[i]]
+            self.envs[i].car.ending = name_of(world.task.endings, world.codes.item(i))
         if self.render_mode is not None:
             for i in rows.tolist():
                 self.envs[i].follow()
+        return rewards
 
     def _unset(self) -> NDArray[np.bool_]:
         return np.isnan(self.world.states[:, c.TRACE])
@@ -152,15 +152,16 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
         return states[rows, c.SPEED]
 
     def _infos(self, told: NDArray[np.bool_]) -> dict[str, Any]:
+        world = self.world
         infos: dict[str, Any] = {
-            name: np.where(told, self.world.states[:, column], 0.0)
+            name: np.where(told, world.states[:, column], 0.0)
             for name, column in self._info_columns.items()
         }
-        infos["trace"] = np.where(told, self.world.states[:, c.TRACE], 0.0).astype(np.int64)
-        infos["ending_code"] = np.where(told, self.world.codes[: self.num_envs], 0)
+        infos["trace"] = np.where(told, world.states[:, c.TRACE], 0.0).astype(np.int64)
+        infos["ending_code"] = np.where(told, world.codes[: self.num_envs], 0)
         terms = {
             name: np.where(told, values, 0.0)
-            for name, values in zip(self._task.terms, self._terms.T, strict=True)
+            for name, values in zip(world.task.terms, world.terms[: self.num_envs].T, strict=True)
         }
         infos["reward_terms"] = terms | {f"_{name}": told.copy() for name in terms}
         return infos | {f"_{name}": told.copy() for name in infos}
