@@ -50,7 +50,7 @@ from vista_sim.proving_ground.record import Recording
 from vista_sim.proving_ground.street import Street
 from vista_sim.runs.run import read_run
 from vista_sim.scenarios.places import ROADS, RecoveryTest
-from vista_sim.tasks.lane_following import CRASHES
+from vista_sim.tasks.endings import CRASH
 
 STAGES = ("streets", "train", "judge", "report")
 SEEDS = (0, 1, 2)
@@ -357,14 +357,14 @@ def draw_map(driven: Mapping[str, Sequence[tuple[str, Path]]], picture: Path) ->
         for way, folder in runs:
             run = read_run(folder)
             episodes = run.episodes.filter(pc.equal(run.episodes["kind"], "closed_loop"))
-            for row in episodes.select(["episode", "ending"]).to_pylist():
+            for row in episodes.select(["episode", "ending_kind"]).to_pylist():
                 steps = run.steps.filter(pc.equal(run.steps["episode"], row["episode"]))
                 x, y = steps["x"].to_numpy(), steps["y"].to_numpy()
                 style = {"lw": 3.0, "alpha": 0.4} if way == "expert" else {"lw": 1.0}
                 label = None if way in names else way
                 names.add(way)
                 axes.plot(x, y, color=COLOURS[way], label=label, **style)
-                if row["ending"] in CRASHES:
+                if row["ending_kind"] == CRASH:
                     axes.plot(x[-1:], y[-1:], "x", color=COLOURS[way], ms=6)
         axes.legend(fontsize=8)
     figure.savefig(picture, dpi=110)

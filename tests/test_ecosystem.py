@@ -5,11 +5,11 @@ import shutil
 import gymnasium
 import numpy as np
 import pytest
+from ending_codes import ENDINGS
 from gymnasium import wrappers
 from gymnasium.vector import AsyncVectorEnv
 from gymnasium.wrappers import vector as vector_wrappers
 
-from vista_sim.envs.endings import ENDINGS
 from vista_sim.envs.lane_following import LaneFollowingEnv
 from vista_sim.tasks.lane_following import Endings
 

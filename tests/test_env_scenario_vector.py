@@ -7,10 +7,10 @@ import gymnasium
 import numpy as np
 import pytest
 from conftest import write_road
+from ending_codes import ENDINGS
 from gymnasium.vector import SyncVectorEnv
 from same_bytes import assert_same
 
-from vista_sim.envs.endings import ENDINGS
 from vista_sim.envs.scenario import ScenarioEnv
 from vista_sim.errors import ScenarioError, WorldError
 

@@ -254,7 +254,7 @@ def others(monkeypatch):
             importlib.metadata.EntryPoint(name, f"{__name__}:{value}", registry.GROUP)
             for name, value in classes.items()
         ]
-        monkeypatch.setattr(registry, "entry_points", lambda group: entries)
+        monkeypatch.setattr("vista_sim.registry.entry_points", lambda group: entries)
 
     return add
 

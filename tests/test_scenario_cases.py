@@ -205,7 +205,7 @@ def test_packages_offer_their_files_by_an_entry_point(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     entry = EntryPoint("theirs", "their_scenarios", library.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(library, "entry_points", lambda group: [entry])
+    monkeypatch.setattr("vista_sim.registry.entry_points", lambda group: [entry])
     assert load_suite("theirs").file == package / "theirs.toml"
     assert package / "theirs.toml" in installed()
 

@@ -170,7 +170,7 @@ def test_a_kind_is_registered_once():
     class OtherSpec(SensorSpec):
         kind = "range"
 
-    with pytest.raises(WorldError, match="sensors of the kind 'range' already"):
+    with pytest.raises(WorldError, match="a sensor of the kind 'range' already"):
         register(OtherSpec, type(None))
     OtherSpec.kind = "sonar"
     with pytest.raises(WorldError, match="no sensor of the kind 'sonar'"):
@@ -178,7 +178,7 @@ def test_a_kind_is_registered_once():
 
 
 def test_an_installed_package_brings_its_kind_along(tmp_path, monkeypatch):
-    monkeypatch.setattr(registry, "_kinds", dict(registry._kinds))
+    monkeypatch.setattr(registry, "_kinds", registry._kinds.copy())
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "radar_kind.py").write_text(
         "from range_sensor import RangeSensor, RangeSpec\n"

@@ -6,10 +6,10 @@ import gymnasium
 import numpy as np
 import pytest
 from conftest import write_road
+from ending_codes import ENDINGS
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from same_bytes import assert_same
 
-from vista_sim.envs.endings import ENDINGS
 from vista_sim.envs.lane_following import LaneFollowingEnv
 from vista_sim.errors import VistaError, WorldError
 from vista_sim.tasks.lane_following import Endings

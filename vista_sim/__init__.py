@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from vista_sim.policies import Policy, load_policy
     from vista_sim.sensors.camera import Camera
     from vista_sim.sensors.spec import CameraSpec, SensorSpec, StateSpec
+    from vista_sim.tasks.endings import Ending, Endings
+    from vista_sim.tasks.lane_following import LaneFollowing, Rewards
+    from vista_sim.tasks.task import Task
     from vista_sim.traces.samples import sample_trace
     from vista_sim.traces.trace import Trace
     from vista_sim.world import World
@@ -27,10 +30,15 @@ _HOMES = {
     "Action": "vista_sim.dynamics.action",
     "Camera": "vista_sim.sensors.camera",
     "CameraSpec": "vista_sim.sensors.spec",
+    "Ending": "vista_sim.tasks.endings",
+    "Endings": "vista_sim.tasks.endings",
+    "LaneFollowing": "vista_sim.tasks.lane_following",
     "Policy": "vista_sim.policies",
     "RecordRun": "vista_sim.envs.recording",
+    "Rewards": "vista_sim.tasks.lane_following",
     "SensorSpec": "vista_sim.sensors.spec",
     "StateSpec": "vista_sim.sensors.spec",
+    "Task": "vista_sim.tasks.task",
     "Trace": "vista_sim.traces.trace",
     "World": "vista_sim.world",
     "evaluate": "vista_sim.evaluation.evaluate",
@@ -42,10 +50,15 @@ __all__ = [
     "Action",
     "Camera",
     "CameraSpec",
+    "Ending",
+    "Endings",
+    "LaneFollowing",
     "Policy",
     "RecordRun",
+    "Rewards",
     "SensorSpec",
     "StateSpec",
+    "Task",
     "Trace",
     "World",
     "__version__",

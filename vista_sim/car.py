@@ -27,7 +27,7 @@ from vista_sim.sensors.sensor import Readings
 from vista_sim.sensors.spec import CameraSpec, SensorSpec, StateSpec, check_sensors
 from vista_sim.sensors.state import state_vectors
 from vista_sim.sensors.view import SceneView
-from vista_sim.tasks.lane_following import OFF_ROAD
+from vista_sim.tasks.endings import Kind, kind_of, name_of
 from vista_sim.tasks.starts import Start, StartSampler
 from vista_sim.tasks.task import Task
 from vista_sim.traces.calibration import Lens, Vehicle
@@ -253,6 +253,11 @@ class Car:
     def done(self) -> bool:
         """Whether the episode is over."""
         return self.ending is not None
+
+    @property
+    def ending_kind(self) -> Kind | None:
+        """The kind of its ending: "crash", "cut" or "success"; None while the episode goes on."""
+        return kind_of(self.world.task.endings, self.ending)
 
     def spawn_camera(
         self,
@@ -583,6 +588,4 @@ class Car:
         own = slice(row, row + 1)
         task = world.task
         task.judge(world.table[own], c.FIRST, self.dt, world.terms[own], world.codes[own])
-        # Out of reach of the path: s, lateral and heading stayed as they were.
-        within = self.number(c.IN_REACH) != 0.0
-        self.ending = task.ending_names[world.codes.item(row)] if within else OFF_ROAD
+        self.ending = name_of(task.endings, world.codes.item(row))

@@ -24,7 +24,7 @@ from vista_sim.scene.scene import Scene
 from vista_sim.sensors.bodies import Bodies
 from vista_sim.sensors.pool import CameraMaker, CameraPool, WorldCameras
 from vista_sim.sensors.randomization import Randomization
-from vista_sim.tasks.lane_following import LaneFollowing
+from vista_sim.tasks.registry import make_task
 from vista_sim.tasks.starts import Starts, StartSampler
 from vista_sim.tasks.task import Task
 from vista_sim.traces.calibration import Vehicle, vehicle_values
@@ -42,7 +42,10 @@ class World:
     Args:
         traces: one or several traces, open or by their folders. They are opened once.
         dt: length of a step, s.
-        task: what is asked of the cars; None: lane following.
+        task: what is asked of the cars: the name of a task (see `tasks.registry`), or one; None:
+            lane following.
+        endings, rewards: of a task that is named, such as `Endings` and `Rewards` of lane
+            following, or mappings of some of their fields; None: as they are by default.
         starts: how `reset` draws starts.
         section: (start, end) in s of each trace that may be driven; None: all of it.
         min_speed: recorded speed (m/s) below which a trace is not driven.
@@ -65,7 +68,8 @@ class World:
 
     Attributes:
         traces, vehicles, sections: what is driven, trace by trace.
-        dt, task, randomization: as given.
+        dt, randomization: as given.
+        task: that is asked.
         cameras: where views come from.
         sampler: draws starts.
         rng: what is drawn in scenes without a generator of their own, is drawn from it.
@@ -88,8 +92,10 @@ class World:
         self,
         traces: TracePaths,
         dt: float = 0.1,
-        task: Task | None = None,
+        task: Task | str | None = None,
         *,
+        endings: Any = None,
+        rewards: Any = None,
         starts: Starts | None = None,
         section: tuple[float, float] | None = None,
         min_speed: float = 2.5,
@@ -122,7 +128,7 @@ class World:
         self.traces = tuple(Trace.open(trace) for trace in given)
         self.vehicles = tuple(_with(trace.vehicle, vehicle or {}) for trace in self.traces)
         self.dt = dt
-        self.task: Task = task if task is not None else LaneFollowing()
+        self.task = make_task(task, endings, rewards)
         self.sections = tuple(
             trace.find_sections(min_speed, exclude_labels, section) for trace in self.traces
         )
@@ -144,9 +150,8 @@ class World:
         starts = Starts() if starts is None else starts
         if not isinstance(starts, Starts):
             raise WorldError(f"starts is {starts!r}; give a Starts")
-        if isinstance(self.task, LaneFollowing):
-            driven = zip(self.traces, self.sections, strict=True)
-            self.task.check_starts(starts, (trace for trace, sections in driven if sections))
+        driven = zip(self.traces, self.sections, strict=True)
+        self.task.check_starts(starts, (trace for trace, sections in driven if sections))
         self.sampler = StartSampler(self.traces, self.sections, starts)
         self.randomization = randomization
         self.rng = np.random.default_rng()

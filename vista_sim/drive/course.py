@@ -225,8 +225,7 @@ def road_from_above(car: Car) -> dict[str, list[float]]:
     if road:
         left, right = (np.interp(s, road["s"], road[name]) for name in ("left", "right"))
     else:
-        task: Any = car.world.task
-        limit = task.endings.max_lateral
+        limit = car.world.task.limits.max_lateral
         left = right = np.full(count, 2.0 if isinstance(limit, str) else float(limit))
     return {
         name: [round(float(value), 2) for value in values]

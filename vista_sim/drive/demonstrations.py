@@ -38,7 +38,7 @@ from vista_sim.evaluation.metrics.tables import select
 from vista_sim.evaluation.suites.book import read_cases
 from vista_sim.geometry.identity import is_recording
 from vista_sim.runs.run import Run, columns, read_run
-from vista_sim.tasks.lane_following import CRASHES
+from vista_sim.tasks.endings import CRASH
 from vista_sim.traces.trace import Trace
 
 MIN_VALIDITY = 0.6
@@ -165,7 +165,7 @@ def _episodes(run: Run, rules: Rules) -> Iterator[tuple[dict[str, Any], Columns]
             continue
         own = select(steps, steps["episode"] == episode["episode"])
         own = select(own, np.argsort(own["step"], kind="stable"))
-        if episode["ending"] in CRASHES and len(own["t"]):
+        if episode["ending_kind"] == CRASH and len(own["t"]):
             own = select(own, own["t"] <= own["t"][-1] - rules.before_crash)
         if len(own["t"]) < 2 or own["t"][-1] - own["t"][0] < SHORTEST:
             continue

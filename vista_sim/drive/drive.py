@@ -47,7 +47,7 @@ from vista_sim.policies.policy import policy_sensors
 from vista_sim.runs.roads import road_table
 from vista_sim.runs.run import VIEWS, columns, read_run
 from vista_sim.runs.writer import RunWriter, check_folder
-from vista_sim.tasks.lane_following import Rewards
+from vista_sim.scenarios.case import terms_of
 from vista_sim.traces.trace import Trace
 
 STEP_TIMEOUT = 5.0  # s that a policy may take; its first step may load a lot
@@ -140,7 +140,7 @@ def _new_run(
 ) -> Callable[[], RunWriter]:
     """Begins to write the run; what takes long is done before."""
     roads = road_table([Trace.open(path) for path in target.traces])
-    info, terms = _info(options, target, policy), tuple(vars(Rewards()))
+    info, terms = _info(options, target, policy), terms_of(target.cases)
 
     def new_run() -> RunWriter:
         writer = RunWriter(out, info, terms, options.overwrite, roads=roads)

@@ -28,8 +28,8 @@ from vista_sim.dynamics.action import Action
 from vista_sim.errors import PolicyFailureError, WorldError
 from vista_sim.evaluation.suites.rows import POLICY_FAILED
 from vista_sim.policies import GuardedPolicy
+from vista_sim.runs.endings import in_words
 from vista_sim.scenarios.settings import RECOVERY
-from vista_sim.tasks.lane_following import CRASHES
 
 # What a drive is doing.
 READY = "ready"  # at a start, waiting for the driver to go
@@ -278,12 +278,12 @@ class Session:
         if self.course.case.settings.mode == RECOVERY:
             recovered = {"recovered": stage.recovered, "recovery_time": stage.recovery_time}
         self.log.end(self.course, ending, **recovered)
-        crashed = ending in CRASHES
+        words = in_words(ending)
         if stage.set_back():
             self._until = monotonic() + HOLD
-            self._stand(SET_BACK, "off the road: set back further on")
+            self._stand(SET_BACK, f"{words}: set back further on")
         else:
-            self._go_on("off the road" if crashed else ending.replace("_", " "))
+            self._go_on(words)
 
     def _go_on(self, note: str = "") -> None:
         """To the next case, or to the end of all."""

@@ -17,12 +17,12 @@ from vista_sim.arguments import check_flag, check_number, check_size
 from vista_sim.car import ALONE
 from vista_sim.dynamics.action import Action
 from vista_sim.envs.arguments import CAMERA, numbers
-from vista_sim.envs.endings import ending_code
 from vista_sim.errors import WorldError
 from vista_sim.replay.display import Display
 from vista_sim.sensors.sensor import on_host
 from vista_sim.sensors.spec import CameraSpec, SensorSpec
 from vista_sim.sensors.state_vector import MAX_SPEED
+from vista_sim.tasks.endings import CUT, Ending, Kind, code_of, kind_of
 
 if TYPE_CHECKING:
     from vista_sim.world import Car, World
@@ -127,9 +127,15 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         return self.car.ending
 
     @property
-    def truncations(self) -> frozenset[str]:
-        """Endings that cut an episode, and are no failure."""
-        return self.world.task.truncations
+    def endings(self) -> tuple[Ending, ...]:
+        """What the codes of `info["ending_code"]` stand for: code k the k-th, counted from 1."""
+        return self.world.task.endings
+
+    @property
+    def ending_kind(self) -> Kind | None:
+        """Of what kind its ending is; None while the episode goes on."""
+        ending = self.ending
+        return None if ending is None else kind_of(self.endings, ending)
 
     def step(
         self, action: NDArray[np.float32]
@@ -138,9 +144,9 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._drive(self._action(action))
         car = self.car
         terms, reward = car.reward_terms, car.reward
-        ending = self.ending
-        truncated = ending in self.truncations
-        terminated = ending is not None and not truncated
+        kind = self.ending_kind
+        truncated = kind == CUT
+        terminated = kind is not None and not truncated
         self.follow()
         if self.render_mode == "human":
             self.render()
@@ -154,7 +160,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """What `reset` returns, once the car is at its start and has observed."""
         if self.render_mode == "human":
             self.render()
-        return self.observation(), self.info(dict.fromkeys(self.terms, 0.0))
+        return self.observation(), self.info(self.car.reward_terms)
 
     def _check_start(self) -> None:
         """Refuse a start that is over at once; begin a new picture."""
@@ -236,7 +242,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         car = self.car
         told = {
             "reward_terms": terms,
-            "ending_code": ending_code(self.ending),
+            "ending_code": self._ending_code(),
             "trace": car.trace_index,
             "s": car.s,
             "lateral": car.lateral,
@@ -247,6 +253,10 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if CAMERA in self.sensors:
             told["validity"] = car.validity
         return told
+
+    def _ending_code(self) -> int:
+        ending = self.ending
+        return 0 if ending is None else code_of(self.endings, ending)
 
     def texts(self) -> dict[str, str]:
         """What of `info` is text: the name of the ending, once there is one."""

@@ -1,4 +1,4 @@
-"""`VistaSim/LaneFollowing-v0`: one car follows the recorded path."""
+"""`VistaSim/LaneFollowing-v0`: one car follows the recorded path, or does what a task asks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from numpy.typing import ArrayLike
 
+from vista_sim.arguments import check_flag
 from vista_sim.envs.arguments import (
     DEFAULT_SIZE,
     chosen_sensors,
@@ -19,8 +20,9 @@ from vista_sim.errors import WorldError
 from vista_sim.files import shown
 from vista_sim.sensors.randomization import Randomization
 from vista_sim.sensors.spec import SensorSpec
-from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
+from vista_sim.tasks.registry import make_task
 from vista_sim.tasks.starts import StartMode, Starts
+from vista_sim.tasks.task import Task
 from vista_sim.traces.calibration import Lens
 from vista_sim.world import TracePaths, World
 
@@ -33,10 +35,10 @@ class LaneFollowingEnv(DrivingEnv):
     Actions and observations are those of `DrivingEnv`.
 
     `info` holds reward_terms (weighted; they add up to the reward), ending_code (0 while the
-    episode goes on, else an index of `envs.endings.ENDINGS`), trace, s, lateral, heading_error,
-    speed, validity (share of the camera's pixels that a recorded frame saw; only where a camera
-    is observed) and distance_to_recording (m); and in the step that ends the episode, ending:
-    its name.
+    episode goes on; code k stands for the k-th of the environment's `endings`, which are those of
+    the task), trace, s, lateral, heading_error, speed, validity (share of the camera's pixels that
+    a recorded frame saw; only where a camera is observed) and distance_to_recording (m); and in
+    the step that ends the episode, ending: its name.
 
     Args:
         traces: one or several trace folders, or open traces.
@@ -53,11 +55,13 @@ class LaneFollowingEnv(DrivingEnv):
         lens: in place of `fov`, of a camera with distortion (Brown-Conrady, fisheye).
         dt: s.
         curvature_limit: 1/m, that an action of 1 stands for.
-        control_speed: whether the speed is driven, or as recorded.
+        control_speed: whether the speed is driven, or as recorded; None: as the task needs it.
         reset_mode: "uniform", "start", or "curvature" (see `Starts`).
         perturb_lateral, perturb_heading: largest perturbation of a start, m and rad.
         section: (start, end) in s of each trace that may be driven.
-        endings, rewards: of the task.
+        task: what is asked: the name of a task (see `tasks.registry`), or one; None: lane
+            following.
+        endings, rewards: of a task that is named; see `World`.
         render_mode: None, "rgb_array", or "human".
         randomization: how the camera differs from episode to episode: exposure, white balance,
             blur, noise, mount (see `sensors.randomization`); None: it does not.
@@ -79,40 +83,39 @@ class LaneFollowingEnv(DrivingEnv):
         lens: Lens | None = None,
         dt: float = 0.1,
         curvature_limit: float = 0.2,
-        control_speed: bool = False,
+        control_speed: bool | None = None,
         reset_mode: StartMode = "uniform",
         perturb_lateral: float = 0.0,
         perturb_heading: float = 0.0,
         section: tuple[float, float] | None = None,
-        endings: Endings | None = None,
-        rewards: Rewards | None = None,
+        endings: Any = None,
+        rewards: Any = None,
         render_mode: str | None = None,
         randomization: Randomization | None = None,
         world_options: Mapping[str, Any] | None = None,
         observe: Observed | None = None,
         text_infos: bool = True,
         sensors: Mapping[str, SensorSpec] | None = None,
+        task: Task | str | None = None,
     ) -> None:
         specs = chosen_sensors(sensors, observe, size, fov, mount, lens)
         if all(spec.privileged for spec in specs.values()):
             refuse_without_camera("randomization", randomization)
-        task = LaneFollowing(
-            Endings() if endings is None else endings, Rewards() if rewards is None else rewards
-        )
+        asked = make_task(task, endings, rewards)
         super().__init__(
             specs,
             size,
             dt,
             curvature_limit,
-            control_speed,
-            task.terms,
+            speed_controlled(asked, control_speed),
+            asked.terms,
             render_mode,
             text_infos,
         )
         self.world = World(
             traces,
             dt=dt,
-            task=task,
+            task=asked,
             starts=Starts(reset_mode, perturb_lateral, perturb_heading),
             section=section,
             recorded_camera=recorded_camera,
@@ -149,6 +152,18 @@ class LaneFollowingEnv(DrivingEnv):
         self._check_start()
 
 
+def speed_controlled(task: Task, control_speed: bool | None) -> bool:
+    """Whether cars of a task choose their speed. Raises WorldError: they must, and shall not."""
+    if control_speed is None:
+        return task.needs_speed
+    if task.needs_speed and not check_flag("control_speed", control_speed):
+        raise WorldError(
+            f"control_speed is {control_speed}, but cars must choose their speed for "
+            f"{type(task).__name__}; leave it out, or give True"
+        )
+    return control_speed
+
+
 def _world_options(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """Arguments of `World` that the environment itself does not set. Raises WorldError."""
     if options is None:
@@ -158,7 +173,7 @@ def _world_options(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
         for name, argument in inspect.signature(World).parameters.items()
         if argument.kind is inspect.Parameter.KEYWORD_ONLY
     }
-    known -= set(inspect.signature(LaneFollowingEnv).parameters) | {"task", "starts"}
+    known -= set(inspect.signature(LaneFollowingEnv).parameters) | {"starts"}
     if not isinstance(options, Mapping):
         raise WorldError(f"world_options is {shown(options)}; give them by name, in a dict")
     for name in options:

@@ -13,14 +13,14 @@ from vista_sim.dynamics.action import Action
 from vista_sim.envs.arguments import DEFAULT_SIZE, chosen_sensors
 from vista_sim.envs.driving import DrivingEnv, Observation, Observed
 from vista_sim.errors import WorldError
-from vista_sim.scenarios.case import Case
+from vista_sim.scenarios.case import Case, terms_of
 from vista_sim.scenarios.settings import FREE
 from vista_sim.scenarios.staging import Stage, Stager
 from vista_sim.scenarios.suite import Suite, load_suite
 from vista_sim.sensors.backends import BACKENDS
 from vista_sim.sensors.rig import Seat
 from vista_sim.sensors.spec import SensorSpec
-from vista_sim.tasks.recovery import RECOVERED, TIMED_OUT
+from vista_sim.tasks.endings import Ending
 from vista_sim.traces.calibration import Lens
 
 CASE = "case"
@@ -80,7 +80,7 @@ class ScenarioEnv(DrivingEnv):
             first.dt,
             curvature_limit,
             any(case.settings.speed.mode == FREE for case in self.cases),
-            first.lane_following().terms,
+            terms_of(self.cases),
             render_mode,
             text_infos,
         )
@@ -93,9 +93,7 @@ class ScenarioEnv(DrivingEnv):
     @property
     def case(self) -> Case:
         """The case of the episode. Raises WorldError before the first reset."""
-        if self._stage is None:
-            raise WorldError("there is no case before the first reset")
-        return self._stage.case
+        return self._staged().case
 
     @property
     def ending(self) -> str | None:
@@ -107,8 +105,9 @@ class ScenarioEnv(DrivingEnv):
         return None if self._stage is None else self._stage.recovered
 
     @property
-    def truncations(self) -> frozenset[str]:
-        return self.world.task.truncations | {RECOVERED, TIMED_OUT}
+    def endings(self) -> tuple[Ending, ...]:
+        """As of every environment; those of the case's task, then those of a test of recovery."""
+        return self._staged().endings
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -147,11 +146,10 @@ class ScenarioEnv(DrivingEnv):
         """Whether it was ever reset."""
         return self._stage is not None
 
-    def move(self, action: NDArray[np.float64]) -> dict[str, float]:
-        """Drive one step as `step` does, without observing: the reward terms."""
+    def move(self, action: NDArray[np.float64]) -> None:
+        """Drive one step as `step` does, without observing."""
         self._staged().move(self._action(action))
         self.follow()
-        return self.car.reward_terms
 
     def numbers(self, terms: dict[str, float]) -> dict[str, Any]:
         return super().numbers(terms) | {"case_index": self._by_name[self.case.case]}
@@ -164,7 +162,7 @@ class ScenarioEnv(DrivingEnv):
 
     def _staged(self) -> Stage:
         if self._stage is None:
-            raise WorldError("step() needs a case: call reset first")
+            raise WorldError("there is no case yet: call reset first")
         return self._stage
 
     def _chosen(self, options: Mapping[str, Any]) -> Case:

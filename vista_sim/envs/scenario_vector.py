@@ -16,6 +16,7 @@ from vista_sim.envs import arguments
 from vista_sim.envs.scenario import ScenarioEnv
 from vista_sim.envs.vector_driving import DrivingVectorEnv
 from vista_sim.sensors.rig import Group
+from vista_sim.tasks.endings import CUT
 
 
 class ScenarioVectorEnv(DrivingVectorEnv):
@@ -60,20 +61,18 @@ class ScenarioVectorEnv(DrivingVectorEnv):
         first.keep(count)
         envs = [first, *(first.beside() for _ in range(count - 1))]
         device = arguments.tensor_device(tensors, first.backend, first.device)
-        super().__init__(
-            envs, first.terms, autoreset_mode, copy, workers, max_episode_steps, device
-        )
+        super().__init__(envs, autoreset_mode, copy, workers, max_episode_steps, device)
         for env, seat in zip(envs, self.seats(), strict=True):
             env.join(seat)
 
-    def _drive(self, rows: NDArray[np.int64], actions: ArrayLike) -> None:
+    def _drive(self, rows: NDArray[np.int64], actions: ArrayLike) -> NDArray[np.float64]:
         values = arguments.check_actions(actions, self.action_space.shape, rows)
         for i, action in zip(rows.tolist(), values, strict=True):
             env = self.envs[i]
-            terms = env.move(action)
-            self._terms[i] = [terms[name] for name in self._names]
-            self._ended[i] = env.ending is not None
-            self._cut[i] = env.ending in env.truncations
+            env.move(action)
+            kind = env.ending_kind
+            self._ended[i], self._cut[i] = kind is not None, kind == CUT
+        return np.array([self.envs[i].car.reward for i in rows.tolist()])
 
     def _unset(self) -> NDArray[np.bool_]:
         return np.array([not env.started for env in self.envs])
@@ -103,6 +102,6 @@ class ScenarioVectorEnv(DrivingVectorEnv):
     def _infos(self, told: NDArray[np.bool_]) -> dict[str, Any]:
         infos: dict[str, Any] = {}
         for i in np.flatnonzero(told).tolist():
-            terms = dict(zip(self._names, self._terms[i].tolist(), strict=True))
-            infos = self._add_info(infos, self.envs[i].numbers(terms), i)
+            env = self.envs[i]
+            infos = self._add_info(infos, env.numbers(env.car.reward_terms), i)
         return infos

@@ -17,7 +17,7 @@ from vista_sim.envs.lane_following import LaneFollowingEnv
 from vista_sim.envs.vector_driving import DrivingVectorEnv
 from vista_sim.sensors.rig import Group
 from vista_sim.sensors.view import SceneView
-from vista_sim.tasks.lane_following import ENDINGS, LaneFollowing
+from vista_sim.tasks.endings import CUT, name_of
 
 #: What `info` tells straight from the cars' states.
 _INFO = {
@@ -37,7 +37,7 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
     Environment i seeded with seed + i gives the same bytes as a `LaneFollowingEnv` with that
     seed, through resets too. Observations, actions and infos are those of `LaneFollowingEnv`
     in Gymnasium's vector format; infos hold numbers alone, so that tensors can be made of them
-    (`ending_code`, an index of `envs.endings.ENDINGS`), but for final_info, which has all.
+    (`ending_code`: see `endings` of `envs`), but for final_info, which has all.
 
     Args:
         num_envs: how many.
@@ -86,15 +86,12 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
             settings["world_options"] = kept | dict(options or {})
         first = LaneFollowingEnv(render_mode=render_mode, **settings)
         self.world = first.world
-        task = self.world.task
-        assert isinstance(task, LaneFollowing)
-        self._task = task
         envs = [first, *(first.beside() for _ in range(count - 1))]
         cameras: Any = self.world.cameras  # some that are given have no backend
         device = arguments.tensor_device(
             tensors, getattr(cameras, "backend", None), getattr(cameras, "device", "cpu")
         )
-        super().__init__(envs, task.terms, autoreset_mode, copy, workers, max_episode_steps, device)
+        super().__init__(envs, autoreset_mode, copy, workers, max_episode_steps, device)
         for env, seat in zip(envs, self.seats(), strict=True):
             env.car.join(seat)
         self._cars = np.array([env.car.row for env in envs])  # rows of the table
@@ -103,10 +100,10 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
         self._info_columns = dict(_INFO)
         if arguments.CAMERA in first.sensors:
             self._info_columns["validity"] = c.VALIDITY
-        names = [str(name) for name in ENDINGS]
-        self._cuts = np.array([name in task.truncations for name in names])
+        # By the codes of endings; 0: none.
+        self._cuts = np.array([False, *(one.kind == CUT for one in self.world.task.endings)])
 
-    def _drive(self, rows: NDArray[np.int64], actions: ArrayLike) -> None:
+    def _drive(self, rows: NDArray[np.int64], actions: ArrayLike) -> NDArray[np.float64]:
         values = arguments.check_actions(actions, self.action_space.shape, rows)
         world, own = self.world, self._cars[rows]
         states = world.table
@@ -117,15 +114,19 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
             strongest = states[own, np.where(pedal > 0, c.MAX_ACCELERATION, c.MAX_DECELERATION)]
             states[own, c.TARGET_ACCELERATION] = pedal * strongest
         world.drive(own)
-        self._terms[rows] = world.terms[own]
+        rewards = np.zeros(len(rows))
+        for term in world.terms[own].T:  # one after the other, as a single one does
+            rewards += term
         codes = world.codes[own]
         self._ended[rows] = codes != 0
         self._cut[rows] = self._cuts[codes]
-        for i in rows[codes != 0].tolist():
-            self.envs[i].car.ending = ENDINGS[world.codes[self._cars[i]]]
+        for i, code in zip(rows.tolist(), codes.tolist(), strict=True):
+            if code:
+                self.envs[i].car.ending = name_of(world.task.endings, code)
         if self.render_mode is not None:
             for i in rows.tolist():
                 self.envs[i].follow()
+        return rewards
 
     def _unset(self) -> NDArray[np.bool_]:
         return np.isnan(self._states[:, c.TRACE])
@@ -154,16 +155,16 @@ class LaneFollowingVectorEnv(DrivingVectorEnv):
         return table[own, c.SPEED]
 
     def _infos(self, told: NDArray[np.bool_]) -> dict[str, Any]:
-        states = self._states
+        states, world = self._states, self.world
         infos: dict[str, Any] = {
             name: np.where(told, states[:, column], 0.0)
             for name, column in self._info_columns.items()
         }
         infos["trace"] = np.where(told, states[:, c.TRACE], 0.0).astype(np.int64)
-        infos["ending_code"] = np.where(told, self.world.codes[self._cars], 0)
+        infos["ending_code"] = np.where(told, world.codes[self._cars], 0)
         terms = {
             name: np.where(told, values, 0.0)
-            for name, values in zip(self._task.terms, self._terms.T, strict=True)
+            for name, values in zip(world.task.terms, world.terms[self._cars].T, strict=True)
         }
         infos["reward_terms"] = terms | {f"_{name}": told.copy() for name in terms}
         return infos | {f"_{name}": told.copy() for name in infos}

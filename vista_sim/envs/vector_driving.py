@@ -31,7 +31,6 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
 
     Args:
         envs: a single one for each car; they share what they can.
-        terms: names of the reward terms.
         autoreset_mode, copy, workers, max_episode_steps, tensors: see `LaneFollowingVectorEnv`.
 
     Attributes:
@@ -41,7 +40,6 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
     def __init__(
         self,
         envs: Sequence[DrivingEnv],
-        terms: Sequence[str],
         autoreset_mode: str | AutoresetMode,
         copy: bool,
         workers: int | None = None,
@@ -66,8 +64,6 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         read = {name: one.value for name, one in self._readings.items()}
         self._seen: Observation = {**read, "speed": np.zeros((n, 1), dtype=np.float32)}
         self._everyone = np.arange(n)
-        self._names = tuple(terms)
-        self._terms = np.zeros((n, len(terms)))
         self._ended, self._cut = np.zeros((2, n), dtype=np.bool_)  # by the task
         self._most: int | None = None
         if max_episode_steps is not None:
@@ -78,8 +74,8 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         raise WorldError(ALONE.format(what="vector environment"))
 
     @abstractmethod
-    def _drive(self, rows: NDArray[np.int64], actions: ArrayLike) -> None:
-        """Move cars by one step; fill their rows of _terms, _ended, _cut."""
+    def _drive(self, rows: NDArray[np.int64], actions: ArrayLike) -> NDArray[np.float64]:
+        """Move cars by one step; fill their rows of _ended and _cut. Returns (n,) rewards."""
 
     def seats(self) -> list[Seat]:
         """Where the cars of the environments are read."""
@@ -208,11 +204,9 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
                 "reset it first: reset(options={'reset_mask': ...})"
             )
         driven = np.flatnonzero(~over)
-        self._drive(driven, actions)
-        self._steps[driven] += 1
         rewards = np.zeros(self.num_envs)
-        for term in self._terms[driven].T:  # one after the other, as a single one does
-            rewards[driven] += term
+        rewards[driven] = self._drive(driven, actions)
+        self._steps[driven] += 1
         if over.any():
             self._begin(np.flatnonzero(over))
         ended, terminated = self._over, self._ended & ~self._cut
@@ -223,8 +217,8 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
             again = np.flatnonzero(ended)
             for i in again.tolist():
                 last = {name: copied(array[i]) for name, array in self._seen.items()}
-                terms = dict(zip(self._names, self._terms[i].tolist(), strict=True))
-                final = {"final_obs": last, "final_info": self.envs[i].info(terms)}
+                env = self.envs[i]
+                final = {"final_obs": last, "final_info": env.info(env.car.reward_terms)}
                 infos = self._add_info(infos, final, i)
             self._begin(again)
             self._observe(again)
@@ -283,7 +277,6 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         """Start episodes without observing."""
         for i in rows.tolist():
             self.envs[i].start(seeds[i] if seeds else None, options[i] if options else None)
-        self._terms[rows] = 0.0
         self._ended[rows] = self._cut[rows] = False
         self._steps[rows] = 0
 

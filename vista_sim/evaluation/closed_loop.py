@@ -13,7 +13,7 @@ from vista_sim.evaluation.suites.rows import POLICY_FAILED
 from vista_sim.policies import Policy
 from vista_sim.runs.kinds import DRIVING
 from vista_sim.runs.recorder import Recorder
-from vista_sim.tasks.lane_following import CRASHES
+from vista_sim.tasks.endings import CRASH
 from vista_sim.traces.sections import Section
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def drive_trace(
                 recorder.end(car, POLICY_FAILED, failure=error.reason)
                 return
             recorder.end(car)
-            s = _next_start(car, section, settings) if car.ending in CRASHES else None
+            s = _next_start(car, section, settings) if car.ending_kind == CRASH else None
         before += section.length
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from vista_sim.errors import RunError
 from vista_sim.evaluation.report import Progress, Report
@@ -21,7 +22,7 @@ from vista_sim.scenarios.library import find_drive
 from vista_sim.scenarios.places import RecoveryTest
 from vista_sim.scenarios.suite import Suite, load_suite
 from vista_sim.sensors.pool import CameraMaker
-from vista_sim.tasks.lane_following import Endings
+from vista_sim.tasks.task import Task
 from vista_sim.world import TracePaths
 
 __all__ = ["Progress", "Report", "evaluate"]
@@ -38,7 +39,7 @@ def evaluate(
     progress: Progress | None = None,
     *,
     dt: float = 0.1,
-    endings: Endings | None = None,
+    endings: Any = None,
     overwrite: bool = False,
     recorded_camera: str | None = None,
     cameras: CameraMaker | None = None,
@@ -47,6 +48,8 @@ def evaluate(
     resume: bool = False,
     same_policy: bool = False,
     watch: Callable[[Score], None] | None = None,
+    task: Task | str | None = None,
+    rewards: Any = None,
 ) -> Report:
     """Judge a policy on a suite, or on plain traces.
 
@@ -68,8 +71,8 @@ def evaluate(
         section: (start, end) in s of each trace that is driven (traces alone).
         progress: called with (done, total) as it goes.
         dt: step, s (traces alone).
-        endings: when the car has crashed; None: 2 m from the path, or 18 degrees off it (traces
-            alone).
+        endings: when an episode is over, see `World`; None: 2 m from the path, or 18 degrees off
+            it, the car has crashed (traces alone).
         overwrite: replace a run at `out`.
         recorded_camera: see `World` (traces alone).
         cameras: see `World`; None: views are synthesized (traces alone).
@@ -81,13 +84,16 @@ def evaluate(
         same_policy: with `resume`, take what cannot be known of the policy (what a factory reads,
             what is served at a socket) as what it was (a suite alone).
         watch: called with the running score (a suite alone).
+        task, rewards: what is asked of the car, see `World`; None: lane following (traces alone).
 
     Raises:
         ScenarioError, TraceError, PolicyError, WorldError, RunError: something given cannot be
             used.
     """
     started = perf_counter()
-    of_traces = TraceSettings(seed, recovery, section, dt, endings, recorded_camera, cameras)
+    of_traces = TraceSettings(
+        seed, recovery, section, dt, endings, recorded_camera, cameras, task, rewards
+    )
     of_suites = _SuiteSettings(workers, step_timeout, resume, same_policy, watch)
     if isinstance(suite, str | os.PathLike):
         suite = find_drive(suite) or load_suite(suite)

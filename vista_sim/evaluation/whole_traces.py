@@ -32,7 +32,7 @@ from vista_sim.runs.run import columns
 from vista_sim.runs.writer import RunWriter
 from vista_sim.scenarios.places import RecoveryTest, draw_places
 from vista_sim.sensors.pool import CameraMaker
-from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
+from vista_sim.tasks.task import Task
 from vista_sim.traces.trace import Trace
 from vista_sim.world import TracePaths, World
 
@@ -47,9 +47,11 @@ class TraceSettings:
     recovery: bool | RecoveryTest = True
     section: tuple[float, float] | None = None
     dt: float = 0.1
-    endings: Endings | None = None
+    endings: Any = None
     recorded_camera: str | None = None
     cameras: CameraMaker | None = None
+    task: Task | str | None = None
+    rewards: Any = None
 
 
 def evaluate_traces(
@@ -73,7 +75,9 @@ def evaluate_traces(
     world = World(
         traces,
         dt=settings.dt,
-        task=LaneFollowing(settings.endings or Endings()),
+        task=settings.task,
+        endings=settings.endings,
+        rewards=settings.rewards,
         section=settings.section,
         recorded_camera=settings.recorded_camera,
         cameras=settings.cameras,
@@ -102,7 +106,7 @@ def evaluate_traces(
             "views": world.cameras.views,
             "section": None if section is None else _within(section, world.traces),
         },
-        reward_terms=tuple(vars(Rewards())),
+        reward_terms=world.task.terms,
         overwrite=overwrite,
         roads=None if out is None else road_table(world.traces),
     )

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +22,7 @@ from vista_sim.files import read_json, shown
 from vista_sim.geometry.store import folder_in_cache
 from vista_sim.identity.files import digest_of_digests
 from vista_sim.identity.onnx_files import weight_files
+from vista_sim.registry import offered
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
 
@@ -88,7 +88,7 @@ def load_depth_model(spec: str | Path) -> DepthModel:
         return OnnxDepth(Path(text.removeprefix("onnx:")))
     folder = Path(text)
     loader = read_depth_json(folder)["loader"]
-    found = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    found = offered(ENTRY_POINT_GROUP)
     if loader not in found:
         known = ", ".join(sorted(found)) or "none"
         raise GeometryError(

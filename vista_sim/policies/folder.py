@@ -8,13 +8,14 @@ A policy folder holds `policy.json` and weights. Which package can read it stand
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 from vista_sim.errors import PolicyError
 from vista_sim.files import read_json, shown
 from vista_sim.policies.policy import Policy
+from vista_sim.registry import offered
 from vista_sim.sensors.registry import read_camera, read_sensors
 from vista_sim.sensors.spec import CameraSpec, SensorSpec
 
@@ -72,4 +73,4 @@ def load_folder(folder: Path | str) -> Policy:
 
 def installed_loaders() -> dict[str, EntryPoint]:
     """What reads policy folders, by the names that policy.json gives."""
-    return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    return offered(ENTRY_POINT_GROUP)

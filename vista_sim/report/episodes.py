@@ -12,7 +12,8 @@ from vista_sim.evaluation.metrics.tables import Floats, floats, known, largest, 
 from vista_sim.evaluation.metrics.tracking import cross_track_error
 from vista_sim.report.columns import reward_names
 from vista_sim.report.heat import start_keys
-from vista_sim.report.sheet import CRASH_WORDS, OUTCOMES, Sheet
+from vista_sim.report.sheet import OUTCOMES, Sheet
+from vista_sim.runs.endings import in_words
 
 
 def run_data(sheet: Sheet, traces: list[int]) -> dict[str, Any]:
@@ -30,10 +31,7 @@ def run_data(sheet: Sheet, traces: list[int]) -> dict[str, Any]:
         "title": list(sheet.titles),
         "trace": traces,
         "outcome": [OUTCOMES.index(outcome) for outcome in sheet.outcomes],
-        "ending": [
-            CRASH_WORDS.get(ending, ending.replace("_", " "))
-            for ending in texts(episodes, "ending").tolist()
-        ],
+        "ending": [in_words(ending) for ending in texts(episodes, "ending").tolist()],
         "failure": texts(episodes, "failure").tolist(),
         "start_lateral": _numbers(floats(episodes, "start_lateral"), 3),
         "start_heading": _numbers(np.degrees(floats(episodes, "start_heading")), 2),

@@ -10,7 +10,8 @@ import numpy as np
 from vista_sim.evaluation.metrics.comfort import lateral_acceleration
 from vista_sim.evaluation.metrics.tables import Floats, Table, floats, rows, texts
 from vista_sim.evaluation.metrics.tracking import cross_track_error
-from vista_sim.report.sheet import BACK, BROKE, CRASH_WORDS, CRASHED, LOST, Sheet
+from vista_sim.report.sheet import BACK, BROKE, CRASHED, LOST, MISSED, Sheet
+from vista_sim.runs.endings import in_words
 from vista_sim.runs.kinds import DRIVING, RECOVERY
 
 EACH = 5  # moments of a kind
@@ -73,14 +74,14 @@ PEAKS: tuple[tuple[str, Callable[[Table], Floats], Callable[[float], str], float
 
 
 def worst_moments(sheets: list[Sheet]) -> list[Moment]:
-    """Broken policies and crashes, then starts not recovered from, then peaks of driving.
+    """Broken policies and crashes, then what was not recovered from or missed, then peaks.
 
     Of a recovery test only starts count from which the expert came back, if it tried them. The
     peaks are of closed-loop driving alone, one for each episode: starts of a recovery test are
     set beside the path, so that theirs say nothing.
     """
     found = []
-    for outcome, most in ((BROKE, ENDINGS), (CRASHED, ENDINGS), (LOST, EACH)):
+    for outcome, most in ((BROKE, ENDINGS), (CRASHED, ENDINGS), (LOST, EACH), (MISSED, EACH)):
         found += _endings(sheets, outcome, most)
     for name, values, say, least in PEAKS:
         peaks = []
@@ -146,7 +147,7 @@ def _how(sheet: Sheet, row: int, speed: float) -> str:
         duration = float(floats(sheet.episodes, "duration")[row])
         return f"within {duration:.1f} s"
     ending = str(texts(sheet.episodes, "ending")[row])
-    return f"{CRASH_WORDS.get(ending, ending)} at {speed:.1f} m/s"
+    return f"{in_words(ending)} at {speed:.1f} m/s"
 
 
 def _moment(kind: str, value: str, sheet: Sheet, row: int, at: int) -> Moment:

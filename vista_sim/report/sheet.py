@@ -18,24 +18,22 @@ from vista_sim.evaluation.metrics.recovery import EXPERT
 from vista_sim.evaluation.metrics.tables import Table, floats, rows, select, texts
 from vista_sim.runs.kinds import RECOVERY
 from vista_sim.runs.run import EPISODE_FIELDS, Run, columns, read_run
-from vista_sim.tasks.lane_following import CRASHES, HEADING, OFF_ROAD
+from vista_sim.tasks.endings import CRASH
 from vista_sim.tasks.recovery import RECOVERED, TIMED_OUT
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 #: How an episode went, the gravest first.
-BROKE, CRASHED, LOST, CUT_OFF, BACK, FINE = (
+BROKE, CRASHED, LOST, MISSED, CUT_OFF, BACK, FINE = (
     "policy broke",
     "crashed",
     "not recovered",
+    "missed",
     "cut off",
     "recovered",
     "clean",
 )
-OUTCOMES = (BROKE, CRASHED, LOST, CUT_OFF, BACK, FINE)
-
-#: Endings that are crashes, in words.
-CRASH_WORDS = {OFF_ROAD: "off the road", HEADING: "turned off the path"}
+OUTCOMES = (BROKE, CRASHED, LOST, MISSED, CUT_OFF, BACK, FINE)
 
 
 @dataclass(frozen=True)
@@ -90,13 +88,9 @@ class Sheet:
     @cached_property
     def outcomes(self) -> tuple[str, ...]:
         """How each episode went, one of `OUTCOMES`."""
-        endings, failures = texts(self.episodes, "ending"), texts(self.episodes, "failure")
-        return tuple(
-            _outcome(ending, failure, bool(finished))
-            for ending, failure, finished in zip(
-                endings.tolist(), failures.tolist(), self.finished, strict=True
-            )
-        )
+        columns = [texts(self.episodes, n) for n in ("ending", "ending_kind", "failure")]
+        told = zip(*columns, self.episodes["missed"], self.finished, strict=True)
+        return tuple(_outcome(*row) for row in told)
 
     @cached_property
     def case_names(self) -> tuple[tuple[str, str], ...]:
@@ -175,13 +169,15 @@ def mapping(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _outcome(ending: str, failure: str, finished: bool) -> str:
+def _outcome(ending: str, kind: str, failure: str, missed: bool, finished: bool) -> str:
     if failure:
         return BROKE
-    if ending in CRASHES:
+    if kind == CRASH:
         return CRASHED
     if ending == TIMED_OUT:
         return LOST
+    if missed:
+        return MISSED
     if not finished:
         return CUT_OFF
     return BACK if ending == RECOVERED else FINE

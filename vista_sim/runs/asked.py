@@ -17,19 +17,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from vista_sim.tasks.endings import TIME_LIMIT
 from vista_sim.traces.path import TracePath
 
 if TYPE_CHECKING:
     from vista_sim.world import Car
 
 POINTS = 200  # at which the recorded time is looked at
-TIME_LIMIT = "time_limit"
 
 
 def time_limit(car: Car) -> float | None:
     """How long an episode may last, s; None: as long as it takes."""
-    limit: float | None = getattr(getattr(car.world.task, "endings", None), TIME_LIMIT, None)
-    return limit
+    return car.world.task.limits.time_limit
 
 
 def asked_from(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.colours import ALARM, BACKGROUND, CAR, EDGE, GROUND, LABEL, PATH, ROAD, TRACK, VALUE
-from vista_sim.tasks.lane_following import CRASHES, LaneFollowing
+from vista_sim.tasks.endings import CRASH
 
 if TYPE_CHECKING:
     from vista_sim.world import Car
@@ -107,7 +107,7 @@ class Composer:
             track = to_map(np.array(self._track))
             cv2.polylines(canvas, [track], False, TRACK, 2, cv2.LINE_AA, _SHIFT)
         outline = to_map(_car_outline(car))
-        color = ALARM if car.ending in CRASHES else CAR
+        color = ALARM if car.ending_kind == CRASH else CAR
         cv2.fillPoly(canvas, [outline], color, cv2.LINE_AA, _SHIFT)
         self._draw_scale(canvas)
         panel[:] = canvas
@@ -132,7 +132,7 @@ class Composer:
         for i, (label, value) in enumerate(_numbers(car)):
             x, y = 16 + (i % columns) * step, 20 + (i // columns) * row_height
             cv2.putText(canvas, label, (x, y), _FONT, 0.4, LABEL, 1, cv2.LINE_AA)
-            alarm = label == "state" and car.ending in CRASHES
+            alarm = label == "state" and car.ending_kind == CRASH
             color = ALARM if alarm else VALUE
             cv2.putText(canvas, value, (x, y + 21), _FONT, 0.56, color, 1, cv2.LINE_AA)
         panel[:] = canvas
@@ -166,9 +166,8 @@ def _edges(
         left = np.interp(s, road["s"], road["left"])
         right = np.interp(s, road["s"], road["right"])
     else:
-        task = car.world.task
-        limit = task.endings.max_lateral if isinstance(task, LaneFollowing) else 2.0
-        width = limit if isinstance(limit, float | int) else 2.0
+        limit = car.world.task.limits.max_lateral
+        width = 2.0 if isinstance(limit, str) else limit
         left = right = np.full(len(s), float(width))
     along = np.gradient(points, axis=0)
     along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vista_sim.runs.asked import TIME_LIMIT, asked_from, time_limit
+from vista_sim.runs.asked import asked_from, time_limit
+from vista_sim.tasks.endings import CUT, SUCCESS, TIME_LIMIT
 
 if TYPE_CHECKING:
     from vista_sim.world import Car
@@ -121,6 +122,11 @@ class Recorder:
         if cut_short or car.ending == TIME_LIMIT:
             # Where the speed is not the driver's, the car itself says how far the time was enough.
             asked = self._asked(car, car.t) if self._own_speed else car.s
+        kind = car.ending_kind
+        if kind == SUCCESS:
+            asked = car.s  # it was asked for no more
+        if kind is None and ending is not None and more.get("failure") is None:
+            kind = CUT  # by whoever broke it off
         self.writer.episodes.append(
             {
                 **self.start,
@@ -131,6 +137,8 @@ class Recorder:
                 "distance": self._distance,
                 "reward": self._reward,
                 "ending": car.ending or ending,
+                "ending_kind": kind,
+                "missed": _missed(car),
                 **more,
             }
         )
@@ -167,3 +175,9 @@ class Recorder:
             "distance_to_recording": car.distance_to_recording,
             "ending": car.ending,
         }
+
+
+def _missed(car: Car) -> bool:
+    """Whether its episode was cut before it had done what its task asks."""
+    asks = any(ending.kind == SUCCESS for ending in car.world.task.endings)
+    return asks and car.ending_kind == CUT

@@ -35,8 +35,10 @@ from numpy.typing import NDArray
 from vista_sim.atomic import left_beside
 from vista_sim.errors import RunError
 from vista_sim.files import one_line, read_json, require_file, shown
-from vista_sim.runs.asked import TIME_LIMIT, of_older
+from vista_sim.runs.asked import of_older
 from vista_sim.runs.checking import check_numbering, checked_info, read_table
+from vista_sim.runs.endings import ending_kinds
+from vista_sim.tasks.endings import TIME_LIMIT
 
 FORMAT = "vista-run"
 VERSION = 1
@@ -75,6 +77,8 @@ EPISODE_FIELDS: dict[str, pa.DataType] = {
     "distance": pa.float64(),
     "reward": pa.float64(),
     "ending": pa.string(),
+    "ending_kind": pa.string(),  # crash, cut or success; null where the policy broke
+    "missed": pa.bool_(),  # cut before it had come to the success that its task asks for
     "recovered": pa.bool_(),
     "recovery_time": pa.float64(),
     # Null in runs of plain traces, and in runs older than these columns.
@@ -226,9 +230,16 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
         lines += notes
     check_numbering(folder, tables["episodes"], tables["steps"])
     older = "asked_s" not in tables["episodes"].column_names
-    tables["episodes"] = with_columns(tables["episodes"], EPISODE_FIELDS)
+    tables["episodes"] = _with_kinds(with_columns(tables["episodes"], EPISODE_FIELDS))
     run = Run(folder, info, **tables, notes=tuple(lines))
     return _with_asked(run) if older else run
+
+
+def _with_kinds(episodes: pa.Table) -> pa.Table:
+    """Episodes with the kinds of their endings, where they are older and do not say."""
+    names = (episodes.column(name).to_pylist() for name in ("ending", "ending_kind"))
+    place = episodes.schema.get_field_index("ending_kind")
+    return episodes.set_column(place, "ending_kind", pa.array(ending_kinds(*names), pa.string()))
 
 
 def _with_asked(run: Run) -> Run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from vista_sim.errors import ScenarioError
 from vista_sim.files import one_line
 from vista_sim.scenarios.reading import settings_from_json
 from vista_sim.scenarios.settings import Settings
+from vista_sim.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -72,3 +73,14 @@ class Case:
             raise
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise ScenarioError(f"a case cannot be read ({one_line(repr(error))})") from None
+
+
+def tasks_of(cases: Iterable[Case]) -> tuple[Task, ...]:
+    """What some cases ask, each task by its name and rewards once."""
+    different = {case.settings.task: case.settings for case in cases}
+    return tuple(settings.make_task() for settings in different.values())
+
+
+def terms_of(cases: Iterable[Case]) -> tuple[str, ...]:
+    """Names of all reward terms of some cases."""
+    return tuple(dict.fromkeys(term for task in tasks_of(cases) for term in task.terms))

@@ -1,79 +1,21 @@
 """What a field of a scenario may hold, as metadata of a dataclass's fields.
 
-Numbers are in SI units and radians. A number may be written with another unit of the same
-kind, as text: "5 deg", "60 km/h", "200 ms".
+Of numbers see `vista_sim.quantities`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from vista_sim.units import UNITS
-
-_WITH_UNIT = re.compile(r"\s*([+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*([^\s\d].*?)\s*")
-
-
-class FieldError(ValueError):
-    """A value that a field cannot hold; the message goes on after the field's name."""
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number, which may also be a range (see `ranges`) that is swept.
-
-    Args:
-        low, high: least and greatest value.
-        unit: that it is in; "" for none.
-        words: texts that may stand in its place.
-        optional: whether it may be left out without having a value then.
-        whole: no fractions, and no range.
-    """
-
-    low: float
-    high: float
-    unit: str = ""
-    words: tuple[str, ...] = ()
-    optional: bool = False
-    whole: bool = False
-
-    def read(self, value: Any) -> float | str:
-        """The number in this field's unit. Raises FieldError."""
-        if isinstance(value, str):
-            if value in self.words:
-                return value
-            value = self._with_unit(value)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise FieldError(f"is {shown(value)}; it must be {self.described()}")
-        if self.whole and not isinstance(value, int):
-            raise FieldError(f"is {shown(value)}; it must be {self.described()}")
-        if not self.low <= value <= self.high:  # NaN is not
-            hint = ""
-            if self.unit == "rad" and abs(value) < 1e6:
-                hint = f' (degrees are written "{value:g} deg")'
-            raise FieldError(
-                f"is {shown(value)}{' ' * bool(self.unit)}{self.unit}; "
-                f"it must be {self.described()}{hint}"
-            )
-        return value if self.whole else float(value)
-
-    def described(self) -> str:
-        """What it may be, in words."""
-        kind = "a whole number" if self.whole else "a number"
-        text = f"{kind} from {self.low:g} to {self.high:g}{' ' * bool(self.unit)}{self.unit}"
-        return " or ".join([text, *(f'"{word}"' for word in self.words)])
-
-    def _with_unit(self, text: str) -> float:
-        match = _WITH_UNIT.fullmatch(text[:100])
-        if match is None:
-            raise FieldError(f"is {shown(text)}; it must be {self.described()}")
-        units = UNITS.get(self.unit, {})
-        if match[2] not in units:
-            known = " or ".join(units) or "a number without a unit"
-            raise FieldError(f"is {shown(text)}: its unit must be {known}")
-        return float(match[1]) * units[match[2]]
+from vista_sim.errors import VistaError
+from vista_sim.quantities import SPEC
+from vista_sim.quantities import FieldError as FieldError
+from vista_sim.quantities import Number as Number
+from vista_sim.quantities import number as number
+from vista_sim.quantities import shown as shown
 
 
 @dataclass(frozen=True)
@@ -87,6 +29,25 @@ class Choice:
         if isinstance(value, str) and value in self.names:
             return value
         raise FieldError(f"is {shown(value)}; known are {', '.join(self.names)}")
+
+
+@dataclass(frozen=True)
+class Named:
+    """A name that a registry knows.
+
+    Args:
+        find: is called with it; raises a VistaError where it knows none.
+    """
+
+    find: Callable[[Any], Any]
+
+    def read(self, value: Any) -> str:
+        """The name. Raises FieldError."""
+        try:
+            self.find(value)
+        except VistaError as error:
+            raise FieldError(str(error)) from None
+        return str(value)
 
 
 @dataclass(frozen=True)
@@ -133,14 +94,7 @@ class Span:
         return first, second
 
 
-Spec = Number | Choice | Text | Texts | Span
-
-
-def number(
-    default: Any, low: float, high: float, unit: str = "", *, words: tuple[str, ...] = ()
-) -> Any:
-    """A field of a dataclass that holds a number."""
-    return _field(default, Number(low, high, unit, words, optional=default is None))
+Spec = Number | Choice | Named | Text | Texts | Span
 
 
 def count(default: Any, low: int, high: int) -> Any:
@@ -151,6 +105,11 @@ def count(default: Any, low: int, high: int) -> Any:
 def choice(default: str, *names: str) -> Any:
     """A field of a dataclass that holds one of a few names."""
     return _field(default, Choice(names))
+
+
+def named(default: str, find: Callable[[Any], Any]) -> Any:
+    """A field of a dataclass that holds a name; see `Named`."""
+    return _field(default, Named(find))
 
 
 def text(default: Any = None) -> Any:
@@ -170,7 +129,7 @@ def span(low: float, high: float, unit: str) -> Any:
 
 def spec_of(field: dataclasses.Field[Any]) -> Spec | None:
     """What a field may hold; None: a table, or nothing that a file gives."""
-    return field.metadata.get("spec")
+    return field.metadata.get(SPEC)
 
 
 def table_of(field: dataclasses.Field[Any]) -> Any:
@@ -178,16 +137,5 @@ def table_of(field: dataclasses.Field[Any]) -> Any:
     return field.default_factory if dataclasses.is_dataclass(field.default_factory) else None
 
 
-def shown(value: Any) -> str:
-    """A value in an error: short, on one line."""
-    if isinstance(value, dict):
-        return "a table"
-    try:
-        said = repr(value)
-    except ValueError:  # an integer too long to be written out
-        said = "a huge number"
-    return said if len(said) <= 60 else said[:57] + "..."
-
-
 def _field(default: Any, spec: Spec) -> Any:
-    return dataclasses.field(default=default, metadata={"spec": spec})
+    return dataclasses.field(default=default, metadata={SPEC: spec})

@@ -8,11 +8,11 @@ package itself.
 from __future__ import annotations
 
 import os
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
 from vista_sim.errors import ScenarioError
+from vista_sim.registry import offered
 from vista_sim.traces.samples import SAMPLE, find_trace, is_plain_name, samples
 
 ENTRY_POINT_GROUP = "vista_sim.scenarios"
@@ -24,7 +24,7 @@ def folders() -> tuple[Path, ...]:
     """Folders with scenario files that are installed, or in the clone that this is run from."""
     root = Path(__file__).resolve().parents[2]
     found = [root / _CLONE] if (root / "pyproject.toml").is_file() else []
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
+    for entry in offered(ENTRY_POINT_GROUP).values():
         spec = find_spec(entry.value)
         places = None if spec is None else spec.submodule_search_locations
         found += [Path(place) for place in places or ()]

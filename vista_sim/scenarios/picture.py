@@ -120,7 +120,7 @@ def _summary(member: Member, named: bool) -> str:
     if settings.time_limit is not None:
         parts.append(f"{settings.time_limit:g} s")
     for sweep in scenario.sweeps:
-        unit = unit_of(sweep.path)
+        unit = unit_of(settings, sweep.path)
         degrees = unit.startswith("rad")
         low, high = (
             math.degrees(v) if degrees else v for v in (min(sweep.values), max(sweep.values))

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vista_sim.errors import ScenarioError
+from vista_sim.errors import ScenarioError, WorldError
 from vista_sim.scenarios.document import Document, FieldPath, field_name
 from vista_sim.scenarios.fields import FieldError, Number, Spec, shown, spec_of, table_of
 from vista_sim.scenarios.ranges import is_range, read_range
-from vista_sim.scenarios.settings import Settings
+from vista_sim.scenarios.settings import Settings, tables_of_task
+from vista_sim.tasks.registry import LANE_FOLLOWING
 
 MOST_HINTS = 20  # unknown keys of a table that are told one by one
 
@@ -30,6 +31,7 @@ class Reader:
         self.document = document
         self.sweeps: dict[FieldPath, tuple[float, ...]] = {}
         self._problems: list[str] = []
+        self._kinds: dict[FieldPath, type[Any]] = {}  # of tables that are the task's own
 
     def note(self, path: FieldPath, message: str) -> None:
         """A field is wrong."""
@@ -47,9 +49,28 @@ class Reader:
         names = list(known)
         wrong = [key for key in values if key not in names]
         for key in wrong[:MOST_HINTS]:
-            self.note((*path, key), _unknown(key, path, names))
+            self.note((*path, key), self._unknown(key, path, names))
         if len(wrong) > MOST_HINTS:
             self.note(path, f"has {len(wrong) - MOST_HINTS} more unknown keys")
+
+    def settings(self, values: Mapping[str, Any], *others: str) -> Settings:
+        """The settings that a file gives.
+
+        Args:
+            values: of the file; its task may stand there by its name alone.
+            others: keys that are allowed beside the settings.
+        """
+        task = values.get("task")
+        values = {**values, "task": {"name": task}} if isinstance(task, str) else dict(values)
+        name = values["task"].get("name") if isinstance(values.get("task"), dict) else None
+        try:
+            self._kinds = tables_of_task(LANE_FOLLOWING if name is None else name)
+        except WorldError:  # is told where the name is read
+            self._kinds = tables_of_task(LANE_FOLLOWING)
+        read = self.table(Settings, values, (), *others)
+        limit = read.endings.time_limit if read.time_limit is None else read.time_limit
+        endings = dataclasses.replace(read.endings, time_limit=None)
+        return dataclasses.replace(read, time_limit=limit, endings=endings)
 
     def table(self, kind: type[T], values: Any, path: FieldPath, *others: str) -> T:
         """A dataclass of a table.
@@ -63,17 +84,15 @@ class Reader:
         if not isinstance(values, dict):
             self.note(path, f"is {shown(values)}; it must be a table, [{field_name(path)}]")
             return kind()
-        members = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+        members = _members(kind)
         self.refuse_unknown(values, path, [*others, *members])
         given: dict[str, Any] = {}
         for name, member in members.items():
-            if name not in values:
-                continue
             here = (*path, name)
-            inner, spec = table_of(member), spec_of(member)
+            inner, spec = self._kinds.get(here) or table_of(member), spec_of(member)
             if inner is not None:
-                given[name] = self.table(inner, values[name], here)
-            elif spec is not None:
+                given[name] = self.table(inner, values.get(name, {}), here)
+            elif spec is not None and name in values:
                 read = self.value(spec, values[name], here)
                 if read is not None:
                     given[name] = read
@@ -94,11 +113,30 @@ class Reader:
             self.note(path, str(error))
             return None
 
+    def _unknown(self, key: str, path: FieldPath, names: list[str]) -> str:
+        homes = [where[:-1] for where in self._all_fields(Settings) if where[-1] == key]
+        if key in _TOP and path:
+            return "is unknown here; it belongs above the first [table] of the file"
+        if homes:
+            places = " or ".join(f"[{field_name(home)}]" if home else "the top" for home in homes)
+            return f"is unknown here; it belongs into {places}"
+        near = difflib.get_close_matches(key, names, 1, 0.6)
+        hint = f'did you mean "{near[0]}"? ' if near else ""
+        return f"is an unknown key; {hint}known: {', '.join(names)}"
+
+    def _all_fields(self, kind: Any, path: FieldPath = ()) -> Iterator[FieldPath]:
+        for name, member in _members(kind).items():
+            here = (*path, name)
+            inner = self._kinds.get(here) or table_of(member)
+            yield here
+            if inner is not None:
+                yield from self._all_fields(inner, here)
+
 
 def settings_from_json(values: Mapping[str, Any]) -> Settings:
     """Settings of plain JSON values, without ranges. Raises ScenarioError."""
     reader = Reader(Document(Path("settings"), dict(values)))
-    settings = reader.table(Settings, _without_none(values), ())
+    settings = reader.settings(_without_none(values))
     reader.finish()
     return settings
 
@@ -113,24 +151,10 @@ def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _unknown(key: str, path: FieldPath, names: list[str]) -> str:
-    homes = [where[:-1] for where in _all_fields(Settings) if where[-1] == key]
-    if key in _TOP and path:
-        return "is unknown here; it belongs above the first [table] of the file"
-    if homes:
-        places = " or ".join(f"[{field_name(home)}]" if home else "the top" for home in homes)
-        return f"is unknown here; it belongs into {places}"
-    near = difflib.get_close_matches(key, names, 1, 0.6)
-    hint = f'did you mean "{near[0]}"? ' if near else ""
-    return f"is an unknown key; {hint}known: {', '.join(names)}"
-
-
-def _all_fields(kind: Any, path: FieldPath = ()) -> Iterator[FieldPath]:
-    for member in dataclasses.fields(kind):
-        inner = table_of(member)
-        yield (*path, member.name)
-        if inner is not None:
-            yield from _all_fields(inner, (*path, member.name))
+def _members(kind: Any) -> dict[str, dataclasses.Field[Any]]:
+    """The fields of a dataclass that a file can give, by name."""
+    members = {f.name: f for f in dataclasses.fields(kind)}
+    return {name: f for name, f in members.items() if f.metadata or table_of(f)}
 
 
 _TOP = ("format", "name", "description", "include", "traces", "seeds", "pass")

@@ -183,7 +183,7 @@ def read_scenario(document: Document) -> Scenario:
             ("actors",), "other road users come with a later version; this one drives without them"
         )
     known = {key: value for key, value in values.items() if key not in _OWN_KEYS}
-    settings = reader.table(Settings, known, (), *_OWN_KEYS)
+    settings = reader.settings(known, *_OWN_KEYS)
     name = read_name(reader)
     description = read_description(reader)
     traces = _traces(reader, values.get("traces"))

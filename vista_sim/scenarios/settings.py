@@ -16,21 +16,23 @@ from vista_sim.scenarios.fields import (
     Number,
     choice,
     count,
+    named,
     number,
     span,
     spec_of,
-    table_of,
     text,
     texts,
 )
-from vista_sim.tasks.lane_following import Endings, LaneFollowing, Rewards
+from vista_sim.tasks.endings import ROAD as ROAD
+from vista_sim.tasks.endings import Endings
+from vista_sim.tasks.lane_following import Rewards
 from vista_sim.tasks.recovery import RecoveryRule
+from vista_sim.tasks.registry import LANE_FOLLOWING, find_task, make_task
+from vista_sim.tasks.task import Task, Weights, parts_of
 
 EPISODE, RESTART, RECOVERY = "episode", "restart", "recovery"
 MODES = (EPISODE, RESTART, RECOVERY)
-LANE_FOLLOWING = "lane-following"
 RECORDED, FREE = "recorded", "free"
-ROAD = "road"
 
 _FAR = 1e7  # m and s; longer is no drive
 
@@ -164,30 +166,11 @@ class ImageSettings:
 
 
 @dataclass(frozen=True)
-class RewardSettings:
-    """Weights of the reward terms (see `tasks.lane_following.Rewards`)."""
-
-    survive: float = number(Rewards.survive, -1000.0, 1000.0)
-    progress: float = number(Rewards.progress, -1000.0, 1000.0)
-    lateral: float = number(Rewards.lateral, -1000.0, 1000.0)
-    heading: float = number(Rewards.heading, -1000.0, 1000.0)
-    comfort: float = number(Rewards.comfort, -1000.0, 1000.0)
-
-
-@dataclass(frozen=True)
 class TaskSettings:
-    """What is asked of the car."""
+    """What is asked of the car: a task by its name, and the weights of its reward terms."""
 
-    name: str = choice(LANE_FOLLOWING, LANE_FOLLOWING)
-    rewards: RewardSettings = field(default_factory=RewardSettings)
-
-
-@dataclass(frozen=True)
-class EndingSettings:
-    """When the car has crashed: m from the path ("road": the trace's road edges), and rad."""
-
-    max_lateral: float | str = number(2.0, 0.01, 25.0, "m", words=(ROAD,))
-    max_heading: float = number(math.pi / 10, 0.001, math.pi, "rad")
+    name: str = named(LANE_FOLLOWING, find_task)
+    rewards: Weights = field(default_factory=Rewards)
 
 
 @dataclass(frozen=True)
@@ -216,7 +199,8 @@ class Settings:
             to the section's end; "recovery": until the car is back on the path or the time for
             it is over.
         dt: length of a step, s.
-        time_limit: of an episode, s; None: none.
+        time_limit: of an episode, s; None: none. It stands here, not in `endings`.
+        endings: of the task, whose own class they are of.
     """
 
     mode: str = choice(EPISODE, *MODES)
@@ -229,7 +213,7 @@ class Settings:
     sensors: SensorSettings = field(default_factory=SensorSettings)
     image: ImageSettings = field(default_factory=ImageSettings)
     task: TaskSettings = field(default_factory=TaskSettings)
-    endings: EndingSettings = field(default_factory=EndingSettings)
+    endings: Endings = field(default_factory=Endings)
     restart: RestartSettings = field(default_factory=RestartSettings)
     recovery: RecoverySettings = field(default_factory=RecoverySettings)
 
@@ -240,6 +224,10 @@ class Settings:
             return ("start", ways[1]), f"is given beside {ways[0]}; give one of the two"
         if self.speed.mode == FREE and self.speed.factor != 1.0:
             return ("speed", "factor"), 'scales the recorded speed; mode is "free"'
+        if find_task(self.task.name).needs_speed and self.speed.mode != FREE:
+            return ("speed", "mode"), (
+                f'is "{self.speed.mode}"; the task {self.task.name} needs mode = "free"'
+            )
         if self.recovery.held >= self.recovery.within_time:
             return ("recovery", "held"), (
                 f"is {self.recovery.held:g} s; it must be less than within_time, "
@@ -257,25 +245,26 @@ class Settings:
             )
         return None
 
-    def lane_following(self) -> LaneFollowing:
+    def make_task(self) -> Task:
         """The task, as a world takes it."""
-        limit = self.endings.max_lateral
-        endings = Endings(
-            max_lateral="road" if isinstance(limit, str) else limit,
-            max_heading=self.endings.max_heading,
-            time_limit=self.time_limit,
-        )
-        return LaneFollowing(endings, Rewards(**vars(self.task.rewards)))
+        endings = dataclasses.replace(self.endings, time_limit=self.time_limit)
+        return make_task(self.task.name, endings, self.task.rewards)
 
     def recovery_rule(self) -> RecoveryRule:
         """What counts as recovered."""
         return RecoveryRule(**vars(self.recovery))
 
 
-def unit_of(path: Sequence[str | int]) -> str:
+def tables_of_task(name: str) -> dict[tuple[str | int, ...], type[Any]]:
+    """The tables of a file that are a task's own: by their path, which dataclass each is."""
+    parts = parts_of(find_task(name))
+    return {("endings",): parts["limits"], ("task", "rewards"): parts["rewards"]}
+
+
+def unit_of(settings: Settings, path: Sequence[str | int]) -> str:
     """Unit of the number at a path such as ("start", "heading"); "" if it has none."""
-    kind: Any = Settings
-    for name in path:
-        member = next(f for f in dataclasses.fields(kind) if f.name == name)
-        spec, kind = spec_of(member), table_of(member)
+    table: Any = settings
+    for name in path[:-1]:
+        table = getattr(table, str(name))
+    spec = next(spec_of(f) for f in dataclasses.fields(table) if f.name == path[-1])
     return spec.unit if isinstance(spec, Number) else ""

@@ -21,7 +21,8 @@ from vista_sim.sensors.faults import Faults
 from vista_sim.sensors.pool import CameraPool, WorldCameras
 from vista_sim.sensors.rig import Seat
 from vista_sim.sensors.spec import CameraSpec, SensorSpec, check_sensors
-from vista_sim.tasks.lane_following import CRASHES
+from vista_sim.tasks import recovery
+from vista_sim.tasks.endings import CRASH, Ending, Kind, kind_of
 from vista_sim.tasks.recovery import RecoveryWatch
 from vista_sim.traces.calibration import Vehicle
 from vista_sim.traces.trace import Trace
@@ -71,6 +72,16 @@ class Stage:
         return self._watch.ending
 
     @property
+    def endings(self) -> tuple[Ending, ...]:
+        """Why it may be over: the endings of the task, then those of a test of recovery."""
+        return (*self.world.task.endings, *recovery.ENDINGS)
+
+    @property
+    def ending_kind(self) -> Kind | None:
+        """The kind of its ending; None while it goes on."""
+        return kind_of(self.endings, self.ending)
+
+    @property
     def recovered(self) -> bool | None:
         """Whether the car has recovered; None where that is not asked."""
         return None if self._watch is None else self._watch.recovered
@@ -107,7 +118,7 @@ class Stage:
 
         It does in mode "restart", after a crash that the section's end is not too near to.
         """
-        if self.case.settings.mode != RESTART or self.car.ending not in CRASHES:
+        if self.case.settings.mode != RESTART or self.car.ending_kind != CRASH:
             return False
         car = self.car
         time = car.scene_time + self.case.settings.restart.setback
@@ -173,7 +184,7 @@ class Stager:
         world = World(
             trace,
             dt=settings.dt,
-            task=settings.lane_following(),
+            task=settings.make_task(),
             section=case.section,
             min_speed=settings.section.min_speed,
             exclude_labels=settings.section.exclude_labels,

@@ -8,11 +8,11 @@ takes nothing and returns the two classes. A program adds its own with `register
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
 from vista_sim.errors import VistaError, WorldError
 from vista_sim.files import one_line, shown
+from vista_sim.registry import Registry
 from vista_sim.sensors.camera_sensor import CameraSensor
 from vista_sim.sensors.sensor import Sensor
 from vista_sim.sensors.spec import CameraSpec, SensorSpec, StateSpec, check_sensors
@@ -23,10 +23,16 @@ MOST_SENSORS = 64  # that one policy may ask for
 
 Kind = tuple[type[SensorSpec], type[Sensor]]
 
-_kinds: dict[str, Kind] = {
-    CameraSpec.kind: (CameraSpec, CameraSensor),
-    StateSpec.kind: (StateSpec, StateSensor),
-}
+_kinds: Registry[Kind] = Registry(
+    ENTRY_POINT_GROUP,
+    "sensor of the kind",
+    WorldError,
+    known={
+        CameraSpec.kind: (CameraSpec, CameraSensor),
+        StateSpec.kind: (StateSpec, StateSensor),
+    },
+    made=lambda kind: kind(),
+)
 
 
 def register(spec: type[SensorSpec], sensor: type[Sensor]) -> None:
@@ -42,20 +48,17 @@ def register(spec: type[SensorSpec], sensor: type[Sensor]) -> None:
     kind = getattr(spec, "kind", None)
     if not isinstance(kind, str) or not kind.isidentifier():
         raise WorldError(f"kind of {spec.__name__} is {shown(kind)}; it must be a plain name")
-    if kind in _kinds and _kinds[kind][0] is not spec:
-        raise WorldError(f"there are sensors of the kind {kind!r} already; choose another name")
-    _kinds[kind] = (spec, sensor)
+    _kinds.add(kind, (spec, sensor))
 
 
 def known_kinds() -> tuple[str, ...]:
     """All that can be named."""
-    offered = entry_points(group=ENTRY_POINT_GROUP)
-    return tuple(sorted({*_kinds, *(entry.name for entry in offered)}))
+    return _kinds.names()
 
 
 def make_sensor(spec: SensorSpec, rows: int) -> Sensor:
     """The sensor of a spec, with memory for so many rows. Raises WorldError: nobody knows it."""
-    sensor = _find(spec.kind)[1]
+    sensor = _kinds.find(spec.kind)[1]
     return sensor(spec, rows)
 
 
@@ -82,10 +85,10 @@ def read_spec(
         raise error(f"{what} is {shown(values)}; it must be an object")
     fields = dict(values)
     named = fields.pop("kind", kind)
-    if not isinstance(named, str) or not (named in _kinds or named in known_kinds()):
+    if named not in _kinds:
         raise error(f"{what}: kind is {shown(named)}; known are {', '.join(known_kinds())}")
     try:
-        return _find(named)[0].from_json(fields)
+        return _kinds.find(named)[0].from_json(fields)
     except (KeyError, TypeError, ValueError, OverflowError) as wrong:
         raise error(f"{what} is not usable ({one_line(wrong)})") from None
 
@@ -112,15 +115,3 @@ def read_sensors(values: Any, what: str, error: type[VistaError]) -> dict[str, S
         return check_sensors(sensors)
     except WorldError as wrong:
         raise error(f"{what}: {wrong}") from None
-
-
-def _find(kind: str) -> Kind:
-    if kind not in _kinds:
-        for entry in entry_points(group=ENTRY_POINT_GROUP, name=kind):
-            _kinds[kind] = entry.load()()
-    if kind not in _kinds:
-        raise WorldError(
-            f"there is no sensor of the kind {kind!r}; known are {', '.join(known_kinds())}: "
-            "add one with vista_sim.sensors.registry.register"
-        )
-    return _kinds[kind]

@@ -8,9 +8,13 @@ from typing import Protocol
 
 from vista_sim.arguments import check_number
 from vista_sim.errors import WorldError
+from vista_sim.tasks.endings import CUT, Ending
 
 RECOVERED = "recovered"
 TIMED_OUT = "not_recovered"
+
+#: Of a test of recovery, beside those of the task: it says that the test is over, not the drive.
+ENDINGS = (Ending(RECOVERED, CUT), Ending(TIMED_OUT, CUT))
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vista_sim.evaluation.metrics.tables import Table, floats, ratio, texts
-from vista_sim.tasks.lane_following import CRASHES
+from vista_sim.evaluation.metrics.tables import Table, ending_kinds, floats, ratio, texts
+from vista_sim.tasks.endings import CRASH
 
 BACK = 1.0  # m behind where the car was already, from which on a start is another try
 
@@ -33,8 +33,8 @@ class Ways(NamedTuple):
 
 
 def crashes(episodes: Table) -> int:
-    """How often the car left the road (endings "off_road" and "heading"). Unit: 1."""
-    return int(np.isin(texts(episodes, "ending"), sorted(CRASHES)).sum())
+    """How often the car failed: left the road, or what else its task calls a crash. Unit: 1."""
+    return int((ending_kinds(episodes) == CRASH).sum())
 
 
 def failures(episodes: Table) -> int:
@@ -44,7 +44,7 @@ def failures(episodes: Table) -> int:
 
 def interventions(episodes: Table) -> int:
     """Episodes that ended in a crash or with a broken policy. Unit: 1."""
-    crashed = np.isin(texts(episodes, "ending"), sorted(CRASHES))
+    crashed = ending_kinds(episodes) == CRASH
     return int((crashed | (texts(episodes, "failure") != "")).sum())
 
 

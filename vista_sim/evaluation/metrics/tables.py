@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.runs import endings
+
 Table = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float64]
 
@@ -56,6 +58,14 @@ def texts(table: Table, name: str) -> NDArray[Any]:
     column = np.asarray(table[name])
     # As objects each text is in memory once; as an array of str all are as long as the longest.
     return column if column.dtype == object else column.astype(str)
+
+
+def ending_kinds(episodes: Table) -> NDArray[Any]:
+    """Of what kind the ending of each episode is, (n,): "crash", "cut", "success", or ""."""
+    kinds = endings.ending_kinds(
+        texts(episodes, "ending").tolist(), texts(episodes, "ending_kind").tolist()
+    )
+    return np.array([kind or "" for kind in kinds], dtype=object)
 
 
 def select(table: Table, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:

@@ -30,8 +30,7 @@ from vista_sim.identity.runs import changed_traces, code_of, is_known, mapping
 from vista_sim.identity.sources import simulator_sources
 from vista_sim.runs.run import FLUSH_EVERY, Run, read_run, versions
 from vista_sim.runs.writer import RunWriter, run_lock, write_text
-from vista_sim.scenarios.case import Case
-from vista_sim.tasks.lane_following import Rewards
+from vista_sim.scenarios.case import Case, terms_of
 
 CASES = "cases.json"
 WAITING = ".waiting"
@@ -174,7 +173,7 @@ def opened(
     Raises:
         RunError: the folder is in use, or cannot be written.
     """
-    terms = tuple(vars(Rewards()))
+    terms = terms_of(cases)
     if before is None:
         with RunWriter(out, info, terms, overwrite, roads) as writer:
             if out is not None:

@@ -100,6 +100,7 @@ class CaseRows:
                 "distance": distance,
                 "reward": float(sum(step["reward"] for step in own[1:])),
                 "ending": POLICY_FAILED,
+                "missed": False,
                 "failure": reason,
             }
         )

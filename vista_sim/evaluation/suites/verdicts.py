@@ -22,7 +22,7 @@ from vista_sim.runs.kinds import DRIVING, RECOVERY
 from vista_sim.scenarios.criteria import Requirement
 from vista_sim.scenarios.settings import RECOVERY as RECOVERY_MODE
 from vista_sim.scenarios.suite import Suite
-from vista_sim.tasks.lane_following import CRASHES
+from vista_sim.tasks.endings import CRASH
 from vista_sim.tasks.recovery import TIMED_OUT
 
 Outcome = Literal["clean", "failed", "broke"]
@@ -37,8 +37,8 @@ class CaseOutcome:
 
     Args:
         scenario, case: which.
-        outcome: "clean"; "failed": not clean, the car crashed or did not recover; "broke": the
-            policy did.
+        outcome: "clean"; "failed": not clean, the car crashed, did not recover, or did not come
+            to what its task asks; "broke": the policy did.
         crashes: how many.
         reason: in one line; "" where it was clean.
         seconds: simulated with the policy.
@@ -55,9 +55,10 @@ class CaseOutcome:
 def case_outcome(episodes: Sequence[Mapping[str, Any]]) -> CaseOutcome:
     """How a case went, from the rows of its episodes."""
     own = [row for row in episodes if row["driver"] != EXPERT]
-    crashed = [row for row in own if row["ending"] in CRASHES]
-    reasons = [_crash(row) for row in crashed]
-    outcome = FAILED if crashed else CLEAN
+    crashed = [row for row in own if row.get("ending_kind") == CRASH]
+    faults = [row for row in own if row.get("ending_kind") == CRASH or row.get("missed")]
+    reasons = [_where(row) for row in faults]
+    outcome = FAILED if faults else CLEAN
     if any(row["ending"] == TIMED_OUT for row in own):
         outcome, reasons = FAILED, ["not recovered"]
     broken = [row["failure"] for row in own if row.get("failure")]
@@ -73,7 +74,7 @@ def case_outcome(episodes: Sequence[Mapping[str, Any]]) -> CaseOutcome:
     )
 
 
-def _crash(row: Mapping[str, Any]) -> str:
+def _where(row: Mapping[str, Any]) -> str:
     where = "" if row["end_s"] is None else f" at s = {row['end_s']:.1f} m"
     return f"{row['ending']}{where}"
 

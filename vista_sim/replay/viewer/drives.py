@@ -18,7 +18,7 @@ from vista_sim.errors import RunError
 from vista_sim.replay.viewer.recording import FAR, shown
 from vista_sim.runs.kinds import DRIVING, RECOVERY
 from vista_sim.runs.run import Run, columns, read_run
-from vista_sim.tasks.lane_following import CRASHES
+from vista_sim.tasks.endings import CRASH
 
 Floats = NDArray[np.float64]
 Color = tuple[int, int, int]
@@ -168,7 +168,7 @@ def moments(run: ShownRun, slot: Slot, drive: Drive) -> tuple[Floats, NDArray[np
 
 def went_wrong(drive: Drive) -> bool:
     """Whether a drive ended in a crash, or because the policy failed."""
-    return bool(drive.about.get("failure")) or drive.about.get("ending") in CRASHES
+    return bool(drive.about.get("failure")) or drive.about.get("ending_kind") == CRASH
 
 
 def ending_of(drive: Drive) -> str:
@@ -176,7 +176,7 @@ def ending_of(drive: Drive) -> str:
     failure, ending = drive.about.get("failure"), drive.about.get("ending")
     if failure:
         return shown(f"policy failed: {failure}")
-    crash = "crash: " if ending in CRASHES else ""
+    crash = "crash: " if went_wrong(drive) else ""
     return crash + shown(ending).replace("_", " ") if ending else "cut off"
 
 

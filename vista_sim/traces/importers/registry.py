@@ -12,14 +12,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, Protocol
 
 from vista_sim.atomic import is_full_disk
 from vista_sim.errors import TraceError, VistaError
 from vista_sim.failures import summary
-from vista_sim.files import one_line
+from vista_sim.registry import loaded, offered
 from vista_sim.traces.importers.recording import Recording
 
 logger = logging.getLogger(__name__)
@@ -80,9 +80,7 @@ class Guess:
 
 def formats() -> dict[str, EntryPoint]:
     """All formats by name, none of them loaded; this project's own first."""
-    own = {name: EntryPoint(name, f"{__package__}.{where}", GROUP) for name, where in OWN.items()}
-    others = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
-    return own | {entry.name: entry for entry in others if entry.name not in own}
+    return offered(GROUP, {name: f"{__package__}.{where}" for name, where in OWN.items()})
 
 
 def importers() -> dict[str, Importer]:
@@ -107,12 +105,7 @@ def find_importer(name: str) -> Importer:
 
 
 def _load(entry: EntryPoint) -> Importer:
-    try:
-        importer: Importer = entry.load()()
-    except Exception as error:  # whatever another package raises
-        raise TraceError(
-            f"the importer {entry.name!r} ({entry.value}) cannot be loaded ({one_line(error)})"
-        ) from error
+    importer: Importer = loaded(entry, "importer", TraceError, lambda kind: kind())
     return importer
 
 

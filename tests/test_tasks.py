@@ -1,0 +1,401 @@
+"""What every task must be: each that is known by a name is put through this."""
+
+import copy
+import json
+import logging
+import pickle
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import SyncVectorEnv
+from same_bytes import assert_same
+
+import vista_sim
+from vista_sim.dynamics import state as c
+from vista_sim.envs.lane_following import LaneFollowingEnv
+from vista_sim.envs.scenario import ScenarioEnv
+from vista_sim.envs.vector import LaneFollowingVectorEnv
+from vista_sim.errors import ScenarioError, VistaError, WorldError
+from vista_sim.runs.run import read_run
+from vista_sim.scenarios.suite import load_suite
+from vista_sim.tasks import recovery, registry
+from vista_sim.tasks.endings import CRASH, CUT, KINDS, TIME_LIMIT, Ending, code_of, name_of
+from vista_sim.tasks.lane_following import LaneFollowing, Rewards
+from vista_sim.tasks.registry import find_task, known_tasks, make_task, register
+
+LANE_FOLLOWING, SCENARIO = "VistaSim/LaneFollowing-v0", "VistaSim/Scenario-v0"
+TASKS = known_tasks()
+CARS = 4
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog):
+    caplog.set_level(logging.ERROR)  # the ground is assumed flat where nothing was baked
+
+
+def scenario(folder, trace, task, more=""):
+    """A scenario file of a task; its cars choose their speed, and its episodes are short."""
+    text = f'format = "vista-scenario/1"\nname = "{folder.name}"\ntask = "{task}"\n'
+    text += f"traces = {json.dumps(str(trace))}\ntime_limit = 1.5\n{more}"
+    path = folder / f"{task}.toml"
+    path.write_text(text + '[speed]\nmode = "free"\n[start]\nlateral = { values = [-1, 0.5] }\n')
+    return path
+
+
+@pytest.fixture(params=TASKS)
+def task(request):
+    return request.param
+
+
+@pytest.fixture
+def driven(task, road_trace):
+    """Tables of cars as they came to be in some steps, and what the world's task is."""
+    envs = LaneFollowingVectorEnv(
+        CARS, task=task, traces=[road_trace], observe="state", perturb_lateral=1.0
+    )
+    rng, tables = np.random.default_rng(2), []
+    envs.reset(seed=1)
+    for _ in range(25):
+        envs.step(0.6 * rng.uniform(-1, 1, envs.action_space.shape))
+        tables.append(envs.world.states.copy())
+    return np.concatenate(tables), envs.world.task
+
+
+def judged(task, table, rows):
+    terms = np.full((len(table), len(task.terms)), np.nan)
+    codes = np.full(len(table), -1)
+    task.judge(table, rows, 0.1, terms, codes)
+    return terms, codes
+
+
+def test_its_terms_are_finite_and_its_codes_those_of_its_endings(driven):
+    table, task = driven
+    terms, codes = judged(task, table, np.arange(len(table)))
+    assert np.isfinite(terms).all()
+    assert ((codes >= 0) & (codes <= len(task.endings))).all()
+    assert terms.shape[1] == len(set(task.terms)) > 0
+
+
+def test_one_car_is_judged_as_many_are(driven):
+    table, task = driven
+    terms, codes = judged(task, table, np.arange(len(table))[::-1].copy())
+    for row in range(len(table)):
+        alone = judged(task, table[row : row + 1], c.FIRST)
+        assert alone[0].tobytes() == terms[row].tobytes()
+        assert alone[1][0] == codes[row]
+        within = judged(task, table, np.array([row]))
+        assert within[0][row].tobytes() == terms[row].tobytes()
+        others = np.delete(np.arange(len(table)), row)
+        assert np.isnan(within[0][others]).all()
+        assert (within[1][others] == -1).all()
+
+
+def test_its_endings_have_kinds_and_names_of_their_own(task):
+    endings = make_task(task).endings
+    names = [ending.name for ending in endings]
+    assert len(set(names)) == len(names)
+    assert not set(names) & {ending.name for ending in recovery.ENDINGS}
+    assert all(isinstance(ending, Ending) and ending.kind in KINDS for ending in endings)
+    assert [code_of(endings, name_of(endings, k)) for k in range(len(names) + 1)] == list(
+        range(len(names) + 1)
+    )
+
+
+def test_a_car_out_of_reach_of_the_path_is_over(driven):
+    table, task = driven
+    table[:, c.IN_REACH] = 0.0
+    assert (judged(task, table, np.arange(len(table)))[1] > 0).all()
+
+
+def test_the_limit_of_time_cuts(task, road_trace):
+    env = LaneFollowingEnv(
+        road_trace, task=task, observe="state", endings={"time_limit": 0.2}, reset_mode="start"
+    )
+    env.reset(seed=0)
+    env.step(np.zeros(env.action_space.shape, np.float32))
+    _, _, terminated, truncated, info = env.step(np.zeros(env.action_space.shape, np.float32))
+    assert (terminated, truncated, info["ending"]) == (False, True, TIME_LIMIT)
+
+
+def test_it_is_made_of_mappings_too_and_can_be_copied(task):
+    usual = make_task(task)
+    told = make_task(task, vars(usual.limits), vars(usual.rewards))
+    assert usual == told == find_task(task)() == pickle.loads(pickle.dumps(usual))
+    assert make_task(copy.deepcopy(usual)) == usual
+
+
+def test_its_environment_passes_gymnasiums_checks(task, road_trace, monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    env = gymnasium.make(LANE_FOLLOWING, traces=[road_trace], size=(24, 48), task=task)
+    check_env(env.unwrapped)
+    _, info = env.reset(seed=1)
+    assert list(info["reward_terms"]) == list(env.unwrapped.world.task.terms)
+    env.close()
+
+
+def test_so_does_its_scenario(task, road_trace, tmp_path):
+    env = gymnasium.make(
+        SCENARIO, scenario=scenario(tmp_path, road_trace, task), observe="state"
+    ).unwrapped
+    check_env(env, skip_render_check=True)
+    assert env.endings == (*make_task(task).endings, *recovery.ENDINGS)
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_many_cars_do_what_each_would_alone(task, road_trace, mode):
+    settings = {"task": task, "observe": "state", "text_infos": False, "perturb_lateral": 1.0}
+    settings |= {"endings": {"time_limit": 1.5}, "traces": [road_trace]}
+    compare(
+        gymnasium.make_vec(
+            LANE_FOLLOWING,
+            num_envs=CARS,
+            vectorization_mode="vector_entry_point",
+            autoreset_mode=mode,
+            **settings,
+        ),
+        SyncVectorEnv([lambda: LaneFollowingEnv(**settings)] * CARS, autoreset_mode=mode),
+    )
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_so_do_many_cases(task, road_trace, tmp_path, mode):
+    more = "seeds = 2\n[recovery]\nwithin_time = 1.0\nheld = 0.1\n[section]\npieces = 2\n"
+    settings = {"scenario": scenario(tmp_path, road_trace, task, more), "observe": "state"}
+    settings["text_infos"] = False
+    compare(
+        gymnasium.make_vec(
+            SCENARIO,
+            num_envs=CARS,
+            vectorization_mode="vector_entry_point",
+            autoreset_mode=mode,
+            **settings,
+        ),
+        SyncVectorEnv([lambda: ScenarioEnv(**settings)] * CARS, autoreset_mode=mode),
+    )
+
+
+def compare(ours, theirs, steps=40):
+    """A vector environment of this project and Gymnasium's own, of single ones."""
+    rng, over = np.random.default_rng(4), 0
+    first = ours.reset(seed=7)
+    assert_same(first, theirs.reset(seed=7))
+    for _ in range(steps):
+        actions = rng.uniform(-0.5, 0.4, ours.action_space.shape).astype(np.float32)
+        step = ours.step(actions)
+        assert_same(step, theirs.step(actions))
+        over += int((step[2] | step[3]).sum())
+    assert over > CARS
+    ours.close()
+    theirs.close()
+
+
+def test_cases_of_several_tasks_stand_beside_each_other(road_trace, tmp_path):
+    entries = []
+    for name in TASKS:
+        path = scenario(tmp_path, road_trace, name)
+        entries.append(f'[[scenarios]]\npath = "{path.name}"\nname = "{name}"\n')
+    suite = tmp_path / "suite.toml"
+    suite.write_text('format = "vista-suite/1"\nname = "all"\n' + "".join(entries))
+    settings = {"scenario": suite, "observe": "state"}
+    many = gymnasium.make_vec(
+        SCENARIO, num_envs=6, vectorization_mode="vector_entry_point", **settings
+    )
+    assert {name for env in many.envs for name in env.terms} == {
+        term for name in TASKS for term in make_task(name).terms
+    }
+    compare(many, SyncVectorEnv([lambda: ScenarioEnv(text_infos=False, **settings)] * 6))
+    run = tmp_path / "run"
+    vista_sim.evaluate("expert", suite, run, video=False, workers=0)
+    told = read_run(run)
+    assert set(told.episodes["scenario"].to_pylist()) == set(TASKS)
+    assert {f"reward_{term}" for term in many.envs[0].terms} <= set(told.steps.column_names)
+    for row in told.episodes.to_pylist():
+        endings = make_task(row["scenario"]).endings
+        assert row["ending_kind"] == {one.name: one.kind for one in endings}[row["ending"]]
+
+
+PARKING = '''
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vista_sim.dynamics import state as c
+from vista_sim.quantities import number
+from vista_sim.tasks.endings import Ending, Endings
+from vista_sim.tasks.task import Task, Weights, weight
+
+
+@dataclass(frozen=True)
+class Far(Endings):
+    far: float = number(3.0, 0.1, 100.0, "m")
+
+
+@dataclass(frozen=True)
+class Worth(Weights):
+    metres: float = weight(2.0)
+
+
+@dataclass(frozen=True)
+class Get(Task):
+    """Get some metres far."""
+
+    limits: Far = field(default_factory=Far)
+    rewards: Worth = field(default_factory=Worth)
+    terms = ("metres",)
+    endings = (Ending("lost", "crash"), Ending("there", "success"), Ending("time_limit", "cut"))
+
+    def judge(self, table, rows, dt, terms, codes):
+        terms[rows, 0] = self.rewards.metres * table[rows, c.PROGRESS]
+        late = table[rows, c.TIME] >= (self.limits.time_limit or np.inf) - 1e-9
+        there = table[rows, c.S] - table[rows, c.START_S] >= self.limits.far
+        lost = (table[rows, c.IN_REACH] == 0) | (table[rows, c.S] >= table[rows, c.END_S] - 1e-6)
+        codes[rows] = np.select([lost, there, late], [1, 2, 3], 0)
+'''
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """A package that brings a task along, as `pip install` leaves it."""
+    monkeypatch.setattr(registry, "_tasks", registry._tasks.copy())
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "far_task.py").write_text(PARKING)
+    about = tmp_path / "far_task-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: far-task\nVersion: 1.0\n")
+    lines = (
+        "[vista_sim.tasks]\nget-far = far_task:Get\nbroken = far_task:Gone\nwrong = json:loads\n"
+    )
+    (about / "entry_points.txt").write_text(lines)
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_installed_package_brings_its_task_along(road_trace, tmp_path):
+    assert "get-far" in known_tasks()
+    env = LaneFollowingEnv(
+        road_trace,
+        task="get-far",
+        observe="state",
+        endings={"far": 11.9},
+        rewards={"metres": 1.0},
+        reset_mode="start",
+    )
+    env.reset(seed=0)
+    rewards, over = [], False
+    while not over:
+        _, reward, terminated, truncated, info = env.step(np.zeros(1, np.float32))
+        rewards.append(reward)
+        over = terminated or truncated
+    assert (terminated, truncated, info["ending"], info["ending_code"]) == (True, False, "there", 2)
+    assert sum(rewards) == pytest.approx(info["s"])
+    assert info["s"] == pytest.approx(12.0)  # 0.8 m a step
+    path = tmp_path / "far.toml"
+    path.write_text(
+        f'format = "vista-scenario/1"\nname = "far"\ntraces = {json.dumps(str(road_trace))}\n'
+        '[task]\nname = "get-far"\n[task.rewards]\nmetres = { values = [1, 2] }\n'
+        '[endings]\nfar = "790 cm"\n'
+    )
+    run = tmp_path / "run"
+    vista_sim.evaluate("expert", path, run, video=False, workers=0)
+    rows = read_run(run).episodes.to_pylist()
+    assert [row["ending_kind"] for row in rows] == ["success", "success"]
+    assert [row["reward"] / row["end_s"] for row in rows] == pytest.approx([1.0, 2.0])
+    assert {round(row["end_s"], 1) for row in rows} == {8.0}
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("broken", r"task 'broken' \(far_task:Gone\) cannot be loaded \(.*Gone"),
+        ("wrong", r"'wrong' \(json:loads\) cannot be loaded \(loads is no task; derive"),
+        (
+            "get-fat",
+            r"no task 'get-fat'; did you mean 'get-far'\? known are broken, get-far,",
+        ),
+    ],
+)
+def test_a_task_that_cannot_be_is_named(road_trace, name, said):
+    with pytest.raises(WorldError, match=said):
+        vista_sim.World([road_trace], task=name)
+
+
+def test_a_program_adds_a_task_once(monkeypatch):
+    monkeypatch.setattr(registry, "_tasks", registry._tasks.copy())
+
+    class Other(LaneFollowing):
+        pass
+
+    with pytest.raises(WorldError, match="there is a task 'lane-following' already"):
+        register("lane-following", Other)
+    register("other", Other)
+    register("other", Other)
+    assert isinstance(make_task("other", rewards={"survive": 2}), Other)
+    with pytest.raises(WorldError, match="name of a task is 'to stop'"):
+        register("to stop", Other)
+    with pytest.raises(WorldError, match="Rewards is no task"):
+        register("rewards", Rewards)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"rewards": {"survival": 1.0}}, "rewards has 'survival'; known are survive, progress"),
+        ({"rewards": {"survive": "much"}}, "reward weight survive is 'much'; it must be a number"),
+        ({"rewards": 3}, r"rewards is 3; give Rewards\(...\) of .*, or a mapping of its fields"),
+        ({"endings": {"max_width": 1.0}}, "endings has 'max_width'; known are max_lateral"),
+        ({"task": 3}, "task is 3; give a name"),
+        ({"task": LaneFollowing(), "rewards": {}}, "rewards is given beside a task"),
+        ({"task": "stop-at-end", "rewards": Rewards()}, r"give StopRewards\(...\)"),
+        ({"task": "stop-at-end", "control_speed": False}, "cars must choose their speed"),
+    ],
+)
+def test_what_is_wrong_with_a_task_is_one_line(road_trace, given, said):
+    with pytest.raises(WorldError, match=said) as caught:
+        LaneFollowingEnv(road_trace, observe="state", **given)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('task = "lane-folowing"', r"task.name: there is no task 'lane-folowing'; did you mean"),
+        ("task = 3", r"task: is 3; it must be a table"),
+        ('task = "stop-at-end"', r'speed.mode: is "recorded"; the task stop-at-end needs mode = '),
+        ("[endings]\nwithin = 3", r"endings.within: is an unknown key; known: max_lateral"),
+        ("[endings]\ntime_limit = 3", r"endings.time_limit: is unknown here; it belongs into the"),
+        ("[task.rewards]\nstop = 3", r"task.rewards.stop: is an unknown key; known: survive"),
+        (
+            '[task]\nname = "stop-at-end"\n[task.rewards]\nstop = "3 m"\n[speed]\nmode = "free"',
+            r"task.rewards.stop: is '3 m': its unit must be a number without a unit",
+        ),
+        (
+            'task = "stop-at-end"\n[speed]\nmode = "free"\n[endings]\nwithin = "3 kg"',
+            r"one.toml:8: endings.within: is '3 kg': its unit must be ",
+        ),
+    ],
+)
+def test_the_tables_of_a_file_are_those_of_its_task(road_trace, tmp_path, text, said):
+    path = tmp_path / "one.toml"
+    path.write_text(
+        f'format = "vista-scenario/1"\nname = "one"\ntraces = {json.dumps(str(road_trace))}\n{text}'
+    )
+    with pytest.raises(ScenarioError, match=said):
+        load_suite(path)
+
+
+def test_an_ending_is_of_a_kind_that_there_is():
+    for name, kind in (("off road", CRASH), (3, CUT), ("off_road", "failure")):
+        with pytest.raises(VistaError):
+            Ending(name, kind)
+
+
+def test_endings_of_one_task_have_different_names():
+    class Twice(LaneFollowing):
+        endings = (Ending("off_road", CRASH), Ending("off_road", CUT))
+
+    with pytest.raises(WorldError, match="have a name twice: off_road, off_road"):
+        make_task(Twice())
