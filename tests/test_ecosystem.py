@@ -10,7 +10,7 @@ from gymnasium import wrappers
 from gymnasium.vector import AsyncVectorEnv
 from gymnasium.wrappers import vector as vector_wrappers
 
-from vista_sim.envs.lane_following import LaneFollowingEnv
+from vista_sim.envs.lane_following import lane_following_env
 from vista_sim.tasks.lane_following import Endings
 
 pytestmark = pytest.mark.usefixtures("_unwarned")
@@ -78,7 +78,7 @@ def test_infos_of_vector_environments_hold_no_texts(road_trace, scenario):
 
 
 def test_the_name_of_an_ending_is_told_in_the_step_that_ends(road_trace):
-    env = LaneFollowingEnv(road_trace, observe="state", endings=Endings(time_limit=0.2))
+    env = lane_following_env(road_trace, observe="state", endings=Endings(time_limit=0.2))
     infos = [env.reset(seed=1)[1]] + [env.step(np.zeros(1))[4] for _ in range(2)]
     assert [info.get("ending") for info in infos] == [None, None, "time_limit"]
     assert [ENDINGS[info["ending_code"]] for info in infos] == [None, None, "time_limit"]
@@ -182,6 +182,6 @@ def test_stable_baselines3s_wrappers_leave_the_environments_spaces_alone(road_tr
 def test_paths_may_have_spaces_and_brackets(road_trace, tmp_path, name):
     folder = tmp_path / name / "drive [2]"
     shutil.copytree(road_trace, folder)
-    env = LaneFollowingEnv(str(folder), size=(24, 48))
-    plain = LaneFollowingEnv(str(road_trace), size=(24, 48))
+    env = lane_following_env(str(folder), size=(24, 48))
+    plain = lane_following_env(str(road_trace), size=(24, 48))
     np.testing.assert_equal(env.reset(seed=1)[0], plain.reset(seed=1)[0])

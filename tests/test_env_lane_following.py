@@ -11,7 +11,7 @@ from gymnasium.utils.env_checker import check_env
 
 import vista_sim  # noqa: F401  # registers the environment
 from vista_sim.colours import CAR, TRACK
-from vista_sim.envs.lane_following import LaneFollowingEnv
+from vista_sim.envs.lane_following import lane_following_env
 from vista_sim.errors import VistaError, WorldError
 from vista_sim.tasks.lane_following import Endings, Rewards
 
@@ -28,7 +28,7 @@ def _quiet(caplog):
 
 @pytest.fixture
 def env(road_trace):
-    with LaneFollowingEnv(road_trace, size=SIZE) as env:
+    with lane_following_env(road_trace, size=SIZE) as env:
         yield env
 
 
@@ -72,7 +72,7 @@ def test_spaces_are_as_documented(road_trace):
 def rollout(road_trace, seed, **options):
     """Bytes of everything that an environment says over 60 random steps."""
     said = []
-    with LaneFollowingEnv(road_trace, size=SIZE, perturb_lateral=0.8, **options) as env:
+    with lane_following_env(road_trace, size=SIZE, perturb_lateral=0.8, **options) as env:
         rng = np.random.default_rng(5)
         observation, info = env.reset(seed=seed)
         for _ in range(60):
@@ -92,7 +92,7 @@ def test_the_same_seed_and_actions_give_identical_bytes(road_trace):
 
 
 def test_actions_scale_to_the_curvature_limit_and_are_clipped(road_trace):
-    with LaneFollowingEnv(road_trace, size=SIZE, curvature_limit=0.05) as env:
+    with lane_following_env(road_trace, size=SIZE, curvature_limit=0.05) as env:
         for action, curvature in ((1.0, 0.05), (-0.5, -0.025), (7.0, 0.05), (-np.inf, -0.05)):
             env.reset(seed=0, options=start())
             env.step(np.array([action], dtype=np.float32))
@@ -101,7 +101,7 @@ def test_actions_scale_to_the_curvature_limit_and_are_clipped(road_trace):
 
 
 def test_the_second_action_is_the_pedals(road_trace):
-    with LaneFollowingEnv(road_trace, size=SIZE, control_speed=True) as env:
+    with lane_following_env(road_trace, size=SIZE, control_speed=True) as env:
         for pedal, change in ((1.0, 0.3), (-0.5, -0.4), (0.0, 0.0)):
             env.reset(seed=0, options=start())
             observation, *_ = env.step(np.array([0.0, pedal], dtype=np.float32))
@@ -152,7 +152,7 @@ def test_leaving_the_road_terminates_and_the_traces_end_truncates(env):
 
 
 def test_a_time_limit_truncates(road_trace):
-    with LaneFollowingEnv(road_trace, size=SIZE, endings=Endings(time_limit=0.5)) as env:
+    with lane_following_env(road_trace, size=SIZE, endings=Endings(time_limit=0.5)) as env:
         env.reset(options=start())
         ends = [env.step(np.zeros(1, dtype=np.float32))[2:4] for _ in range(5)]
     assert ends == [(False, False)] * 4 + [(False, True)]
@@ -193,11 +193,13 @@ def test_reset_options_that_cannot_be_are_refused(env, options, message):
 )
 def test_settings_that_cannot_be_are_refused(road_trace, options):
     with pytest.raises(VistaError):
-        LaneFollowingEnv(road_trace, **options).reset(seed=0)
+        lane_following_env(road_trace, **options).reset(seed=0)
 
 
 def test_perturbed_starts_stay_in_their_range(road_trace):
-    with LaneFollowingEnv(road_trace, size=SIZE, perturb_lateral=0.4, perturb_heading=0.05) as env:
+    with lane_following_env(
+        road_trace, size=SIZE, perturb_lateral=0.4, perturb_heading=0.05
+    ) as env:
         infos = [env.reset(seed=seed)[1] for seed in range(40)]
     lateral = np.abs([info["lateral"] for info in infos])
     heading = np.abs([info["heading_error"] for info in infos])
@@ -210,7 +212,7 @@ def has_color(picture, color):
 
 
 def test_the_picture_shows_view_map_and_numbers(road_trace):
-    env = LaneFollowingEnv(road_trace, size=(200, 320), render_mode="rgb_array")
+    env = lane_following_env(road_trace, size=(200, 320), render_mode="rgb_array")
     env.reset(seed=0, options=start(30.0))
     for _ in range(10):
         env.step(np.zeros(1, dtype=np.float32))
@@ -235,7 +237,7 @@ def test_a_window_opens_without_a_display(road_trace, monkeypatch):
     pytest.importorskip("pygame")
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
         monkeypatch.delenv(name, raising=False)
-    env = LaneFollowingEnv(road_trace, size=SIZE, render_mode="human")
+    env = lane_following_env(road_trace, size=SIZE, render_mode="human")
     env.reset(seed=0)
     env.step(np.zeros(1, dtype=np.float32))
     assert env.render() is None

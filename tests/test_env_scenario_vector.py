@@ -11,7 +11,7 @@ from ending_codes import ENDINGS
 from gymnasium.vector import SyncVectorEnv
 from same_bytes import assert_same
 
-from vista_sim.envs.scenario import ScenarioEnv
+from vista_sim.envs.scenario import scenario_env
 from vista_sim.errors import ScenarioError, WorldError
 
 ID = "VistaSim/Scenario-v0"
@@ -72,7 +72,7 @@ def many(suite, num_envs=COUNT, **options):
 
 def loop(suite, num_envs=COUNT, autoreset_mode="NextStep", **options):
     options = {"size": SIZE, "text_infos": False} | options
-    make = lambda: ScenarioEnv(suite, **options)  # noqa: E731
+    make = lambda: scenario_env(suite, **options)  # noqa: E731
     return SyncVectorEnv([make] * num_envs, autoreset_mode=autoreset_mode)
 
 
@@ -111,7 +111,7 @@ def test_it_gives_the_same_bytes_as_single_environments(suite, mode, options):
 
 
 def test_cases_can_be_named_and_are_drawn_as_single_environments_draw_them(suite):
-    ours, single = many(suite, 3), ScenarioEnv(suite, size=SIZE)
+    ours, single = many(suite, 3), scenario_env(suite, size=SIZE)
     drawn = ours.reset(seed=11)[1]["case_index"].tolist()
     names = [single.reset(seed=11 + i)[1]["case"] for i in range(3)]
     assert [single.cases[i].case for i in drawn] == names
@@ -149,7 +149,7 @@ def test_pictures_are_those_of_single_environments(suite):
     steer = np.zeros(envs.action_space.shape, dtype=np.float32)
     envs.step(steer)
     for i, picture in enumerate(envs.render()):
-        single = ScenarioEnv(suite, size=SIZE, render_mode="rgb_array")
+        single = scenario_env(suite, size=SIZE, render_mode="rgb_array")
         single.reset(seed=4 + i)
         single.step(steer[i])
         assert np.array_equal(single.render(), picture)
@@ -176,7 +176,7 @@ def test_stable_baselines3_gets_what_its_own_loop_gives(suite):
     from vista_sim.envs.sb3 import as_vec_env
 
     ours = as_vec_env(many(suite, 3))
-    theirs = DummyVecEnv([lambda: ScenarioEnv(suite, size=SIZE)] * 3)
+    theirs = DummyVecEnv([lambda: scenario_env(suite, size=SIZE)] * 3)
     assert ours.seed(4) == theirs.seed(4)
     assert_same(ours.reset(), dict(theirs.reset()))
     ended = 0

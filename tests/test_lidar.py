@@ -17,9 +17,9 @@ from vista_sim.geometry.ground import ground_inverse_depth
 from vista_sim.geometry.lidar import nearest_sweeps, points_in_camera, project
 from vista_sim.geometry.settings import LidarProjection
 from vista_sim.geometry.store import GeometryStore
-from vista_sim.traces.tracks import Track
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
+from vista_sim.traces.tracks import Track
 
 SETTINGS = LidarProjection()
 STANDING = (0.0, 0.0, 0.0, 0.0, 1.0)  # height, m, and attitude of what stands on the ground

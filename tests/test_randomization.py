@@ -5,8 +5,7 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from vista_sim.envs.lane_following import LaneFollowingEnv
-from vista_sim.envs.vector import LaneFollowingVectorEnv
+from vista_sim.envs.lane_following import lane_following_env, lane_following_vector_env
 from vista_sim.errors import WorldError
 from vista_sim.sensors.camera import Camera
 from vista_sim.sensors.randomization import Drawn, Randomization
@@ -157,23 +156,23 @@ def drive(env, seed):
 
 def test_an_environment_is_randomized_by_its_seed(road_trace):
     options = {"traces": [road_trace], "size": (24, 48)}
-    plain = drive(LaneFollowingEnv(**options), seed=1)
-    env = LaneFollowingEnv(randomization=EVERYTHING, **options)
+    plain = drive(lane_following_env(**options), seed=1)
+    env = lane_following_env(randomization=EVERYTHING, **options)
     first, again, other = drive(env, seed=1), drive(env, seed=1), drive(env, seed=2)
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first[0], other[0])
     assert np.abs(first[0].astype(int) - plain[0]).mean() > 3
-    nothing = LaneFollowingEnv(randomization=Randomization(), **options)
+    nothing = lane_following_env(randomization=Randomization(), **options)
     np.testing.assert_array_equal(drive(nothing, seed=1)[:4], plain[:4])
 
 
 def test_a_vector_environment_is_randomized_as_single_ones_are(road_trace):
     options = {"traces": [road_trace], "size": (24, 48), "randomization": EVERYTHING}
-    envs = LaneFollowingVectorEnv(3, workers=2, **options)
+    envs = lane_following_vector_env(3, workers=2, **options)
     seen = [envs.reset(seed=5)[0]["camera"].copy()]
     for action in (0.1, -0.1, 0.0):
         seen.append(envs.step(np.full((3, 1), action, np.float32))[0]["camera"].copy())
     for i in range(3):
-        single = drive(LaneFollowingEnv(**options), seed=5 + i)
+        single = drive(lane_following_env(**options), seed=5 + i)
         np.testing.assert_array_equal([images[i] for images in seen], single[:4])
     envs.close()

@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from vista_sim.envs.lane_following import LaneFollowingEnv
+from vista_sim.envs.lane_following import lane_following_env
 from vista_sim.errors import WorldError
 from vista_sim.tasks.lane_following import Endings
 
@@ -55,7 +55,7 @@ def many(trace, num_envs=3, **options):
 
 
 def loop(trace, num_envs=3, **options):
-    return DummyVecEnv([lambda: LaneFollowingEnv([trace], **(SHORT | options))] * num_envs)
+    return DummyVecEnv([lambda: lane_following_env([trace], **(SHORT | options))] * num_envs)
 
 
 def plain(value):

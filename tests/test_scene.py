@@ -17,8 +17,7 @@ from vista_sim import CameraSpec
 from vista_sim.car import Place
 from vista_sim.dynamics import state as c
 from vista_sim.dynamics.action import Action
-from vista_sim.envs.lane_following import LaneFollowingEnv
-from vista_sim.envs.vector import LaneFollowingVectorEnv
+from vista_sim.envs.lane_following import lane_following_env, lane_following_vector_env
 from vista_sim.errors import TraceError, WorldError
 from vista_sim.scene.behaviour import RecordedDrive
 from vista_sim.scene.box import PAINTS, Box
@@ -197,9 +196,9 @@ def test_a_vector_environment_replays_tracks_as_single_ones_do(tracked_trace, mo
         "world_options": {"tracks": True},
         "randomization": Randomization(noise=4.0, mount_jitter=(0.05, 0.01)),
     }
-    many = LaneFollowingVectorEnv(3, autoreset_mode=mode, max_episode_steps=5, **settings)
+    many = lane_following_vector_env(3, autoreset_mode=mode, max_episode_steps=5, **settings)
     each = SyncVectorEnv(
-        [lambda: TimeLimit(LaneFollowingEnv(**settings), 5)] * 3,
+        [lambda: TimeLimit(lane_following_env(**settings), 5)] * 3,
         autoreset_mode=many.autoreset_mode,
     )
     assert_same(many.reset(seed=4)[0], each.reset(seed=4)[0])
@@ -356,7 +355,7 @@ def test_tracks_that_cannot_be_read_stop_the_start(tracked_trace, tmp_path):
 
 
 def test_an_environment_seeds_its_scene(tracked_trace):
-    env = LaneFollowingEnv(tracked_trace, size=(20, 40), world_options={"tracks": True})
+    env = lane_following_env(tracked_trace, size=(20, 40), world_options={"tracks": True})
     first = env.reset(seed=5)[0], env.reset()[0]
     again = env.reset(seed=5)[0], env.reset()[0]
     assert_same(first, again)

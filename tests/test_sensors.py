@@ -16,8 +16,7 @@ from same_bytes import assert_same
 
 import vista_sim
 from vista_sim import CameraSpec
-from vista_sim.envs.lane_following import LaneFollowingEnv
-from vista_sim.envs.vector import LaneFollowingVectorEnv
+from vista_sim.envs.lane_following import lane_following_env, lane_following_vector_env
 from vista_sim.errors import PolicyError, WorldError
 from vista_sim.policies import Action, SocketPolicy, load_policy
 from vista_sim.policies.policy import check_policy
@@ -220,7 +219,7 @@ def test_sensors_and_their_short_forms_are_not_given_together(road_trace):
 
 
 def test_what_every_camera_saw_is_filmed(road_trace, tmp_path):
-    env = LaneFollowingEnv(road_trace, sensors=ALL)
+    env = lane_following_env(road_trace, sensors=ALL)
     env = vista_sim.RecordRun(env, tmp_path / "run", views=("camera", "validity"))
     seen = [env.reset(seed=1, options={"s": 20.0, "lateral": 0.3, "heading": 0.0})[0]]
     seen += [env.step(np.zeros(1, np.float32))[0] for _ in range(3)]
@@ -257,7 +256,7 @@ class Steering:
 @pytest.fixture(scope="module")
 def trained(road_trace):
     """Weights for what the reference driver does, by least squares over a few of its drives."""
-    env = LaneFollowingEnv(road_trace, sensors=Steering.sensors)
+    env = lane_following_env(road_trace, sensors=Steering.sensors)
     expert, rows, answers = load_policy("expert"), [], []
     for lateral in (-0.6, 0.0, 0.6):
         seen, _ = env.reset(seed=0, options={"s": 30.0, "lateral": lateral, "heading": 0.0})
@@ -288,7 +287,7 @@ def test_a_served_policy_says_what_it_observes(road_trace, serving, trained):
     policy = SocketPolicy(str(serving(served)))
     assert policy.sensors == Steering.sensors
     assert policy.camera is None
-    env = LaneFollowingEnv(road_trace, sensors=policy.sensors)
+    env = lane_following_env(road_trace, sensors=policy.sensors)
     seen, _ = env.reset(seed=2)
     policy.reset()
     action = policy.act(seen, env.car)
@@ -318,7 +317,7 @@ def test_a_learner_reads_tensors_where_the_views_are_made(traces, device, random
         "perturb_lateral": 1.5,
         "section": (0.0, 4.0),
     }
-    plain, kept = (LaneFollowingVectorEnv(3, tensors=on, **settings) for on in (False, True))
+    plain, kept = (lane_following_vector_env(3, tensors=on, **settings) for on in (False, True))
     steering = torch.nn.Linear(24 * 48 * 3, 1, device=device)
     wanted, seen = plain.reset(seed=4)[0], kept.reset(seed=4)[0]
     for _ in range(12):
@@ -333,6 +332,6 @@ def test_a_learner_reads_tensors_where_the_views_are_made(traces, device, random
 
 def test_tensors_are_made_by_the_torch_backend_alone(road_trace):
     with pytest.raises(WorldError, match="tensors are asked for of backend 'numba'"):
-        LaneFollowingVectorEnv(2, traces=[road_trace], tensors=True)
+        lane_following_vector_env(2, traces=[road_trace], tensors=True)
     with pytest.raises(WorldError, match="backend 'numba' runs on the cpu only"):
-        LaneFollowingVectorEnv(2, traces=[road_trace], world_options={"device": "cuda"})
+        lane_following_vector_env(2, traces=[road_trace], world_options={"device": "cuda"})

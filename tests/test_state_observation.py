@@ -12,7 +12,7 @@ from gymnasium.vector import SyncVectorEnv
 from test_vector_env import assert_same
 
 import vista_sim
-from vista_sim.envs.lane_following import LaneFollowingEnv
+from vista_sim.envs.lane_following import lane_following_env
 from vista_sim.errors import WorldError
 from vista_sim.policies import Action
 from vista_sim.sensors.randomization import Randomization
@@ -130,7 +130,7 @@ def test_it_passes_stable_baselines3s_checks_without_a_warning(road_trace):
 
 
 def test_the_spaces_are_as_documented_and_nothing_is_rendered(road_trace):
-    env = LaneFollowingEnv(road_trace, observe="state")
+    env = lane_following_env(road_trace, observe="state")
     assert set(env.observation_space.spaces) == {"state", "speed"}
     assert env.observation_space["state"].shape == (len(STATE_NAMES),)
     assert env.observation_space["state"].dtype == np.float32
@@ -147,10 +147,10 @@ def test_the_spaces_are_as_documented_and_nothing_is_rendered(road_trace):
 
 def test_a_trace_without_a_camera_can_be_driven(tmp_path):
     write_straight(tmp_path / "straight", lambda t: 8.0)
-    env = LaneFollowingEnv(tmp_path / "straight", observe="state")
+    env = lane_following_env(tmp_path / "straight", observe="state")
     observation, _ = env.reset(seed=0, options={"s": 20.0, "lateral": 0.5})
     assert observation["state"][:3] == pytest.approx([0.5, 0.0, 8.0], abs=1e-3)
-    pictured = LaneFollowingEnv(tmp_path / "straight", observe="state", render_mode="rgb_array")
+    pictured = lane_following_env(tmp_path / "straight", observe="state", render_mode="rgb_array")
     pictured.reset(seed=0)
     with pytest.raises(WorldError, match="no camera"):
         pictured.render()
@@ -167,14 +167,14 @@ def test_a_trace_without_a_camera_can_be_driven(tmp_path):
 )
 def test_settings_that_cannot_be_are_named(road_trace, options, message):
     with pytest.raises(WorldError, match=message):
-        LaneFollowingEnv(road_trace, **options)
+        lane_following_env(road_trace, **options)
 
 
 def test_the_picture_shows_what_the_recorded_camera_would(road_trace):
     start = {"s": 30.0, "lateral": 0.4}
     pictures = []
     for options in ({"observe": "state"}, {}):
-        env = LaneFollowingEnv(road_trace, size=(48, 96), render_mode="rgb_array", **options)
+        env = lane_following_env(road_trace, size=(48, 96), render_mode="rgb_array", **options)
         env.reset(seed=0, options=start)
         env.step(np.zeros(1, dtype=np.float32))
         pictures.append(env.render())
@@ -197,7 +197,7 @@ def many(traces, num_envs=5, **options):
 @pytest.mark.parametrize("options", [{}, {"control_speed": True}])
 def test_many_give_the_same_bytes_as_single_environments(traces, mode, options):
     ours = many(traces, autoreset_mode=mode, text_infos=False, **options)
-    make = lambda: LaneFollowingEnv(traces, **(SHORT | {"text_infos": False} | options))  # noqa: E731
+    make = lambda: lane_following_env(traces, **(SHORT | {"text_infos": False} | options))  # noqa: E731
     theirs = SyncVectorEnv([make] * 5, autoreset_mode=mode)
     rng = np.random.default_rng(3)
     assert_same(ours.reset(seed=7), theirs.reset(seed=7))
@@ -233,7 +233,7 @@ def test_stable_baselines3_gets_what_its_own_loop_gives(traces):
     from stable_baselines3.common.vec_env import DummyVecEnv
 
     ours = sb3.as_vec_env(many(traces, 3))
-    theirs = DummyVecEnv([lambda: LaneFollowingEnv(traces, **SHORT)] * 3)
+    theirs = DummyVecEnv([lambda: lane_following_env(traces, **SHORT)] * 3)
     for envs in (ours, theirs):
         envs.seed(4)
     first = (ours.reset(), theirs.reset())

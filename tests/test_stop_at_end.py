@@ -14,7 +14,7 @@ import vista_sim
 from vista_sim import Action
 from vista_sim.cli import main
 from vista_sim.dynamics import state as c
-from vista_sim.envs.lane_following import LaneFollowingEnv
+from vista_sim.envs.lane_following import lane_following_env
 from vista_sim.policies.reference import ReferenceDriver
 from vista_sim.replay.viewer.drives import ending_of, open_runs, went_wrong
 from vista_sim.report.sheet import read_sheet
@@ -61,7 +61,7 @@ def test_a_car_has_stopped_where_it_stands_near_the_end(left, speed, lateral, ti
 
 
 def test_who_stops_in_time_is_rewarded_and_terminated(road_trace):
-    env = LaneFollowingEnv(road_trace, observe="state", task="stop-at-end", reset_mode="start")
+    env = lane_following_env(road_trace, observe="state", task="stop-at-end", reset_mode="start")
     seen, _ = env.reset(seed=0)
     driver, over = Stopping(), False
     while not over:

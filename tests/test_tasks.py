@@ -14,9 +14,8 @@ from same_bytes import assert_same
 
 import vista_sim
 from vista_sim.dynamics import state as c
-from vista_sim.envs.lane_following import LaneFollowingEnv
-from vista_sim.envs.scenario import ScenarioEnv
-from vista_sim.envs.vector import LaneFollowingVectorEnv
+from vista_sim.envs.lane_following import lane_following_env, lane_following_vector_env
+from vista_sim.envs.scenario import scenario_env
 from vista_sim.errors import ScenarioError, VistaError, WorldError
 from vista_sim.runs.run import read_run
 from vista_sim.scenarios.suite import load_suite
@@ -54,7 +53,7 @@ def task(request):
 @pytest.fixture
 def driven(task, road_trace):
     """Tables of cars as they came to be in some steps, and what the world's task is."""
-    envs = LaneFollowingVectorEnv(
+    envs = lane_following_vector_env(
         CARS, task=task, traces=[road_trace], observe="state", perturb_lateral=1.0
     )
     rng, tables = np.random.default_rng(2), []
@@ -112,7 +111,7 @@ def test_a_car_out_of_reach_of_the_path_is_over(driven):
 
 
 def test_the_limit_of_time_cuts(task, road_trace):
-    env = LaneFollowingEnv(
+    env = lane_following_env(
         road_trace, task=task, observe="state", endings={"time_limit": 0.2}, reset_mode="start"
     )
     env.reset(seed=0)
@@ -157,7 +156,7 @@ def test_many_cars_do_what_each_would_alone(task, road_trace, mode):
             autoreset_mode=mode,
             **settings,
         ),
-        SyncVectorEnv([lambda: LaneFollowingEnv(**settings)] * CARS, autoreset_mode=mode),
+        SyncVectorEnv([lambda: lane_following_env(**settings)] * CARS, autoreset_mode=mode),
     )
 
 
@@ -174,7 +173,7 @@ def test_so_do_many_cases(task, road_trace, tmp_path, mode):
             autoreset_mode=mode,
             **settings,
         ),
-        SyncVectorEnv([lambda: ScenarioEnv(**settings)] * CARS, autoreset_mode=mode),
+        SyncVectorEnv([lambda: scenario_env(**settings)] * CARS, autoreset_mode=mode),
     )
 
 
@@ -207,7 +206,7 @@ def test_cases_of_several_tasks_stand_beside_each_other(road_trace, tmp_path):
     assert {name for env in many.envs for name in env.terms} == {
         term for name in TASKS for term in make_task(name).terms
     }
-    compare(many, SyncVectorEnv([lambda: ScenarioEnv(text_infos=False, **settings)] * 6))
+    compare(many, SyncVectorEnv([lambda: scenario_env(text_infos=False, **settings)] * 6))
     run = tmp_path / "run"
     vista_sim.evaluate("expert", suite, run, video=False, workers=0)
     told = read_run(run)
@@ -275,7 +274,7 @@ def installed(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("installed")
 def test_an_installed_package_brings_its_task_along(road_trace, tmp_path):
     assert "get-far" in known_tasks()
-    env = LaneFollowingEnv(
+    env = lane_following_env(
         road_trace,
         task="get-far",
         observe="state",
@@ -355,7 +354,7 @@ def test_a_program_adds_a_task_once(monkeypatch):
 )
 def test_what_is_wrong_with_a_task_is_one_line(road_trace, given, said):
     with pytest.raises(WorldError, match=said) as caught:
-        LaneFollowingEnv(road_trace, observe="state", **given)
+        lane_following_env(road_trace, observe="state", **given)
     assert "\n" not in str(caught.value)
 
 

@@ -10,7 +10,7 @@ from ending_codes import ENDINGS
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from same_bytes import assert_same
 
-from vista_sim.envs.lane_following import LaneFollowingEnv
+from vista_sim.envs.lane_following import lane_following_env
 from vista_sim.errors import VistaError, WorldError
 from vista_sim.tasks.lane_following import Endings
 
@@ -53,7 +53,7 @@ def many(traces, num_envs=5, **options):
 def loop(traces, num_envs=5, autoreset_mode="NextStep", **options):
     """Gymnasium's own: a world for each environment, one after the other."""
     options = SHORT | {"text_infos": False} | options  # those of a vector environment are numbers
-    make = lambda: LaneFollowingEnv(traces, **options)  # noqa: E731
+    make = lambda: lane_following_env(traces, **options)  # noqa: E731
     return SyncVectorEnv([make] * num_envs, autoreset_mode=autoreset_mode)
 
 
@@ -137,7 +137,7 @@ def test_copies_stay_as_they_are_and_shared_arrays_are_overwritten(traces):
 
 def test_spaces_and_metadata_are_gymnasiums(traces):
     envs = many(traces, 3)
-    single = LaneFollowingEnv(traces, **SHORT)
+    single = lane_following_env(traces, **SHORT)
     assert envs.single_observation_space == single.observation_space
     assert envs.single_action_space == single.action_space
     assert envs.action_space == gymnasium.vector.utils.batch_space(single.action_space, 3)
@@ -183,7 +183,7 @@ def test_gymnasiums_wrappers_and_its_loop_work_with_it(traces):
 def test_pictures_are_those_of_single_environments(traces):
     envs = many(traces, 2, render_mode="rgb_array")
     envs.reset(seed=4)
-    singles = [LaneFollowingEnv(traces, render_mode="rgb_array", **SHORT) for _ in range(2)]
+    singles = [lane_following_env(traces, render_mode="rgb_array", **SHORT) for _ in range(2)]
     for i, single in enumerate(singles):
         single.reset(seed=4 + i)
     for _ in range(3):

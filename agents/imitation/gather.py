@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.envs.vector import LaneFollowingVectorEnv
+from vista_sim.envs.lane_following import lane_following_vector_env
 from vista_sim.sensors.randomization import Randomization
 from vista_sim.tasks.starts import Start
 
@@ -62,7 +62,7 @@ class Gatherer:
             spec = setup.camera
             options = {"size": spec.size, "fov": spec.fov, "mount": spec.mount, "lens": spec.lens}
             options["randomization"] = randomization
-        self._env = LaneFollowingVectorEnv(
+        self._env = lane_following_vector_env(
             cars,
             traces=[drive.trace for drive in drives],
             recorded_camera=setup.recorded,

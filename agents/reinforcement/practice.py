@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.envs.vector import LaneFollowingVectorEnv
+from vista_sim.envs.vector import DrivingVectorEnv
 from vista_sim.policies import CameraSpec
 from vista_sim.traces.trace import Trace
 
@@ -27,7 +27,7 @@ def make_practice(
     config: PracticeConfig,
     recorded_camera: str | None = None,
     section: tuple[float, float] | None = None,
-) -> LaneFollowingVectorEnv:
+) -> DrivingVectorEnv:
     """The vector environment of a practice; a car that is done starts anew in the same step.
 
     Args:
@@ -66,7 +66,7 @@ def make_practice(
         section=section,
         **observed,
     )
-    assert isinstance(envs, LaneFollowingVectorEnv)
+    assert isinstance(envs, DrivingVectorEnv)
     return envs
 
 

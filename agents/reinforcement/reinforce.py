@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vista_sim.envs.vector import LaneFollowingVectorEnv
+from vista_sim.envs.vector import DrivingVectorEnv
 
 from ..networks.heads import Distribution
 from ..networks.layers import check_positive
@@ -55,7 +55,7 @@ def learn_reinforce(recipe: Reinforce, report: Report | None = None) -> Result:
 class ReinforceLearner:
     """Drives with a Gaussian around the network's answer, and shifts it towards what paid."""
 
-    def __init__(self, recipe: Reinforce, envs: LaneFollowingVectorEnv) -> None:
+    def __init__(self, recipe: Reinforce, envs: DrivingVectorEnv) -> None:
         self._recipe = recipe
         self.envs = envs
         self._network = build_network(recipe.network)

@@ -13,7 +13,7 @@ from stable_baselines3.common.utils import set_random_seed
 from torch import nn
 
 from vista_sim.envs.sb3 import as_vec_env
-from vista_sim.envs.vector import LaneFollowingVectorEnv
+from vista_sim.envs.vector import DrivingVectorEnv
 from vista_sim.errors import MissingDependencyError
 
 from ..networks.network import DrivingNetwork
@@ -43,7 +43,7 @@ _NOT_A_DISTRIBUTION = "Expected parameter"
 class PPOLearner:
     """Lets Stable-Baselines3 drive and learn; `learn` is called once an iteration."""
 
-    def __init__(self, recipe: PPO, envs: LaneFollowingVectorEnv) -> None:
+    def __init__(self, recipe: PPO, envs: DrivingVectorEnv) -> None:
         self._recipe = recipe
         self.envs = envs
         self._rate = recipe.rate(0)

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import nn
 
-from vista_sim.envs.vector import LaneFollowingVectorEnv
+from vista_sim.envs.vector import DrivingVectorEnv
 from vista_sim.errors import PolicyError
 from vista_sim.traces.trace import Trace
 
@@ -92,7 +92,7 @@ AnyRecipe = TypeVar("AnyRecipe", bound=Reinforcement)
 def learn_from_reward(
     recipe: AnyRecipe,
     method: str,
-    make_learner: Callable[[AnyRecipe, LaneFollowingVectorEnv], Learner],
+    make_learner: Callable[[AnyRecipe, DrivingVectorEnv], Learner],
     report: Report | None = None,
 ) -> Result:
     """Run a recipe and leave a policy folder at `recipe.out`.

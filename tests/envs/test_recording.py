@@ -17,7 +17,7 @@ from gymnasium.utils.env_checker import check_env
 from suite_files import scenario
 
 import vista_sim
-from vista_sim.envs.lane_following import LaneFollowingEnv
+from vista_sim.envs.lane_following import lane_following_env
 from vista_sim.errors import RunError, WorldError
 from vista_sim.evaluation.judging import judge_tables
 from vista_sim.evaluation.metrics import summarize
@@ -246,7 +246,7 @@ def test_an_episode_that_a_wrapper_cuts_says_so(road_trace, tmp_path, inside):
 
 
 def test_it_passes_the_checks_of_gymnasium_and_keeps_its_spaces(road_trace, tmp_path):
-    plain = LaneFollowingEnv([road_trace], size=SIZE)
+    plain = lane_following_env([road_trace], size=SIZE)
     env = vista_sim.RecordRun(plain, tmp_path / "run", views=())
     assert env.observation_space == plain.observation_space
     with pytest.warns(UserWarning, match="wrapper"):  # that it is one, and nothing else

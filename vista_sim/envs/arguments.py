@@ -77,10 +77,12 @@ def tensor_device(tensors: Any, backend: Any, device: str) -> str | None:
     return device
 
 
-def check_pictures(render_mode: Any) -> None:
+def check_pictures(render_mode: Any) -> str | None:
     """A render_mode of many environments."""
     if render_mode not in (None, "rgb_array"):
         raise WorldError(f"render_mode is {render_mode!r}; many environments know rgb_array")
+    mode: str | None = render_mode
+    return mode
 
 
 def start_options(options: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -1,59 +1,60 @@
-"""What every environment with one car on a recorded path has in common."""
+"""One car on recorded roads, as a Gymnasium environment."""
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from vista_sim.arguments import check_flag, check_number, check_size
-from vista_sim.car import ALONE
-from vista_sim.dynamics.action import Action
-from vista_sim.envs.arguments import CAMERA, numbers
+from vista_sim.car import ALONE, Car
+from vista_sim.envs import interface
+from vista_sim.envs.arguments import CAMERA
+from vista_sim.envs.episodes import Episodes
+from vista_sim.envs.interface import Observation
 from vista_sim.errors import WorldError
 from vista_sim.replay.display import Display
 from vista_sim.sensors.sensor import on_host
-from vista_sim.sensors.spec import CameraSpec, SensorSpec
-from vista_sim.sensors.state_vector import MAX_SPEED
+from vista_sim.sensors.spec import CameraSpec
 from vista_sim.tasks.endings import CUT, Ending, Kind, code_of, kind_of
 
 if TYPE_CHECKING:
-    from vista_sim.world import Car, World
+    from vista_sim.world import World
 
-_TOP_SPEED = np.float32(MAX_SPEED)
-
-Observation = dict[str, Any]
 Observed = Literal["camera", "state"]
 
 
 class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
-    """Spaces, actions, observations, infos and pictures.
+    """Drive a car along recorded paths, and see what its sensors would see.
 
     Actions: Box(-1, 1, (1,)), scaled to the target curvature; with `control_speed` a second
     one, scaled to the vehicle's strongest acceleration (positive) and braking (negative).
     Observations: what the sensors read, such as "camera" uint8 (height, width, 3) RGB, and "state"
     float32 (K,) as `sensors.state_vector` describes it; "speed" float32 (1,), m/s.
 
+    `info` holds reward_terms (weighted; they add up to the reward), ending_code (0 while the
+    episode goes on; code k stands for the k-th of the environment's `endings`), trace, s, lateral,
+    heading_error, speed, validity (share of the camera's pixels that a recorded frame saw; only
+    where a camera is observed) and distance_to_recording (m); in the step that ends the episode
+    ending: its name; and what its episodes tell besides.
+
     Args:
-        sensors: that are observed, by name.
-        size: (height, width) of pictures where no camera is observed, px.
-        dt: s.
-        curvature_limit: 1/m, that an action of 1 stands for.
+        episodes: that are driven.
         control_speed: whether there is a second action.
-        terms: names of the reward terms.
+        size: (height, width) of pictures where no camera is observed, px.
+        curvature_limit: 1/m, that an action of 1 stands for.
         render_mode: None, "rgb_array", or "human".
-        text_infos: whether `info` has texts beside its numbers.
+        text_infos: whether `info` has texts beside its numbers; without, what a vector
+            environment over this one tells can be made tensors of.
 
     Attributes:
-        world, car: that are driven; the class that derives from this one sets them.
-        sensors, dt, terms, text_infos: as given.
+        episodes, control_speed, curvature_limit, text_infos: as given.
+        sensors, dt, terms: of the episodes.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012  # as Gymnasium declares it
@@ -61,21 +62,12 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         "render_fps": 10,
     }
 
-    world: World
-    car: Car
-
-    @abstractmethod
-    def start(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> None:
-        """Start an episode as `reset` does, without observing."""
-
     def __init__(
         self,
-        sensors: Mapping[str, SensorSpec],
-        size: Sequence[int],
-        dt: float,
-        curvature_limit: float,
+        episodes: Episodes,
         control_speed: bool,
-        terms: Sequence[str],
+        size: Sequence[int],
+        curvature_limit: float,
         render_mode: str | None,
         text_infos: bool = True,
     ) -> None:
@@ -84,19 +76,16 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             raise WorldError(f"curvature_limit is {curvature_limit} 1/m; it must be positive")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise WorldError(f"render_mode is {render_mode!r}; known are rgb_array and human")
-        self.sensors = dict(sensors)
+        self.episodes = episodes
+        self.sensors, self.dt, self.terms = episodes.sensors, episodes.dt, episodes.terms
         # By the recorded camera, where none is observed.
         self._pictured = CameraSpec(check_size(size))
-        self.dt = dt = check_number("dt", dt, "s")
         self.curvature_limit = float(curvature_limit)
         self.control_speed = check_flag("control_speed", control_speed)
         self.render_mode = render_mode
-        self.metadata = {**type(self).metadata, "render_fps": round(1 / dt) if dt > 0 else 10}
-        self.action_space = spaces.Box(-1.0, 1.0, (2 if control_speed else 1,), np.float32)
-        speed = spaces.Box(0.0, MAX_SPEED, (1,), np.float32)
-        seen = {name: spec.space() for name, spec in self.sensors.items()}
-        self.observation_space = spaces.Dict({**seen, "speed": speed})
-        self.terms = tuple(terms)
+        self.metadata = {**type(self).metadata, "render_fps": round(1 / self.dt)}
+        self.action_space: Any = interface.action_space(control_speed)
+        self.observation_space = interface.observation_space(self.sensors)
         self.text_infos = check_flag("text_infos", text_infos)
         self._display: Any = None
         self._composer: Any = None
@@ -108,6 +97,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """
         other: Self = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
+        other.episodes = self.episodes.beside()
         other.observation_space = deepcopy(self.observation_space)
         other.action_space = deepcopy(self.action_space)
         other.metadata = dict(self.metadata)
@@ -122,14 +112,25 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         return self.__dict__ | {"_display": None}  # a copy opens a window of its own
 
     @property
+    def car(self) -> Car:
+        """That drives."""
+        return self.episodes.car
+
+    @property
+    def world(self) -> World:
+        """That it drives in."""
+        world: Any = self.car.world
+        return cast("World", world)
+
+    @property
     def ending(self) -> str | None:
         """Why the episode is over; None while it goes on."""
-        return self.car.ending
+        return self.episodes.ending
 
     @property
     def endings(self) -> tuple[Ending, ...]:
         """What the codes of `info["ending_code"]` stand for: code k the k-th, counted from 1."""
-        return self.world.task.endings
+        return self.episodes.endings
 
     @property
     def ending_kind(self) -> Kind | None:
@@ -137,33 +138,20 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         ending = self.ending
         return None if ending is None else kind_of(self.endings, ending)
 
-    def step(
-        self, action: NDArray[np.float32]
-    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Drive one step. Values outside [-1, 1] are clipped; NaN raises WorldError."""
-        self._drive(self._action(action))
-        car = self.car
-        terms, reward = car.reward_terms, car.reward
-        kind = self.ending_kind
-        truncated = kind == CUT
-        terminated = kind is not None and not truncated
-        self.follow()
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start an episode. Raises WorldError on options that cannot be."""
+        self.start(seed, options)
+        self.car.observe()
         if self.render_mode == "human":
             self.render()
-        return self.observation(), reward, terminated, truncated, self.info(terms)
+        return self.observation(), self.info()
 
-    def _drive(self, action: Action) -> None:
-        """Drive one step and observe."""
-        self.car.step(action)
-
-    def _first(self) -> tuple[Observation, dict[str, Any]]:
-        """What `reset` returns, once the car is at its start and has observed."""
-        if self.render_mode == "human":
-            self.render()
-        return self.observation(), self.info(self.car.reward_terms)
-
-    def _check_start(self) -> None:
-        """Refuse a start that is over at once; begin a new picture."""
+    def start(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> None:
+        """Start an episode as `reset` does, without observing."""
+        super().reset(seed=seed)
+        self.episodes.start(self.np_random, options or {})
         car = self.car
         if car.ending is not None:
             raise WorldError(
@@ -173,6 +161,27 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if self.render_mode is not None:
             self._restart_picture()
 
+    def step(
+        self, action: NDArray[np.float32]
+    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Drive one step. Values outside [-1, 1] are clipped; NaN raises WorldError."""
+        self.move(action)
+        car = self.car
+        car.observe()
+        kind = self.ending_kind
+        if self.render_mode == "human":
+            self.render()
+        cut = kind == CUT
+        return self.observation(), car.reward, kind is not None and not cut, cut, self.info()
+
+    def move(self, action: NDArray[Any]) -> None:
+        """Drive one step as `step` does, without observing."""
+        episodes = self.episodes
+        episodes.move(
+            interface.to_action(action, episodes.car, self.curvature_limit, self.control_speed)
+        )
+        self.follow()
+
     def render(self) -> NDArray[np.uint8] | None:
         """The view, the scene from above and the numbers: uint8 RGB, or None for "human"."""
         if self.render_mode is None:
@@ -180,7 +189,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             return None
         if self._composer is None:
             raise WorldError("render() needs a start: call reset first")
-        view = self.car.observations.get("camera")
+        view = self.car.observations.get(CAMERA)
         if view is None:
             view = self.car.render(self._pictured)[0]
         image: NDArray[np.uint8] = self._composer.compose(self.car, on_host(view))
@@ -196,32 +205,6 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             self._display.close()
             self._display = None
 
-    def _restart_picture(self) -> None:
-        if self._composer is None:
-            from vista_sim.runs.compose import Composer
-
-            self._composer = Composer()
-        self._composer.restart(self.car)
-
-    def _action(self, action: ArrayLike) -> Action:
-        values = numbers("action", action).reshape(-1)
-        if values.shape != self.action_space.shape:
-            raise WorldError(
-                f"action has shape {np.shape(action)}; it must be {self.action_space.shape}"
-            )
-        given = values.tolist()
-        for number in given:
-            if math.isnan(number):
-                raise WorldError(f"action is {given}; it must hold numbers from -1 to 1")
-        steer = max(-1.0, min(1.0, given[0]))
-        acceleration = None
-        if self.control_speed:
-            pedal = max(-1.0, min(1.0, given[1]))
-            vehicle = self.car.vehicle
-            strongest = vehicle.max_acceleration if pedal > 0 else vehicle.max_deceleration
-            acceleration = pedal * strongest
-        return Action(steer * self.curvature_limit, acceleration)
-
     def follow(self) -> None:
         """Remember where the car is now, for the picture."""
         if self._composer is not None:
@@ -229,35 +212,27 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def observation(self) -> Observation:
         """What the car has observed, as the observation space has it; the caller's own."""
-        seen = self.car.observations
-        read = {name: seen[name].copy() for name in self.sensors}
-        return {**read, "speed": np.minimum(seen["speed"], _TOP_SPEED)}
+        return interface.observation_of(self.car, self.sensors)
 
-    def info(self, terms: dict[str, float]) -> dict[str, Any]:
-        """What `step` tells beside the observation, with the reward terms of the last step."""
-        return self.numbers(terms) | (self.texts() if self.text_infos else {})
+    def info(self) -> dict[str, Any]:
+        """What `step` tells beside the observation."""
+        return self.numbers() | (self.texts() if self.text_infos else {})
 
-    def numbers(self, terms: dict[str, float]) -> dict[str, Any]:
+    def numbers(self) -> dict[str, Any]:
         """What of `info` is numbers, and dicts of them."""
-        car = self.car
-        told = {
-            "reward_terms": terms,
-            "ending_code": self._ending_code(),
-            "trace": car.trace_index,
-            "s": car.s,
-            "lateral": car.lateral,
-            "heading_error": car.heading_error,
-            "speed": car.speed,
-            "distance_to_recording": car.distance_to_recording,
-        }
-        if CAMERA in self.sensors:
-            told["validity"] = car.validity
-        return told
-
-    def _ending_code(self) -> int:
         ending = self.ending
-        return 0 if ending is None else code_of(self.endings, ending)
+        code = 0 if ending is None else code_of(self.endings, ending)
+        told = interface.numbers_of(self.car, code, CAMERA in self.sensors)
+        return told | self.episodes.numbers()
 
     def texts(self) -> dict[str, str]:
-        """What of `info` is text: the name of the ending, once there is one."""
-        return {} if self.ending is None else {"ending": self.ending}
+        """What of `info` is text: the name of the ending, once there is one, and more."""
+        ending = self.ending
+        return ({} if ending is None else {"ending": ending}) | self.episodes.texts()
+
+    def _restart_picture(self) -> None:
+        if self._composer is None:
+            from vista_sim.runs.compose import Composer
+
+            self._composer = Composer()
+        self._composer.restart(self.car)

@@ -1,22 +1,19 @@
-"""`VistaSim/LaneFollowing-v0`: one car follows the recorded path, or does what a task asks."""
+"""`VistaSim/LaneFollowing-v0`: cars on recorded paths, whatever is asked of them."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from vista_sim.arguments import check_flag
-from vista_sim.envs.arguments import (
-    DEFAULT_SIZE,
-    chosen_sensors,
-    refuse_without_camera,
-    start_options,
-)
-from vista_sim.envs.driving import DrivingEnv, Observation, Observed
-from vista_sim.errors import WorldError
+from vista_sim.arguments import check_count, check_flag
+from vista_sim.envs.arguments import DEFAULT_SIZE, chosen_sensors, refuse_without_camera
+from vista_sim.envs.driving import DrivingEnv, Observed
+from vista_sim.envs.episodes import WorldEpisodes
+from vista_sim.envs.vector import VECTOR_OPTIONS, DrivingVectorEnv
+from vista_sim.errors import MissingDependencyError, WorldError
 from vista_sim.files import shown
 from vista_sim.sensors.randomization import Randomization
 from vista_sim.sensors.spec import SensorSpec
@@ -26,19 +23,37 @@ from vista_sim.tasks.task import Task
 from vista_sim.traces.calibration import Lens
 from vista_sim.world import TracePaths, World
 
-__all__ = ["LaneFollowingEnv", "Observation"]
+if TYPE_CHECKING:
+    from vista_sim.envs.parallel import DrivingParallelEnv
+
+_CAMERAS_TO_SPARE = 16
 
 
-class LaneFollowingEnv(DrivingEnv):
-    """Follow a recorded path and see what the camera would see.
-
-    Actions and observations are those of `DrivingEnv`.
-
-    `info` holds reward_terms (weighted; they add up to the reward), ending_code (0 while the
-    episode goes on; code k stands for the k-th of the environment's `endings`, which are those of
-    the task), trace, s, lateral, heading_error, speed, validity (share of the camera's pixels that
-    a recorded frame saw; only where a camera is observed) and distance_to_recording (m); and in
-    the step that ends the episode, ending: its name.
+def lane_following_env(
+    traces: TracePaths,
+    size: Sequence[int] = DEFAULT_SIZE,
+    fov: float | None = None,
+    mount: ArrayLike | None = None,
+    recorded_camera: str | Sequence[str] | None = None,
+    lens: Lens | None = None,
+    dt: float = 0.1,
+    curvature_limit: float = 0.2,
+    control_speed: bool | None = None,
+    reset_mode: StartMode = "uniform",
+    perturb_lateral: float = 0.0,
+    perturb_heading: float = 0.0,
+    section: tuple[float, float] | None = None,
+    endings: Any = None,
+    rewards: Any = None,
+    render_mode: str | None = None,
+    randomization: Randomization | None = None,
+    world_options: Mapping[str, Any] | None = None,
+    observe: Observed | None = None,
+    text_infos: bool = True,
+    sensors: Mapping[str, SensorSpec] | None = None,
+    task: Task | str | None = None,
+) -> DrivingEnv:
+    """A car on recorded paths, put at drawn starts.
 
     Args:
         traces: one or several trace folders, or open traces.
@@ -71,85 +86,67 @@ class LaneFollowingEnv(DrivingEnv):
 
     `reset(options={"trace": 0, "s": 40.0, "lateral": 0.5, "heading": -0.05})` sets a start
     exactly; what is left out is drawn.
+
+    Raises:
+        WorldError, TraceError: an argument that cannot be.
     """
+    specs = chosen_sensors(sensors, observe, size, fov, mount, lens)
+    if all(spec.privileged for spec in specs.values()):
+        refuse_without_camera("randomization", randomization)
+    asked = make_task(task, endings, rewards)
+    speed = speed_controlled(asked, control_speed)
+    world = World(
+        traces,
+        dt=dt,
+        task=asked,
+        starts=Starts(reset_mode, perturb_lateral, perturb_heading),
+        section=section,
+        recorded_camera=recorded_camera,
+        randomization=randomization,
+        **_world_options(world_options),
+    )
+    episodes = WorldEpisodes(world, specs)
+    return DrivingEnv(episodes, speed, size, curvature_limit, render_mode, text_infos)
 
-    def __init__(
-        self,
-        traces: TracePaths,
-        size: Sequence[int] = DEFAULT_SIZE,
-        fov: float | None = None,
-        mount: ArrayLike | None = None,
-        recorded_camera: str | Sequence[str] | None = None,
-        lens: Lens | None = None,
-        dt: float = 0.1,
-        curvature_limit: float = 0.2,
-        control_speed: bool | None = None,
-        reset_mode: StartMode = "uniform",
-        perturb_lateral: float = 0.0,
-        perturb_heading: float = 0.0,
-        section: tuple[float, float] | None = None,
-        endings: Any = None,
-        rewards: Any = None,
-        render_mode: str | None = None,
-        randomization: Randomization | None = None,
-        world_options: Mapping[str, Any] | None = None,
-        observe: Observed | None = None,
-        text_infos: bool = True,
-        sensors: Mapping[str, SensorSpec] | None = None,
-        task: Task | str | None = None,
-    ) -> None:
-        specs = chosen_sensors(sensors, observe, size, fov, mount, lens)
-        if all(spec.privileged for spec in specs.values()):
-            refuse_without_camera("randomization", randomization)
-        asked = make_task(task, endings, rewards)
-        super().__init__(
-            specs,
-            size,
-            dt,
-            curvature_limit,
-            speed_controlled(asked, control_speed),
-            asked.terms,
-            render_mode,
-            text_infos,
-        )
-        self.world = World(
-            traces,
-            dt=dt,
-            task=asked,
-            starts=Starts(reset_mode, perturb_lateral, perturb_heading),
-            section=section,
-            recorded_camera=recorded_camera,
-            randomization=randomization,
-            **_world_options(world_options),
-        )
-        self.scene = self.world.spawn_scene()
-        self.car = self.scene.spawn_agent()
-        for name, spec in self.sensors.items():
-            self.car.spawn_sensor(name, spec)
 
-    def beside(self) -> Self:
-        """A further environment in the same world: another car, with randomness of its own."""
-        other = super().beside()
-        other.scene = self.world.spawn_scene()
-        other.car = other.scene.spawn_agent()
-        for name, spec in self.sensors.items():
-            other.car.spawn_sensor(name, spec)
-        return other
+def lane_following_vector_env(num_envs: int = 1, **settings: Any) -> DrivingVectorEnv:
+    """Many of them, all in one world; they share its traces and frames.
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Start an episode. Raises WorldError on options that cannot be."""
-        self.start(seed, options)
-        self.car.observe()
-        return self._first()
+    Args:
+        num_envs: how many.
+        settings: of `DrivingVectorEnv` and of `lane_following_env`.
+    """
+    many = {name: settings.pop(name) for name in VECTOR_OPTIONS if name in settings}
+    # Cars in as many traces must not throw each other's cameras out.
+    kept = {"cameras_kept": check_count("num_envs", num_envs) + _CAMERAS_TO_SPARE}
+    options = settings.get("world_options")
+    if options is None or isinstance(options, Mapping):
+        settings["world_options"] = kept | dict(options or {})
+    return DrivingVectorEnv(lane_following_env(**settings), num_envs, **many)
 
-    def start(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> None:
-        """Start an episode as `reset` does, without observing."""
-        super().reset(seed=seed)
-        self.scene.rng = self.np_random
-        self.car.start(**start_options(options))
-        self._check_start()
+
+def parallel_env(
+    traces: TracePaths, agents: int = 2, gap: float = 20.0, **settings: Any
+) -> DrivingParallelEnv:
+    """Several learners in one scene, who see each other: a PettingZoo `ParallelEnv`.
+
+    Args:
+        traces: as `lane_following_env` takes them.
+        agents: how many, "car_0", "car_1", ..., one behind the other at the start.
+        gap: m along the path from each to the next.
+        settings: further ones of `lane_following_env`, the same for all.
+
+    Raises:
+        WorldError, TraceError: an argument that cannot be.
+        MissingDependencyError: PettingZoo is not installed.
+    """
+    try:
+        from vista_sim.envs.parallel import DrivingParallelEnv
+    except ImportError:
+        raise MissingDependencyError(
+            "several learners need PettingZoo; install it: pip install 'vista-sim[multi]'"
+        ) from None
+    return DrivingParallelEnv(lane_following_env(traces, **settings), agents, gap)
 
 
 def speed_controlled(task: Task, control_speed: bool | None) -> bool:
@@ -173,7 +170,7 @@ def _world_options(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
         for name, argument in inspect.signature(World).parameters.items()
         if argument.kind is inspect.Parameter.KEYWORD_ONLY
     }
-    known -= set(inspect.signature(LaneFollowingEnv).parameters) | {"starts"}
+    known -= set(inspect.signature(lane_following_env).parameters) | {"starts"}
     if not isinstance(options, Mapping):
         raise WorldError(f"world_options is {shown(options)}; give them by name, in a dict")
     for name in options:

@@ -15,7 +15,6 @@ import gymnasium
 
 from vista_sim.arguments import check_count
 from vista_sim.envs.driving import DrivingEnv
-from vista_sim.envs.scenario import ScenarioEnv
 from vista_sim.errors import RunError, WorldError
 from vista_sim.geometry.identity import describe_traces
 from vista_sim.policies.saliency import SaliencySource
@@ -24,7 +23,6 @@ from vista_sim.runs.kinds import DRIVING
 from vista_sim.runs.recorder import Recorder, Rows
 from vista_sim.runs.roads import road_table
 from vista_sim.runs.writer import RunWriter
-from vista_sim.traces.trace import Trace
 from vista_sim.world import Car
 
 CUT = "cut"  # ending of an episode that the environment itself had not ended
@@ -98,8 +96,7 @@ class RecordRun(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._every = check_count("every", every)
         self._max_steps = check_count("max_steps", max_steps)
         self._source = _source(saliency)
-        traces = _traces(driving)
-        self._traces = [trace.root for trace in traces]
+        traces = driving.episodes.traces()
         self._writer = RunWriter(
             out,
             {
@@ -179,17 +176,7 @@ class RecordRun(gymnasium.Wrapper[Any, Any, Any, Any]):
     def _begin(self, seed: int | None) -> None:
         driving = self._driving
         car = driving.car
-        labels: dict[str, Any] = {"seed": seed}
-        if isinstance(driving, ScenarioEnv):
-            case = driving.case
-            labels = {
-                "trace": self._traces.index(car.trace.root),
-                "road": case.road,
-                "scenario": case.scenario,
-                "case": case.case,
-                "seed": case.seed,
-                "weight": case.weight,
-            }
+        labels = {"seed": seed} | driving.episodes.labels()
         self._recorder.begin(car, DRIVING, **labels)
         self._recording = True
         left = self._filming.max_frames - self._frames.most
@@ -219,8 +206,7 @@ class RecordRun(gymnasium.Wrapper[Any, Any, Any, Any]):
         driving = self._driving
         ending = driving.ending
         more: dict[str, Any] = {"ending": CUT if ending is None else ending}
-        if isinstance(driving, ScenarioEnv):
-            more["recovered"] = driving.recovered
+        more |= driving.episodes.outcome()
         self._recorder.end(driving.car, cut_short=ending is None, **more)
 
 
@@ -250,12 +236,6 @@ def _source(saliency: Any) -> SaliencySource | None:
             f"saliency is {saliency!r}; give what returns a map, such as policy.saliency"
         )
     return SaliencySource(ask)
-
-
-def _traces(driving: DrivingEnv) -> list[Trace]:
-    if isinstance(driving, ScenarioEnv):
-        return [Trace.open(root) for root in dict.fromkeys(case.trace for case in driving.cases)]
-    return list(driving.world.traces)
 
 
 def _name(env: gymnasium.Env[Any, Any], driving: DrivingEnv) -> str:

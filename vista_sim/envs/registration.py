@@ -5,12 +5,12 @@ import gymnasium
 #: Of one environment, and of many in one process.
 ENVIRONMENTS: dict[str, tuple[str, str]] = {
     "VistaSim/LaneFollowing-v0": (
-        "vista_sim.envs.lane_following:LaneFollowingEnv",
-        "vista_sim.envs.vector:LaneFollowingVectorEnv",
+        "vista_sim.envs.lane_following:lane_following_env",
+        "vista_sim.envs.lane_following:lane_following_vector_env",
     ),
     "VistaSim/Scenario-v0": (
-        "vista_sim.envs.scenario:ScenarioEnv",
-        "vista_sim.envs.scenario_vector:ScenarioVectorEnv",
+        "vista_sim.envs.scenario:scenario_env",
+        "vista_sim.envs.scenario:scenario_vector_env",
     ),
 }
 

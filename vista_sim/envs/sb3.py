@@ -17,8 +17,9 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from vista_sim.envs.driving import DrivingEnv, Observation
-from vista_sim.envs.vector_driving import DrivingVectorEnv
+from vista_sim.envs.driving import DrivingEnv
+from vista_sim.envs.interface import Observation
+from vista_sim.envs.vector import DrivingVectorEnv
 from vista_sim.errors import MissingDependencyError, WorldError
 
 try:

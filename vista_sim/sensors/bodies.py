@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -102,6 +103,20 @@ class Bodies:
         starts = np.concatenate([[0], np.cumsum(counts)])
         rows = np.repeat(self.starts[views] - starts[:-1], counts) + np.arange(starts[-1])
         return Bodies(starts, self.pose[rows], self.size[rows], self.colour[rows])
+
+
+def joined(parts: Sequence[Bodies | None]) -> Bodies | None:
+    """The bodies of views that are read together, each given with its own; None: there are none."""
+    some = [part for part in parts if part is not None]
+    if not some:
+        return None
+    counts = [0 if part is None else len(part) for part in parts]
+    return Bodies(
+        np.concatenate([[0], np.cumsum(counts)]),
+        np.concatenate([part.pose for part in some]),
+        np.concatenate([part.size for part in some]),
+        np.concatenate([part.colour for part in some]),
+    )
 
 
 def middle_of(vehicle: Vehicle) -> Matrix:

@@ -1,0 +1,300 @@
+"""Where the episodes of an environment come from: a world, or the cases of a suite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from vista_sim.car import Car
+from vista_sim.dynamics.action import Action
+from vista_sim.envs.arguments import start_options
+from vista_sim.errors import WorldError
+from vista_sim.scenarios.case import Case, terms_of
+from vista_sim.scenarios.settings import FREE
+from vista_sim.scenarios.staging import Stage, Stager
+from vista_sim.scenarios.suite import Suite
+from vista_sim.sensors.rig import Seat
+from vista_sim.sensors.spec import SensorSpec
+from vista_sim.tasks.endings import Ending
+from vista_sim.traces.trace import Trace
+from vista_sim.world import World
+
+CASE = "case"
+
+
+class Episodes(Protocol):
+    """The episodes of one environment, one after the other.
+
+    Attributes:
+        sensors: of the cars, by name.
+        dt: s.
+        terms: names of the reward terms.
+    """
+
+    sensors: Mapping[str, SensorSpec]
+    dt: float
+    terms: tuple[str, ...]
+
+    @property
+    def shared(self) -> World | None:
+        """The world of this environment and of all beside it; None: each has its own."""
+
+    @property
+    def backend(self) -> str | None:
+        """Of the cameras; None where they have none."""
+
+    @property
+    def device(self) -> str:
+        """That makes the views."""
+
+    @property
+    def car(self) -> Car:
+        """That drives. Raises WorldError where there is none before the first start."""
+
+    @property
+    def endings(self) -> tuple[Ending, ...]:
+        """Why an episode may be over."""
+
+    @property
+    def ending(self) -> str | None:
+        """Why it is over; None while it goes on."""
+
+    def start(self, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
+        """Begin an episode, without observing; what is drawn is drawn from `rng`."""
+
+    def move(self, action: Action) -> None:
+        """Drive one step, without observing."""
+
+    def numbers(self) -> dict[str, Any]:
+        """What is told beside what is told of every car."""
+
+    def texts(self) -> dict[str, str]:
+        """The same, of texts."""
+
+    def beside(self) -> Self:
+        """Those of a further environment; both share what they can."""
+
+    def join(self, seat: Seat) -> None:
+        """Have the car read with those of other environments, from its next start on."""
+
+    def traces(self) -> list[Trace]:
+        """That may be driven in."""
+
+    def labels(self) -> dict[str, Any]:
+        """Columns of the episode's row in a run; "trace" is an index of `traces`."""
+
+    def outcome(self) -> dict[str, Any]:
+        """More of them, once it is over."""
+
+
+class WorldEpisodes:
+    """A car in a scene of a world of its own making, put at drawn starts.
+
+    Args:
+        world: that is driven in.
+        sensors: of the cars, by name.
+    """
+
+    def __init__(self, world: World, sensors: Mapping[str, SensorSpec]) -> None:
+        self.sensors, self.shared = sensors, world
+        self.dt, self.terms = world.dt, world.task.terms
+        self.scene = world.spawn_scene()
+        self.car = self.scene.spawn_agent()
+        for name, spec in sensors.items():
+            self.car.spawn_sensor(name, spec)
+
+    @property
+    def backend(self) -> str | None:
+        """See `Episodes`."""
+        return getattr(self.shared.cameras, "backend", None)
+
+    @property
+    def device(self) -> str:
+        """See `Episodes`."""
+        device: str = getattr(self.shared.cameras, "device", "cpu")
+        return device
+
+    @property
+    def endings(self) -> tuple[Ending, ...]:
+        """See `Episodes`."""
+        return self.shared.task.endings
+
+    @property
+    def ending(self) -> str | None:
+        """See `Episodes`."""
+        return self.car.ending
+
+    def start(self, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
+        """See `Episodes`; options are those of `Car.start`."""
+        self.scene.rng = rng
+        self.car.start(**start_options(options))
+
+    def move(self, action: Action) -> None:
+        """See `Episodes`."""
+        self.car.move(action)
+
+    def numbers(self) -> dict[str, Any]:
+        """See `Episodes`."""
+        return {}
+
+    def texts(self) -> dict[str, str]:
+        """See `Episodes`."""
+        return {}
+
+    def beside(self) -> WorldEpisodes:
+        """See `Episodes`: in a scene of its own."""
+        return WorldEpisodes(self.shared, self.sensors)
+
+    def join(self, seat: Seat) -> None:
+        """See `Episodes`."""
+        self.car.join(seat)
+
+    def traces(self) -> list[Trace]:
+        """See `Episodes`."""
+        return list(self.shared.traces)
+
+    def labels(self) -> dict[str, Any]:
+        """See `Episodes`."""
+        return {}
+
+    def outcome(self) -> dict[str, Any]:
+        """See `Episodes`."""
+        return {}
+
+
+class CaseEpisodes:
+    """The cases of a suite, each in a world of its own.
+
+    Args:
+        suite: whose cases are driven.
+        sensors: of the cars, by name, beside those of a case.
+        backend, device: of the cameras.
+
+    Attributes:
+        suite, cases: that are driven.
+    """
+
+    shared = None
+
+    def __init__(
+        self, suite: Suite, sensors: Mapping[str, SensorSpec], backend: str, device: str
+    ) -> None:
+        self.suite, self.cases = suite, suite.cases()
+        self.sensors, self.backend, self.device = sensors, backend, device
+        self.dt, self.terms = self.cases[0].settings.dt, terms_of(self.cases)
+        self._stager = Stager(sensors, backend, device=device)
+        self._places = {case.case: index for index, case in enumerate(self.cases)}
+        self._stage: Stage | None = None
+        self._seat: Seat | None = None
+
+    @property
+    def stage(self) -> Stage:
+        """The case that is driven. Raises WorldError before the first start."""
+        if self._stage is None:
+            raise WorldError("there is no case yet: call reset first")
+        return self._stage
+
+    @property
+    def case(self) -> Case:
+        """The same, as it was made. Raises WorldError before the first start."""
+        return self.stage.case
+
+    @property
+    def choosing_speed(self) -> bool:
+        """Whether cars choose their speed in any case."""
+        return any(case.settings.speed.mode == FREE for case in self.cases)
+
+    @property
+    def car(self) -> Car:
+        """See `Episodes`."""
+        return self.stage.car
+
+    @property
+    def endings(self) -> tuple[Ending, ...]:
+        """See `Episodes`: those of the case's task, then those of a test of recovery."""
+        return self.stage.endings
+
+    @property
+    def ending(self) -> str | None:
+        """See `Episodes`."""
+        return None if self._stage is None else self._stage.ending
+
+    def start(self, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
+        """See `Episodes`: the case that is named, by name or index, or one that is drawn."""
+        case = self._chosen(rng, options)
+        self._stage = self._stager.stage(case, observe=False, seat=self._seat)
+
+    def move(self, action: Action) -> None:
+        """See `Episodes`."""
+        self.stage.move(action)
+
+    def numbers(self) -> dict[str, Any]:
+        """See `Episodes`."""
+        return {"case_index": self._places[self.case.case]}
+
+    def texts(self) -> dict[str, str]:
+        """See `Episodes`."""
+        return {"scenario": self.case.scenario, CASE: self.case.case}
+
+    def beside(self) -> Self:
+        """See `Episodes`: of the same cases, frames and traces."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__ | {"_stage": None, "_seat": None})
+        return other
+
+    def join(self, seat: Seat) -> None:
+        """See `Episodes`."""
+        self._seat = seat
+
+    def keep(self, environments: int) -> None:
+        """Keep the traces of so many environments beside each other."""
+        ways = {(case.trace, case.settings.sensors.recorded_camera) for case in self.cases}
+        kept = self._stager.traces_kept
+        self._stager.traces_kept = max(kept, min(environments, len(ways)))
+
+    def traces(self) -> list[Trace]:
+        """See `Episodes`."""
+        return [Trace.open(root) for root in self._roots]
+
+    def labels(self) -> dict[str, Any]:
+        """See `Episodes`."""
+        case = self.case
+        return {
+            "trace": self._roots.index(case.trace),
+            "road": case.road,
+            "scenario": case.scenario,
+            "case": case.case,
+            "seed": case.seed,
+            "weight": case.weight,
+        }
+
+    def outcome(self) -> dict[str, Any]:
+        """See `Episodes`."""
+        return {"recovered": self.stage.recovered}
+
+    @property
+    def _roots(self) -> Sequence[Any]:
+        return list(dict.fromkeys(case.trace for case in self.cases))
+
+    def _chosen(self, rng: np.random.Generator, options: Mapping[str, Any]) -> Case:
+        for name in options:
+            if name != CASE:
+                raise WorldError(f"reset option {name!r} is unknown; known: {CASE}")
+        wanted = options.get(CASE)
+        if wanted is None:
+            return self.cases[int(rng.integers(len(self.cases)))]
+        if isinstance(wanted, str):
+            if wanted not in self._places:
+                raise WorldError(
+                    f"case {wanted!r} is not one of {self.suite.file}; "
+                    f"the first of {len(self.cases)} is {self.cases[0].case!r}"
+                )
+            return self.cases[self._places[wanted]]
+        whole = isinstance(wanted, int | np.integer) and not isinstance(wanted, bool)
+        if not whole or not 0 <= wanted < len(self.cases):
+            raise WorldError(
+                f"case is {wanted!r}; give a name, or an index below {len(self.cases)}"
+            )
+        return self.cases[int(wanted)]
