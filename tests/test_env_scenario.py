@@ -76,7 +76,7 @@ def test_a_seed_draws_a_case_and_options_name_one(write):
 def test_it_drives_what_a_stage_drives(write):
     env = gymnasium.make(ID, scenario=write(TEXT), size=SIZE, curvature_limit=0.1).unwrapped
     observation, _ = env.reset(options={"case": 0})
-    staged = stage(env.cases[0], CameraSpec(SIZE))
+    staged = stage(env.episodes.cases[0], CameraSpec(SIZE))
     for steer in (0.5, -0.2, 0.3, 0.0):
         np.testing.assert_array_equal(observation["camera"], staged.observations["camera"])
         observation, _, _, _, info = env.step(np.array([steer], dtype=np.float32))
@@ -133,6 +133,6 @@ def test_many_of_them_run_as_gymnasium_puts_them_together(write):
     envs = gymnasium.make_vec(ID, num_envs=2, scenario=write(TEXT), size=SIZE)
     observations, infos = envs.reset(seed=3)
     assert observations["camera"].shape == (2, *SIZE, 3)
-    cases = envs.get_attr("cases")[0]
+    cases = envs.get_attr("episodes")[0].cases
     assert all(cases[i].case.startswith("one/road") for i in infos["case_index"])
     envs.close()

@@ -92,7 +92,7 @@ def test_it_gives_the_same_bytes_as_single_environments(suite, mode, options):
     rng = np.random.default_rng(3)
     first = ours.reset(seed=7)
     assert_same(first, theirs.reset(seed=7))
-    cases = ours.envs[0].cases
+    cases = ours.envs[0].episodes.cases
     seen, endings = {cases[i].scenario for i in first[1]["case_index"]}, set()
     for _ in range(90):
         actions = rng.uniform(-0.4, 0.4, ours.action_space.shape).astype(np.float32)
@@ -114,7 +114,7 @@ def test_cases_can_be_named_and_are_drawn_as_single_environments_draw_them(suite
     ours, single = many(suite, 3), scenario_env(suite, size=SIZE)
     drawn = ours.reset(seed=11)[1]["case_index"].tolist()
     names = [single.reset(seed=11 + i)[1]["case"] for i in range(3)]
-    assert [single.cases[i].case for i in drawn] == names
+    assert [single.episodes.cases[i].case for i in drawn] == names
     assert set(ours.reset(options={"case": 4})[1]["case_index"]) == {4}
     with pytest.raises(WorldError, match="index below"):
         ours.reset(options={"case": -1})
@@ -135,11 +135,11 @@ def test_copies_stay_as_they_are_and_shared_arrays_are_overwritten(suite):
 def test_traces_of_all_cars_stay_open_and_are_shared(suite):
     envs = many(suite, 12)
     envs.reset(seed=0)
-    at_first = {env.case.trace: env.world.cameras for env in envs.unwrapped.envs}
+    at_first = {env.episodes.case.trace: env.world.cameras for env in envs.unwrapped.envs}
     assert len(at_first) == 3
     envs.reset(seed=1)
     for env in envs.unwrapped.envs:
-        assert env.world.cameras is at_first[env.case.trace]
+        assert env.world.cameras is at_first[env.episodes.case.trace]
     envs.close()
 
 

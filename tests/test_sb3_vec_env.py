@@ -117,7 +117,7 @@ def test_attributes_and_methods_reach_the_single_environments(road_trace):
     envs.set_attr("curvature_limit", 0.05, indices=1)
     envs.step(np.ones((3, 1), dtype=np.float32))
     assert [car.action.curvature for car in envs.get_attr("car")] == [0.2, 0.05, 0.2]
-    assert envs.env_method("info", {}, indices=2)[0]["s"] == cars[1].s
+    assert envs.env_method("info", indices=2)[0]["s"] == cars[1].s
     assert envs.env_is_wrapped(Monitor) == [False] * 3
     pictures = envs.get_images()
     assert np.array_equal(pictures[1], envs.env_method("render", indices=1)[0])

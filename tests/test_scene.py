@@ -207,7 +207,7 @@ def test_a_vector_environment_replays_tracks_as_single_ones_do(tracked_trace, mo
         actions = rng.uniform(-0.2, 0.2, (3, 1)).astype(np.float32)
         ours, theirs = many.step(actions), each.step(actions)
         assert_same(ours[:4], theirs[:4])
-        boxes += sum(len(many.world.present(scene)) - 1 for scene in range(3))
+        boxes += sum(len(many.envs[0].world.present(scene)) - 1 for scene in range(3))
     assert boxes > 0
     many.close(), each.close()
 

@@ -158,7 +158,7 @@ def test_every_car_may_have_a_trace_of_its_own(traces):
     envs.reset(seed=0)
     for i, mask in enumerate(np.eye(18, dtype=bool)):
         envs.reset(options={"trace": i, "reset_mask": mask})
-    pool, spec = envs.world.cameras, envs.envs[0].car.specs["camera"]
+    pool, spec = envs.envs[0].world.cameras, envs.envs[0].car.specs["camera"]
     cameras = [pool.camera(i, spec) for i in range(18)]
     *_, infos = envs.step(np.zeros((18, 1)))
     assert infos["trace"].tolist() == list(range(18))
@@ -205,7 +205,7 @@ def test_attributes_of_each_environment_are_read_set_and_called(traces):
     assert len({car.x for car in cars}) == 3
     assert cars[0].observations["camera"].shape == (*SIZE, 3)
     assert envs.call("render_mode") == (None, None, None)
-    assert [car.s for car in cars] == [info["s"] for info in envs.call("info", {})]
+    assert [car.s for car in cars] == [info["s"] for info in envs.call("info")]
     envs.set_attr("curvature_limit", [0.1, 0.05, 0.02])
     envs.step(np.full((3, 1), 1.0))
     assert [car.action.curvature for car in cars] == pytest.approx([0.1, 0.05, 0.02])

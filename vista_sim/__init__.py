@@ -13,7 +13,9 @@ from vista_sim.lazy import names_from
 from vista_sim.version import __version__
 
 if TYPE_CHECKING:
+    from vista_sim.car import Place
     from vista_sim.dynamics.action import Action
+    from vista_sim.envs.lane_following import parallel_env
     from vista_sim.envs.recording import RecordRun
     from vista_sim.evaluation.evaluate import evaluate
     from vista_sim.policies import Policy, load_policy
@@ -34,6 +36,7 @@ _HOMES = {
     "Endings": "vista_sim.tasks.endings",
     "LaneFollowing": "vista_sim.tasks.lane_following",
     "Policy": "vista_sim.policies",
+    "Place": "vista_sim.car",
     "RecordRun": "vista_sim.envs.recording",
     "Rewards": "vista_sim.tasks.lane_following",
     "SensorSpec": "vista_sim.sensors.spec",
@@ -43,6 +46,7 @@ _HOMES = {
     "World": "vista_sim.world",
     "evaluate": "vista_sim.evaluation.evaluate",
     "load_policy": "vista_sim.policies",
+    "parallel_env": "vista_sim.envs.lane_following",
     "sample_trace": "vista_sim.traces.samples",
 }
 
@@ -53,6 +57,7 @@ __all__ = [
     "Ending",
     "Endings",
     "LaneFollowing",
+    "Place",
     "Policy",
     "RecordRun",
     "Rewards",
@@ -64,6 +69,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "load_policy",
+    "parallel_env",
     "sample_trace",
 ]
 

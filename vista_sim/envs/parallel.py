@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
+import gymnasium
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from pettingzoo import ParallelEnv
 from vista_sim.arguments import check_count, check_number
 from vista_sim.car import ALONE, Car, Place
 from vista_sim.envs import interface
-from vista_sim.envs.arguments import CAMERA
+from vista_sim.envs.arguments import CAMERA, START_OPTIONS
 from vista_sim.envs.driving import DrivingEnv
 from vista_sim.envs.episodes import WorldEpisodes
 from vista_sim.envs.interface import Observation
@@ -92,12 +93,20 @@ class DrivingParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):  #
 
         Args:
             seed: of what is drawn; None: it goes on with its randomness.
-            options: where the first car starts, as `DrivingEnv.reset` takes them.
+            options: where the first car starts, as `DrivingEnv.reset` takes them; of others there
+                is a warning, for PettingZoo hands one on to all environments.
 
         Raises:
             WorldError: options that cannot be, or there is no room for all cars.
         """
-        self._first.start(seed, options)
+        start = {}
+        for name, value in (options or {}).items():
+            if name in START_OPTIONS:
+                start[name] = value
+            else:
+                known = ", ".join(START_OPTIONS)
+                gymnasium.logger.warn(f"reset option {name!r} is not used; known: {known}")
+        self._first.start(seed, start)
         for i, (agent, car) in enumerate(self.cars.items()):
             if car.done:
                 raise WorldError(

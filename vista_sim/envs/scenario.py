@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from vista_sim.arguments import check_count
 from vista_sim.envs.arguments import DEFAULT_SIZE, chosen_sensors
 from vista_sim.envs.driving import DrivingEnv, Observed
 from vista_sim.envs.episodes import CaseEpisodes
@@ -72,4 +73,7 @@ def scenario_vector_env(num_envs: int = 1, **settings: Any) -> DrivingVectorEnv:
         settings: of `DrivingVectorEnv` and of `scenario_env`.
     """
     many = {name: settings.pop(name) for name in VECTOR_OPTIONS if name in settings}
-    return DrivingVectorEnv(scenario_env(**settings), num_envs, **many)
+    first = scenario_env(**settings)
+    assert isinstance(first.episodes, CaseEpisodes)
+    first.episodes.keep(check_count("num_envs", num_envs))
+    return DrivingVectorEnv(first, num_envs, **many)
