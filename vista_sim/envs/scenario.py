@@ -14,6 +14,7 @@ from vista_sim.envs.arguments import DEFAULT_SIZE, chosen_sensors
 from vista_sim.envs.driving import DrivingEnv, Observation, Observed
 from vista_sim.errors import WorldError
 from vista_sim.scenarios.case import Case
+from vista_sim.scenarios.further import beside
 from vista_sim.scenarios.settings import FREE
 from vista_sim.scenarios.staging import Stage, Stager
 from vista_sim.scenarios.suite import Suite, load_suite
@@ -39,7 +40,8 @@ class ScenarioEnv(DrivingEnv):
     `VistaSim/LaneFollowing-v0` tells.
 
     Args:
-        scenario: a file, the name of an installed one, or a `Suite`.
+        scenario: a file, the name of an installed one, or a `Suite`. Unless `sensors` are given,
+            the sensors of all its scenarios are observed too, in every case.
         sensors, observe, size, fov, mount, lens, render_mode, text_infos: as `LaneFollowingEnv`
             takes them.
         curvature_limit: 1/m, that an action of 1 stands for, in all cases.
@@ -73,9 +75,10 @@ class ScenarioEnv(DrivingEnv):
             raise WorldError(f"backend is {backend!r}; known are {', '.join(BACKENDS)}")
         self.suite = scenario if isinstance(scenario, Suite) else load_suite(scenario)
         self.cases = self.suite.cases()
+        further = self.suite.further if sensors is None else ()
         first = self.cases[0].settings
         super().__init__(
-            specs,
+            beside(specs, further),
             size,
             first.dt,
             curvature_limit,
@@ -85,7 +88,7 @@ class ScenarioEnv(DrivingEnv):
             text_infos,
         )
         self.backend, self.device = backend, device
-        self._stager = Stager(self.sensors, backend, device=device)
+        self._stager = Stager(specs, backend, device=device, further=further)
         self._stage: Stage | None = None
         self._seat: Seat | None = None
         self._by_name = {case.case: index for index, case in enumerate(self.cases)}

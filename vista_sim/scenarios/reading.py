@@ -10,9 +10,19 @@ from typing import Any, TypeVar
 
 from vista_sim.errors import ScenarioError
 from vista_sim.scenarios.document import Document, FieldPath, field_name
-from vista_sim.scenarios.fields import FieldError, Number, Spec, shown, spec_of, table_of
+from vista_sim.scenarios.fields import (
+    FieldError,
+    Number,
+    Spec,
+    holds_further,
+    shown,
+    spec_of,
+    table_of,
+)
+from vista_sim.scenarios.further import KIND, FurtherSensor, is_sensor, read_spec
 from vista_sim.scenarios.ranges import is_range, read_range
 from vista_sim.scenarios.settings import Settings
+from vista_sim.sensors.registry import MOST_SENSORS
 
 MOST_HINTS = 20  # unknown keys of a table that are told one by one
 
@@ -64,8 +74,13 @@ class Reader:
             self.note(path, f"is {shown(values)}; it must be a table, [{field_name(path)}]")
             return kind()
         members = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-        self.refuse_unknown(values, path, [*others, *members])
         given: dict[str, Any] = {}
+        for member in [one for one in members.values() if holds_further(one)]:
+            del members[member.name]
+            sensors = {k: v for k, v in values.items() if k not in members and is_sensor(v)}
+            given[member.name] = self._further(sensors, path)
+            others = (*others, *sensors)
+        self.refuse_unknown(values, path, [*others, *members])
         for name, member in members.items():
             if name not in values:
                 continue
@@ -78,6 +93,21 @@ class Reader:
                 if read is not None:
                     given[name] = read
         return kind(**given)
+
+    def _further(self, tables: Mapping[str, Any], path: FieldPath) -> tuple[FurtherSensor, ...]:
+        """The sensors of some tables, which stand in the one at `path`."""
+        if len(tables) > MOST_SENSORS:
+            self.note(path, f"has {len(tables)} sensors; at most {MOST_SENSORS} are given to a car")
+            return ()
+        read = (self._sensor(name, values, (*path, name)) for name, values in tables.items())
+        return tuple(one for one in read if one is not None)
+
+    def _sensor(self, name: str, values: Any, path: FieldPath) -> FurtherSensor | None:
+        def note(at: tuple[str, ...], message: str) -> None:
+            self.note((*path, *at), message)
+
+        spec = read_spec(name, values, note)
+        return None if spec is None else FurtherSensor(name, spec, str(self.document.origin(path)))
 
     def value(self, spec: Spec, value: Any, path: FieldPath) -> Any:
         """What a field holds: of a range the first value; None if it is wrong."""
@@ -106,8 +136,8 @@ def settings_from_json(values: Mapping[str, Any]) -> Settings:
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for name, value in values.items():
-        if isinstance(value, dict):
-            plain[name] = _without_none(value)
+        if isinstance(value, dict):  # of a sensor they may mean something
+            plain[name] = value if KIND in value else _without_none(value)
         elif value is not None and value != [] and value != ():
             plain[name] = value
     return plain
@@ -128,7 +158,8 @@ def _unknown(key: str, path: FieldPath, names: list[str]) -> str:
 def _all_fields(kind: Any, path: FieldPath = ()) -> Iterator[FieldPath]:
     for member in dataclasses.fields(kind):
         inner = table_of(member)
-        yield (*path, member.name)
+        if not holds_further(member):
+            yield (*path, member.name)
         if inner is not None:
             yield from _all_fields(inner, (*path, member.name))
 
