@@ -24,7 +24,7 @@ from vista_sim.traces.sections import COMMAND
 from vista_sim.transforms import camera_mount
 
 MAX_SIDE = 8192  # px of a policy's camera
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")  # it is part of files' names
+SENSOR_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")  # it is part of files' names
 TAKEN = ("speed", COMMAND)  # observations that are no sensors
 #: Metadata of a spec's field that is a number, or a table of numbers: what files give it in.
 UNIT = "unit"
@@ -230,7 +230,7 @@ class StateSpec(SensorSpec):
 
 def check_sensor(name: Any, spec: Any) -> None:
     """Refuse a name, or a spec under it, that cannot be. Raises WorldError."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not SENSOR_NAME.fullmatch(name):
         raise WorldError(
             f"sensor name is {shown(name)}; it must be 1 to 40 letters, digits, _ or -"
         )
