@@ -70,7 +70,7 @@ class SensorSpec:
             hint = hints.get(name)
             if hint in _PLAIN:
                 _check_plain(name, value, hint)
-        return cls(**values)
+        return cls(**{name: _frozen(value) for name, value in values.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +207,11 @@ def _mount(values: Any) -> NDArray[np.float64]:
     if not np.isfinite(mount).all():
         raise ValueError("mount is not finite")
     return mount
+
+
+def _frozen(value: Any) -> Any:
+    """A value with its lists as tuples, which JSON does not know."""
+    return tuple(_frozen(one) for one in value) if isinstance(value, list) else value
 
 
 def _check_plain(name: str, value: Any, kind: type) -> None:
