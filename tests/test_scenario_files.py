@@ -287,6 +287,10 @@ def test_all_that_is_wrong_is_said(write):
         (b"", 'one.toml:1: format: is missing; it must be "vista-scenario/1" or "vista-suite/1"'),
         (b'format = "vista-trace/1"\n', "one.toml:1: format: is 'vista-trace/1'; it must be"),
         (
+            b'format = "vista-scenario/' + b"9" * 5000 + b'"\n',
+            "one.toml:1: format: is 'vista-scenario/99",
+        ),
+        (
             b'format = "vista-scenario/2"\n',
             "one.toml:1: format: is 'vista-scenario/2'; it is newer than this version reads",
         ),

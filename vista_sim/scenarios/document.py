@@ -155,7 +155,7 @@ def _check_format(document: Document, kind: str) -> None:
         raise ScenarioError(
             document.problem(("format",), f'is missing; write format = "{expected}"')
         )
-    match = re.fullmatch(rf"{kind}/(\d+)", str(found))
+    match = re.fullmatch(rf"{kind}/(\d{{1,9}})", found) if isinstance(found, str) else None
     newer = match is not None and int(match[1]) > 1
     what = (
         "is newer than this version reads; update vista_sim" if newer else f'must be "{expected}"'
