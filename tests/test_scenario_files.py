@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import range_sensor  # noqa: F401  # a kind of sensors
 
 from vista_sim.errors import ScenarioError
 from vista_sim.scenarios import load_suite
@@ -164,6 +165,75 @@ WRONG = {
         '[sensors]\nrecorded_camera = "rear"\n',
         "one.toml:5: sensors.recorded_camera: is 'rear'; the cameras of ",
     ),
+    "sensor without a kind": (
+        '[sensors.rear]\nfov = "60 deg"\n',
+        'one.toml:4: sensors.rear: has no kind; write kind = "camera" (known are camera,',
+    ),
+    "sensor of an unknown kind": (
+        '[sensors.rear]\nkind = "sonar"\n',
+        "one.toml:5: sensors.rear.kind: is 'sonar'; known are camera,",
+    ),
+    "unknown key of a sensor": (
+        '[sensors.rear]\nkind = "camera"\nfow = 1.0\n',
+        "one.toml:6: sensors.rear.fow: is an unknown key of 'camera'; did you mean \"fov\"? known:",
+    ),
+    "unknown key of a mount": (
+        '[sensors.rear]\nkind = "camera"\nmount = { x = 0, y = 0, z = 1, jaw = 0 }\n',
+        "one.toml:6: sensors.rear.mount.jaw: is an unknown key of 'mount'; did you mean \"yaw\"?",
+    ),
+    "wrong unit of a sensor": (
+        '[sensors.rear]\nkind = "camera"\nfov = "60 m"\n',
+        "one.toml:6: sensors.rear.fov: is '60 m': its unit must be rad or deg",
+    ),
+    "wrong unit of a mount": (
+        '[sensors.rear]\nkind = "camera"\n[sensors.rear.mount]\nx = 0\ny = 0\nz = "1 deg"\n',
+        "one.toml:9: sensors.rear.mount.z: is '1 deg': its unit must be m or cm or km",
+    ),
+    "mount that is not whole": (
+        '[sensors.rear]\nkind = "camera"\nsize = [20, 30]\nmount = { x = 0.0, y = 0.0 }\n',
+        "one.toml:7: sensors.rear.mount: is not usable (mount has no z; give x, y and z in m",
+    ),
+    "field of view that cannot be": (
+        '[sensors.rear]\nkind = "camera"\nsize = [20, 30]\nfov = 60\n',
+        "one.toml:7: sensors.rear.fov: is not usable (fov is 60.0 rad; it must be between 0 and",
+    ),
+    "camera without a size": (
+        '[sensors.rear]\nkind = "camera"\n',
+        "one.toml:4: sensors.rear: is not usable (size is missing; give [height, width] in pixels)",
+    ),
+    "sensor with a size that cannot be": (
+        '[sensors.rear]\nkind = "camera"\nsize = [20, 0]\n',
+        "one.toml:4: sensors.rear: is not usable (size is 0; it must be a whole number, 1 to 8192)",
+    ),
+    "wrong type of a sensor's field": (
+        '[sensors.ahead]\nkind = "range"\nrays = "three"\n',
+        "one.toml:6: sensors.ahead.rays: is not usable (rays is 'three'; it must be of type int)",
+    ),
+    "swept sensor": (
+        '[sensors.rear]\nkind = "camera"\nfov = { values = [1.0, 1.2] }\n',
+        "one.toml:6: sensors.rear.fov: is a range; a sensor is not swept, give it one value",
+    ),
+    "name that no sensor has": (
+        '[sensors."to the rear"]\nkind = "camera"\nsize = [20, 30]\n',
+        "one.toml:4: sensors.to the rear: cannot be: sensor name is 'to the rear'; it must be",
+    ),
+    "name that is taken": (
+        '[sensors.speed]\nkind = "camera"\nsize = [20, 30]\n',
+        "one.toml:4: sensors.speed: cannot be: there is an observation 'speed' already; choose",
+    ),
+    "sensor under the name of a fault": (
+        '[sensors.mount_x]\nkind = "camera"\n',
+        "one.toml:4: sensors.mount_x: is a table; it must be a number from -1 to 1 m, or a range",
+    ),
+    "misspelt fault that is swept": (
+        "[sensors]\nmount_yow = { values = [0.0, 0.1] }\n",
+        'one.toml:5: sensors.mount_yow: is an unknown key; did you mean "mount_yaw"?',
+    ),
+    "sensor that no view can be made for": (
+        '[sensors.rear]\nkind = "camera"\nsize = [20, 30]\n'
+        "mount = [[2, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]\n",
+        "one.toml:4: sensors.rear: cannot be: ",
+    ),
     "recovery that cannot be": (
         "[recovery]\nheld = 6.0\n",
         "one.toml:5: recovery.held: is 6 s; it must be less than within_time, 5 s",
@@ -216,6 +286,10 @@ def test_all_that_is_wrong_is_said(write):
         (b"#" * (5 * 2**20), "one.toml: is larger than 1048576 bytes; is it a scenario?"),
         (b"", 'one.toml:1: format: is missing; it must be "vista-scenario/1" or "vista-suite/1"'),
         (b'format = "vista-trace/1"\n', "one.toml:1: format: is 'vista-trace/1'; it must be"),
+        (
+            b'format = "vista-scenario/' + b"9" * 5000 + b'"\n',
+            "one.toml:1: format: is 'vista-scenario/99",
+        ),
         (
             b'format = "vista-scenario/2"\n',
             "one.toml:1: format: is 'vista-scenario/2'; it is newer than this version reads",

@@ -1,7 +1,9 @@
 """Several sensors, and one of a kind that is made in these tests alone."""
 
 import copy
+import json
 import math
+from dataclasses import dataclass
 
 import av
 import gymnasium
@@ -163,6 +165,16 @@ def test_a_spec_survives_its_json():
         read_spec({"kind": "sonar"}, "it", PolicyError)
     with pytest.raises(PolicyError, match=r"it is not usable \(.*'beams'"):
         read_spec({"kind": "range", "beams": 3}, "it", PolicyError)
+
+
+def test_a_spec_of_tuples_survives_its_json():
+    @dataclass(frozen=True)
+    class BeamsSpec(SensorSpec):
+        kind = "beams"
+        heights: tuple[tuple[float, ...], ...] = ((0.1,),)
+
+    spec = BeamsSpec(((0.5,), (1.0, 2.0)))
+    assert BeamsSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
 
 def test_a_kind_is_registered_once():

@@ -1,6 +1,7 @@
 """`vista-sim replay --save`: what is in the recording, and what is said of what cannot be shown."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -79,6 +80,34 @@ def test_a_run_is_shown_with_its_road_path_plots_and_views(tmp_path):
     states = [state for (state,) in column(entities["/episodes/run_0"], "state")]
     ends = ["policy: crash: off road", "policy: end of trace"]
     assert states == ["policy: driving", ends[0], "policy: driving", ends[1]]
+
+
+def test_what_further_cameras_saw_is_shown_in_views_of_their_own(tmp_path):
+    views = ("scene", "camera", "camera.rear", "camera.left", "camera.to/../x")
+    folder = write_run(tmp_path / "run", views=views[:4])
+    frames = pq.read_table(folder / "frames.parquet").to_pylist()
+    hostile = [row | {"view": views[4]} for row in frames if row["view"] == "camera"]
+    schema = pq.read_schema(folder / "frames.parquet")
+    pq.write_table(pa.Table.from_pylist(frames + hostile, schema=schema), folder / "frames.parquet")
+    for runs in ([folder], [folder, write_run(tmp_path / "other")]):
+        out = tmp_path / f"of_{len(runs)}"
+        out.mkdir()
+        entities = replay(out, *runs)
+        shown = {path for path in entities if re.fullmatch("/views/run_0/[^/]+", path)}
+        assert shown == {f"/views/run_0/{view}" for view in views[:4]}
+        for view in views[1:4]:
+            place = f"/views/run_0/{view}"
+            stamps = np.ravel(column(entities[place], "timestamp"))
+            assert np.allclose(np.sort(stamps), 1e8 * np.arange(12))  # ns; 10 frames a second
+            (video,) = {v for (v,) in column(entities[place], "video_reference")}
+            blob = column(entities[video], "blob")[0][0]
+            assert bytes(blob) == (folder / "views" / f"drive.{view}.mp4").read_bytes()
+        (blueprint,) = rerun_chunk.RrdReader(out / "out.rrd").blueprints()
+        chunks = rerun_chunk.RrdReader(out / "out.rrd").stream(store=blueprint)
+        names = [
+            value for (value,) in column([c.to_record_batch() for c in chunks], "display_name")
+        ]
+        assert names.count("rear") == names.count("left") == 1
 
 
 def test_the_layout_is_in_the_file(tmp_path):

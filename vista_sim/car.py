@@ -24,7 +24,7 @@ from vista_sim.sensors.pool import WorldCameras
 from vista_sim.sensors.randomization import Randomization
 from vista_sim.sensors.rig import Rig, Seat
 from vista_sim.sensors.sensor import Readings
-from vista_sim.sensors.spec import CameraSpec, SensorSpec, StateSpec, check_sensors
+from vista_sim.sensors.spec import CameraSpec, SensorSpec, StateSpec, check_sensor
 from vista_sim.sensors.state import state_vectors
 from vista_sim.sensors.view import SceneView
 from vista_sim.tasks.endings import Kind, kind_of, name_of
@@ -158,7 +158,7 @@ class Car:
         scene_time: moment of the recording that is seen, s of the trace.
         offset: (x, y, yaw) of the car in the recorded car's frame at that moment, m and rad.
         distance_to_recording: m from the recorded pose that the view is made from.
-        validity: share of the first camera's pixels, of those that its policy uses, that a
+        validity: share of the pixels of the camera "camera", of those that its policy uses, that a
             recorded frame saw; NaN without one.
         controls: how it follows its actions; from the next start on.
         view_seconds: wall time that the last step's sensors took, s.
@@ -271,7 +271,7 @@ class Car:
         """Add a camera; it is observed from the next reset on.
 
         Args:
-            name: key of its images in `observations`; the first camera's is "camera".
+            name: key of its images in `observations`; a policy's first camera is "camera".
             size: (height, width), px.
             fov: horizontal field of view, rad; None: the recorded camera's.
             mount: T_vehicle_camera; None: the recorded camera's.
@@ -287,8 +287,8 @@ class Car:
         """Add a sensor; it is observed from the next reset on.
 
         Args:
-            name: key of its readings in `observations`; the first camera's is "camera", and the
-                state vector's is "state".
+            name: key of its readings in `observations`; a policy's first camera is "camera", and
+                the state vector is "state".
             spec: what it is like.
 
         Raises:
@@ -296,7 +296,7 @@ class Car:
         """
         if name in self.specs:
             raise WorldError(f"there is an observation {name!r} already; choose another name")
-        check_sensors({**self.specs, name: spec})
+        check_sensor(name, spec)
         for trace, sections in enumerate(self.world.sections):
             for camera in spec.cameras if sections else ():
                 self.world.cameras.check(trace, camera)

@@ -5,6 +5,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+import suite_files
 from driving_hands import RATE, driving
 
 from vista_sim.drive.course import read_target
@@ -288,6 +289,19 @@ def test_what_was_seen_is_filmed_with_its_steps(road_trace, tmp_path):
         assert (f["episode"], f["step"]) in steps
         assert f["step"] % 5 == 0
         assert (tmp_path / "run" / "views" / f["file"]).is_file()
+
+
+def test_what_a_scenarios_camera_saw_is_filmed_beside_it(road_trace, tmp_path):
+    rear = ['kind = "camera"', "size = [20, 30]", 'fov = "60 deg"']
+    path = suite_files.scenario(tmp_path, road_trace, "rear", sensors__rear=rear)
+    filmer = Filmer(tmp_path / "run" / "views")
+    filmer.__enter__()
+    with driving(path, tmp_path / "run", filmer=filmer) as hands:
+        hands.command("go")
+        hands.drive(0.5)
+    frames = hands.run.frames.to_pylist()
+    seen = [f["step"] for f in frames if f["view"] == "camera"]
+    assert [f["step"] for f in frames if f["view"] == "camera.rear"] == seen != []
 
 
 def test_targets(road_trace, tmp_path):

@@ -88,6 +88,8 @@ def write_suite(folder: Path) -> None:
     one = scenario(
         folder, DRIVE, "bend", top=["time_limit = 0.4"], start=["lateral = 0.2"],
         image=["blur = 1.5"], vehicle=['actuation_delay = "100 ms"'],
+        sensors__rear=['kind = "camera"', "size = [12, 16]", 'fov = "60 deg"',
+                       "mount = { x = 0.0, y = 0.0, z = 1.2, yaw = 0.5 }"],
     )  # fmt: skip
     other = scenario(
         folder, DRIVE, "restart", top=["time_limit = 0.4"], section=["time = [0.0, 2.0]"],

@@ -18,6 +18,7 @@ from . import (  # noqa: F401
     log_operators,
     message_operators,
     pickle_operators,
+    sensor_operators,
     table_operators,
     text_operators,
 )

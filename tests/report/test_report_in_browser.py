@@ -306,6 +306,28 @@ def test_lost_videos_and_overlays(browser, tmp_path):
     watched.context.close()
 
 
+def test_what_further_cameras_saw_plays_beside_it(browser, tmp_path):
+    folder = run(tmp_path / "run", THINGS[:1], filmed=False)
+    views = ("camera", "camera.rear", "camera.left", "validity")
+    add_videos(folder, [(0, view, f"{view}.mp4", range(12)) for view in views])
+    out = tmp_path / "report.html"
+    write_report([folder], out, settings=Settings(draws=50))
+    watched = Watched(browser, out)
+    page = watched.page
+    captions = page.locator("#panes figcaption")
+    assert captions.all_inner_texts() == [
+        "what the policy sees",
+        "what left sees",
+        "what rear sees",
+    ]
+    watched.until("[...document.querySelectorAll('#panes video')].every(v => v.readyState >= 2)")
+    assert page.locator("#panes figure:first-child video.over-validity").count() == 1
+    page.get_by_role("checkbox", name="what rear sees").uncheck()
+    assert page.locator("#panes figure:visible").count() == 2
+    assert watched.complaints == []
+    watched.context.close()
+
+
 @pytest.mark.parametrize("finish", [True, False])
 def test_a_run_without_anything_in_it(browser, tmp_path, finish):
     folder = run(tmp_path / "run", [], finish=finish, filmed=False)

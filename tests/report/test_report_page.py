@@ -413,3 +413,16 @@ def test_of_too_many_videos_the_gravest_stay_as_they_are(tmp_path):
     assert 1 <= whole <= 5
     assert states == ["made smaller"] * (6 - whole) + ["embedded"] * whole
     assert sum(len(clip.data) for clip in clips) <= 0.8 * size
+
+
+def test_what_further_cameras_saw_is_in_the_page(tmp_path):
+    folder = run(tmp_path / "run", DRIVES, filmed=False)
+    views = ("scene", "camera", "camera.rear", "camera.left")
+    shots = [(0, view, f"0.{view}.mp4", range(12)) for view in views]
+    shots += [(0, view, "other.mp4", range(12)) for view in ("camera.<b>", "camera.", "lidar")]
+    add_videos(folder, shots)
+    page, notes = page_of(tmp_path, [folder])
+    assert notes == []
+    assert {clip["file"] for clip in page.data["clips"]} == {f"0.{view}.mp4" for view in views}
+    frames = json.loads(unpacked(page.scripts["steps-0"]))["frames"]
+    assert set(frames["0"]) == set(views)

@@ -14,6 +14,7 @@ from typing import Any, Self
 from numpy.typing import NDArray
 
 from vista_sim.car import Car
+from vista_sim.drive.course import POLICY_CAMERA
 from vista_sim.runs.filming import CAMERA, RECORDED, SCENE, VALIDITY, Filming, Films
 from vista_sim.runs.recorder import Rows
 from vista_sim.scenarios.case import Case
@@ -28,13 +29,13 @@ NICENESS = 10  # of the thread, where the system has that
 
 @dataclass(frozen=True)
 class _Moment:
-    """A car as it was."""
+    """A car as it was, with the images of its cameras by name; `valid` is of CAMERA."""
 
     case: Case
     episode: int
     state: NDArray[Any]
     ending: str | None
-    image: NDArray[Any]
+    images: dict[str, NDArray[Any]]
     valid: NDArray[Any] | None
 
 
@@ -58,8 +59,9 @@ class Filmer:
         """Film a moment; to be called at the start of an episode and after each step."""
         if car.steps % FILMING.every(car.dt) and not car.done:
             return
-        image = car.observations[CAMERA]
-        moment = _Moment(case, episode, car.state.copy(), car.ending, image, car.valid)
+        seen = car.observations
+        images = {name: seen[name] for name in car.cameras if name != POLICY_CAMERA}
+        moment = _Moment(case, episode, car.state.copy(), car.ending, images, car.valid)
         with contextlib.suppress(queue.Full):
             self._moments.put_nowait(moment)
 
@@ -119,10 +121,11 @@ def _shadow(world: World, moment: _Moment) -> Car:
     """A car that looks as the driven one did."""
     if not world.cars:
         car = world.spawn_agent()
-        car.spawn_camera(CAMERA, (moment.image.shape[0], moment.image.shape[1]))
+        for name, image in moment.images.items():
+            car.spawn_camera(name, (image.shape[0], image.shape[1]))
         car.trace_index = 0
     (car,) = world.cars
     car.state[:] = moment.state
     car.ending = moment.ending
-    car.recall({CAMERA: moment.image}, moment.valid)
+    car.recall(dict(moment.images), moment.valid)
     return car

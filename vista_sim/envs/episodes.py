@@ -12,6 +12,7 @@ from vista_sim.dynamics.action import Action
 from vista_sim.envs.arguments import start_options
 from vista_sim.errors import WorldError
 from vista_sim.scenarios.case import Case, terms_of
+from vista_sim.scenarios.further import FurtherSensor, beside
 from vista_sim.scenarios.settings import FREE
 from vista_sim.scenarios.staging import Stage, Stager
 from vista_sim.scenarios.suite import Suite
@@ -169,8 +170,9 @@ class CaseEpisodes:
 
     Args:
         suite: whose cases are driven.
-        sensors: of the cars, by name, beside those of a case.
+        sensors: of the cars, by name.
         backend, device: of the cameras.
+        further: sensors that scenarios give the cars beside these.
 
     Attributes:
         suite, cases: that are driven.
@@ -179,12 +181,18 @@ class CaseEpisodes:
     shared = None
 
     def __init__(
-        self, suite: Suite, sensors: Mapping[str, SensorSpec], backend: str, device: str
+        self,
+        suite: Suite,
+        sensors: Mapping[str, SensorSpec],
+        backend: str,
+        device: str,
+        further: Sequence[FurtherSensor] = (),
     ) -> None:
         self.suite, self.cases = suite, suite.cases()
-        self.sensors, self.backend, self.device = sensors, backend, device
+        self.backend, self.device = backend, device
+        self.sensors: Mapping[str, SensorSpec] = beside(sensors, further)
         self.dt, self.terms = self.cases[0].settings.dt, terms_of(self.cases)
-        self._stager = Stager(sensors, backend, device=device)
+        self._stager = Stager(sensors, backend, device=device, further=further)
         self._places = {case.case: index for index, case in enumerate(self.cases)}
         self._stage: Stage | None = None
         self._seat: Seat | None = None

@@ -43,7 +43,8 @@ def scenario_env(
     and the texts "scenario" and "case", beside what it has of every car.
 
     Args:
-        scenario: a file, the name of an installed one, or a `Suite`.
+        scenario: a file, the name of an installed one, or a `Suite`. Unless `sensors` are given,
+            the sensors of all its scenarios are observed too, in every case.
         sensors, observe, size, fov, mount, lens, render_mode, text_infos: as
             `lane_following_env` takes them.
         curvature_limit: 1/m, that an action of 1 stands for, in all cases.
@@ -58,7 +59,8 @@ def scenario_env(
     if backend not in BACKENDS:
         raise WorldError(f"backend is {backend!r}; known are {', '.join(BACKENDS)}")
     suite = scenario if isinstance(scenario, Suite) else load_suite(scenario)
-    episodes = CaseEpisodes(suite, specs, backend, device)
+    further = suite.further if sensors is None else ()
+    episodes = CaseEpisodes(suite, specs, backend, device, further)
     free = episodes.choosing_speed
     return DrivingEnv(episodes, free, size, curvature_limit, render_mode, text_infos)
 

@@ -20,8 +20,10 @@ from vista_sim.evaluation.metrics.tracking import cross_track_error
 from vista_sim.report.columns import changes
 from vista_sim.report.sheet import OUTCOMES, Sheet
 from vista_sim.report.shrinking import Format, format_of, shrunk
+from vista_sim.runs.filming import is_view
 
-#: Views as the page orders them; the film only where there is no scene.
+#: Views as the page orders them; the film only where there is no scene. What further cameras saw
+#: ("camera.rear") comes beside the camera, by their names.
 VIEWS = ("scene", "film", "recorded", "camera", "saliency", "validity")
 EMBEDDED, SMALLER, LINKED = "embedded", "made smaller", "linked"
 MISSING, BROKEN, LEFT_OUT = "missing", "cannot be played", "left out"
@@ -85,7 +87,7 @@ def clips_of(sheet: Sheet) -> list[Clip]:
     for low, high in zip(starts, [*starts[1:], len(step)], strict=True):
         number, name = int(episode[low]), str(view[low])
         unwanted = name == "film" and (number, "scene") in filmed
-        if name not in VIEWS or unwanted or number not in ranks:
+        if not is_view(name) or unwanted or number not in ranks:
             continue
         own = files[low:high]
         file = str(own[0])
@@ -100,6 +102,11 @@ def clips_of(sheet: Sheet) -> list[Clip]:
     for clip in found.values():
         _look_at(clip)
     return list(found.values())
+
+
+def _place(view: str) -> tuple[int, str]:
+    """Orders views."""
+    return VIEWS.index(view.partition(".")[0]), view
 
 
 def _ranks(sheet: Sheet) -> dict[int, int]:
@@ -134,7 +141,7 @@ def embed(
     all were made smaller is left out; of the others the last are made smaller until all fit.
     """
     usable = [clip for clip in clips if clip.state == LEFT_OUT]
-    usable.sort(key=lambda c: (c.view not in VIEWS[:2], c.rank, VIEWS.index(c.view)))
+    usable.sort(key=lambda c: (c.view not in VIEWS[:2], c.rank, _place(c.view)))
     room = int(room / BASE64)
     with ThreadPoolExecutor(THREADS) as pool:
         made: dict[int, Future[bytes]] = {}

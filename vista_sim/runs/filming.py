@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vista_sim.atomic import remove
 from vista_sim.errors import RunError
 from vista_sim.runs.compose import Composer
-from vista_sim.sensors.spec import CameraSpec
+from vista_sim.sensors.spec import SENSOR_NAME, CameraSpec
 from vista_sim.traces.video import VideoWriter
 
 if TYPE_CHECKING:
@@ -248,7 +248,9 @@ def view_of(camera: str) -> str:
 
 def is_view(name: str) -> bool:
     """Whether something of this name is filmed."""
-    return name in VIEWS or name.startswith(f"{CAMERA}.")
+    kind, dot, camera = name.partition(".")
+    further = kind == CAMERA and dot and SENSOR_NAME.fullmatch(camera) is not None
+    return name in VIEWS or bool(further)
 
 
 def film_view(recorded: tuple[int, int], width: int = 640) -> CameraSpec:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +45,7 @@ class Case:
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
-        values = dataclasses.asdict(self)
+        values = vars(self) | {"settings": self.settings.to_json()}
         values["trace"] = str(self.trace)
         values["section"] = list(self.section)
         return values

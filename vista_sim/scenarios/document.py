@@ -155,7 +155,7 @@ def _check_format(document: Document, kind: str) -> None:
         raise ScenarioError(
             document.problem(("format",), f'is missing; write format = "{expected}"')
         )
-    match = re.fullmatch(rf"{kind}/(\d+)", str(found))
+    match = re.fullmatch(rf"{kind}/(\d{{1,9}})", found) if isinstance(found, str) else None
     newer = match is not None and int(match[1]) > 1
     what = (
         "is newer than this version reads; update vista_sim" if newer else f'must be "{expected}"'
@@ -176,7 +176,7 @@ def _merge(low: Mapping[str, Any], high: Mapping[str, Any], path: FieldPath) -> 
         if name not in high:
             if name not in replaced:
                 values[name] = low[name]
-        elif name in low and _is_table(low[name]) and _is_table(high[name]):
+        elif name in low and _joins(low[name], high[name]):
             values[name] = _merge(low[name], high[name], (*path, name))
         else:
             values[name] = high[name]
@@ -195,10 +195,12 @@ def _is_kept(path: FieldPath, low: Any, high: Any) -> bool:
         if name not in high:
             return name not in _replaced(path[:place], high)
         low, high = low[name], high[name]
-        if not (_is_table(low) and _is_table(high)):
+        if not _joins(low, high):
             return False
     return True
 
 
-def _is_table(value: Any) -> bool:
-    return isinstance(value, dict) and not is_range(value)
+def _joins(low: Any, high: Any) -> bool:
+    """Whether a value is put key by key over the one below; else it takes that one's place."""
+    tables = [isinstance(value, dict) and not is_range(value) for value in (low, high)]
+    return all(tables) and high.get("kind", low.get("kind")) == low.get("kind")

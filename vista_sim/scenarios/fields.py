@@ -127,6 +127,16 @@ def span(low: float, high: float, unit: str) -> Any:
     return _field(None, Span(Number(low, high, unit)))
 
 
+def further() -> Any:
+    """A field of a dataclass that holds the sensors in its table: see `scenarios.further`."""
+    return dataclasses.field(default=(), metadata={"further": True})
+
+
+def holds_further(field: dataclasses.Field[Any]) -> bool:
+    """Whether a field holds the sensors that stand in the table of its dataclass."""
+    return "further" in field.metadata
+
+
 def spec_of(field: dataclasses.Field[Any]) -> Spec | None:
     """What a field may hold; None: a table, or nothing that a file gives."""
     return field.metadata.get(SPEC)

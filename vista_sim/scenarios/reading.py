@@ -10,9 +10,19 @@ from typing import Any, TypeVar
 
 from vista_sim.errors import ScenarioError, WorldError
 from vista_sim.scenarios.document import Document, FieldPath, field_name
-from vista_sim.scenarios.fields import FieldError, Number, Spec, shown, spec_of, table_of
+from vista_sim.scenarios.fields import (
+    FieldError,
+    Number,
+    Spec,
+    holds_further,
+    shown,
+    spec_of,
+    table_of,
+)
+from vista_sim.scenarios.further import KIND, FurtherSensor, is_sensor, read_spec
 from vista_sim.scenarios.ranges import is_range, read_range
 from vista_sim.scenarios.settings import Settings, tables_of_task
+from vista_sim.sensors.registry import MOST_SENSORS
 from vista_sim.tasks.registry import LANE_FOLLOWING
 
 MOST_HINTS = 20  # unknown keys of a table that are told one by one
@@ -85,8 +95,13 @@ class Reader:
             self.note(path, f"is {shown(values)}; it must be a table, [{field_name(path)}]")
             return kind()
         members = _members(kind)
-        self.refuse_unknown(values, path, [*others, *members])
         given: dict[str, Any] = {}
+        for member in [one for one in members.values() if holds_further(one)]:
+            del members[member.name]
+            sensors = {k: v for k, v in values.items() if k not in members and is_sensor(v)}
+            given[member.name] = self._further(sensors, path)
+            others = (*others, *sensors)
+        self.refuse_unknown(values, path, [*others, *members])
         for name, member in members.items():
             here = (*path, name)
             inner, spec = self._kinds.get(here) or table_of(member), spec_of(member)
@@ -97,6 +112,21 @@ class Reader:
                 if read is not None:
                     given[name] = read
         return kind(**given)
+
+    def _further(self, tables: Mapping[str, Any], path: FieldPath) -> tuple[FurtherSensor, ...]:
+        """The sensors of some tables, which stand in the one at `path`."""
+        if len(tables) > MOST_SENSORS:
+            self.note(path, f"has {len(tables)} sensors; at most {MOST_SENSORS} are given to a car")
+            return ()
+        read = (self._sensor(name, values, (*path, name)) for name, values in tables.items())
+        return tuple(one for one in read if one is not None)
+
+    def _sensor(self, name: str, values: Any, path: FieldPath) -> FurtherSensor | None:
+        def note(at: tuple[str, ...], message: str) -> None:
+            self.note((*path, *at), message)
+
+        spec = read_spec(name, values, note)
+        return None if spec is None else FurtherSensor(name, spec, str(self.document.origin(path)))
 
     def value(self, spec: Spec, value: Any, path: FieldPath) -> Any:
         """What a field holds: of a range the first value; None if it is wrong."""
@@ -128,7 +158,8 @@ class Reader:
         for name, member in _members(kind).items():
             here = (*path, name)
             inner = self._kinds.get(here) or table_of(member)
-            yield here
+            if not holds_further(member):
+                yield here
             if inner is not None:
                 yield from self._all_fields(inner, here)
 
@@ -144,8 +175,8 @@ def settings_from_json(values: Mapping[str, Any]) -> Settings:
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for name, value in values.items():
-        if isinstance(value, dict):
-            plain[name] = _without_none(value)
+        if isinstance(value, dict):  # of a sensor they may mean something
+            plain[name] = value if KIND in value else _without_none(value)
         elif value is not None and value != [] and value != ():
             plain[name] = value
     return plain

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from vista_sim.errors import ScenarioError, TraceError
+from vista_sim.errors import ScenarioError, TraceError, WorldError
 from vista_sim.files import one_line
 from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.criteria import Criterion, read_criteria
@@ -26,6 +26,7 @@ from vista_sim.scenarios.ground import GroundCache, Place, UnusableError
 from vista_sim.scenarios.ranges import MOST_CASES
 from vista_sim.scenarios.reading import Reader
 from vista_sim.scenarios.settings import ROAD, Settings
+from vista_sim.sensors.pool import CameraChoice
 from vista_sim.traces.samples import SAMPLE, sample_trace, samples
 
 SCENARIO = "vista-scenario"
@@ -144,7 +145,7 @@ class Scenario:
         ]
 
     def _check_traces(self, settings: Settings, cache: GroundCache) -> None:
-        camera = settings.sensors.recorded_camera
+        camera, further = settings.sensors.recorded_camera, settings.sensors.further
         for trace in cache.traces:
             if settings.endings.max_lateral == ROAD and not trace.road:
                 raise UnusableError(
@@ -157,6 +158,13 @@ class Scenario:
                     f"is {camera!r}; the cameras of {trace.root} are: "
                     + (", ".join(trace.cameras) or "none"),
                 )
+            choice = CameraChoice((trace,), camera)
+            for sensor in further:
+                try:
+                    for view in sensor.spec.cameras:
+                        choice.check(0, view)
+                except WorldError as error:
+                    raise UnusableError(("sensors", sensor.name), f"cannot be: {error}") from None
 
     def _check_start(self, settings: Settings, cache: GroundCache, place: Place) -> None:
         """Refuse a start that is off the road at once; metres were checked before."""

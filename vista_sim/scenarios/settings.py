@@ -16,6 +16,7 @@ from vista_sim.scenarios.fields import (
     Number,
     choice,
     count,
+    further,
     named,
     number,
     span,
@@ -23,6 +24,8 @@ from vista_sim.scenarios.fields import (
     text,
     texts,
 )
+from vista_sim.scenarios.further import FurtherSensor
+from vista_sim.sensors.registry import spec_to_json
 from vista_sim.tasks.endings import ROAD as ROAD
 from vista_sim.tasks.endings import Endings
 from vista_sim.tasks.lane_following import Rewards
@@ -123,7 +126,9 @@ class SpeedSettings:
 
 @dataclass(frozen=True)
 class SensorSettings:
-    """What is wrong with the sensors. The policy's camera is perturbed, never replaced.
+    """What is wrong with the sensors, and further ones.
+
+    The policy's camera is perturbed, never replaced.
 
     Args:
         recorded_camera: that views are made from; None: each trace's "front", "left", or first.
@@ -132,6 +137,7 @@ class SensorSettings:
         dropped_frames: probability of each image after the first to be lost; the policy then
             sees the last one again.
         late_frames: s from the exposure of an image to when the policy sees it.
+        further: sensors that the car has beside the policy's: a table each, as [sensors.rear].
     """
 
     recorded_camera: str | None = text()
@@ -143,6 +149,7 @@ class SensorSettings:
     mount_yaw: float = number(0.0, -0.5, 0.5, "rad")
     dropped_frames: float = number(0.0, 0.0, 0.99)
     late_frames: float = number(0.0, 0.0, 5.0, "s")
+    further: tuple[FurtherSensor, ...] = further()
 
 
 @dataclass(frozen=True)
@@ -244,6 +251,14 @@ class Settings:
                 f"{self.endings.max_heading:.6g} rad"
             )
         return None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values, laid out as in a file."""
+        values = dataclasses.asdict(self)
+        sensors = values["sensors"]
+        del sensors["further"]
+        sensors |= {one.name: spec_to_json(one.spec) for one in self.sensors.further}
+        return values
 
     def make_task(self) -> Task:
         """The task, as a world takes it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from vista_sim.dynamics.action import Action
 from vista_sim.dynamics.actuation import Controls
 from vista_sim.errors import WorldError
 from vista_sim.scenarios.case import Case
+from vista_sim.scenarios.further import FurtherSensor, beside
 from vista_sim.scenarios.images import image_changes
 from vista_sim.scenarios.settings import FREE, RECOVERY, RESTART, Settings
 from vista_sim.sensors.faults import Faults
@@ -158,6 +159,7 @@ class Stager:
         sensors: of the car, by name; or the one camera that it has, or None: it needs none.
         backend, device: of the cameras.
         traces_kept: how many traces (each by its recorded camera) are kept at most.
+        further: sensors that it has beside these; None: those of each case.
     """
 
     def __init__(
@@ -166,10 +168,12 @@ class Stager:
         backend: str = "numba",
         traces_kept: int = 2,
         device: str = "cpu",
+        further: Iterable[FurtherSensor] | None = None,
     ) -> None:
         given = {} if sensors is None else sensors
         alone = {CAMERA: given} if isinstance(given, CameraSpec) else given
         self.sensors = check_sensors(alone)
+        self._further = None if further is None else tuple(further)
         self.traces_kept = traces_kept
         self._backend, self._device = backend, device
         self._pools: OrderedDict[tuple[Path, str | None], tuple[Trace, WorldCameras]] = (
@@ -203,10 +207,16 @@ class Stager:
             case: what to drive.
             observe: see `Stage`.
             seat: where the car is read with others; None: by sensors of its own.
+
+        Raises:
+            ScenarioError: a further sensor is called as another one is.
+            TraceError, WorldError: its trace is not what it was when the case was made.
         """
+        own = case.settings.sensors.further
+        sensors = beside(self.sensors, own if self._further is None else self._further)
         world = self.world(case)
         car = world.spawn_agent()
-        for name, spec in self.sensors.items():
+        for name, spec in sensors.items():
             car.spawn_sensor(name, spec)
         if seat is not None:
             car.join(seat)
@@ -240,6 +250,7 @@ def stage(case: Case, camera: CameraSpec | None) -> Stage:
         camera: the policy's; the case perturbs it. None: it needs none.
 
     Raises:
+        ScenarioError: a sensor of the case is called as the policy's camera is.
         TraceError, WorldError: its trace is not what it was when the case was made.
     """
     return Stager(camera).stage(case)

@@ -14,6 +14,7 @@ from vista_sim.scenarios.case import Case
 from vista_sim.scenarios.criteria import Requirement, read_criteria
 from vista_sim.scenarios.document import Document, FieldPath, load_document, read_format
 from vista_sim.scenarios.fields import FieldError, Number, shown
+from vista_sim.scenarios.further import FurtherSensor
 from vista_sim.scenarios.library import find, find_beside
 from vista_sim.scenarios.ranges import MOST_CASES
 from vista_sim.scenarios.reading import Reader
@@ -66,6 +67,11 @@ class Suite:
     def weights(self) -> dict[str, float]:
         """Weight of each scenario by its name."""
         return {member.scenario.name: member.weight for member in self.members}
+
+    @property
+    def further(self) -> tuple[FurtherSensor, ...]:
+        """The sensors that its scenarios give the car beside the policy's."""
+        return tuple(s for m in self.members for s in m.scenario.settings.sensors.further)
 
     def cases(self) -> tuple[Case, ...]:
         """All cases, always in the same order: by scenario, trace, ranges, starts and seeds.

@@ -62,6 +62,21 @@ def make_sensor(spec: SensorSpec, rows: int) -> Sensor:
     return sensor(spec, rows)
 
 
+def spec_class(kind: Any) -> type[SensorSpec]:
+    """What specs of a kind are. Raises WorldError: there is no such kind."""
+    if kind not in _kinds:
+        raise WorldError(f"kind is {shown(kind)}; known are {', '.join(known_kinds())}")
+    return _kinds.find(kind)[0]
+
+
+def make_spec(kind: type[SensorSpec], fields: Mapping[str, Any]) -> SensorSpec:
+    """A spec of what its `to_json` gave. Raises ValueError, in one line, where that cannot be."""
+    try:
+        return kind.from_json(fields)
+    except (KeyError, TypeError, ValueError, OverflowError) as wrong:
+        raise ValueError(one_line(wrong)) from None
+
+
 def spec_to_json(spec: SensorSpec) -> dict[str, Any]:
     """A spec with its kind."""
     return {"kind": spec.kind, **spec.to_json()}
@@ -84,13 +99,14 @@ def read_spec(
     if not isinstance(values, Mapping):
         raise error(f"{what} is {shown(values)}; it must be an object")
     fields = dict(values)
-    named = fields.pop("kind", kind)
-    if named not in _kinds:
-        raise error(f"{what}: kind is {shown(named)}; known are {', '.join(known_kinds())}")
     try:
-        return _kinds.find(named)[0].from_json(fields)
-    except (KeyError, TypeError, ValueError, OverflowError) as wrong:
-        raise error(f"{what} is not usable ({one_line(wrong)})") from None
+        found = spec_class(fields.pop("kind", kind))
+    except WorldError as wrong:
+        raise error(f"{what}: {wrong}") from None
+    try:
+        return make_spec(found, fields)
+    except ValueError as wrong:
+        raise error(f"{what} is not usable ({wrong})") from None
 
 
 def read_camera(values: Any, what: str, error: type[VistaError]) -> CameraSpec:

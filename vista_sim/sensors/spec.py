@@ -9,8 +9,8 @@ import dataclasses
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
-from typing import Any, ClassVar, Self
+from dataclasses import astuple, dataclass, field
+from typing import Any, ClassVar, Self, get_type_hints
 
 import numpy as np
 from gymnasium import spaces
@@ -21,14 +21,22 @@ from vista_sim.files import check_whole, shown
 from vista_sim.sensors.state_vector import STATE_LIMITS
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.sections import COMMAND
+from vista_sim.transforms import camera_mount
 
 MAX_SIDE = 8192  # px of a policy's camera
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")  # it is part of files' names
+SENSOR_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")  # it is part of files' names
 TAKEN = ("speed", COMMAND)  # observations that are no sensors
+#: Metadata of a spec's field that is a number, or a table of numbers: what files give it in.
+UNIT = "unit"
+MOUNT = {"x": "m", "y": "m", "z": "m", "roll": "rad", "pitch": "rad", "yaw": "rad"}
+_PLAIN = {bool: bool, int: int, float: int | float, str: str}
 
 
 class SensorSpec:
     """What a sensor is like: a frozen dataclass, told apart by its `kind`.
+
+    A field with the metadata {"unit": "rad"} may be given in other units of its kind, as
+    `vista_sim.units` lists them, where scenario files give it.
 
     Attributes:
         kind: names its class in files.
@@ -54,7 +62,15 @@ class SensorSpec:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Of what `to_json` gave; raises whatever a wrong value leads to."""
-        return cls(**values)
+        try:
+            hints = get_type_hints(cls)
+        except NameError:  # of a class that is no module's
+            hints = {}
+        for name, value in values.items():
+            hint = hints.get(name)
+            if hint in _PLAIN:
+                _check_plain(name, value, hint)
+        return cls(**{name: _frozen(value) for name, value in values.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +90,8 @@ class CameraSpec(SensorSpec):
     kind: ClassVar[str] = "camera"
 
     size: tuple[int, int] = (66, 200)
-    fov: float | None = None
-    mount: NDArray[np.float64] | None = None
+    fov: float | None = field(default=None, metadata={UNIT: "rad"})
+    mount: NDArray[np.float64] | None = field(default=None, metadata={UNIT: MOUNT})
     lens: Lens | None = None
     used: tuple[int, int, int, int] | None = None
 
@@ -148,13 +164,15 @@ class CameraSpec(SensorSpec):
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Of what `to_json` gave; raises whatever a wrong value leads to."""
+        """Of what `to_json` gave; raises whatever a wrong value leads to.
+
+        A mount may also be said by x, y, z, roll, pitch and yaw, see `transforms.camera_mount`.
+        """
+        if "size" not in values:
+            raise ValueError("size is missing; give [height, width] in pixels")
         height, width = (check_whole(v, "size", 1, MAX_SIDE) for v in values["size"])
         fov = None if values.get("fov") is None else float(values["fov"])
-        mount = values.get("mount")
-        mount = None if mount is None else np.array(mount, dtype=np.float64).reshape(4, 4)
-        if mount is not None and not np.isfinite(mount).all():
-            raise ValueError("mount is not finite")
+        mount = None if values.get("mount") is None else _mount(values["mount"])
         lens = values.get("lens")
         if lens is not None:
             sides, bends = tuple(lens["size"]), tuple(lens["distortion"])
@@ -175,6 +193,34 @@ class CameraSpec(SensorSpec):
         return values
 
 
+def _mount(values: Any) -> NDArray[np.float64]:
+    """T_vehicle_camera of its 16 numbers, or of where it is and how it is turned."""
+    if isinstance(values, Mapping):
+        wrong = [name for name in values if name not in MOUNT]
+        missing = [name for name in ("x", "y", "z") if name not in values]
+        if wrong or missing:
+            said = f"has no {missing[0]}" if missing else f"has {shown(wrong[0])}"
+            raise ValueError(f"mount {said}; give x, y and z in m, and roll, pitch and yaw in rad")
+        mount = camera_mount(**{name: float(value) for name, value in values.items()})
+    else:
+        mount = np.array(values, dtype=np.float64).reshape(4, 4)
+    if not np.isfinite(mount).all():
+        raise ValueError("mount is not finite")
+    return mount
+
+
+def _frozen(value: Any) -> Any:
+    """A value with its lists as tuples, which JSON does not know."""
+    return tuple(_frozen(one) for one in value) if isinstance(value, list) else value
+
+
+def _check_plain(name: str, value: Any, kind: type) -> None:
+    """Raise TypeError unless a value is of the plain type that a field is of."""
+    right = isinstance(value, _PLAIN[kind]) and (kind is bool or not isinstance(value, bool))
+    if not right or value != value:
+        raise TypeError(f"{name} is {shown(value)}; it must be of type {kind.__name__}")
+
+
 @dataclass(frozen=True)
 class StateSpec(SensorSpec):
     """The privileged state vector, float32 (K,); see `sensors.state_vector`."""
@@ -187,8 +233,26 @@ class StateSpec(SensorSpec):
         return spaces.Box(*STATE_LIMITS, dtype=np.float32)
 
 
+def check_sensor(name: Any, spec: Any) -> None:
+    """Refuse a name, or a spec under it, that cannot be. Raises WorldError."""
+    if not isinstance(name, str) or not SENSOR_NAME.fullmatch(name):
+        raise WorldError(
+            f"sensor name is {shown(name)}; it must be 1 to 40 letters, digits, _ or -"
+        )
+    if name in TAKEN:
+        raise WorldError(f"there is an observation {name!r} already; choose another name")
+    if not isinstance(spec, SensorSpec):
+        raise WorldError(f"sensor {name!r} is {shown(spec)}; give a spec such as CameraSpec")
+    for kind in (CameraSpec, StateSpec):
+        if name == kind.kind and not isinstance(spec, kind):
+            raise WorldError(
+                f"sensor {name!r} is {type(spec).__name__}; under this name it is "
+                f"{kind.__name__}; choose another name"
+            )
+
+
 def check_sensors(sensors: Any) -> dict[str, SensorSpec]:
-    """What a car may observe, by name, the camera first.
+    """What a policy or an environment asks for, by name, the camera first.
 
     The first camera is "camera", so that a policy finds it whatever the others are called, and
     the state vector "state"; speed and command are observed beside the sensors.
@@ -202,21 +266,8 @@ def check_sensors(sensors: Any) -> dict[str, SensorSpec]:
             "{'camera': vista_sim.CameraSpec((66, 200))}"
         )
     for name, spec in sensors.items():
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise WorldError(
-                f"sensor name is {shown(name)}; it must be 1 to 40 letters, digits, _ or -"
-            )
-        if name in TAKEN:
-            raise WorldError(f"there is an observation {name!r} already; choose another name")
-        if not isinstance(spec, SensorSpec):
-            raise WorldError(f"sensor {name!r} is {shown(spec)}; give a spec such as CameraSpec")
+        check_sensor(name, spec)
         if isinstance(spec, CameraSpec) and CameraSpec.kind not in sensors:
             raise WorldError(f"the first camera is observed as 'camera', not as {name!r}")
-        for kind in (CameraSpec, StateSpec):
-            if name == kind.kind and not isinstance(spec, kind):
-                raise WorldError(
-                    f"sensor {name!r} is {type(spec).__name__}; under this name it is "
-                    f"{kind.__name__}; choose another name"
-                )
     first = [name for name in sensors if name == CameraSpec.kind]
     return {name: sensors[name] for name in [*first, *(n for n in sensors if n not in first)]}

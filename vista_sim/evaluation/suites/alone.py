@@ -13,6 +13,8 @@ from vista_sim.evaluation.suites.rows import CaseRows
 from vista_sim.evaluation.suites.worker import Spent
 from vista_sim.policies import Policy
 from vista_sim.policies.identity import PolicyIdentity, identify_policy, load_identified
+from vista_sim.policies.policy import policy_sensors
+from vista_sim.scenarios.further import FurtherSensor, beside
 
 if TYPE_CHECKING:
     from vista_sim.runs.filming import Films
@@ -23,11 +25,16 @@ class Alone:
 
     Args:
         policy: drives, or what `load_policy` takes.
-        step_timeout: see `Assignment`.
+        step_timeout, further: see `Assignment`.
     """
 
-    def __init__(self, policy: Policy | str, step_timeout: float | None) -> None:
-        self._policy, self._step_timeout = policy, step_timeout
+    def __init__(
+        self,
+        policy: Policy | str,
+        step_timeout: float | None,
+        further: Sequence[FurtherSensor] = (),
+    ) -> None:
+        self._policy, self._step_timeout, self._further = policy, step_timeout, further
         self.start_up_s = 0.0
 
     def __enter__(self) -> Self:
@@ -48,6 +55,7 @@ class Alone:
             self._loaded, identity = load_identified(self._policy)
         else:
             self._loaded, identity = self._policy, identify_policy(self._policy)
+        beside(policy_sensors(self._loaded), self._further)
         self.start_up_s = perf_counter() - started
         return identity
 

@@ -24,6 +24,7 @@ from vista_sim.evaluation.suites.rows import KILLED, CaseRows
 from vista_sim.evaluation.suites.worker import Spent
 from vista_sim.policies import StepClock, Watchdog
 from vista_sim.policies.identity import PolicyIdentity
+from vista_sim.scenarios.further import FurtherSensor
 
 if TYPE_CHECKING:
     from vista_sim.runs.filming import Films
@@ -46,10 +47,12 @@ class Assignment:
     Args:
         policy: what `load_policy` takes.
         step_timeout: s that it may take for a step.
+        further: sensors of all scenarios; one that the policy calls as another one is refused.
     """
 
     policy: str
     step_timeout: float | None
+    further: tuple[FurtherSensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,7 @@ class Crew:
 
         Raises:
             PolicyError: it cannot be loaded.
+            ScenarioError: a further sensor is called as one of its own, and is another one.
         """
         while self._identity is None:
             for _ in self._look(deque()):
@@ -281,7 +285,7 @@ class Crew:
         told = self._assignment
         process = self._context.Process(
             target=worker.work,
-            args=(there, clock, told.policy, told.step_timeout),
+            args=(there, clock, told.policy, told.step_timeout, told.further),
             daemon=True,
             name="vista-sim-worker",
         )

@@ -75,7 +75,7 @@ class CaseDriver:
         films: Films | None = None,
     ) -> None:
         self._policy = GuardedPolicy(policy, step_timeout, clock)
-        self._stager, self._expert_stager = Stager(policy_sensors(policy)), Stager(None)
+        self._stager, self._expert_stager = Stager(policy_sensors(policy)), Stager(None, further=())
         self._films, self._looks = films, SaliencySource.of(self._policy)
         #: Wall time that the making of worlds and that filming took, s.
         self.spent = (0.0, 0.0)

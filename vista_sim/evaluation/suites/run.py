@@ -35,6 +35,7 @@ from vista_sim.runs.roads import road_table
 from vista_sim.runs.run import VIEWS, columns
 from vista_sim.runs.writer import tidy
 from vista_sim.scenarios.case import Case
+from vista_sim.scenarios.further import FurtherSensor
 from vista_sim.scenarios.suite import Suite
 from vista_sim.traces.trace import Trace
 
@@ -81,7 +82,7 @@ def evaluate_suite(
         raise RunError(f"resume is given with {other}; it goes on with the run in out")
     check_requirements(suite)
     cost = Cost(workers)
-    with _drivers(policy, workers, step_timeout) as drivers:
+    with _drivers(policy, workers, step_timeout, suite.further) as drivers:
         cases = suite.cases()
         jobs, traces = _jobs(cases)
         described = describe_traces(traces)
@@ -200,11 +201,16 @@ def _scenarios(suite: Suite, cases: Sequence[Case]) -> list[dict[str, Any]]:
     ]
 
 
-def _drivers(policy: Policy | str, workers: int, step_timeout: float | None) -> Crew | Alone:
+def _drivers(
+    policy: Policy | str,
+    workers: int,
+    step_timeout: float | None,
+    further: tuple[FurtherSensor, ...],
+) -> Crew | Alone:
     """What drives the cases: other processes, or this one."""
     if workers and isinstance(policy, str):
-        return Crew(Assignment(policy, step_timeout), workers)
-    return Alone(policy, step_timeout)
+        return Crew(Assignment(policy, step_timeout, further), workers)
+    return Alone(policy, step_timeout, further)
 
 
 def _result(

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from time import perf_counter
@@ -23,6 +24,8 @@ from vista_sim.errors import VistaError
 from vista_sim.failures import explained, summary
 from vista_sim.policies import StepClock
 from vista_sim.policies.identity import load_identified
+from vista_sim.policies.policy import policy_sensors
+from vista_sim.scenarios.further import FurtherSensor, beside
 
 if TYPE_CHECKING:
     from vista_sim.evaluation.suites.driving import Job
@@ -87,6 +90,7 @@ def work(
     clock: StepClock,
     policy: str,
     step_timeout: float | None,
+    further: Sequence[FurtherSensor] = (),
 ) -> None:
     """Load a policy, and drive cases until told to end or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
@@ -94,7 +98,7 @@ def work(
     os.dup2(2, 1)  # what a policy prints must not get between what the parent prints
     sys.stdout = sys.stderr
     try:
-        _work(connection, clock, policy, step_timeout)
+        _work(connection, clock, policy, step_timeout, further)
     except (EOFError, ConnectionError):
         return
     except VistaError as error:
@@ -115,6 +119,7 @@ def _work(
     clock: StepClock,
     policy: str,
     step_timeout: float | None,
+    further: Sequence[FurtherSensor],
 ) -> None:
     import cv2
 
@@ -122,6 +127,7 @@ def _work(
 
     cv2.setNumThreads(1)
     loaded, identity = load_identified(policy)
+    beside(policy_sensors(loaded), further)
     connection.send((READY, identity))
     films: Films | None = connection.recv()
     driver = CaseDriver(loaded, step_timeout, clock, films)

@@ -140,10 +140,9 @@ def _views(
         glows = ", glowing where it looked" if overlays.get(SALIENCY) == CAMERA else ""
         title = f"what {run.label} saw{glows}"
         rows.append(_layered(recording, run, CAMERA, title, overlays))
-    further = [name for name in sizes if name not in VIEWS]
+    further = _further(recording, run, sizes)
     if further:
-        cameras = [_view(recording, run, name, name.partition(".")[2]) for name in further]
-        rows.append(rrb.Horizontal(*cameras))
+        rows.append(rrb.Horizontal(*further))
     if not rows:
         return None
     return rrb.Vertical(*rows) if len(rows) > 1 else rows[0]
@@ -162,9 +161,16 @@ def _views_beside(
         row.append(_layered(recording, run, SCENE, run.label, overlays))
     if CAMERA in sizes:
         row.append(_layered(recording, run, CAMERA, f"what {run.label} saw", overlays))
+    row += _further(recording, run, sizes)
     if RECORDED in sizes and len(row) < 2:
         row.append(_view(recording, run, RECORDED, "recorded"))
     return rrb.Horizontal(*row, name=run.label) if row else None
+
+
+def _further(recording: Recording, run: ShownRun, sizes: dict[str, tuple[int, int]]) -> list[Any]:
+    """What further cameras saw, under their names."""
+    names = [name for name in sizes if name not in VIEWS]
+    return [_view(recording, run, name, name.partition(".")[2]) for name in names]
 
 
 def _layered(

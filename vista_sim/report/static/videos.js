@@ -6,6 +6,12 @@ const TITLES = {
 };
 const PANES = ["scene", "film", "recorded", "camera"];
 const OVERLAYS = ["validity", "saliency"];
+const FURTHER = "camera."; // of views by further cameras: their names follow
+
+const titleOf = (view) => TITLES[view] || `what ${view.slice(FURTHER.length)} sees`;
+/** Views that have a pane of their own, in order: of `names`, further cameras last. */
+const panesOf = (names) => [...PANES, ...names.filter((view) => view.startsWith(FURTHER)).sort()];
+
 const FAR = 0.3; // s by which a video may be off while it plays
 const blobs = new Map();
 const LAST_BLOBS = 12;
@@ -40,7 +46,7 @@ function whyNone(row) {
 const playable = (clip) => ["embedded", "made smaller", "linked"].includes(clip.state);
 
 const videos = {
-  shown: [], chosen: { scene: true, film: true, recorded: true, camera: true, validity: false, saliency: false },
+  shown: [], chosen: { validity: false, saliency: false }, // the others are, until they are not
 
   /** Show the videos of an episode: {view: [clip, steps, frames]} and the moments of its steps. */
   open(frames, columns) {
@@ -51,7 +57,7 @@ const videos = {
     for (const [view, [number, steps, own]] of Object.entries(frames)) {
       const clip = DATA.clips[number];
       if (!playable(clip)) {
-        lost.push(`${TITLES[view]}: video ${clip.state} (${clip.file})`);
+        lost.push(`${titleOf(view)}: video ${clip.state} (${clip.file})`);
         continue;
       }
       const at = summed(steps, 1);
@@ -63,7 +69,7 @@ const videos = {
       };
     }
     const target = views.camera ? "camera" : "scene" in views ? "scene" : null;
-    for (const view of PANES) if (views[view]) this.pane(views[view]);
+    for (const view of panesOf(Object.keys(views))) if (views[view]) this.pane(views[view]);
     for (const view of OVERLAYS) if (views[view] && target) this.overlay(views[view], target);
     this.toggles(views);
     const panes = byId("panes");
@@ -91,7 +97,7 @@ const videos = {
     const video = element("video");
     const [width, height] = found.clip.size; // so that nothing moves when it is there
     Object.assign(video, { muted: true, playsInline: true, preload: "auto", tabIndex: -1, width, height });
-    video.setAttribute("aria-label", TITLES[found.view]);
+    video.setAttribute("aria-label", titleOf(found.view));
     video.addEventListener("error", () => {
       if (!video.getAttribute("src")) return;
       const pane = video.closest("figure");
@@ -110,7 +116,7 @@ const videos = {
     pane.dataset.view = found.view;
     const box = element("div", "box");
     box.append(this.make(found));
-    pane.append(box, element("figcaption", "", TITLES[found.view]));
+    pane.append(box, element("figcaption", "", titleOf(found.view)));
     byId("panes").append(pane);
   },
 
@@ -124,27 +130,31 @@ const videos = {
   toggles(views) {
     const set = byId("toggles");
     set.querySelectorAll("label").forEach((label) => label.remove());
-    const there = [...PANES, ...OVERLAYS].filter((view) => this.shown.some((one) => one.view === view));
+    const there = [...panesOf(Object.keys(views)), ...OVERLAYS].filter((view) => this.shown.some((one) => one.view === view));
     set.hidden = there.length < 2;
     for (const view of there) {
       const label = element("label");
       const box = element("input");
       box.type = "checkbox";
-      box.checked = this.chosen[view];
+      box.checked = this.isChosen(view);
       box.addEventListener("change", () => {
         this.chosen[view] = box.checked;
         this.arrange();
       });
-      label.append(box, ` ${TITLES[view]}`);
+      label.append(box, ` ${titleOf(view)}`);
       set.append(label);
     }
+  },
+
+  isChosen(view) {
+    return this.chosen[view] !== false;
   },
 
   arrange() {
     for (const found of this.shown) {
       const overlay = found.video.classList.contains("overlay");
       const place = overlay ? found.video : found.video.closest("figure");
-      place.hidden = !this.chosen[found.view];
+      place.hidden = !this.isChosen(found.view);
     }
     const panes = [...byId("panes").querySelectorAll("figure:not([hidden])")];
     byId("panes").dataset.count = panes.length;
