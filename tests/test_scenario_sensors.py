@@ -21,7 +21,7 @@ import vista_sim
 from vista_sim import CameraSpec
 from vista_sim.cli import main
 from vista_sim.drive.course import Course, Target
-from vista_sim.envs.scenario import ScenarioEnv
+from vista_sim.envs.scenario import scenario_env
 from vista_sim.errors import RunError, ScenarioError
 from vista_sim.policies import Action
 from vista_sim.runs.run import read_run
@@ -119,14 +119,14 @@ def test_an_environment_observes_them_unless_it_is_told_what(rear):
 def test_all_cases_of_a_suite_are_observed_alike(tmp_path, road_trace):
     one = suite_files.scenario(tmp_path, road_trace, "one", sensors__rear=REAR)
     two = suite_files.scenario(tmp_path, road_trace, "two", sensors__ahead=AHEAD)
-    env = ScenarioEnv(suite_files.suite(tmp_path, "both", [one, two]), size=(24, 48))
+    env = scenario_env(suite_files.suite(tmp_path, "both", [one, two]), size=(24, 48))
     for case in range(2):
         seen, _ = env.reset(options={"case": case})
         assert seen in env.observation_space
         assert set(seen) == {"camera", "rear", "ahead", "speed"}
     three = suite_files.scenario(tmp_path, road_trace, "three", sensors__rear=AHEAD)
     with pytest.raises(ScenarioError, match=r"three\.toml:4: sensors\.rear: is another sensor"):
-        ScenarioEnv(suite_files.suite(tmp_path, "all", [one, two, three]))
+        scenario_env(suite_files.suite(tmp_path, "all", [one, two, three]))
 
 
 def test_many_cases_read_what_each_would_alone(tmp_path, road_trace):

@@ -60,8 +60,8 @@ def driven(task, road_trace):
     envs.reset(seed=1)
     for _ in range(25):
         envs.step(0.6 * rng.uniform(-1, 1, envs.action_space.shape))
-        tables.append(envs.world.states.copy())
-    return np.concatenate(tables), envs.world.task
+        tables.append(envs.envs[0].world.states.copy())
+    return np.concatenate(tables), envs.envs[0].world.task
 
 
 def judged(task, table, rows):
