@@ -100,9 +100,9 @@ def test_its_endings_have_kinds_and_names_of_their_own(task):
     assert len(set(names)) == len(names)
     assert not set(names) & {ending.name for ending in recovery.ENDINGS}
     assert all(isinstance(ending, Ending) and ending.kind in KINDS for ending in endings)
-    assert [code_of(endings, name_of(endings, k)) for k in range(len(names) + 1)] == list(
-        range(len(names) + 1)
-    )
+    assert name_of(endings, 0) is None
+    codes = range(1, len(names) + 1)
+    assert [code_of(endings, name_of(endings, code)) for code in codes] == [*codes]
 
 
 def test_a_car_out_of_reach_of_the_path_is_over(driven):

@@ -144,9 +144,9 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._drive(self._action(action))
         car = self.car
         terms, reward = car.reward_terms, car.reward
-        kind = self.ending_kind
-        truncated = kind == CUT
-        terminated = kind is not None and not truncated
+        ending = self.ending
+        truncated = ending is not None and kind_of(self.endings, ending) == CUT
+        terminated = ending is not None and not truncated
         self.follow()
         if self.render_mode == "human":
             self.render()
@@ -239,10 +239,10 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def numbers(self, terms: dict[str, float]) -> dict[str, Any]:
         """What of `info` is numbers, and dicts of them."""
-        car = self.car
+        car, ending = self.car, self.ending
         told = {
             "reward_terms": terms,
-            "ending_code": self._ending_code(),
+            "ending_code": 0 if ending is None else code_of(self.endings, ending),
             "trace": car.trace_index,
             "s": car.s,
             "lateral": car.lateral,
@@ -253,10 +253,6 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if CAMERA in self.sensors:
             told["validity"] = car.validity
         return told
-
-    def _ending_code(self) -> int:
-        ending = self.ending
-        return 0 if ending is None else code_of(self.endings, ending)
 
     def texts(self) -> dict[str, str]:
         """What of `info` is text: the name of the ending, once there is one."""

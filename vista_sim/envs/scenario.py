@@ -93,7 +93,9 @@ class ScenarioEnv(DrivingEnv):
     @property
     def case(self) -> Case:
         """The case of the episode. Raises WorldError before the first reset."""
-        return self._staged().case
+        if self._stage is None:
+            raise WorldError("there is no case before the first reset")
+        return self._stage.case
 
     @property
     def ending(self) -> str | None:
