@@ -27,7 +27,7 @@ from vista_sim.sensors.sensor import Readings
 from vista_sim.sensors.spec import CameraSpec, SensorSpec, StateSpec, check_sensor
 from vista_sim.sensors.state import state_vectors
 from vista_sim.sensors.view import SceneView
-from vista_sim.tasks.endings import Kind, kind_of, name_of
+from vista_sim.tasks.endings import Kind, kind_of
 from vista_sim.tasks.starts import Start, StartSampler
 from vista_sim.tasks.task import Task
 from vista_sim.traces.calibration import Lens, Vehicle
@@ -588,4 +588,5 @@ class Car:
         own = slice(row, row + 1)
         task = world.task
         task.judge(world.table[own], c.FIRST, self.dt, world.terms[own], world.codes[own])
-        self.ending = name_of(task.endings, world.codes.item(row))
+        code = world.codes.item(row)
+        self.ending = task.endings[code - 1].name if code else None

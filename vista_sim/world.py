@@ -26,7 +26,7 @@ from vista_sim.sensors.pool import CameraMaker, CameraPool, WorldCameras
 from vista_sim.sensors.randomization import Randomization
 from vista_sim.tasks.registry import make_task
 from vista_sim.tasks.starts import Starts, StartSampler
-from vista_sim.tasks.task import Task
+from vista_sim.tasks.task import GivenEndings, GivenRewards, Task
 from vista_sim.traces.calibration import Vehicle, vehicle_values
 from vista_sim.traces.sections import Section
 from vista_sim.traces.trace import Trace
@@ -94,8 +94,8 @@ class World:
         dt: float = 0.1,
         task: Task | str | None = None,
         *,
-        endings: Any = None,
-        rewards: Any = None,
+        endings: GivenEndings | None = None,
+        rewards: GivenRewards | None = None,
         starts: Starts | None = None,
         section: tuple[float, float] | None = None,
         min_speed: float = 2.5,

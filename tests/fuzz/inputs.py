@@ -95,8 +95,12 @@ def write_suite(folder: Path) -> None:
         folder, DRIVE, "restart", top=["time_limit = 0.4"], section=["time = [0.0, 2.0]"],
         start=["heading = { from = -0.1, to = 0.1, steps = 2 }"], endings=["max_lateral = 1.5"],
     )  # fmt: skip
+    third = scenario(
+        folder, DRIVE, "stop", top=["time_limit = 0.4"], task=['name = "stop-at-end"'],
+        task__rewards=["stop = 5.0"], endings=['within = "200 cm"'], speed=['mode = "free"'],
+    )  # fmt: skip
     limit = ("[pass]", "crashes_per_km = { max = 20.0 }")
-    suite(folder, "suite", [one, other], *limit)
+    suite(folder, "suite", [one, other, third], *limit)
 
 
 def write_scenarios(folder: Path) -> None:

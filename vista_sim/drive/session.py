@@ -278,12 +278,11 @@ class Session:
         if self.course.case.settings.mode == RECOVERY:
             recovered = {"recovered": stage.recovered, "recovery_time": stage.recovery_time}
         self.log.end(self.course, ending, **recovered)
-        words = in_words(ending)
-        if stage.set_back():
+        if stage.set_back():  # there is road further on, so that the car has left it
             self._until = monotonic() + HOLD
-            self._stand(SET_BACK, f"{words}: set back further on")
+            self._stand(SET_BACK, "off the road: set back further on")
         else:
-            self._go_on(words)
+            self._go_on(in_words(ending))
 
     def _go_on(self, note: str = "") -> None:
         """To the next case, or to the end of all."""

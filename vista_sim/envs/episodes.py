@@ -201,7 +201,7 @@ class CaseEpisodes:
     def stage(self) -> Stage:
         """The case that is driven. Raises WorldError before the first start."""
         if self._stage is None:
-            raise WorldError("there is no case yet: call reset first")
+            raise WorldError("there is no case before the first reset")
         return self._stage
 
     @property

@@ -19,7 +19,7 @@ from vista_sim.sensors.randomization import Randomization
 from vista_sim.sensors.spec import SensorSpec
 from vista_sim.tasks.registry import make_task
 from vista_sim.tasks.starts import StartMode, Starts
-from vista_sim.tasks.task import Task
+from vista_sim.tasks.task import GivenEndings, GivenRewards, Task
 from vista_sim.traces.calibration import Lens
 from vista_sim.world import TracePaths, World
 
@@ -43,8 +43,8 @@ def lane_following_env(
     perturb_lateral: float = 0.0,
     perturb_heading: float = 0.0,
     section: tuple[float, float] | None = None,
-    endings: Any = None,
-    rewards: Any = None,
+    endings: GivenEndings | None = None,
+    rewards: GivenRewards | None = None,
     render_mode: str | None = None,
     randomization: Randomization | None = None,
     world_options: Mapping[str, Any] | None = None,

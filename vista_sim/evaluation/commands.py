@@ -144,7 +144,8 @@ def evaluate(
     """Judge a policy in closed loop: on a suite of scenarios, or on whole traces.
 
     On a suite, the exit status is 0 if it is passed, 1 if not, 2 for a mistake in what was given.
-    Scenarios without criteria are passed if no case of theirs crashes or fails to recover.
+    Scenarios without criteria are passed if no case of theirs crashes, fails to recover, or misses
+    what its task asks.
     Its files say what is driven and asked for; see scenarios/README.md. A policy that raises,
     hangs, dies or answers with NaN costs only the case that it drives, which then has failed.
 

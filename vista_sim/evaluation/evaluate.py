@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 from vista_sim.errors import RunError
 from vista_sim.evaluation.report import Progress, Report
@@ -22,7 +21,7 @@ from vista_sim.scenarios.library import find_drive
 from vista_sim.scenarios.places import RecoveryTest
 from vista_sim.scenarios.suite import Suite, load_suite
 from vista_sim.sensors.pool import CameraMaker
-from vista_sim.tasks.task import Task
+from vista_sim.tasks.task import GivenEndings, GivenRewards, Task
 from vista_sim.world import TracePaths
 
 __all__ = ["Progress", "Report", "evaluate"]
@@ -39,7 +38,7 @@ def evaluate(
     progress: Progress | None = None,
     *,
     dt: float = 0.1,
-    endings: Any = None,
+    endings: GivenEndings | None = None,
     overwrite: bool = False,
     recorded_camera: str | None = None,
     cameras: CameraMaker | None = None,
@@ -49,7 +48,7 @@ def evaluate(
     same_policy: bool = False,
     watch: Callable[[Score], None] | None = None,
     task: Task | str | None = None,
-    rewards: Any = None,
+    rewards: GivenRewards | None = None,
 ) -> Report:
     """Judge a policy on a suite, or on plain traces.
 

@@ -32,7 +32,7 @@ from vista_sim.runs.run import columns
 from vista_sim.runs.writer import RunWriter
 from vista_sim.scenarios.places import RecoveryTest, draw_places
 from vista_sim.sensors.pool import CameraMaker
-from vista_sim.tasks.task import Task
+from vista_sim.tasks.task import GivenEndings, GivenRewards, Task
 from vista_sim.traces.trace import Trace
 from vista_sim.world import TracePaths, World
 
@@ -47,11 +47,11 @@ class TraceSettings:
     recovery: bool | RecoveryTest = True
     section: tuple[float, float] | None = None
     dt: float = 0.1
-    endings: Any = None
+    endings: GivenEndings | None = None
     recorded_camera: str | None = None
     cameras: CameraMaker | None = None
     task: Task | str | None = None
-    rewards: Any = None
+    rewards: GivenRewards | None = None
 
 
 def evaluate_traces(

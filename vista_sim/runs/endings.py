@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vista_sim.tasks.endings import CRASH, CUT, Kind
+from vista_sim.tasks.endings import CRASH, CUT, KINDS, Kind
 from vista_sim.tasks.lane_following import HEADING, OFF_ROAD
 
 #: Runs that were written before they said of what kind their endings are knew these crashes, and
@@ -16,20 +16,20 @@ _BROKEN = "policy_failed"
 _WORDS = {OFF_ROAD: "off the road", HEADING: "turned off the path"}
 
 
-def ending_kinds(
-    endings: Sequence[str | None], kinds: Sequence[str | None] | None
-) -> list[str | None]:
+def ending_kinds(endings: Sequence[str | None], kinds: Sequence[str | None]) -> list[str | None]:
     """Of what kind endings are: as a run says, and where it is older, by their names.
 
     Args:
         endings: names.
-        kinds: what the run says of each; None or "": nothing. None: of none.
+        kinds: what the run says of each, which may be no kind.
 
     Returns:
         "crash", "cut" or "success"; None of an episode that did not come to such an ending.
     """
-    told = kinds or [None] * len(endings)
-    return [kind or _kind_of_older(name) for name, kind in zip(endings, told, strict=True)]
+    return [
+        kind if kind in KINDS else _kind_of_older(name)
+        for name, kind in zip(endings, kinds, strict=True)
+    ]
 
 
 def _kind_of_older(ending: str | None) -> Kind | None:

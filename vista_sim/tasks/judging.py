@@ -14,7 +14,7 @@ from vista_sim.dynamics import state as c
 
 Floats = NDArray[np.float64]
 
-# Codes of endings, in the order in which they are looked for.
+# Codes of endings, in the order in which they are looked for: `LaneFollowing.endings` from 1 on.
 NONE, OFF_ROAD, HEADING, END_OF_TRACE, TIME_LIMIT = range(5)
 
 

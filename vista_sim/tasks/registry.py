@@ -15,7 +15,7 @@ from typing import Any, cast
 from vista_sim.errors import WorldError
 from vista_sim.files import shown
 from vista_sim.registry import Registry
-from vista_sim.tasks.task import PARTS, Task, parts_of, wrong_part
+from vista_sim.tasks.task import PARTS, GivenEndings, GivenRewards, Task, parts_of, wrong_part
 
 ENTRY_POINT_GROUP = "vista_sim.tasks"
 LANE_FOLLOWING = "lane-following"  # where none is named
@@ -65,7 +65,11 @@ def find_task(name: Any) -> type[Task]:
     return _tasks.find(name)
 
 
-def make_task(task: Task | str | None = None, endings: Any = None, rewards: Any = None) -> Task:
+def make_task(
+    task: Task | str | None = None,
+    endings: GivenEndings | None = None,
+    rewards: GivenRewards | None = None,
+) -> Task:
     """The task that a world or an environment is asked for.
 
     Args:

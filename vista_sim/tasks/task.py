@@ -43,6 +43,10 @@ class Weights:
                 raise WorldError(f"reward weight {name} is {value}; it must be finite")
 
 
+#: What worlds and environments take of a task that they are given by its name.
+GivenEndings = Endings | Mapping[str, Any]
+GivenRewards = Weights | Mapping[str, float]
+
 #: The fields of a task that is known by a name: what each derives from, and as what it is given to
 #: worlds and environments.
 PARTS: Mapping[str, tuple[type[Any], str]] = {
