@@ -173,6 +173,6 @@ class DrivingParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):  #
 
     def _info(self, agent: str) -> dict[str, Any]:
         car = self.cars[agent]
-        code = code_of(self._endings, car.ending)
+        code = 0 if car.ending is None else code_of(self._endings, car.ending)
         told = interface.numbers_of(car, code, CAMERA in self._first.sensors)
         return told if car.ending is None else told | {"ending": car.ending}
