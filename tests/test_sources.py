@@ -13,10 +13,11 @@ from vista_sim.errors import GeometryError
 from vista_sim.geometry.bake import bake
 from vista_sim.geometry.ground import ground_inverse_depth
 from vista_sim.geometry.ground_fit import GroundFit, drift_report, smooth_over_time
-from vista_sim.geometry.merge import merged, trust_in
+from vista_sim.geometry.merge import merged
 from vista_sim.geometry.models import onnx_hash
-from vista_sim.geometry.settings import BakeSettings, GeometryChoice
+from vista_sim.geometry.settings import BakeSettings
 from vista_sim.geometry.source import Estimate
+from vista_sim.geometry.sources import GeometryChoice, kind_of
 from vista_sim.geometry.store import GeometryStore
 from vista_sim.traces.calibration import Lens
 from vista_sim.traces.trace import Trace
@@ -114,7 +115,7 @@ def test_two_that_agree_outvote_one_that_is_more_confident_than_each():
 
 def test_trust_decides_between_values_and_leaves_the_confidence_of_the_winner():
     estimates = [_even(0.05, 0.95), _even(0.051, 0.9), _even(0.2, 0.9)]
-    trust = [trust_in(name) for name in ("multiview", "stereo", "lidar")]
+    trust = [kind_of(name).trust for name in ("multiview", "stereo", "lidar")]
     assert merged(estimates)[0].max() < 0.06
     value, sure, _ = merged(estimates, trust)
     np.testing.assert_array_equal(value, np.float32(0.2))

@@ -17,15 +17,9 @@ from typing import Any
 from vista_sim.errors import GeometryError
 from vista_sim.geometry.doubts import doubts
 from vista_sim.geometry.job import BakeJob, Progress
-from vista_sim.geometry.pairs import find_pair
 from vista_sim.geometry.partial import Partial, abandon, bake_lock, writable_folder
-from vista_sim.geometry.settings import (
-    BakeSettings,
-    GeometryChoice,
-    StereoMatching,
-    default_size,
-)
-from vista_sim.geometry.sources import resolve
+from vista_sim.geometry.settings import BakeSettings, default_size
+from vista_sim.geometry.sources import GeometryChoice, files_of, resolve
 from vista_sim.geometry.store import (
     FORMAT,
     GeometryStore,
@@ -33,7 +27,6 @@ from vista_sim.geometry.store import (
     folder_in_trace,
     identify,
 )
-from vista_sim.geometry.tracked import boxes_file
 from vista_sim.identity.files import files_digests
 from vista_sim.identity.sources import SIMULATOR, sources_digest
 from vista_sim.traces.trace import Trace
@@ -76,7 +69,7 @@ def bake(
         camera: a recorded camera; None: all of them.
         size: (height, width) of the geometry; None: as recorded, or that divided by a whole
             number where it is large.
-        geometry: what it is taken from, see `settings.GeometryChoice`: "multiview", "stereo",
+        geometry: what it is taken from, see `sources.GeometryChoice`: "multiview", "stereo",
             "lidar", "learned", "onnx:FILE" or several of them joined by "+"; "auto", all
             the recording has; "ground", flat.
         workers: threads.
@@ -182,10 +175,7 @@ def baked_from(trace: Trace, camera: str, sources: Sequence[str]) -> dict[str, P
     paths = [recorded.path]
     if recorded.calibration.mask is not None:
         paths.append(trace.root / recorded.calibration.mask)
-    if "stereo" in sources:
-        paths.append(find_pair(trace, camera, StereoMatching()).other.path)
-    if "lidar" in sources:
-        paths += [*(lidar.path for lidar in trace.lidars.values()), *boxes_file(trace)]
+    paths += files_of(trace, camera, sources)
     return {path.name: path for path in paths}
 
 

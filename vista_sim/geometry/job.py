@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from vista_sim.errors import GeometryError
 from vista_sim.geometry.exposure import ExposureMeter, chained
 from vista_sim.geometry.ground import ground_inverse_depth
-from vista_sim.geometry.merge import merged, trust_in
+from vista_sim.geometry.merge import merged
 from vista_sim.geometry.motion import refine_motions
 from vista_sim.geometry.neighbours import choose_neighbours, stretches
 from vista_sim.geometry.partial import Partial, read_object, write_json
 from vista_sim.geometry.settings import BakeSettings
 from vista_sim.geometry.source import BakeContext, PreparedSource, ReportingSource, encode
-from vista_sim.geometry.sources import make_sources
+from vista_sim.geometry.sources import kind_of, make_sources
 from vista_sim.geometry.store import CONFIDENCE, CONFIDENT, EXPOSURE, GROUND, INVERSE_DEPTH, POSES
 from vista_sim.images import read_mask
 from vista_sim.traces.calibration import Lens
@@ -132,7 +132,7 @@ class BakeJob:
             inverse_depth = self.partial.array(INVERSE_DEPTH, size, np.uint16)
             confidence = self.partial.array(CONFIDENCE, size, np.uint8)
 
-            trust = [trust_in(source.name) for source in sources]
+            trust = [kind_of(name).trust for name in self.settings.sources]
             road = GroundFit(self.lens, self.mount)
             confident = self.partial.array("sure.npy", (self.count, 2), np.float64, work=True)
             fits = self.partial.array("ground_fits.npy", (self.count, 3), np.float64, work=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from vista_sim.errors import GeometryError
 from vista_sim.geometry.completion import complete, cull_hidden
 from vista_sim.geometry.rectify import small_gray
 from vista_sim.geometry.settings import LidarProjection
-from vista_sim.geometry.source import BakeContext, Estimate, Floats
+from vista_sim.geometry.source import MEASURED, BakeContext, Estimate, Floats, SourceKind
 from vista_sim.geometry.tracked import boxes_file, carried
 from vista_sim.identity.files import content_digest
 from vista_sim.traces.calibration import Lens, Vehicle
@@ -177,3 +178,24 @@ def project(points: NDArray[np.float64], lens: Lens) -> Floats:
     depth = ahead[inside][back][:, 2]
     np.maximum.at(out, (v[inside][back], u[inside][back]), (1.0 / depth).astype(np.float32))
     return out
+
+
+class _Lidar(SourceKind):
+    """It needs lidars, all of which it takes."""
+
+    trust = MEASURED
+
+    def offered(self, trace: Trace, camera: str) -> bool:
+        return bool(trace.lidars)
+
+    def inputs(self, trace: Trace, camera: str, model: Path | None) -> str:
+        return lidar_hash(trace)
+
+    def files(self, trace: Trace, camera: str) -> Sequence[Path]:
+        return *(lidar.path for lidar in trace.lidars.values()), *boxes_file(trace)
+
+    def make(self, context: BakeContext) -> LidarSource:
+        return LidarSource(context, find_lidars(context.trace))
+
+
+LIDAR = _Lidar()

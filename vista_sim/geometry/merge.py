@@ -13,15 +13,6 @@ from vista_sim.geometry.source import Estimate
 _TOLERANCE, _SHARE = 0.006, 0.05
 _DISPUTED = 0.5  # of the loser's confidence is taken from the winner's
 
-# Those that match images err together, where near things grow over their edges and thin ones
-# are lost, and are sure of it; a lidar measures. Chosen in the proving ground.
-_MEASURED, _MATCHED = 1.0, 0.6
-
-
-def trust_in(name: str) -> float:
-    """How much the confidence of a source counts against that of others, 0 to 1."""
-    return _MEASURED if name == "lidar" else _MATCHED
-
 
 def merged(estimates: Sequence[Estimate], trust: Sequence[float] | None = None) -> Estimate:
     """What all sources together know of a frame.
@@ -33,7 +24,7 @@ def merged(estimates: Sequence[Estimate], trust: Sequence[float] | None = None) 
 
     Args:
         estimates: of each source; where none is sure of anything, the first one counts.
-        trust: of each source, see `trust_in`; 1 where not given. It decides between values,
+        trust: of each source, see `SourceKind`; 1 where not given. It decides between values,
             and leaves the confidence of the one that wins as it is.
     """
     if len(estimates) == 1:

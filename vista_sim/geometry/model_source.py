@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +16,16 @@ from vista_sim.geometry.alignment import (
     fit_scale_and_shift,
     smoothed,
 )
-from vista_sim.geometry.models import DepthModel
+from vista_sim.geometry.models import (
+    DepthModel,
+    folder_hash,
+    load_depth_model,
+    model_beside,
+    onnx_hash,
+)
 from vista_sim.geometry.pinhole import PinholePictures
-from vista_sim.geometry.source import BakeContext, Estimate
+from vista_sim.geometry.source import BakeContext, Estimate, SourceKind
+from vista_sim.traces.trace import Trace
 
 _TRUST = 0.4  # confidence of a model where all speaks for it: it has seen but one picture
 _GROUND_TRUST = 0.2  # where its scale comes from flat ground
@@ -150,3 +159,38 @@ def _full_size(
         max(8, round(w * r / g)) for w, r, g in zip(working, recorded, geometry, strict=True)
     )
     return height, width
+
+
+class _Learned(SourceKind):
+    """It needs a model folder, by default the one that was trained on the trace."""
+
+    model = "FOLDER"
+
+    def usual_model(self, trace: Trace) -> Path:
+        return model_beside(trace)
+
+    def inputs(self, trace: Trace, camera: str, model: Path | None) -> str:
+        return folder_hash(model or model_beside(trace))
+
+    def make(self, context: BakeContext) -> ModelSource:
+        model = load_depth_model(context.settings.models["learned"])
+        return ModelSource("learned", model, context)
+
+
+class _Onnx(SourceKind):
+    """It needs a model file."""
+
+    model = "FILE"
+    needs_model = True
+
+    def inputs(self, trace: Trace, camera: str, model: Path | None) -> str:
+        if model is None:
+            raise GeometryError("geometry onnx needs a model; name it as onnx:FILE")
+        return onnx_hash(model)
+
+    def make(self, context: BakeContext) -> ModelSource:
+        model = load_depth_model(f"onnx:{context.settings.models['onnx']}")
+        return ModelSource("onnx", model, context)
+
+
+LEARNED, ONNX = _Learned(), _Onnx()

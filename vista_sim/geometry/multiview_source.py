@@ -11,8 +11,16 @@ from vista_sim.geometry.carry import Carried
 from vista_sim.geometry.moving import MOVING_CONFIDENCE
 from vista_sim.geometry.multiview import MultiView
 from vista_sim.geometry.neighbours import projections
-from vista_sim.geometry.source import BakeContext, Estimate, Floats, decode, encode
+from vista_sim.geometry.source import (
+    BakeContext,
+    Estimate,
+    Floats,
+    SourceKind,
+    decode,
+    encode,
+)
 from vista_sim.geometry.tracked import MovingBoxes
+from vista_sim.traces.trace import Trace
 
 _KEPT = 4  # frames that geometry is carried from
 
@@ -96,3 +104,16 @@ def carry_from(index: int, context: BakeContext) -> list[int]:
     usable = np.flatnonzero(has_own & near & (stretch == stretch[index]))
     found = [int(i) for i in (*usable[usable < index][-1:], *usable[usable > index][:1])]
     return sorted(found, key=lambda i: abs(float(times[i] - times[index])))
+
+
+class _MultiView(SourceKind):
+    """Any camera has what it needs."""
+
+    def offered(self, trace: Trace, camera: str) -> bool:
+        return True
+
+    def make(self, context: BakeContext) -> MultiViewSource:
+        return MultiViewSource(context)
+
+
+MULTIVIEW = _MultiView()

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vista_sim.errors import GeometryError
+from vista_sim.geometry.registry import known_sources
 
 #: Raised when the same settings give another result than they did before.
 METHOD_VERSION = 6
-
-#: What geometry can be taken from; several are merged. "onnx" stands for a model file.
-SOURCES = ("multiview", "stereo", "lidar", "learned", "onnx")
-CHOICES = (
-    "auto, ground, multiview, stereo, lidar, learned, learned:FOLDER or onnx:FILE, or several but "
-    "ground joined by +"
-)
-_JOINT = re.compile(
-    r"\+(?=(?:auto|ground|multiview|stereo|lidar|learned)(?:\+|$)|(?:learned|onnx):)"
-)
 
 #: A geometry has at most this many pixels unless its size is given.
 MAX_PIXELS = 120_000
@@ -108,50 +98,15 @@ class LidarProjection:
 
 
 @dataclass(frozen=True)
-class GeometryChoice:
-    """What a user asked for.
-
-    Args:
-        names: "ground" alone; or any of `SOURCES` and "auto".
-        models: file of "onnx", folder of "learned" where one was named.
-    """
-
-    names: tuple[str, ...]
-    models: Mapping[str, Path] = field(default_factory=dict)
-
-    @classmethod
-    def parse(cls, text: str) -> GeometryChoice:
-        """Read the value of --geometry: names joined by +, models as onnx:FILE or learned:FOLDER.
-
-        Raises:
-            GeometryError: there is no such geometry.
-        """
-        names: list[str] = []
-        models: dict[str, Path] = {}
-        for part in _JOINT.split(text):
-            name, colon, file = part.partition(":")
-            wrong = name not in ("auto", "ground", *SOURCES) or name in names
-            wrong = wrong or (name == "onnx" and not file) or bool(colon) != bool(file)
-            if wrong or (file and name not in ("learned", "onnx")):
-                raise GeometryError(f"geometry is {text!r}; it must be {CHOICES}")
-            names.append(name)
-            if file:
-                models[name] = Path(file)
-        if "ground" in names and len(names) > 1:
-            raise GeometryError(f"geometry is {text!r}; flat ground stands alone")
-        return cls(tuple(names), models)
-
-
-@dataclass(frozen=True)
 class BakeSettings:
     """All settings of a bake.
 
     Args:
         size: (height, width) of the geometry.
-        sources: "ground" alone, or any of `SOURCES`.
+        sources: "ground" alone, or names of sources, see `registry`.
         inputs: content hashes of what the sources read besides the camera, by source.
-        models: file of "onnx", folder of "learned"; what is in them decides the outcome, and
-            its hash stands in `inputs`.
+        models: of sources that have one; what is in it decides the outcome, and its hash stands
+            in `inputs`.
     """
 
     size: tuple[int, int]
@@ -164,9 +119,12 @@ class BakeSettings:
     lidar: LidarProjection = field(default_factory=LidarProjection)
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.sources if name not in ("ground", *SOURCES)]
-        if unknown or not self.sources:
-            raise GeometryError(f"geometry is {self.geometry!r}; it must be {CHOICES}")
+        known = ("ground", *known_sources())
+        if not self.sources or any(name not in known for name in self.sources):
+            raise GeometryError(
+                f"geometry is {self.geometry!r}; it must be of sources that are known: "
+                f"{', '.join(known)}"
+            )
         height, width = self.size
         if not (8 <= height <= 4096 and 8 <= width <= 4096):
             raise GeometryError(
@@ -187,10 +145,9 @@ class BakeSettings:
         if self.sources != ("ground",):
             values["motion"] = _plain(dataclasses.asdict(self.motion))
             values["matching"] = _plain(dataclasses.asdict(self.matching))
-        if "stereo" in self.sources:
-            values["stereo"] = _plain(dataclasses.asdict(self.stereo))
-        if "lidar" in self.sources:
-            values["lidar"] = _plain(dataclasses.asdict(self.lidar))
+        for own in dataclasses.fields(self):  # of a source, by its name
+            if own.name in self.sources:
+                values[own.name] = _plain(dataclasses.asdict(getattr(self, own.name)))
         return values
 
 

@@ -6,18 +6,23 @@ directions are matched; what they agree on is confident, and refined to a fracti
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vista_sim.errors import GeometryError
 from vista_sim.geometry.consistency import fill
 from vista_sim.geometry.ground import ground_inverse_depth
-from vista_sim.geometry.pairs import Pair
+from vista_sim.geometry.pairs import Pair, find_pair, pair_hash
 from vista_sim.geometry.rectify import Rectification
 from vista_sim.geometry.refine import detail, refine
 from vista_sim.geometry.settings import StereoMatching
-from vista_sim.geometry.source import BakeContext, Estimate, Floats
+from vista_sim.geometry.source import BakeContext, Estimate, Floats, SourceKind
 from vista_sim.geometry.surface import fit_ground, smooth_ground
+from vista_sim.traces.trace import Trace
 
 _FRACTION = 16  # of OpenCV's fixed-point disparities
 _TEXTURE_WINDOW = 5  # px
@@ -151,3 +156,30 @@ def _disparity(
     wide = [cv2.copyMakeBorder(x, 0, 0, count, 0, cv2.BORDER_REPLICATE) for x in (left, right)]
     fixed = matcher.compute(*wide)[:, count:]
     return np.asarray(fixed, np.float32) / np.float32(_FRACTION)
+
+
+class _Stereo(SourceKind):
+    """It needs a second camera beside the first."""
+
+    def offered(self, trace: Trace, camera: str) -> bool:
+        try:
+            self._pair(trace, camera)
+        except GeometryError:
+            return False
+        return True
+
+    def inputs(self, trace: Trace, camera: str, model: Path | None) -> str:
+        return pair_hash(trace, self._pair(trace, camera))
+
+    def files(self, trace: Trace, camera: str) -> Sequence[Path]:
+        return (self._pair(trace, camera).other.path,)
+
+    def make(self, context: BakeContext) -> StereoSource:
+        pair = find_pair(context.trace, context.recorded.name, context.settings.stereo)
+        return StereoSource(context, pair)
+
+    def _pair(self, trace: Trace, camera: str) -> Pair:
+        return find_pair(trace, camera, StereoMatching())
+
+
+STEREO = _Stereo()
