@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vista_sim.compiled import compiler
 from vista_sim.sensors import boxes as constants
 from vista_sim.sensors import warp
-from vista_sim.sensors.boxes import ALONG, GROUND, NEARER, NEARER_BY, Boxes
+from vista_sim.sensors.boxes import ALONG, GROUND, GROUND_SHARE, NEARER, NEARER_BY, Boxes
 from vista_sim.sensors.warp import BODY
 
 _compiled = compiler(constants, warp)
@@ -88,4 +88,4 @@ def _hidden(pose: Any, x: np.float32, y: np.float32, found: np.float32, depth: n
         return False
     eye = pose[2, 3]
     down = pose[2, 0] * np.float64(x) + pose[2, 1] * np.float64(y) + pose[2, 2]
-    return not (eye > GROUND and eye * scene + down < GROUND * scene)
+    return not (eye > GROUND and eye * scene + down < GROUND * scene + GROUND_SHARE)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.sensors.boxes import ALONG, GROUND, NEARER, NEARER_BY, Boxes
+from vista_sim.sensors.boxes import ALONG, GROUND, GROUND_SHARE, NEARER, NEARER_BY, Boxes
 from vista_sim.sensors.warp import BODY
 
 Array = NDArray[np.floating]
@@ -68,5 +68,5 @@ def hidden(pose: Array, rays: Array, found: Array, depth: Array) -> NDArray[np.b
     eye = pose[2, 3]
     # Height of what is seen, times its inverse depth: that of the sky is 0.
     height = eye * scene + (pose[2, 0] * x + pose[2, 1] * y + pose[2, 2])
-    is_ground = (eye > GROUND) & (height < GROUND * scene)
+    is_ground = (eye > GROUND) & (height < GROUND * scene + GROUND_SHARE)
     return (scene > box * (1.0 + NEARER) + NEARER_BY) & ~is_ground
