@@ -53,7 +53,8 @@ def cast(pose: Array, size: Array, rays: Array) -> tuple[NDArray[np.float32], ND
             low, high = (0.0, size[2]) if axis == 2 else (-0.5 * size[axis], 0.5 * size[axis])
             way = pose[axis, 0] * x + pose[axis, 1] * y + pose[axis, 2]
             way = np.where(np.abs(way) < ALONG, ALONG, way)
-            to_low, to_high = (low - pose[axis, 3]) / way, (high - pose[axis, 3]) / way
+            inverse = 1.0 / way
+            to_low, to_high = (low - pose[axis, 3]) * inverse, (high - pose[axis, 3]) * inverse
             near, far = np.minimum(to_low, to_high), np.maximum(to_low, to_high)
             face = np.where(near > enter, 2 * axis + (way > 0), face)
             enter, leave = np.maximum(enter, near), np.minimum(leave, far)
