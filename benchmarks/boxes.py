@@ -50,6 +50,7 @@ LITTLE = 0.1  # share below which it is left out
 COST_SIZES = ((66, 200), (200, 320), (400, 640))
 THREE = (8.0, 12.0, 20.0)  # m ahead, side by side
 TURNS = 300
+SHOWN = 7  # columns of a picture
 #: In the street: what stands before the box, from where (m of the path), and where it stands.
 HIDDEN = (
     ("parked car", 15.0, 42.0, -2.7, 0.0),
@@ -124,11 +125,12 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             seen += [look(camera, true, case, offset) for case in cases for offset in offsets]
     if options.pictures:
         options.pictures.mkdir(parents=True, exist_ok=True)
-        for name, some in (("free", seen[:: max(1, len(seen) // 6)]), ("hidden", hidden(seen))):
-            write_picture(options.pictures / f"boxes-{name}.png", [column(one) for one in some[:7]])
+        for name, some in (("free", free(seen)), ("hidden", hidden(seen))):
+            picked = some[:: max(1, -(-len(some) // SHOWN))]
+            write_picture(options.pictures / f"boxes-{name}.png", [column(one) for one in picked])
     return {
         "size": list(SIZE),
-        "free": tabulate([one for one in seen if one.share >= FREE]),
+        "free": tabulate(free(seen)),
         "hidden": tabulate(hidden(seen)),
         "cost": [cost(Trace.open(country), size) for size in COST_SIZES],
     }
@@ -189,6 +191,11 @@ def cost(trace: Trace, size: tuple[int, int]) -> dict[str, Any]:
         "with_three_ms": with_three,
         "pixels": int(shown.sum()),
     }
+
+
+def free(seen: list[Seen]) -> list[Seen]:
+    """Those in free sight."""
+    return [one for one in seen if one.share >= FREE]
 
 
 def hidden(seen: list[Seen]) -> list[Seen]:
