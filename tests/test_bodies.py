@@ -329,10 +329,10 @@ def seen_by_two_cars(trace, bodies, backend="numba"):
 
 @pytest.mark.usefixtures("_unwarned")
 def test_sensors_see_the_bodies_of_a_scene(trace):
-    bodies = bodies_of(ahead(0.0, 12.0), ahead(), starts=[0, 1, 2])
+    bodies = bodies_of(ahead(0.0, 12.0), ahead(0.0, 6.5), starts=[0, 1, 2])
     view, spec = seen_by_two_cars(trace, bodies), CameraSpec((48, 96))
     look, empty = view.look(spec), seen_by_two_cars(trace, None).look(spec)
-    for i, way in enumerate((12.0, 9.0)):
+    for i, way in enumerate((12.0, 6.5)):
         nearer = look.inverse_depth[i] > empty.inverse_depth[i] + 0.01
         assert nearer.sum() > 100
         assert look.valid[i][nearer].all()
@@ -355,7 +355,10 @@ def test_sensors_see_the_bodies_of_a_scene(trace):
         out = ranger.empty(3)
         ranger.read(one, one.rows, out)
         values.append(out.value[one.rows])
-    assert values[0].shape == values[1].shape
+    # Its rays meet the ground 4.1 m ahead of the camera, and the rear of the second box before that.
+    assert values[1] == pytest.approx(4.1, abs=0.2)
+    assert values[0][0] == pytest.approx(values[1][0])
+    assert values[0][1][8:16] == pytest.approx(6.5 - 2.25 - 1.5, abs=0.3)
 
 
 def test_bodies_go_by_their_views():
