@@ -92,6 +92,11 @@ class Bodies:
     def __len__(self) -> int:
         return len(self.pose)
 
+    def check_views(self, n: int) -> None:
+        """Raise ValueError unless they are of n views."""
+        if self.views != n:
+            raise ValueError(f"bodies are of {self.views} views, not of {n}")
+
     def of_view(self, i: int) -> slice:
         """Which rows view i may see."""
         return slice(int(self.starts[i]), int(self.starts[i + 1]))

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vista_sim.sensors.boxes import ALONG, GROUND, NEARER, NEARER_BY, Boxes
+from vista_sim.sensors.boxes import ALONG, GROUND, GROUND_SHARE, NEARER, NEARER_BY, Boxes
 from vista_sim.sensors.torch_frames import send
 from vista_sim.sensors.warp import BODY
 
@@ -125,5 +125,6 @@ def _cast(rays: _Rays, pose: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
 def _hidden(rays: _Rays, pose: Tensor, inverse: Tensor, scene: Tensor) -> Tensor:
     """Whether (m,) what a view shows hides a box; see `box_reference.hidden`."""
     eye = pose[rays.box, 2, 3]
-    is_ground = (eye > GROUND) & (eye * scene + rays.direction[:, 2] < GROUND * scene)
+    height = eye * scene + rays.direction[:, 2]
+    is_ground = (eye > GROUND) & (height < GROUND * scene + GROUND_SHARE)
     return (scene > inverse * (1.0 + NEARER) + NEARER_BY) & ~is_ground
