@@ -14,15 +14,19 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 
+from vista_sim.dynamics.state import OFFSET_X, OFFSET_YAW, SCENE_TIME
+from vista_sim.sensors.rig import Rig
+from vista_sim.traces.trace import Trace
 from vista_sim.world import World
 
 from ..networks.network import DrivingNetwork
 from .drives import Drive, command_at
 from .frames import Batch, Frames
-from .gather import NO_CAMERA, NO_STATE, stacked
+from .gather import stacked
 from .labels import Labeller
 from .road import Interval, balanced_weights
 from .sampling import Sampler
@@ -30,6 +34,7 @@ from .setup import Setup
 
 # Farther to the side (m), or turned further (rad), little of a view was recorded.
 FARTHEST, STEEPEST = 5.0, 0.5
+ROW = np.array([0])  # of the one car
 
 
 @dataclass(frozen=True)
@@ -111,25 +116,13 @@ def _episode(
     """Rows of frames recorded on a stretch of road, seen from an offset to the left (m, rad)."""
     trace, path = drive.trace, drive.path
     lateral, heading = offset
-    world = car = None
-    if drive.camera is None:
-        world = World([trace], recorded_camera=setup.recorded)
-        car = world.spawn_agent()
-        times = trace.ego.t
-    else:
-        times = trace.cameras[drive.camera.name].t
+    along = RecordedDrive(setup, trace)
+    times = trace.ego.t if drive.recorded is None else trace.cameras[drive.recorded].t
     for t in map(float, times):
         s = path.arc_length(t)
         if not interval[0] <= s <= interval[1]:
             continue
         speed = trace.speed(t)
-        camera, state = NO_CAMERA, NO_STATE
-        if drive.camera is not None:
-            camera = drive.camera.render(t, (0.0, lateral, heading))[0]
-        else:
-            assert car is not None
-            car.start(0, s, lateral, heading)
-            state = car.state_vector()
         back = way_back(lateral, heading, max(speed * time, 1.0))
         yield {
             "episode": 0,
@@ -138,9 +131,44 @@ def _episode(
             "curvature": path.curvature(s) + back,
             "acceleration": labeller.acceleration(path, s, speed),
             "waypoints": labeller.waypoints(path, *path.place(s, lateral, heading), s),
-            "camera": camera,
-            "state": state,
+            "readings": along.read(t, s, lateral, heading),
         }
+
+
+class RecordedDrive:
+    """What a policy's sensors read along a recorded drive; they remember what they read before.
+
+    Args:
+        setup: what is learned from, and for.
+        trace: that is read along.
+    """
+
+    def __init__(self, setup: Setup, trace: Trace) -> None:
+        self._car = World([trace], recorded_camera=setup.recorded).spawn_agent()
+        self._rig = Rig()
+        for name, spec in setup.sensors.items():
+            self._rig.add(name, spec)
+        self._begun = False
+
+    def read(self, t: float, s: float, lateral: float, heading: float) -> dict[str, Any]:
+        """Readings, by name.
+
+        Args:
+            t: moment of the recording, s.
+            s: arc length of the path there, m.
+            lateral, heading: of the sensors' car, to the left of the recorded one, m and rad.
+        """
+        self._car.start(0, s, lateral, heading)
+        view = self._car.view()
+        view.table = view.table.copy()
+        view.table[view.rows, SCENE_TIME] = t
+        view.table[view.rows, OFFSET_X : OFFSET_YAW + 1] = 0.0, lateral, heading
+        if not self._begun:
+            self._rig.reset(view, ROW, [np.random.default_rng(0)])
+            self._begun = True
+        readings = self._rig.empty()
+        self._rig.read([(view, ROW)], readings)
+        return {name: one.value[0] for name, one in readings.items()}
 
 
 def way_back(lateral: float, heading: float, ahead: float) -> float:
