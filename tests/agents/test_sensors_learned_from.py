@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -24,10 +25,12 @@ from vista_agents.networks.recurrent import RecurrentConfig
 from vista_agents.networks.registry import build_network, network_from_json, network_to_json
 from vista_agents.networks.sensors import network_for_sensors
 from vista_agents.policy import NetworkPolicy, PolicySpec, load
+from vista_agents.reinforcement import curves as reward_curves
 from vista_agents.reinforcement.ppo import PPO, RecurrentPPO, learn_ppo
 from vista_agents.reinforcement.reinforce import Reinforce, learn_reinforce
 from vista_agents.reinforcement.settings import PracticeConfig
 from vista_agents.training import AugmentConfig, TrainingConfig
+from vista_agents.training import curves as imitation_curves
 from vista_agents.training.augment import Augmentation
 from vista_agents.training.errors import TrainingError
 from vista_agents.weights import WEIGHTS
@@ -54,6 +57,15 @@ ALL = {
 TILT = 0.3  # the road's left side is so much higher, m per m
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _undrawn():
+    """Pictures of curves would take most of a short training's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(imitation_curves, "picture", lambda rows: b"")
+        patch.setattr(reward_curves, "picture", lambda rows: b"")
+        yield
+
+
 @pytest.fixture(scope="module")
 def banked(road_trace, tmp_path_factory):
     """`road_trace` on ground that rises to the left of the car: ranges tell where it is."""
@@ -72,9 +84,19 @@ def banked(road_trace, tmp_path_factory):
     return folder
 
 
-def guided(trace, out, sensors, seed=0, steps=150):
+class Killed(Exception):  # noqa: N818  # not an error
+    pass
+
+
+def guided(trace, out, sensors, seed=0, steps=150, killed_at=None, resume=False):
     """Train, and tell the losses."""
     losses = []
+
+    def report(step, loss):
+        losses.append(loss)
+        if step == killed_at:
+            raise Killed
+
     recipe = Guided(
         traces=(trace,),
         out=out,
@@ -87,14 +109,15 @@ def guided(trace, out, sensors, seed=0, steps=150):
             learning_rate=5e-3,
             warmup=5,
             evaluate_every=50,
-            checkpoint_every=1000,
+            checkpoint_every=2 if steps < 10 else 1000,
             threads=1,
         ),
+        resume=resume,
         augment=AugmentConfig(augment=False),
         guided=GuidedConfig(StartConfig(1.2, 0.15), frames=512, rounds=1, refresh_every=1000),
         background=False,
     )
-    learn(recipe, lambda step, loss: losses.append(loss))
+    learn(recipe, report)
     return losses
 
 
@@ -167,6 +190,27 @@ def test_the_same_seed_gives_the_same_weights(banked, tmp_path):
     assert not all(torch.equal(a[key], c[key]) for key in a)
 
 
+def test_a_training_that_was_killed_ends_with_the_weights_of_one_that_was_not(banked, tmp_path):
+    guided(banked, tmp_path / "whole", BOTH, steps=6)
+    with pytest.raises(Killed):
+        guided(banked, tmp_path / "killed", BOTH, steps=6, killed_at=5)
+    guided(banked, tmp_path / "killed", BOTH, steps=6, resume=True)
+    a, b = (load_file(tmp_path / name / WEIGHTS) for name in ("whole", "killed"))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    with pytest.raises(PolicyError, match="was made with another encoder"):
+        guided(banked, tmp_path / "killed", RANGES, steps=6, resume=True)
+
+
+def test_where_a_policy_looked_is_drawn_with_all_it_observes(trained, banked, tmp_path, capsys):
+    out = tmp_path / "picture.png"
+    asked = ["--trace", str(banked), "--t", "3", "-o", str(out)]
+    main(["saliency", "--policy", str(trained["both"][0]), *asked])
+    assert cv2.imread(str(out)).shape[1] == 2 * 2 * 48
+    with pytest.raises(SystemExit):
+        main(["saliency", "--policy", str(trained["range"][0]), *asked])
+    assert "gives no saliency maps" in capsys.readouterr().err
+
+
 LEARNERS = {
     "ppo": (learn_ppo, PPO, None, {"batch_size": 30, "epochs": 2, "value_layers": (8,)}),
     "recurrent-ppo": (
@@ -188,8 +232,7 @@ def by_reward(name, trace, out, sensors, seed=0):
         network=NetworkConfig(EYE, memory, HEAD),
         sensors=sensors,
         seed=seed,
-        iterations=2,
-        evaluate_every=2,
+        iterations=2 if name == "reinforce" else 1,  # its first step moves the head alone
         practice=practice,
         section="0:3",
         **more,
@@ -199,8 +242,10 @@ def by_reward(name, trace, out, sensors, seed=0):
 
 
 @pytest.mark.usefixtures("_unwarned", "_own_threads")
-@pytest.mark.parametrize("name", LEARNERS)
-@pytest.mark.parametrize("sensors", [RANGES, ALL], ids=["range", "all"])
+@pytest.mark.parametrize(
+    ("name", "sensors"),
+    [("ppo", RANGES), ("ppo", BOTH), ("recurrent-ppo", ALL), ("reinforce", RANGES)],
+)
 def test_reward_teaches_a_policy_with_any_sensors(banked, tmp_path, serving, name, sensors):
     if name != "reinforce":
         pytest.importorskip("sb3_contrib")
