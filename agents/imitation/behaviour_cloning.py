@@ -20,7 +20,6 @@ import numpy as np
 
 from vista_sim.dynamics.state import OFFSET_X, OFFSET_YAW, SCENE_TIME
 from vista_sim.sensors.rig import Rig
-from vista_sim.traces.trace import Trace
 from vista_sim.world import World
 
 from ..networks.network import DrivingNetwork
@@ -70,11 +69,11 @@ class RecordedSource:
     """Windows of recorded frames, bends of every curvature equally often."""
 
     def __init__(self, setup: Setup, shift: ShiftConfig) -> None:
-        drives = setup.open()
+        drives = [RecordedDrive(setup, drive) for drive in setup.open()]
         self._seed = setup.seed
         labeller = setup.labeller
-        train = _frames(setup, drives, labeller, shift, validation=False)
-        held_out = _frames(setup, drives, labeller, shift, validation=True)
+        train = _frames(drives, labeller, shift, validation=False)
+        held_out = _frames(drives, labeller, shift, validation=True)
         weights = balanced_weights(train.curvature.astype(np.float64))
         self._sampler = Sampler(setup.windows, [train], [weights])
         self._validation = setup.windows.of_all(held_out)
@@ -93,31 +92,31 @@ class RecordedSource:
 
 
 def _frames(
-    setup: Setup, drives: Sequence[Drive], labeller: Labeller, shift: ShiftConfig, validation: bool
+    drives: Sequence[RecordedDrive], labeller: Labeller, shift: ShiftConfig, validation: bool
 ) -> Frames:
     parts = []
-    for drive in drives:
-        for interval in drive.validation if validation else drive.train:
+    for along in drives:
+        for interval in along.drive.validation if validation else along.drive.train:
             for offset in shift.offsets:
-                rows = list(_episode(setup, drive, labeller, interval, offset, shift.time))
+                rows = list(_episode(along, labeller, interval, offset, shift.time))
                 if rows:
                     parts.append(stacked(rows))
     return Frames.joined(parts)
 
 
 def _episode(
-    setup: Setup,
-    drive: Drive,
+    along: RecordedDrive,
     labeller: Labeller,
     interval: Interval,
     offset: tuple[float, float],
     time: float,
 ) -> Iterator[dict[str, object]]:
     """Rows of frames recorded on a stretch of road, seen from an offset to the left (m, rad)."""
+    drive = along.drive
     trace, path = drive.trace, drive.path
     lateral, heading = offset
-    along = RecordedDrive(setup, trace)
     times = trace.ego.t if drive.recorded is None else trace.cameras[drive.recorded].t
+    along.begin()
     for t in map(float, times):
         s = path.arc_length(t)
         if not interval[0] <= s <= interval[1]:
@@ -136,18 +135,24 @@ def _episode(
 
 
 class RecordedDrive:
-    """What a policy's sensors read along a recorded drive; they remember what they read before.
+    """What a policy's sensors read along a recorded drive; they remember what they read since
+    `begin`.
 
     Args:
         setup: what is learned from, and for.
-        trace: that is read along.
+        drive: that is read along.
     """
 
-    def __init__(self, setup: Setup, trace: Trace) -> None:
-        self._car = World([trace], recorded_camera=setup.recorded).spawn_agent()
+    def __init__(self, setup: Setup, drive: Drive) -> None:
+        self.drive = drive
+        self._car = World([drive.trace], recorded_camera=setup.recorded).spawn_agent()
         self._rig = Rig()
         for name, spec in setup.sensors.items():
             self._rig.add(name, spec)
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was read."""
         self._begun = False
 
     def read(self, t: float, s: float, lateral: float, heading: float) -> dict[str, Any]:

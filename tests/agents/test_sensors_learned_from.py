@@ -310,13 +310,16 @@ def test_a_sensor_remembers_along_a_recorded_drive(banked, tmp_path):
             traces=(banked,), out=tmp_path / "out", network=CNN, sensors=sensors
         )
         setup, _ = plan(recipe)
-        trace = Trace.open(banked)
-        along = RecordedDrive(setup, trace)
+        (drive,) = setup.open()
+        trace, along = drive.trace, RecordedDrive(setup, drive)
         times = trace.cameras["front"].t[30:36].tolist()
         found[keep] = [
             along.read(t, trace.path.arc_length(t), lateral, 0.0)
             for t, lateral in zip(times, (0.0, 0.9, 0.9, -0.9, 0.0, 0.3), strict=True)
         ]
+        along.begin()
+        again = along.read(times[0], trace.path.arc_length(times[0]), 0.0, 0.0)
+        np.testing.assert_array_equal(again["range"], found[keep][0]["range"])
     plain = np.array([seen["range"] for seen in found[0.0]], np.float64)
     expected = plain.copy()
     for i in range(1, len(plain)):
