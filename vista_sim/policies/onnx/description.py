@@ -24,7 +24,7 @@ from vista_sim.policies.onnx.tensors import (
     read_state,
 )
 from vista_sim.sensors.registry import read_camera, read_sensors
-from vista_sim.sensors.spec import CameraSpec, SensorSpec
+from vista_sim.sensors.spec import CameraSpec, SensorSpec, StateSpec
 
 FIELDS = (
     "format",
@@ -120,6 +120,7 @@ def read(
         for entry, path in recurrent
     )
     _check_complete(file, inputs, [i.tensor.name for i in described] + [s.input for s in states])
+    _check_used(fields, sensors, described)
     return Description(
         name=fields.text("name", default=file.stem),
         sensors={name: _with_used(name, spec, described) for name, spec in sensors.items()},
@@ -211,6 +212,16 @@ def _with_used(name: str, camera: SensorSpec, inputs: Sequence[Input]) -> Sensor
     if box == (0, camera.size[0], 0, camera.size[1]):
         return camera
     return dataclasses.replace(camera, used=box)
+
+
+def _check_used(fields: Fields, sensors: Mapping[str, SensorSpec], inputs: Sequence[Input]) -> None:
+    """Every sensor but cameras is what some input is made from."""
+    used = {entry.sensor for entry in inputs if isinstance(entry, numbers.ReadingInput)}
+    if any(isinstance(entry, numbers.StateVectorInput) for entry in inputs):
+        used.add(StateSpec.kind)
+    for name, spec in sensors.items():
+        if name not in used and not isinstance(spec, CameraSpec):
+            raise PolicyError(f"{fields.place(f'sensors.{name}')} is read by no input")
 
 
 def _check_complete(file: Path, inputs: dict[str, TensorInfo], described: Sequence[str]) -> None:
