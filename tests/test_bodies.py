@@ -7,8 +7,9 @@ import torch
 from range_sensor import RangeSpec
 
 from vista_sim.dynamics.state import OFFSET_X, OFFSET_YAW, SCENE_TIME, empty_table
+from vista_sim.scene.box import Box
 from vista_sim.sensors import box_kernel, box_reference, numba_cpu, reference
-from vista_sim.sensors.bodies import Bodies, middle_of, size_of
+from vista_sim.sensors.bodies import Bodies
 from vista_sim.sensors.boxes import LIGHT, place_bodies, spans_of
 from vista_sim.sensors.camera import BACKENDS, Camera
 from vista_sim.sensors.pool import CameraPool
@@ -229,11 +230,13 @@ def test_a_crest_hides_a_box_beyond_it():
 
 def test_the_frame_of_a_box_lies_below_its_middle():
     vehicle = Vehicle(length=4.0, width=1.7, height=1.4, rear_overhang=0.7)
-    assert size_of(vehicle) == (4.0, 1.7, 1.4)
-    pose = planar_pose(10.0, 0.0, np.pi) @ middle_of(vehicle)  # of a car that comes
+    box = Box.of_vehicle(vehicle)
+    assert box.size == (4.0, 1.7, 1.4)
+    # Of a car that comes.
+    pose = planar_pose(10.0, 0.0, np.pi) @ planar_pose(box.ahead, 0.0, 0.0)
     _, source, depth = drawn(
         box_kernel,
-        placed(bodies_of((pose, size_of(vehicle), (9, 9, 9))), PLAIN),
+        placed(bodies_of((pose, box.size, (9, 9, 9))), PLAIN),
         PLAIN,
         np.zeros((1, *SIZE)),
     )
