@@ -386,6 +386,16 @@ def test_the_tables_of_a_file_are_those_of_its_task(road_trace, tmp_path, text, 
         load_suite(path)
 
 
+def test_what_tasks_are_made_of_is_at_hand():
+    assert vista_sim.Rewards is Rewards
+    assert vista_sim.LaneFollowing is LaneFollowing
+    assert vista_sim.Ending is Ending
+    assert issubclass(find_task("stop-at-end"), LaneFollowing)
+    assert vista_sim.Task in LaneFollowing.__mro__
+    task = make_task("lane-following", {"time_limit": 5}, {"comfort": 0.0})
+    assert task == LaneFollowing(vista_sim.Endings(time_limit=5), Rewards(comfort=0.0))
+
+
 def test_an_ending_is_of_a_kind_that_there_is():
     for name, kind in (("off road", CRASH), (3, CUT), ("off_road", "failure")):
         with pytest.raises(VistaError):
