@@ -355,7 +355,7 @@ def test_sensors_see_the_bodies_of_a_scene(trace):
         out = ranger.empty(3)
         ranger.read(one, one.rows, out)
         values.append(out.value[one.rows])
-    # Its rays meet the ground 4.1 m ahead of the camera, and the rear of the second box before that.
+    # Its rays meet the ground 4.1 m ahead of the camera, and the rear of a box before that.
     assert values[1] == pytest.approx(4.1, abs=0.2)
     assert values[0][0] == pytest.approx(values[1][0])
     assert values[0][1][8:16] == pytest.approx(6.5 - 2.25 - 1.5, abs=0.3)
