@@ -298,10 +298,11 @@ def test_torch_draws_boxes_in_parts_of_a_batch_as_in_all_of_it(trace):
     camera = Camera(trace, "front", backend="torch")
     ts, offsets = np.linspace(1, 4, 7), np.zeros((7, 3))
     bodies = bodies_of(*[ahead(0.1 * i) for i in range(9)], starts=[0, 1, 1, 4, 5, 5, 8, 9])
-    whole = camera.render_batch(ts, offsets, bodies=bodies)
+    depths = np.empty((2, 7, *camera.size), np.float32)
+    whole = camera.render_batch(ts, offsets, inverse_depth=depths[0], bodies=bodies)
     camera.device_renderer.chunk = 2
-    parts = camera.render_batch(ts, offsets, bodies=bodies)
-    for ours, theirs in zip(whole, parts, strict=True):
+    parts = camera.render_batch(ts, offsets, inverse_depth=depths[1], bodies=bodies)
+    for ours, theirs in zip((*whole, depths[0]), (*parts, depths[1]), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -358,7 +359,7 @@ def test_sensors_see_the_bodies_of_a_scene(trace):
         out = ranger.empty(3)
         ranger.read(one, one.rows, out)
         values.append(out.value[one.rows])
-    # Its rays meet the ground 4.1 m ahead of the camera, the rear of the second box before that.
+    # Its rays meet the ground 4.1 m ahead of the camera, and the rear of a box before that.
     assert values[1] == pytest.approx(4.1, abs=0.2)
     assert values[0][0] == pytest.approx(values[1][0])
     assert values[0][1][8:16] == pytest.approx(6.5 - 2.25 - 1.5, abs=0.3)

@@ -5,7 +5,7 @@ import pytest
 
 from vista_sim.geometry.bake import bake
 from vista_sim.proving_ground.deployment import RenderedWorlds
-from vista_sim.proving_ground.record import Recording, record
+from vista_sim.proving_ground.record import Recording, build_scene, record
 from vista_sim.proving_ground.street import Street
 from vista_sim.sensors.bodies import Bodies
 from vista_sim.sensors.box_reference import cast
@@ -22,21 +22,32 @@ SIZE = (400, 640)
 CAR, COLOUR = (4.5, 1.8, 1.5), (200, 40, 200)
 
 
+RECORDING = Recording(
+    seed=102, seconds=5.5, size=(200, 320), rate=5.0, supersample=1, street=Street()
+)
+
+
 @pytest.fixture(scope="module")
-def trace(tmp_path_factory):
-    """A city street with parked cars at both sides, baked."""
-    recording = Recording(
-        seed=102, seconds=5.5, size=(200, 320), rate=5.0, supersample=1, street=Street()
-    )
-    folder = record(tmp_path_factory.mktemp("street") / "drive", recording)
+def street():
+    """A city street with parked cars at both sides."""
+    scene = build_scene(RECORDING)
+    yield scene
+    scene.close()
+
+
+@pytest.fixture(scope="module")
+def trace(street, tmp_path_factory):
+    """A drive along it, baked."""
+    folder = record(tmp_path_factory.mktemp("street") / "drive", RECORDING, scene=street)
     bake(folder)
     return Trace.open(folder)
 
 
 @pytest.fixture(scope="module")
-def cameras(trace):
+def cameras(street, trace):
     """One that synthesizes, and one in the world itself, which sees at the centres of pixels."""
-    with RenderedWorlds(supersample=1) as worlds:
+    with pytest.MonkeyPatch.context() as patch, RenderedWorlds(supersample=1) as worlds:
+        patch.setattr("vista_sim.proving_ground.truth.build_scene", lambda _: street)
         yield Camera(trace, "front", size=SIZE), worlds.cameras([trace]).camera(0, CameraSpec(SIZE))
 
 
