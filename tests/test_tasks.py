@@ -358,6 +358,16 @@ def test_what_is_wrong_with_a_task_is_one_line(road_trace, given, said):
     assert "\n" not in str(caught.value)
 
 
+def test_of_a_task_that_is_unknown_nothing_else_is_told(road_trace, tmp_path):
+    path = tmp_path / "one.toml"
+    head = f'format = "vista-scenario/1"\nname = "one"\ntraces = {json.dumps(str(road_trace))}\n'
+    path.write_text(head + 'task = "stop"\n[endings]\nwithin = 3\n')
+    with pytest.raises(ScenarioError) as caught:
+        load_suite(path)
+    said = str(caught.value)
+    assert said == f"{path}:4: task.name: there is no task 'stop'; known are {', '.join(TASKS)}"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
