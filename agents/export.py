@@ -2,8 +2,9 @@
 
 The file takes one frame of one car, with batch size 1, and answers in physical units:
 
-    inputs    camera (1, H, W, 3) uint8 RGB; state (1, K); speed (1,) m/s; command (1,) int64;
-              those that the policy takes, and its memory: state_NAME
+    inputs    camera (1, H, W, 3) uint8 RGB; state (1, K); of other sensors sensor_NAME (1, ...);
+              speed (1,) m/s; command (1,) int64; those that the policy takes, and its memory:
+              state_NAME
     outputs   curvature (1,) 1/m; acceleration (1,) m/s² if the policy gives one; waypoints
               (1, P, 2) m if it gives those; and the memory after this frame: next_state_NAME
 
@@ -36,7 +37,7 @@ from vista_sim.policies.foreign import advice
 
 from .actions import in_units
 from .networks.network import DrivingNetwork
-from .onnx_description import action_names, describe, example_frame, input_names
+from .onnx_description import action_names, describe, example_frame, input_names, tensor_name
 from .policy import NetworkPolicy, PolicySpec, load
 from .threads import one_thread
 
@@ -130,7 +131,8 @@ class Drive(nn.Module):
 
     @property
     def input_names(self) -> list[str]:
-        return [*self.inputs, *(f"state_{name}" for name in self.memory)]
+        inputs = [tensor_name(name) for name in self.inputs]
+        return [*inputs, *(f"state_{name}" for name in self.memory)]
 
     @property
     def output_names(self) -> list[str]:

@@ -4,11 +4,13 @@ Format "vista-onnx-policy/1"; vista_sim/policies/README.md has all of it, for an
 
     name             for tables
     model            sha256 of the ONNX file; its opset
-    camera           the camera that the policy wants, as in policy.json; null: none
+    sensors          what the policy observes, by name, as in policy.json
     history          frames that an input holds; 1
     inputs           of each: name, dtype, shape, and `what` it is:
-                     camera: layout, colour; crop and resize before it enters (null: neither);
-                         what pixels 0..255 are multiplied by (scale), less mean, over std
+                     camera: name of the sensor, layout, colour; crop and resize before it
+                         enters (null: neither); what pixels 0..255 are multiplied by (scale),
+                         less mean, over std
+                     reading: name of the sensor, of whose numbers it is made
                      speed: unit
                      state_vector: the simulator's, of the car; name and unit of its entries
                      command: the number of one of `values`
@@ -24,19 +26,22 @@ Format "vista-onnx-policy/1"; vista_sim/policies/README.md has all of it, for an
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from vista_sim.policies.onnx.files import FORMAT
+from vista_sim.sensors.registry import spec_to_json
+from vista_sim.sensors.spec import CameraSpec, StateSpec
 from vista_sim.sensors.state_vector import STATE_NAMES, STATE_UNITS
 
 from .actions import LOOKAHEAD, LOOKAHEAD_TIME
 from .networks.inputs import random_inputs
 from .networks.network import COMMANDS, DrivingNetwork
 from .policy import PolicySpec
+
+_PLAIN = ("camera", "state", "speed", "command")
 
 
 def input_names(spec: PolicySpec) -> list[str]:
@@ -61,7 +66,7 @@ def describe(spec: PolicySpec, network: DrivingNetwork, data: bytes, opset: int)
         "format": FORMAT,
         "name": spec.name,
         "model": {"sha256": hashlib.sha256(data).hexdigest(), "opset": opset},
-        "camera": None if spec.camera is None else spec.camera.to_json(),
+        "sensors": {name: spec_to_json(one) for name, one in spec.sensors.items()},
         "history": 1,
         "inputs": [_input(name, frame[name], spec) for name in input_names(spec)],
         "recurrent_state": [
@@ -78,32 +83,42 @@ def describe(spec: PolicySpec, network: DrivingNetwork, data: bytes, opset: int)
     }
 
 
+def tensor_name(name: str) -> str:
+    """What an input is called in the ONNX file, where outputs have names, too."""
+    return name if name in _PLAIN else f"sensor_{name}"
+
+
 def _input(name: str, example: Tensor, spec: PolicySpec) -> dict[str, Any]:
     dtype = str(example.dtype).removeprefix("torch.")
-    values: dict[str, Any] = {"name": name, "dtype": dtype, "shape": list(example.shape)}
-    further: Mapping[str, dict[str, Any]] = {
-        # Pixels as the camera gives them: neither cropped nor resized nor normalized.
-        "camera": {
-            "what": "camera",
-            "layout": "NHWC",
-            "colour": "RGB",
-            "crop": None,
-            "resize": None,
-            "scale": 1.0,
-            "mean": 0.0,
-            "std": 1.0,
-        },
-        "state": {
-            "what": "state_vector",
-            "entries": [
-                {"name": entry, "unit": unit}
-                for entry, unit in zip(STATE_NAMES, STATE_UNITS, strict=True)
-            ],
-        },
-        "speed": {"what": "speed", "unit": "m/s"},
-        "command": {"what": "command", "values": list(COMMANDS)},
+    shape = list(example.shape)
+    return {"name": tensor_name(name), "dtype": dtype, "shape": shape, **_meaning(name, spec)}
+
+
+def _meaning(name: str, spec: PolicySpec) -> dict[str, Any]:
+    if name == "speed":
+        return {"what": "speed", "unit": "m/s"}
+    if name == "command":
+        return {"what": "command", "values": list(COMMANDS)}
+    if name == StateSpec.kind:
+        entries = [
+            {"name": entry, "unit": unit}
+            for entry, unit in zip(STATE_NAMES, STATE_UNITS, strict=True)
+        ]
+        return {"what": "state_vector", "entries": entries}
+    if not isinstance(spec.sensors[name], CameraSpec):
+        return {"what": "reading", "sensor": name}
+    # Pixels as the camera gives them: neither cropped nor resized nor normalized.
+    return {
+        "what": "camera",
+        "sensor": name,
+        "layout": "NHWC",
+        "colour": "RGB",
+        "crop": None,
+        "resize": None,
+        "scale": 1.0,
+        "mean": 0.0,
+        "std": 1.0,
     }
-    return {**values, **further[name]}
 
 
 def _output(name: str, spec: PolicySpec) -> dict[str, Any]:

@@ -23,15 +23,15 @@ from vista_sim.policies import (
 )
 from vista_sim.policies.policy import place_of_command
 from vista_sim.sensors.registry import spec_to_json
-from vista_sim.sensors.spec import SensorSpec
-from vista_sim.sensors.state_vector import STATE_NAMES
+from vista_sim.sensors.spec import SensorSpec, StateSpec
 
 from .actions import Scales, steering, to_action
-from .networks.mlp import StateMLPConfig
+from .networks.encoders import reading_shape
 from .networks.network import COMMANDS, DrivingNetwork, NetworkConfig
 from .networks.recurrent import State
 from .networks.registry import build_network, network_from_json, network_to_json
 from .networks.saliency import saliency
+from .networks.sensors import check_fit
 from .threads import one_thread
 from .weights import load_weights, save_model
 
@@ -49,36 +49,27 @@ class PolicySpec:
     """Everything that policy.json says beside the weights.
 
     Args:
-        camera: None for a policy that drives by the state vector.
-        network: shape of the network.
+        sensors: what the policy observes, by name; see `networks.sensors`.
+        network: shape of the network, which takes them.
         scales: what its numbers stand for.
         name: for tables.
         training: how it came about; not read back.
     """
 
-    camera: CameraSpec | None
+    sensors: Mapping[str, SensorSpec]
     network: NetworkConfig
     scales: Scales = field(default_factory=Scales)
     name: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        size, wanted = self.camera and tuple(self.camera.size), self.network.camera_size
-        if size != wanted:
-            raise PolicyError(
-                f"policy camera size {size} does not fit its network, which takes {wanted}"
-            )
-        encoder = self.network.encoder
-        if isinstance(encoder, StateMLPConfig) and len(encoder.scale) != len(STATE_NAMES):
-            raise PolicyError(
-                f"network scale has {len(encoder.scale)} entries; the state vector has "
-                f"{len(STATE_NAMES)}"
-            )
+        check_fit(self.network, self.sensors)
 
     @property
-    def sensors(self) -> dict[str, SensorSpec]:
-        """What the policy observes, by name."""
-        return {} if self.camera is None else {CameraSpec.kind: self.camera}
+    def camera(self) -> CameraSpec | None:
+        """The first camera; None for a policy that sees none."""
+        camera = self.sensors.get(CameraSpec.kind)
+        return camera if isinstance(camera, CameraSpec) else None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -87,11 +78,7 @@ class PolicySpec:
             "name": self.name,
             "sensors": {name: spec_to_json(spec) for name, spec in self.sensors.items()},
             "history": 1,
-            "state": [
-                {"name": name, "unit": _UNITS[name]}
-                for name in self.network.inputs
-                if name != "camera"
-            ],
+            "state": [{"name": name, "unit": _UNITS[name]} for name in _state_names(self.network)],
             "action": {"outputs": self.network.head.outputs, **self.scales.to_json()},
             "normalization": _NORMALIZATION,
             "network": network_to_json(self.network),
@@ -112,14 +99,11 @@ class PolicySpec:
         network = network_from_json(values.get("network"))
         check_state(values.get("state"), network)
         sensors = read_policy_sensors(values)
-        camera = sensors.pop(CameraSpec.kind, None)
-        if sensors or not isinstance(camera, CameraSpec | None):
-            raise PolicyError(
-                f"policy.json: sensors has {', '.join(sensors)}; this loader knows camera alone"
-            )
+        if StateSpec.kind in network.encoders:  # which earlier versions took without naming it
+            sensors.setdefault(StateSpec.kind, StateSpec())
         training = values.get("training")
         return cls(
-            camera=camera,
+            sensors=sensors,
             network=network,
             scales=Scales.from_json(values.get("action")),
             name=str(values.get("name", "")),
@@ -128,13 +112,13 @@ class PolicySpec:
 
 
 def check_state(state: object, network: NetworkConfig) -> None:
-    """Raise PolicyError where policy.json names other inputs beside the camera, or other units,
-    than the network takes.
+    """Raise PolicyError where policy.json names other numbers, or other units, than the network
+    takes.
     """
     if not isinstance(state, list) or not all(isinstance(entry, Mapping) for entry in state):
         raise PolicyError("policy.json: field 'state' must be a list of objects")
     found = [entry.get("name") for entry in state]
-    wanted = [name for name in network.inputs if name != "camera"]
+    wanted = _state_names(network)
     if found != wanted:
         raise PolicyError(f"policy.json: state names {found!r}; the network takes {wanted!r}")
     for entry in state:
@@ -145,11 +129,17 @@ def check_state(state: object, network: NetworkConfig) -> None:
             )
 
 
+def _state_names(network: NetworkConfig) -> list[str]:
+    """Inputs of a network whose numbers have names and units of their own."""
+    return [name for name in network.inputs if name in _UNITS]
+
+
 class NetworkPolicy:
     """Drives by a network; it remembers from one `act` to the next, and `reset` forgets."""
 
     def __init__(self, spec: PolicySpec, network: DrivingNetwork) -> None:
         self.spec = spec
+        self.sensors = dict(spec.sensors)
         self.camera: CameraSpec | None = spec.camera
         self.network = network.eval()
         self.reset()
@@ -178,7 +168,8 @@ class NetworkPolicy:
         return to_action(numbers, self.spec.network.head, self.spec.scales, speed)
 
     def saliency(self) -> NDArray[np.float32] | None:
-        """What in the view the curvature of the last `act` depended on; see `networks.saliency`.
+        """What in the view of the first camera the curvature of the last `act` depended on; see
+        `networks.saliency`.
 
         It costs another pass through the network, there and back, and changes nothing.
 
@@ -209,33 +200,34 @@ class NetworkPolicy:
     def _inputs(self, observation: Mapping[str, Any], car: Car | None) -> dict[str, Tensor]:
         inputs: dict[str, Tensor] = {}
         for name in self.spec.network.inputs:
-            if name == "camera":
-                inputs[name] = self._image(observation)
+            if name in self.sensors:
+                inputs[name] = self._reading(name, observation, car)
             elif name == "speed":
                 inputs[name] = torch.from_numpy(
                     np.asarray(observation["speed"], dtype=np.float32).reshape(1)
                 )
-            elif name == "command":
-                inputs[name] = torch.tensor([command_number(observation.get("command"))])
             else:
-                if car is None:
-                    raise PolicyError(
-                        f"policy {self.spec.name!r} drives by the state vector: call "
-                        "act(observation, car)"
-                    )
-                inputs[name] = torch.from_numpy(car.state_vector())[None]
+                inputs[name] = torch.tensor([command_number(observation.get("command"))])
         return inputs
 
-    def _image(self, observation: Mapping[str, Any]) -> Tensor:
-        image = np.asarray(observation["camera"])
-        assert self.spec.camera is not None
-        wanted = (*self.spec.camera.size, 3)
-        if image.shape != wanted:
+    def _reading(self, name: str, observation: Mapping[str, Any], car: Car | None) -> Tensor:
+        if name in observation:
+            reading = np.asarray(observation[name])
+        elif name == StateSpec.kind and car is not None:
+            reading = car.state_vector()
+        else:
+            needed = "; or call act(observation, car)" if name == StateSpec.kind else ""
             raise PolicyError(
-                f"the camera image has shape {image.shape}; this policy takes {wanted}"
+                f"policy {self.spec.name!r} drives by {name!r}, which is not observed: give the "
+                f"car the sensors of the policy{needed}"
             )
-        # A copy: `saliency` looks at it later, when the caller's array may hold the next view.
-        return torch.from_numpy(np.array(image, order="C"))[None]
+        wanted = reading_shape(self.spec.network.encoders[name])
+        if reading.shape != wanted:
+            raise PolicyError(
+                f"observation {name!r} has shape {reading.shape}; this policy takes {wanted}"
+            )
+        # A copy: `saliency` looks at it later, when the caller's array may hold the next one.
+        return torch.from_numpy(np.array(reading, order="C"))[None]
 
     def save(self, folder: Path | str) -> None:
         """Write policy.json and weights.safetensors, each whole or not at all."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,11 +13,16 @@ from vista_sim.evaluation.readiness import make_ready, sources_of
 from vista_sim.geometry.identity import identify_trace
 from vista_sim.identity.sources import SIMULATOR, sources_digest
 from vista_sim.policies import CameraSpec
+from vista_sim.sensors.registry import spec_to_json
+from vista_sim.sensors.spec import SensorSpec, check_sensors
 from vista_sim.traces.trace import Trace
 from vista_sim.transforms import camera_mount
 
 from .imitation.drives import resolve_camera
 from .networks.network import NetworkConfig
+from .networks.registry import network_to_json
+from .networks.sensors import check_fit, network_for_sensors, own_sensors
+from .sensors_file import SENSORS_FILE
 
 
 def decided_by(traces: Sequence[Trace]) -> dict[str, Any]:
@@ -66,6 +71,11 @@ class Recipe:
     """Where the policy's camera is on every car: metres before the rear axle, metres above the
     road, and how far it looks down, rad, such as 1.2 1.6 0.1; by default where each recording
     has its own. Roads that were recorded by different cars then look alike to the policy."""
+    sensors: Annotated[Mapping[str, SensorSpec] | None, SENSORS_FILE] = None
+    """TOML or JSON file of all that the policy observes, by name, in place of one camera or the
+    state vector: a table of each sensor, such as [ranges] with kind = "range" and the fields of
+    that kind. Cameras are seen as the architecture sees, each with its own size; other readings go
+    through a perceptron."""
     seed: int = 0
     """Of everything that is drawn by chance."""
     resume: bool = False
@@ -89,6 +99,33 @@ class Recipe:
             raise ValueError(f"fov is {self.fov} rad; it must be from 0.02 to 3")
         if self.mount is not None:
             check_mount(*self.mount)
+        if self.sensors is not None:
+            for name in ("fov", "mount"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} is given beside sensors; say it of a camera there")
+            network = network_for_sensors(self.network, self.sensors)
+            object.__setattr__(self, "network", network)
+        check_fit(self.network, self.observed)
+
+    @property
+    def observed(self) -> dict[str, SensorSpec]:
+        """What the policy observes, by name, as it was asked for."""
+        if self.sensors is not None:
+            return check_sensors(self.sensors)
+        mount = None
+        if self.mount is not None:
+            x, height, pitch = self.mount
+            mount = camera_mount(x, 0.0, height, pitch=pitch)
+        return own_sensors(self.network, self.fov, mount)
+
+    @property
+    def as_recorded(self) -> bool:
+        """Whether all that is seen, is seen by a camera where the recorded one is."""
+        return all(
+            isinstance(spec, CameraSpec) and spec.mount is None
+            for spec in self.observed.values()
+            if spec.cameras
+        )
 
     def make_ready(self) -> None:
         """See to it that the views that are learned from come from baked geometry.
@@ -97,17 +134,28 @@ class Recipe:
             TraceError: a trace cannot be opened.
             GeometryError: something is not baked; the message has the command to run.
         """
-        if self.network.camera_size is not None:
+        if any(spec.cameras for spec in self.observed.values()):
             traces = [Trace.open(path) for path in self.traces]
             make_ready(sources_of(traces, self.camera), self.bake, self.unbaked)
 
-    def policy_camera(self, traces: Sequence[Trace]) -> CameraSpec | None:
-        """The policy's camera with its field of view fixed; None for a network that sees none."""
-        size = self.network.camera_size
-        if size is None:
-            return None
-        mount = None
-        if self.mount is not None:
-            x, height, pitch = self.mount
-            mount = camera_mount(x, 0.0, height, pitch=pitch)
-        return resolve_camera(traces, CameraSpec(size=size, fov=self.fov, mount=mount), self.camera)
+    def policy_sensors(self, traces: Sequence[Trace]) -> dict[str, SensorSpec]:
+        """What the policy observes, by name, with all fields of view of its cameras fixed."""
+        return {
+            name: resolve_camera(traces, spec, self.camera)
+            if isinstance(spec, CameraSpec)
+            else spec
+            for name, spec in self.observed.items()
+        }
+
+    def settings(self) -> dict[str, Any]:
+        """All its fields as plain values, by name; sensors if they were asked for."""
+        values = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        values["network"] = network_to_json(self.network)
+        if values.pop("sensors") is not None:
+            sensors = {name: spec_to_json(spec) for name, spec in self.observed.items()}
+            values["sensors"] = sensors
+        return values
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vista_sim.errors import PolicyError
 from vista_sim.images import write_png
 from vista_sim.policies import Action, SalientPolicy, load_policy
-from vista_sim.policies.policy import policy_camera
+from vista_sim.policies.policy import policy_camera, policy_sensors
 from vista_sim.policies.saliency import checked_saliency
 from vista_sim.traces.trace import Trace
 from vista_sim.world import Car, World
@@ -97,7 +97,8 @@ def look(recipe: Saliency) -> list[Look]:
         raise PolicyError(f"{recipe.policy}: this policy gives no saliency maps")
     world = World([Trace.open(recipe.trace)], dt=_DT)
     car = world.spawn_agent()
-    car.spawn_sensor("camera", camera)
+    for name, spec in policy_sensors(policy).items():
+        car.spawn_sensor(name, spec)
     looks = []
     for moment in recipe.t:
         policy.reset()

@@ -443,7 +443,10 @@ def _write_network(folder: Path) -> None:
     for name, weights in network.named_parameters():
         if name.endswith("head.output.weight"):  # a fresh one has zeros
             torch.nn.init.normal_(weights, std=0.5)
-    NetworkPolicy(PolicySpec(CameraSpec((24, 48), 1.1), config, name="tiny"), network).save(folder)
+    observed: Any = CameraSpec((24, 48), 1.1)
+    if "sensors" in PolicySpec.__dataclass_fields__:  # earlier ones knew one camera alone
+        observed = {"camera": observed}
+    NetworkPolicy(PolicySpec(observed, config, name="tiny"), network).save(folder)
 
 
 def _write_onnx(path: Path) -> None:

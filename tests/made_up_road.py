@@ -43,7 +43,7 @@ SCALE = 0.05  # 1/m, of the policy's curvature
 
 
 def spec_of(network):
-    return PolicySpec(CameraSpec(SIZE, 1.0), network)
+    return PolicySpec({"camera": CameraSpec(SIZE, 1.0)}, network)
 
 
 class Bars:

@@ -15,6 +15,7 @@ from vista_agents.training import AugmentConfig, TrainingError
 from vista_agents.training.augment import Augmentation
 
 from vista_sim.policies import CameraSpec
+from vista_sim.sensors.spec import StateSpec
 from vista_sim.traces.calibration import Lens
 from vista_sim.transforms import camera_mount
 
@@ -165,7 +166,7 @@ def test_a_mirrored_acceleration_stays():
 
 
 def test_a_mirrored_state_vector_changes_sides_but_not_speed():
-    spec = PolicySpec(None, NetworkConfig(StateMLPConfig()))
+    spec = PolicySpec({"state": StateSpec()}, NetworkConfig(StateMLPConfig()))
     state = torch.tensor([0.3, 0.1, 7.0, 0.02, 0.01, 0.02, 0.03, 0.04]).expand(20, 2, 8).clone()
     batch = Batch(
         {"state": state, "speed": torch.full((20, 2), 7.0)},
@@ -189,11 +190,11 @@ def test_mirroring_is_refused_where_the_mirror_image_could_not_be_met():
         CameraSpec(SIZE, 1.0, turned),
         CameraSpec(SIZE, lens=lens),
     ):
-        with pytest.raises(TrainingError, match=r"mirror: the camera does not sit"):
-            Augmentation(MIRROR, PolicySpec(camera, CNN))
-        Augmentation(OFF, PolicySpec(camera, CNN))
+        with pytest.raises(TrainingError, match=r"mirror: the camera 'camera' does not sit"):
+            Augmentation(MIRROR, PolicySpec({"camera": camera}, CNN))
+        Augmentation(OFF, PolicySpec({"camera": camera}, CNN))
     down = camera_mount(1.2, 0.0, 1.5, pitch=0.3)
-    Augmentation(MIRROR, PolicySpec(CameraSpec(SIZE, 1.0, down), CNN))
+    Augmentation(MIRROR, PolicySpec({"camera": CameraSpec(SIZE, 1.0, down)}, CNN))
 
 
 @pytest.mark.parametrize(("field", "value"), [("shift", -1), ("blur", 1.5), ("noise", -1.0)])

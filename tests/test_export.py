@@ -18,10 +18,11 @@ from vista_agents import export as exporting
 from vista_agents.actions import Scales
 from vista_agents.export import Export, export_policy
 from vista_agents.networks.network import COMMANDS
+from vista_agents.networks.sensors import own_sensors
 from vista_agents.policy import NetworkPolicy, PolicySpec, load, save_policy
 
 from vista_sim.errors import MissingDependencyError, PolicyError
-from vista_sim.policies import CameraSpec, OnnxPolicy
+from vista_sim.policies import OnnxPolicy
 from vista_sim.sensors.state_vector import STATE_NAMES
 from vista_sim.traces.calibration import Vehicle
 
@@ -50,10 +51,7 @@ CONFIGS = {name: of_architecture(i, name) for i, name in enumerate(SMALL)}
 
 
 def save(folder, config, **values):
-    size = config.camera_size
-    spec = PolicySpec(
-        None if size is None else CameraSpec(size, 1.1), config, name="x", training={}, **values
-    )
+    spec = PolicySpec(own_sensors(config, 1.1), config, name="x", training={}, **values)
     network = build(config)
     with torch.no_grad():
         network.head.output.weight.mul_(0.1)  # most answers within the limits
@@ -206,7 +204,7 @@ def test_the_json_describes_the_file(lstm):
     assert [s["input"] for s in memory] == ["state_hidden", "state_cell"]
     camera = described["inputs"][0]
     assert (camera["layout"], camera["colour"]) == ("NHWC", "RGB")
-    assert described["camera"]["fov"] == 1.1
+    assert described["sensors"]["camera"]["fov"] == 1.1
     commands = [i for i in described["inputs"] if i["what"] == "command"]
     assert [c["values"] for c in commands] in ([], [list(COMMANDS)])
 

@@ -150,8 +150,10 @@ def copy(tmp_path):
         shutil.copy(checkouts.HERE / name, root)
     rewards = root / "vista_sim" / "tasks" / "lane_following.py"
     text = rewards.read_text(encoding="utf-8")
-    assert text.count("survive: float = 0.5\n") == 1
-    rewards.write_text(text.replace("survive: float = 0.5\n", "survive: float = 0.501\n"))
+    assert text.count("survive: float = weight(0.5)\n") == 1
+    rewards.write_text(
+        text.replace("survive: float = weight(0.5)\n", "survive: float = weight(0.501)\n")
+    )
     return root
 
 

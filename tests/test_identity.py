@@ -424,7 +424,7 @@ def write_folder(folder, seed):
     from vista_agents.policy import NetworkPolicy, PolicySpec
 
     config = SMALL["cnn"]
-    spec = PolicySpec(CameraSpec(config.camera_size, 1.1), config, name="x")
+    spec = PolicySpec({"camera": CameraSpec(config.camera_size, 1.1)}, config, name="x")
     NetworkPolicy(spec, build(config, seed)).save(folder)
     return folder
 

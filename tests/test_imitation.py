@@ -23,6 +23,7 @@ from vista_agents.networks.registry import build_network
 
 from vista_sim.errors import TraceError
 from vista_sim.policies import CameraSpec
+from vista_sim.sensors.camera import Camera
 from vista_sim.traces.trace import Trace
 
 VIEW = (24, 48)
@@ -110,7 +111,7 @@ def test_places_lie_evenly_within_their_intervals():
 
 
 def test_starts_are_shared_by_length_of_road_or_evenly_by_drive(road_trace):
-    drives = open_drives([Trace.open(road_trace)] * 2, None, SplitConfig(), 0)
+    drives = open_drives([Trace.open(road_trace)] * 2, {}, SplitConfig(), 0)
     roads = [[(0.0, 20.0)], [(0.0, 40.0), (60.0, 140.0)]]
     shares = {}
     for balance in (0.0, 1.0):
@@ -130,7 +131,7 @@ def test_a_camera_without_field_of_view_gets_that_of_the_recording(road_trace):
 
 def test_a_section_in_seconds_is_the_only_road_used(road_trace):
     trace = Trace.open(road_trace)
-    (drive,) = open_drives([trace], CameraSpec((24, 48), 1.2), SplitConfig(), 0, section="5:15")
+    (drive,) = open_drives([trace], {}, SplitConfig(), 0, section="5:15")
     ends = [s for interval in drive.train + drive.validation for s in interval]
     assert min(ends) == pytest.approx(5 * ROAD_SPEED, abs=1.0)
     assert max(ends) == pytest.approx(15 * ROAD_SPEED, abs=1.0)
@@ -139,9 +140,7 @@ def test_a_section_in_seconds_is_the_only_road_used(road_trace):
 @pytest.mark.parametrize("section", ["7.2", "a:b", "5:5", "-1:4", "60:90"])
 def test_a_wrong_section_is_reported_in_one_line(road_trace, section):
     with pytest.raises(TraceError, match="--section") as caught:
-        open_drives(
-            [Trace.open(road_trace)], CameraSpec((24, 48), 1.2), SplitConfig(), 0, None, section
-        )
+        open_drives([Trace.open(road_trace)], {}, SplitConfig(), 0, None, section)
     assert "\n" not in str(caught.value)
 
 
@@ -149,7 +148,7 @@ def setup_for(trace, network=SMALL_CNN, length=1, seed=0):
     camera = resolve_camera([Trace.open(trace)], CameraSpec(VIEW), None)
     return Setup(
         traces=(trace,),
-        camera=camera,
+        sensors={"camera": camera},
         network=network,
         scales=Scales(),
         recorded=None,
@@ -187,9 +186,8 @@ def test_recorded_views_are_the_frames_with_the_curvature_driven(road_trace):
     assert len(source.validation()) == len(held_out) > 10
     assert not images & held_out
     trace = Trace.open(road_trace)
-    camera = resolve_camera([trace], CameraSpec(VIEW), None)
-    (drive,) = open_drives([trace], camera, SplitConfig(), 0)
-    recorded = {drive.camera.render(t)[0].tobytes() for t in trace.cameras["front"].t.tolist()}
+    camera = Camera(trace, "front", VIEW)
+    recorded = {camera.render(t)[0].tobytes() for t in trace.cameras["front"].t.tolist()}
     assert images <= recorded
 
 

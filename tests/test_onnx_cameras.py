@@ -91,7 +91,7 @@ def test_each_input_takes_the_image_of_its_camera(model, road_trace):
         ({"camera": {"size": [24, 48]}}, "camera is .* left out where there is a field sensors"),
         ({"sensors": {"left": SENSORS["left"]}}, "first camera is observed as 'camera'"),
         ({"sensors": {"camera": SENSORS["camera"]}}, r"inputs\[1\].sensor is 'left'; .* camera"),
-        ({"sensors": {**SENSORS, "state": {"kind": "state"}}}, "of kind 'state'; a model takes"),
+        ({"sensors": {**SENSORS, "state": {"kind": "state"}}}, "sensors.state is read by no input"),
         (
             {"sensors": {**SENSORS, "left": {**SENSORS["left"], "mount": [[0.0] * 4] * 4}}},
             "sensors.left.mount: .* rigid",

@@ -13,6 +13,7 @@ from driving_models import MEAN, describe, write_mean, write_passing
 from torch import nn
 from vista_agents.actions import follow_waypoints
 from vista_agents.export import Export, export_policy
+from vista_agents.networks.sensors import own_sensors
 from vista_agents.policy import PolicySpec, save_policy
 
 from vista_sim.errors import PolicyError, PolicyNotFiniteError
@@ -197,7 +198,7 @@ def test_over_a_socket_it_drives_the_very_same_run(foreign, road_trace, tmp_path
 
 def test_an_exported_policy_drives_as_its_folder(road_trace, tmp_path):
     config = SMALL["lstm"]
-    spec = PolicySpec(CameraSpec(config.camera_size, 1.1), config, name="x", training={})
+    spec = PolicySpec(own_sensors(config, 1.1), config, name="x", training={})
     network = build(config)
     with torch.no_grad():
         network.head.output.weight.mul_(0.1)  # untrained, it would steer into a crash

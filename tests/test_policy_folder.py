@@ -11,17 +11,18 @@ import torch
 from architectures import REMEMBERING, SMALL, build, with_head
 from safetensors.torch import load_file, save_file
 from vista_agents.actions import Scales
+from vista_agents.networks.sensors import own_sensors
 from vista_agents.policy import NetworkPolicy, PolicySpec, command_number, load, save_policy
 
 from vista_sim.errors import PolicyError
 from vista_sim.policies import CameraSpec, Policy, load_policy, policy_hash
+from vista_sim.sensors.spec import StateSpec
 
 CNN = SMALL["cnn"]
 
 
 def policy_of(config, seed=1, **values):
-    size = config.camera_size
-    spec = PolicySpec(None if size is None else CameraSpec(size, 1.1), config, name="x", **values)
+    spec = PolicySpec(own_sensors(config, 1.1), config, name="x", **values)
     return NetworkPolicy(spec, build(config, seed))
 
 
@@ -289,11 +290,14 @@ def camera_of(values):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda v: v["sensors"].pop("camera"), "camera size None does not fit its network"),
+        (lambda v: v["sensors"].pop("camera"), "observes nothing; the network takes camera"),
         (lambda v: v.pop("sensors"), "'sensors' is None; it must be an object"),
         (lambda v: v["sensors"].update(camera=3), "'camera' is 3; it must be an object"),
         (lambda v: v["sensors"]["camera"].pop("kind"), "kind is None; known are camera"),
-        (lambda v: v["sensors"].update(state={"kind": "state"}), "sensors has state; this loader"),
+        (
+            lambda v: v["sensors"].update(state={"kind": "state"}),
+            "observes camera, state; the network takes camera",
+        ),
         (lambda v: camera_of(v).update(size=3), "'camera' is not usable"),
         (lambda v: camera_of(v).update(fov=-1.0), "'camera' is not usable"),
         (lambda v: camera_of(v).update(fov=float("nan")), "NaN is no number of JSON"),
@@ -313,7 +317,7 @@ def camera_of(values):
         (lambda v: camera_of(v).update(mount=[1, 2]), "'camera' is not usable"),
         (
             lambda v: camera_of(v).update(size=[66, 200]),
-            "camera size .* does not fit its network",
+            "'camera' reads 66 x 200 x 3; the network takes 24 x 48 x 3",
         ),
         (lambda v: v.update(history=4), "history is 4"),
         (lambda v: v.pop("history"), "history is None"),
@@ -389,16 +393,17 @@ def test_a_policy_on_the_state_vector_asks_for_the_car():
 
 
 def test_a_spec_whose_camera_and_network_differ_is_refused():
-    with pytest.raises(PolicyError, match="does not fit"):
-        PolicySpec(CameraSpec((66, 200)), CNN)
-    with pytest.raises(PolicyError, match="does not fit"):
-        PolicySpec(CameraSpec((66, 200)), SMALL["mlp"])
+    camera = {"camera": CameraSpec((66, 200))}
+    with pytest.raises(PolicyError, match="reads 66 x 200 x 3; the network takes 24 x 48 x 3"):
+        PolicySpec(camera, CNN)
+    with pytest.raises(PolicyError, match="observes camera; the network takes state"):
+        PolicySpec(camera, SMALL["mlp"])
 
 
 def test_a_network_of_another_state_vector_is_refused():
     encoder = dataclasses.replace(SMALL["mlp"].encoder, scale=(1.0, 1.0))
-    with pytest.raises(PolicyError, match="scale has 2 entries; the state vector has 8"):
-        PolicySpec(None, dataclasses.replace(SMALL["mlp"], encoder=encoder))
+    with pytest.raises(PolicyError, match="'state' reads 8; the network takes 2"):
+        PolicySpec({"state": StateSpec()}, dataclasses.replace(SMALL["mlp"], encoder=encoder))
 
 
 def test_scales_are_read_back(tmp_path):

@@ -12,13 +12,14 @@ from vista_agents.cli import main
 from vista_agents.networks.network import NetworkConfig
 from vista_agents.networks.recurrent import RecurrentConfig
 from vista_agents.networks.registry import ARCHITECTURES
+from vista_agents.networks.sensors import own_sensors
 from vista_agents.policy import NetworkPolicy, PolicySpec
 from vista_agents.reinforcement.ppo import PPO, RecurrentPPO, learn_ppo
 from vista_agents.reinforcement.practice import make_practice
 from vista_agents.reinforcement.settings import PracticeConfig
 from vista_agents.training.errors import TrainingError
 
-from vista_sim.policies import CameraSpec, load_policy
+from vista_sim.policies import load_policy
 from vista_sim.traces.trace import Trace
 
 pytest.importorskip("stable_baselines3")
@@ -49,16 +50,12 @@ def recipe(trace, out, kind=PPO, network=CNN, **changes):
     return kind(traces=(trace,), out=out, network=network, **(small | changes))
 
 
-def camera_of(network):
-    return None if network.camera_size is None else CameraSpec(size=network.camera_size, fov=1.2)
-
-
 def learner_of(recipe):
     """What learns, with weights that answer something, and its environments."""
     trace = Trace.open(recipe.traces[0])
-    camera = camera_of(recipe.network)
+    sensors = own_sensors(recipe.network, 1.2)
     torch.manual_seed(3)
-    learner = PPOLearner(recipe, make_practice([trace], camera, recipe.practice))
+    learner = PPOLearner(recipe, make_practice([trace], sensors, recipe.practice))
     with torch.no_grad():
         for parameter in learner.module.parameters():
             parameter += 0.2 * torch.randn_like(parameter)
@@ -72,7 +69,7 @@ def test_the_policy_drives_as_stable_baselines3_does(road_trace, tmp_path, kind,
     learning = recipe(road_trace, tmp_path, kind, network, practice=practice, batch_size=20)
     learner = learner_of(learning)
     model, venv = learner._model, learner._venv
-    spec = PolicySpec(camera_of(network), network, practice.scales)
+    spec = PolicySpec(own_sensors(network, 1.2), network, practice.scales)
     policy = NetworkPolicy(spec, learner.policy_network())
     venv.seed(0)
     seen = venv.reset()

@@ -12,6 +12,7 @@ from vista_agents.imitation.frames import Batch
 from vista_agents.networks.heads import HeadConfig
 from vista_agents.networks.mlp import StateMLPConfig
 from vista_agents.networks.network import NetworkConfig
+from vista_agents.networks.sensors import own_sensors
 from vista_agents.policy import PolicySpec
 from vista_agents.training import AugmentConfig, RangeConfig, TrainingError, range_test
 from vista_agents.training.curves import running_mean
@@ -75,7 +76,7 @@ def test_gradient_descent_on_a_parabola_turns_where_theory_says(tmp_path):
         CONFIG, optimizer="sgd", clip=0.0, weight_decay=0.0, huber=1e6, batch_size=4
     )
     rates = RangeConfig(1e-4, 1e2, steps=240)
-    spec, plain = PolicySpec(None, network), AugmentConfig(augment=False)
+    spec, plain = PolicySpec(own_sensors(network), network), AugmentConfig(augment=False)
     found = range_test(spec, Line(), config, plain, tmp_path, 0, rates)
     assert found.losses[0] == pytest.approx(0.5, abs=0.15)
     lowest = found.rates[found.smoothed.index(min(found.smoothed))]

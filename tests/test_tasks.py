@@ -358,6 +358,16 @@ def test_what_is_wrong_with_a_task_is_one_line(road_trace, given, said):
     assert "\n" not in str(caught.value)
 
 
+def test_of_a_task_that_is_unknown_nothing_else_is_told(road_trace, tmp_path):
+    path = tmp_path / "one.toml"
+    head = f'format = "vista-scenario/1"\nname = "one"\ntraces = {json.dumps(str(road_trace))}\n'
+    path.write_text(head + 'task = "stop"\n[endings]\nwithin = 3\n')
+    with pytest.raises(ScenarioError) as caught:
+        load_suite(path)
+    said = str(caught.value)
+    assert said == f"{path}:4: task.name: there is no task 'stop'; known are {', '.join(TASKS)}"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -384,6 +394,16 @@ def test_the_tables_of_a_file_are_those_of_its_task(road_trace, tmp_path, text, 
     )
     with pytest.raises(ScenarioError, match=said):
         load_suite(path)
+
+
+def test_what_tasks_are_made_of_is_at_hand():
+    assert vista_sim.Rewards is Rewards
+    assert vista_sim.LaneFollowing is LaneFollowing
+    assert vista_sim.Ending is Ending
+    assert issubclass(find_task("stop-at-end"), LaneFollowing)
+    assert vista_sim.Task in LaneFollowing.__mro__
+    task = make_task("lane-following", {"time_limit": 5}, {"comfort": 0.0})
+    assert task == LaneFollowing(vista_sim.Endings(time_limit=5), Rewards(comfort=0.0))
 
 
 def test_an_ending_is_of_a_kind_that_there_is():

@@ -107,7 +107,7 @@ def test_a_folder_with_a_training_is_not_overwritten_unasked(road_trace, tmp_pat
         (["bc", "--traces", "x", "--out", "y", "--seed", "9" * 30], "seed is 9999"),
         (["bc", "--traces", "x", "--out", "y", "--shift.lateral", "nan"], "lateral is nan m"),
         (["bc", "--traces", "x", "--out", "y", "--split.margin", "nan"], "margin nan m"),
-        (["bc", "--traces", "x", "--out", "y", "--batch-size", "1000000000000"], "GiB of images"),
+        (["bc", "--traces", "x", "--out", "y", "--batch-size", "1000000000000"], "GiB of readings"),
         (["bc", "--traces", "x", "--out", "y", "--augment.contrast", "nan"], "contrast is nan"),
         (["guided", "--traces", "x", "--out", "y", "--guided.speed", "nan"], "speed is nan"),
         (["guided", "--traces", "x", "--out", "y", "--guided.cars", "100000"], "cars is 100000"),

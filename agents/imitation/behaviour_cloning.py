@@ -14,15 +14,18 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 
+from vista_sim.dynamics.state import OFFSET_X, OFFSET_YAW, SCENE_TIME
+from vista_sim.sensors.rig import Rig
 from vista_sim.world import World
 
 from ..networks.network import DrivingNetwork
 from .drives import Drive, command_at
 from .frames import Batch, Frames
-from .gather import NO_CAMERA, NO_STATE, stacked
+from .gather import stacked
 from .labels import Labeller
 from .road import Interval, balanced_weights
 from .sampling import Sampler
@@ -30,6 +33,7 @@ from .setup import Setup
 
 # Farther to the side (m), or turned further (rad), little of a view was recorded.
 FARTHEST, STEEPEST = 5.0, 0.5
+ROW = np.array([0])  # of the one car
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,11 @@ class RecordedSource:
     """Windows of recorded frames, bends of every curvature equally often."""
 
     def __init__(self, setup: Setup, shift: ShiftConfig) -> None:
-        drives = setup.open()
+        drives = [RecordedDrive(setup, drive) for drive in setup.open()]
         self._seed = setup.seed
         labeller = setup.labeller
-        train = _frames(setup, drives, labeller, shift, validation=False)
-        held_out = _frames(setup, drives, labeller, shift, validation=True)
+        train = _frames(drives, labeller, shift, validation=False)
+        held_out = _frames(drives, labeller, shift, validation=True)
         weights = balanced_weights(train.curvature.astype(np.float64))
         self._sampler = Sampler(setup.windows, [train], [weights])
         self._validation = setup.windows.of_all(held_out)
@@ -88,48 +92,36 @@ class RecordedSource:
 
 
 def _frames(
-    setup: Setup, drives: Sequence[Drive], labeller: Labeller, shift: ShiftConfig, validation: bool
+    drives: Sequence[RecordedDrive], labeller: Labeller, shift: ShiftConfig, validation: bool
 ) -> Frames:
     parts = []
-    for drive in drives:
-        for interval in drive.validation if validation else drive.train:
+    for along in drives:
+        for interval in along.drive.validation if validation else along.drive.train:
             for offset in shift.offsets:
-                rows = list(_episode(setup, drive, labeller, interval, offset, shift.time))
+                rows = list(_episode(along, labeller, interval, offset, shift.time))
                 if rows:
                     parts.append(stacked(rows))
     return Frames.joined(parts)
 
 
 def _episode(
-    setup: Setup,
-    drive: Drive,
+    along: RecordedDrive,
     labeller: Labeller,
     interval: Interval,
     offset: tuple[float, float],
     time: float,
 ) -> Iterator[dict[str, object]]:
     """Rows of frames recorded on a stretch of road, seen from an offset to the left (m, rad)."""
+    drive = along.drive
     trace, path = drive.trace, drive.path
     lateral, heading = offset
-    world = car = None
-    if drive.camera is None:
-        world = World([trace], recorded_camera=setup.recorded)
-        car = world.spawn_agent()
-        times = trace.ego.t
-    else:
-        times = trace.cameras[drive.camera.name].t
+    times = trace.ego.t if drive.recorded is None else trace.cameras[drive.recorded].t
+    along.begin()
     for t in map(float, times):
         s = path.arc_length(t)
         if not interval[0] <= s <= interval[1]:
             continue
         speed = trace.speed(t)
-        camera, state = NO_CAMERA, NO_STATE
-        if drive.camera is not None:
-            camera = drive.camera.render(t, (0.0, lateral, heading))[0]
-        else:
-            assert car is not None
-            car.start(0, s, lateral, heading)
-            state = car.state_vector()
         back = way_back(lateral, heading, max(speed * time, 1.0))
         yield {
             "episode": 0,
@@ -138,9 +130,50 @@ def _episode(
             "curvature": path.curvature(s) + back,
             "acceleration": labeller.acceleration(path, s, speed),
             "waypoints": labeller.waypoints(path, *path.place(s, lateral, heading), s),
-            "camera": camera,
-            "state": state,
+            "readings": along.read(t, s, lateral, heading),
         }
+
+
+class RecordedDrive:
+    """What a policy's sensors read along a recorded drive; they remember what they read since
+    `begin`.
+
+    Args:
+        setup: what is learned from, and for.
+        drive: that is read along.
+    """
+
+    def __init__(self, setup: Setup, drive: Drive) -> None:
+        self.drive = drive
+        self._car = World([drive.trace], recorded_camera=setup.recorded).spawn_agent()
+        self._rig = Rig()
+        for name, spec in setup.sensors.items():
+            self._rig.add(name, spec)
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was read."""
+        self._begun = False
+
+    def read(self, t: float, s: float, lateral: float, heading: float) -> dict[str, Any]:
+        """Readings, by name.
+
+        Args:
+            t: moment of the recording, s.
+            s: arc length of the path there, m.
+            lateral, heading: of the sensors' car, to the left of the recorded one, m and rad.
+        """
+        self._car.start(0, s, lateral, heading)
+        view = self._car.view()
+        view.table = view.table.copy()
+        view.table[view.rows, SCENE_TIME] = t
+        view.table[view.rows, OFFSET_X : OFFSET_YAW + 1] = 0.0, lateral, heading
+        if not self._begun:
+            self._rig.reset(view, ROW, [np.random.default_rng(0)])
+            self._begun = True
+        readings = self._rig.empty()
+        self._rig.read([(view, ROW)], readings)
+        return {name: one.value[0] for name, one in readings.items()}
 
 
 def way_back(lateral: float, heading: float, ahead: float) -> float:

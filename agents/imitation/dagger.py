@@ -135,8 +135,8 @@ class DaggerSource(RoundSource):
         rounds = Rounds(folder, partial(DaggerMaker, setup, config), background)
         held_out = GuidedMaker(setup, GuidedConfig(starts=config.starts, cars=config.cars))
         super().__init__(setup, rounds, held_out.make(VALIDATION))
-        height, width = setup.network.camera_size or (1, 64)
-        self._kept = max(1, config.keep_mib * _BYTES // (config.frames * height * width * 3))
+        needed = config.frames * setup.network.frame_bytes
+        self._kept = max(1, config.keep_mib * _BYTES // needed)
 
     def rounds_at(self, step: int) -> range:
         newest = step // self._config.every

@@ -1,16 +1,17 @@
-"""Traces made ready to learn from: one camera, the road in use, and its held-out part."""
+"""Traces made ready to learn from: what is seen, the road in use, and its held-out part."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vista_sim.errors import TraceError
 from vista_sim.policies import COMMAND, CameraSpec
-from vista_sim.sensors.camera import Camera, virtual_lens
+from vista_sim.sensors.camera import virtual_lens
 from vista_sim.sensors.pool import CameraPool
+from vista_sim.sensors.spec import SensorSpec
 from vista_sim.traces.path import TracePath
 from vista_sim.traces.trace import Trace
 
@@ -20,12 +21,12 @@ from .road import Interval, SplitConfig, split_road
 
 @dataclass(frozen=True)
 class Drive:
-    """A trace, the camera to see it by (None: it is not looked at), and the road to train and to
-    validate on.
+    """A trace, the recorded camera that it is seen by (None: it is not looked at), and the road to
+    train and to validate on.
     """
 
     trace: Trace
-    camera: Camera | None
+    recorded: str | None
     train: tuple[Interval, ...]
     validation: tuple[Interval, ...]
 
@@ -71,7 +72,7 @@ def resolve_camera(traces: Sequence[Trace], spec: CameraSpec, name: str | None) 
     """The camera spec with its field of view, where open, fixed to that of the first trace's
     camera, so that a policy sees the same on every rig.
     """
-    if spec.fov is not None:
+    if spec.fov is not None or spec.lens is not None:
         return spec
     recorded = CameraPool(traces, name).recorded_name(0)
     lens = traces[0].cameras[recorded].calibration.lens
@@ -80,7 +81,7 @@ def resolve_camera(traces: Sequence[Trace], spec: CameraSpec, name: str | None) 
 
 def open_drives(
     traces: Sequence[Trace],
-    spec: CameraSpec | None,
+    sensors: Mapping[str, SensorSpec],
     split: SplitConfig,
     seed: int,
     name: str | None = None,
@@ -90,7 +91,7 @@ def open_drives(
 
     Args:
         traces: open traces.
-        spec: the policy's camera, resolved; None for a policy that sees none.
+        sensors: of the policy, by name.
         split: how much road is held out.
         seed: of the split.
         name: the recorded camera; None: the one that the world would use.
@@ -102,6 +103,7 @@ def open_drives(
     """
     span = parse_span(section)
     pool = CameraPool(traces, name)
+    sees = any(spec.cameras for spec in sensors.values())
     drives = []
     for i, trace in enumerate(traces):
         if span is not None and span[0] >= trace.duration:
@@ -113,9 +115,6 @@ def open_drives(
             train, validation = split_road(road, split, np.random.default_rng([seed, i]))
         except TraceError as error:
             raise TraceError(f"{trace.root}: {error}") from None
-        camera = None
-        if spec is not None:
-            recorded = pool.recorded_name(i)
-            camera = Camera(trace, recorded, size=spec.size, fov=spec.fov, mount=spec.mount)
-        drives.append(Drive(trace, camera, tuple(train), tuple(validation)))
+        recorded = pool.recorded_name(i) if sees else None
+        drives.append(Drive(trace, recorded, tuple(train), tuple(validation)))
     return drives

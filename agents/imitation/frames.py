@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,7 @@ from ..networks.network import DrivingNetwork
 
 Floats = NDArray[np.float32]
 MAX_ROUND = 2**33  # bytes of a file of frames
+_READINGS = "readings."  # of names in files
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,7 @@ class Frames:
         command: (N,) int64, place in `COMMANDS`.
         curvature, acceleration: (N,) labels, 1/m and m/s².
         waypoints: (N, P, 2) labels, vehicle frame, m; P is 0 where none are asked for.
-        camera: (N, H, W, 3) uint8; for a network without a camera, (N, 0, 0, 3).
-        state: (N, K) the state vector; K is 0 where it is not asked for.
+        readings: (N, ...) of the policy's sensors, by name.
     """
 
     episode: NDArray[np.int64]
@@ -47,15 +47,14 @@ class Frames:
     curvature: Floats
     acceleration: Floats
     waypoints: Floats
-    camera: NDArray[np.uint8]
-    state: Floats
+    readings: Mapping[str, NDArray[Any]]
 
     def __len__(self) -> int:
         return len(self.speed)
 
     @property
     def nbytes(self) -> int:
-        return sum(getattr(self, f.name).nbytes for f in fields(self))
+        return sum(array.nbytes for array in self._arrays().values())
 
     @classmethod
     def joined(cls, parts: Sequence[Frames]) -> Frames:
@@ -64,17 +63,35 @@ class Frames:
         for part in parts:
             episodes.append(part.episode + shift)
             shift += int(part.episode.max(initial=-1)) + 1
-        rest = {
-            f.name: np.concatenate([getattr(p, f.name) for p in parts])
-            for f in fields(cls)
-            if f.name != "episode"
+        listed = [part._arrays() for part in parts]
+        joined = {name: np.concatenate([part[name] for part in listed]) for name in listed[0]}
+        return cls._of({**joined, "episode": np.concatenate(episodes)})
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Of all frames: what a sensor read, or another field, by name."""
+        found: NDArray[Any] = self.readings[name] if name in self.readings else getattr(self, name)
+        return found
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        """All of it by name, such as "speed" and "readings.camera"."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "readings"}
+        return {**plain, **{_READINGS + name: array for name, array in self.readings.items()}}
+
+    @classmethod
+    def _of(cls, arrays: Mapping[str, NDArray[Any]]) -> Frames:
+        """Of what `_arrays` gave."""
+        plain = {n: array for n, array in arrays.items() if not n.startswith(_READINGS)}
+        readings = {
+            n.removeprefix(_READINGS): array
+            for n, array in arrays.items()
+            if n.startswith(_READINGS)
         }
-        return cls(np.concatenate(episodes), **rest)
+        return cls(**plain, readings=readings)
 
     def save(self, path: Path) -> None:
         """Write to a safetensors file, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        arrays = {f.name: np.ascontiguousarray(getattr(self, f.name)) for f in fields(self)}
+        arrays = {name: np.ascontiguousarray(array) for name, array in self._arrays().items()}
         write_whole(path, save_arrays(arrays))
 
     @classmethod
@@ -82,7 +99,7 @@ class Frames:
         """Read what `save` wrote. Raises PolicyError."""
         try:
             arrays: dict[str, Any] = load_arrays(read_bytes(path, PolicyError, MAX_ROUND))
-            return cls(**arrays)
+            return cls._of(arrays)
         except PolicyError:
             raise
         except (SafetensorError, TypeError, ValueError, KeyError, OverflowError) as error:
@@ -156,10 +173,10 @@ class Windows:
             rows.append((parts[p], slice(s, s + count)))
 
         def gather(name: str) -> Tensor:
-            first = getattr(parts[0], name)
+            first = parts[0].column(name)
             out = np.zeros((len(start), self.length, *first.shape[1:]), dtype=first.dtype)
             for i, (frames, span) in enumerate(rows):
-                values = getattr(frames, name)[span]
+                values = frames.column(name)[span]
                 out[i, : len(values)] = values
             return torch.from_numpy(out)
 

@@ -56,12 +56,8 @@ class Gatherer:
         self._drives = drives
         self._labeller = setup.labeller
         self._inputs = setup.network.inputs
+        self._sensors = setup.sensors
         self._paced = setup.network.head.outputs == "curvature+acceleration"
-        options: dict[str, Any] = {"observe": "state"}
-        if setup.camera is not None:
-            spec = setup.camera
-            options = {"size": spec.size, "fov": spec.fov, "mount": spec.mount, "lens": spec.lens}
-            options["randomization"] = randomization
         self._env = lane_following_vector_env(
             cars,
             traces=[drive.trace for drive in drives],
@@ -70,7 +66,8 @@ class Gatherer:
             autoreset_mode="disabled",
             copy=False,
             workers=1,
-            **options,
+            sensors=setup.sensors,
+            randomization=randomization,
         )
         self.cars = cars
 
@@ -167,19 +164,13 @@ class Gatherer:
                 "curvature": self._labeller.curvature(drive.path, *pose, car.s, speed),
                 "acceleration": self._labeller.acceleration(drive.path, car.s, speed),
                 "waypoints": self._labeller.waypoints(drive.path, *pose, car.s),
-                "camera": NO_CAMERA,
-                "state": NO_STATE,
             }
-            if "camera" in self._inputs:
-                row["camera"] = car.observations["camera"].copy()
-            else:
-                row["state"] = car.state_vector()
+            seen = car.observations
+            row["readings"] = {name: seen[name].copy() for name in self._sensors}
             labels[i] = row["curvature"], row["acceleration"]
             kept[i].append(row)
-        observation = {
-            name: np.stack([rows[-1][name] for rows in kept]).astype(_TYPES[name])
-            for name in self._inputs
-        }
+        last = stacked([rows[-1] for rows in kept])
+        observation = {name: last.column(name) for name in self._inputs}
         speeds = np.array([rows[-1]["speed"] for rows in kept])
         return observation, labels, speeds
 
@@ -202,13 +193,8 @@ class Gatherer:
         return np.clip(np.stack([steer, asked[:, 1] / strongest], axis=1), -1, 1).astype(np.float32)
 
 
-NO_CAMERA = np.empty((0, 0, 3), dtype=np.uint8)
-NO_STATE = np.empty(0, dtype=np.float32)
-_TYPES = {"camera": np.uint8, "state": np.float32, "speed": np.float32, "command": np.int64}
-
-
 def stacked(rows: Sequence[dict[str, Any]]) -> Frames:
-    """Frames from rows that hold every field by its name."""
+    """Frames from rows that hold every field by its name, `readings` by the sensor's."""
 
     def column(name: str, kind: Any) -> Array:
         return np.stack([row[name] for row in rows]).astype(kind)
@@ -220,6 +206,7 @@ def stacked(rows: Sequence[dict[str, Any]]) -> Frames:
         curvature=column("curvature", np.float32),
         acceleration=column("acceleration", np.float32),
         waypoints=column("waypoints", np.float32),
-        camera=column("camera", np.uint8),
-        state=column("state", np.float32),
+        readings={
+            name: np.stack([row["readings"][name] for row in rows]) for name in rows[0]["readings"]
+        },
     )

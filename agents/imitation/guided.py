@@ -138,9 +138,9 @@ class GuidedMaker:
         self._setup, self._config = setup, config
         self._drives = setup.open()
         self._randomized = Randomization(mount_jitter=(config.mount_shift, config.mount_turn))
-        self._gatherer = Gatherer(
-            setup, self._drives, config.cars, self._randomized if config.jitters else None
-        )
+        sees = any(spec.cameras for spec in setup.sensors.values())
+        jitters = self._randomized if config.jitters and sees else None
+        self._gatherer = Gatherer(setup, self._drives, config.cars, jitters)
 
     def make(self, number: int, weights: object = None) -> Frames:
         """The round of a number; VALIDATION: of held-out road."""

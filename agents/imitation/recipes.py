@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import math
 import shutil
@@ -21,7 +20,6 @@ from ..actions import Scales
 from ..experts import ExpertName
 from ..folders import RATE_ROUNDS, ROUNDS, claimed, prepare_folder
 from ..networks.network import NetworkConfig
-from ..networks.registry import network_to_json
 from ..policy import PolicySpec
 from ..recipe import Recipe, decided_by
 from ..training import (
@@ -44,7 +42,7 @@ from .guided import GuidedConfig, GuidedSource
 from .road import SplitConfig
 from .setup import Setup
 
-MOST_BYTES = 4 * 2**30  # of the images of a step
+MOST_BYTES = 4 * 2**30  # of the readings of a step
 SEQUENCE = 24  # frames of a window for a network with a memory
 
 
@@ -83,12 +81,11 @@ class Imitation(Recipe):
                 "--find-rate leaves a training in the folder as it is: give it without --resume "
                 "and --overwrite"
             )
-        height, width = self.network.camera_size or (1, 1)
-        needed = self.training.batch_size * self.length * height * width * 3
+        needed = self.training.batch_size * self.length * self.network.frame_bytes
         if needed > MOST_BYTES:
             raise ValueError(
                 f"batch_size {self.training.batch_size} times window {self.length}: a step would "
-                f"take {needed / 2**30:.3g} GiB of images; at most {MOST_BYTES // 2**30} can be"
+                f"take {needed / 2**30:.3g} GiB of readings; at most {MOST_BYTES // 2**30} can be"
             )
 
     @property
@@ -112,8 +109,8 @@ class BehaviourCloning(Imitation):
     shift: ShiftConfig = field(default_factory=ShiftConfig)
 
     def make_ready(self) -> None:
-        moved = self.shift.lateral or self.shift.heading or self.mount is not None
-        if self.bake or moved:  # else frames as recorded
+        moved = self.shift.lateral or self.shift.heading
+        if self.bake or moved or not self.as_recorded:
             super().make_ready()
 
     def source(self, setup: Setup, rounds: Path) -> Source:
@@ -225,11 +222,11 @@ def _prepared(recipe: Imitation) -> Iterator[None]:
 def plan(recipe: Imitation) -> tuple[Setup, PolicySpec]:
     """What is learned from, and the policy but for its weights. Raises as `learn` does."""
     traces = [Trace.open(path) for path in recipe.traces]
-    camera = recipe.policy_camera(traces)
+    sensors = recipe.policy_sensors(traces)
     scales = Scales()
     setup = Setup(
         traces=recipe.traces,
-        camera=camera,
+        sensors=sensors,
         network=recipe.network,
         scales=scales,
         recorded=recipe.camera,
@@ -240,7 +237,7 @@ def plan(recipe: Imitation) -> tuple[Setup, PolicySpec]:
         length=recipe.length,
     )
     description = describe(recipe, setup, setup.open(traces))
-    return setup, PolicySpec(camera, recipe.network, scales, recipe.method, description)
+    return setup, PolicySpec(sensors, recipe.network, scales, recipe.method, description)
 
 
 def describe(recipe: Imitation, setup: Setup, drives: Sequence[Drive]) -> dict[str, Any]:
@@ -252,23 +249,16 @@ def describe(recipe: Imitation, setup: Setup, drives: Sequence[Drive]) -> dict[s
     )
     values = {
         "method": recipe.method,
-        **{f.name: _plain(getattr(recipe, f.name)) for f in dataclasses.fields(recipe)},
+        **recipe.settings(),
         "window": setup.length,
     }
     for name in apart:
         values.pop(name, None)
-    values["network"] = network_to_json(recipe.network)
     values["traces"] = [drive.trace.name for drive in drives]
     values |= decided_by([drive.trace for drive in drives])
     values["validation_road"] = [[list(i) for i in drive.validation] for drive in drives]
     decided: dict[str, Any] = json.loads(json.dumps(values))
     return decided
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    return value
 
 
 def defaults_for(method: str, network: NetworkConfig) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vista_sim.policies import CameraSpec
+from vista_sim.sensors.spec import SensorSpec
 from vista_sim.traces.trace import Trace
 
 from ..actions import Scales
@@ -20,11 +20,11 @@ from .road import SplitConfig
 
 @dataclass(frozen=True)
 class Setup:
-    """Traces, the policy's camera and network, and the expert that labels.
+    """Traces, the policy's sensors and network, and the expert that labels.
 
     Args:
         traces: folders.
-        camera: the policy's, resolved; None for a policy that sees none.
+        sensors: of the policy, by name; fields of view are fixed.
         network, scales: of the policy.
         recorded: name of the recorded camera; None: each trace's own.
         section: "START:END" in s; None: all of each trace.
@@ -34,7 +34,7 @@ class Setup:
     """
 
     traces: tuple[Path, ...]
-    camera: CameraSpec | None
+    sensors: Mapping[str, SensorSpec]
     network: NetworkConfig
     scales: Scales
     recorded: str | None
@@ -50,7 +50,7 @@ class Setup:
         Raises TraceError, WorldError.
         """
         traces = [Trace.open(path) for path in self.traces] if opened is None else opened
-        return open_drives(traces, self.camera, self.split, self.seed, self.recorded, self.section)
+        return open_drives(traces, self.sensors, self.split, self.seed, self.recorded, self.section)
 
     @property
     def labeller(self) -> Labeller:

@@ -71,8 +71,6 @@ class PilotNetConfig:
 class PilotNet(nn.Module):
     """Features (n, F) of images (n, H, W, 3): five convolutions and a dense layer."""
 
-    observation = "camera"
-
     def __init__(self, config: PilotNetConfig) -> None:
         super().__init__()
         self.convolutions = convolutions(config)
@@ -135,7 +133,6 @@ class ResNetConfig:
 class ResNet(nn.Module):
     """Features (n, F) of images (n, H, W, 3)."""
 
-    observation = "camera"
     _POOLED = (2, 6)  # cells of the feature map that are kept apart: where in the view matters
 
     def __init__(self, config: ResNetConfig) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
+from .encoders import reading_shape
+from .mlp import ReadingMLPConfig, StateMLPConfig
 from .network import COMMANDS, NetworkConfig
 
 
@@ -21,7 +25,8 @@ def random_inputs(
         generator: torch's global one where it is None.
 
     Returns:
-        camera (*shape, H, W, 3) uint8 noise, or state (*shape, K) within twice its scales; speed
+        Of each sensor: images (*shape, H, W, 3) uint8 noise, the state (*shape, K) within twice
+        its scales, other readings (*shape, ...) within what enters the network as -1 to 1; speed
         (*shape) from 0 to 20 m/s; command (*shape) int64. Those that the network takes.
     """
 
@@ -29,16 +34,19 @@ def random_inputs(
         return torch.rand(*size, generator=generator)
 
     made: dict[str, Tensor] = {}
-    for name in config.inputs:
-        if name == "camera":
-            assert config.camera_size is not None
-            size = (*shape, *config.camera_size, 3)
-            made[name] = torch.randint(0, 256, size, dtype=torch.uint8, generator=generator)
-        elif name == "speed":
-            made[name] = 20.0 * uniform(*shape)
-        elif name == "command":
-            made[name] = torch.randint(0, len(COMMANDS), shape, generator=generator)
+    for name, encoder in config.encoders.items():
+        size = (*shape, *reading_shape(encoder))
+        if isinstance(encoder, StateMLPConfig):
+            made[name] = (4.0 * uniform(*size) - 2.0) * torch.tensor(encoder.scale)
+        elif isinstance(encoder, ReadingMLPConfig):
+            flat = (2.0 * uniform(*shape, math.prod(encoder.shape)) - 1.0) * torch.tensor(
+                encoder.scale
+            )
+            made[name] = (flat + torch.tensor(encoder.middle)).reshape(size)
         else:
-            scale = torch.tensor(config.encoder.scale)  # type: ignore[union-attr]
-            made[name] = (4.0 * uniform(*shape, len(scale)) - 2.0) * scale
+            made[name] = torch.randint(0, 256, size, dtype=torch.uint8, generator=generator)
+    if "speed" in config.inputs:
+        made["speed"] = 20.0 * uniform(*shape)
+    if "command" in config.inputs:
+        made["command"] = torch.randint(0, len(COMMANDS), shape, generator=generator)
     return made

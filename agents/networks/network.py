@@ -1,4 +1,4 @@
-"""A driving network: an encoder, a memory or none, and a head, on batches of sequences."""
+"""A driving network: encoders, a memory or none, and a head, on batches of sequences."""
 
 from __future__ import annotations
 
@@ -9,27 +9,20 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .cnn import PilotNet, PilotNetConfig, ResNet, ResNetConfig
+from .cnn import PilotNetConfig
+from .encoders import ENCODERS, EncoderConfig, ImageEncoderConfig, reading_bytes
 from .heads import Head, HeadConfig, answer
 from .layers import check_choice, check_positive
-from .mlp import StateMLP, StateMLPConfig
+from .mlp import ReadingMLPConfig, StateMLPConfig
 from .recurrent import Recurrent, RecurrentConfig, State
-from .spatial import SpatialAttention, SpatialAttentionConfig
 from .temporal import TemporalAttention, TemporalAttentionConfig
 
-EncoderConfig = PilotNetConfig | ResNetConfig | SpatialAttentionConfig | StateMLPConfig
 MemoryConfig = RecurrentConfig | TemporalAttentionConfig
 Inputs = Mapping[str, Tensor]
 
 #: Navigation commands; their place is their number.
 COMMANDS = ("follow", "left", "right", "straight")
 
-ENCODERS: dict[type[Any], type[nn.Module]] = {
-    PilotNetConfig: PilotNet,
-    ResNetConfig: ResNet,
-    SpatialAttentionConfig: SpatialAttention,
-    StateMLPConfig: StateMLP,
-}
 MEMORIES: dict[type[Any], type[nn.Module]] = {
     RecurrentConfig: Recurrent,
     TemporalAttentionConfig: TemporalAttention,
@@ -40,7 +33,8 @@ MEMORIES: dict[type[Any], type[nn.Module]] = {
 class NetworkConfig:
     """Shape of a driving network."""
 
-    encoder: EncoderConfig = field(default_factory=PilotNetConfig)
+    encoder: ImageEncoderConfig | StateMLPConfig | None = field(default_factory=PilotNetConfig)
+    """Of the first camera, or of the state vector; None: neither is seen, but `further`."""
     memory: MemoryConfig | None = None
     head: HeadConfig = field(default_factory=HeadConfig)
     speed: bool = True
@@ -51,20 +45,50 @@ class NetworkConfig:
     """How the navigation command (follow, left, right, straight) enters the network."""
     command_size: int = 8
     """Width of a learned embedding of it."""
+    further: Mapping[str, EncoderConfig] = field(default_factory=dict)
+    """Encoders of other sensors, by name; what all encoders find is put beside each other."""
 
     def __post_init__(self) -> None:
         check_choice("command", self.command, ("none", "one-hot", "embedding"))
         check_positive(speed_scale=self.speed_scale, command_size=self.command_size)
+        if isinstance(self.encoder, ReadingMLPConfig):
+            raise ValueError("encoder is of readings of any kind; give it by name, in further")
+        if self.encoder is None and not self.further:
+            raise ValueError("encoder is null and further empty; a network takes a sensor at least")
+        for name in self.further:
+            if not name or "." in name or name in ("speed", "command", self._first):
+                raise ValueError(f"further has {name!r}; it must be the name of another sensor")
+
+    @property
+    def encoders(self) -> dict[str, EncoderConfig]:
+        """Of all sensors, by name."""
+        first: dict[str, EncoderConfig] = {}
+        if self.encoder is not None:
+            first[str(self._first)] = self.encoder
+        return {**first, **self.further}
+
+    @property
+    def _first(self) -> str | None:
+        """Name of what `encoder` takes."""
+        if self.encoder is None:
+            return None
+        return "camera" if isinstance(self.encoder, ImageEncoderConfig) else "state"
 
     @property
     def camera_size(self) -> tuple[int, int] | None:
-        """Height and width of the view, px; None for a network that sees no camera."""
-        return getattr(self.encoder, "size", None)
+        """Height and width of the first camera's view, px; None for a network that sees none."""
+        encoder = self.encoder
+        return encoder.size if isinstance(encoder, ImageEncoderConfig) else None
+
+    @property
+    def frame_bytes(self) -> int:
+        """Memory that the readings of a frame take."""
+        return sum(map(reading_bytes, self.encoders.values()))
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of what the network is given, in order."""
-        names = ["state" if self.camera_size is None else "camera"]
+        names = [*self.encoders]
         if self.speed:
             names.append("speed")
         if self.command != "none":
@@ -76,8 +100,8 @@ class DrivingNetwork(nn.Module):
     """From what the car sees, frame by frame, to the parameters of what to do.
 
     Inputs by name; the leading dimensions are sequences n and frames T:
-        camera: (n, T, H, W, 3) uint8 or float, 0..255.
-        state: (n, T, K), the state vector, for networks without a camera.
+        camera: (n, T, H, W, 3) uint8 or float, 0..255, and other sensors (n, T, ...) as they read;
+            those of `NetworkConfig.encoders`, such as state, (n, T, K).
         speed: (n, T), m/s.
         command: (n, T), int64, a place in `COMMANDS`.
     """
@@ -85,8 +109,12 @@ class DrivingNetwork(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = ENCODERS[type(config.encoder)](config.encoder)
-        width = config.encoder.features + int(config.speed)
+        if config.encoder is not None:
+            self.encoder = ENCODERS[type(config.encoder)](config.encoder)
+        self.further = nn.ModuleDict(
+            {_key(name): ENCODERS[type(one)](one) for name, one in config.further.items()}
+        )
+        width = sum(one.features for one in config.encoders.values()) + int(config.speed)
         self.command: nn.Embedding | None = None
         if config.command == "one-hot":
             width += len(COMMANDS)
@@ -148,12 +176,13 @@ class DrivingNetwork(nn.Module):
 
         Padding is left out of the batch, so that it enters no statistics of normalization.
         """
-        seen = inputs["camera" if self.config.camera_size is not None else "state"]
-        count, length = seen.shape[:2]
-        flat = seen.flatten(0, 1)
+        count, length = inputs[next(iter(self.config.encoders))].shape[:2]
         there = None if mask is None else mask.flatten().nonzero()[:, 0]
-        features = self.encoder(flat if there is None else flat[there])
-        parts = [features]
+        parts = []
+        for name in self.config.encoders:
+            encoder = self.further[_key(name)] if name in self.config.further else self.encoder
+            parts.append(encoder(self._rows(inputs[name], there)))
+        features = parts[0]
         if self.config.speed:
             parts.append(self._rows(inputs["speed"], there)[:, None] / self.config.speed_scale)
         if self.config.command != "none":
@@ -172,3 +201,8 @@ class DrivingNetwork(nn.Module):
     def _rows(self, x: Tensor, there: Tensor | None) -> Tensor:
         flat = x.flatten(0, 1)
         return flat if there is None else flat[there]
+
+
+def _key(name: str) -> str:
+    """Of a sensor's encoder among modules, whose names are also those of attributes."""
+    return f"sensor-{name}"

@@ -9,6 +9,7 @@ from typing import Any
 from vista_sim.errors import PolicyError
 
 from .cnn import PilotNetConfig, ResNetConfig
+from .encoders import ENCODER_KINDS, EncoderConfig
 from .fields import config_from_json
 from .heads import HeadConfig
 from .limits import check_size
@@ -32,12 +33,6 @@ ARCHITECTURES: dict[str, NetworkConfig] = {
     "attention": NetworkConfig(SpatialAttentionConfig(tokens="cells"), TemporalAttentionConfig()),
 }
 
-_ENCODERS: dict[str, type[Any]] = {
-    "mlp": StateMLPConfig,
-    "pilotnet": PilotNetConfig,
-    "resnet": ResNetConfig,
-    "spatial-attention": SpatialAttentionConfig,
-}
 _MEMORIES: dict[str, type[Any]] = {
     "recurrent": RecurrentConfig,
     "temporal-attention": TemporalAttentionConfig,
@@ -50,9 +45,17 @@ def build_network(config: NetworkConfig) -> DrivingNetwork:
 
 
 def network_to_json(config: NetworkConfig) -> dict[str, Any]:
-    """What policy.json says of a network; encoder and memory say their kind."""
+    """What policy.json says of a network; encoders and memory say their kind."""
     values = dataclasses.asdict(config)
-    values["encoder"] = {"kind": _name(_ENCODERS, config.encoder), **values["encoder"]}
+    if config.encoder is not None:
+        values["encoder"] = {"kind": _name(ENCODER_KINDS, config.encoder), **values["encoder"]}
+    further = {
+        name: {"kind": _name(ENCODER_KINDS, one), **dataclasses.asdict(one)}
+        for name, one in config.further.items()
+    }
+    values["further"] = further
+    if not further:  # as earlier versions know it
+        del values["further"]
     if config.memory is not None:
         values["memory"] = {"kind": _name(_MEMORIES, config.memory), **values["memory"]}
     return values
@@ -64,7 +67,11 @@ def network_from_json(values: Any) -> NetworkConfig:
         raise PolicyError("policy.json: field 'network' must be an object")
     given = dict(values)
     try:
-        given["encoder"] = _part(_ENCODERS, given.get("encoder"), "encoder")
+        if given.get("further") is not None:
+            given["further"] = _further(given["further"])
+        given.setdefault("encoder", None)
+        if given["encoder"] is not None or not given.get("further"):
+            given["encoder"] = _part(ENCODER_KINDS, given["encoder"], "encoder")
         if given.get("memory") is not None:
             given["memory"] = _part(_MEMORIES, given["memory"], "memory")
         given["head"] = config_from_json(HeadConfig, given.get("head", {}), "head")
@@ -73,6 +80,12 @@ def network_from_json(values: Any) -> NetworkConfig:
     except (TypeError, ValueError, OverflowError) as error:
         raise PolicyError(f"policy.json: network configuration is not usable ({error})") from None
     return config
+
+
+def _further(values: Any) -> dict[str, EncoderConfig]:
+    if not isinstance(values, Mapping):
+        raise ValueError(f"further is {values!r}; it must be an object")
+    return {name: _part(ENCODER_KINDS, one, f"further, {name!r},") for name, one in values.items()}
 
 
 def _name(kinds: Mapping[str, type[Any]], config: Any) -> str:

@@ -89,8 +89,6 @@ class SpatialAttentionConfig:
 class SpatialAttention(nn.Module):
     """Features (n, F) of images (n, H, W, 3)."""
 
-    observation = "camera"
-
     def __init__(self, config: SpatialAttentionConfig) -> None:
         super().__init__()
         self.grid = config.grid

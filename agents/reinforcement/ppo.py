@@ -14,7 +14,7 @@ from ..networks.recurrent import RecurrentConfig
 from .settings import Reinforcement, small_recurrent_network, window_frames
 from .trainer import Report, Result, learn_from_reward
 
-MOST_BYTES = 4 * 2**30  # of an iteration's views
+MOST_BYTES = 4 * 2**30  # of an iteration's readings
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,14 @@ class PPO(Reinforcement):
 
     def _check_rollout(self) -> None:
         """Raise ValueError where what an iteration drives would fill the memory."""
-        height, width = self.network.camera_size or (0, 0)
         frames = window_frames(self.network)
         steps = self.practice.num_envs * self.practice.steps
-        if (size := steps * frames * height * width * 3) > MOST_BYTES:
+        frame = self.network.frame_bytes
+        if (size := steps * frames * frame) > MOST_BYTES:
             raise ValueError(
-                f"an iteration of {steps} steps with {frames} frames of {height} x {width} px each "
-                f"takes {size / 2**30:.1f} GiB; take a shorter attention window, a smaller view or "
-                "fewer steps"
+                f"an iteration of {steps} steps with {frames} frames of {frame:,} bytes each takes "
+                f"{size / 2**30:.1f} GiB; take a shorter attention window, a smaller view or fewer "
+                "steps"
             )
 
     def check_memory(self) -> None:

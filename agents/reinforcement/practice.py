@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.envs.vector import DrivingVectorEnv
-from vista_sim.policies import CameraSpec
+from vista_sim.sensors.spec import SensorSpec
 from vista_sim.traces.trace import Trace
 
 from ..training.seeds import derived_seed
@@ -23,7 +23,7 @@ DT = 0.1  # s
 
 def make_practice(
     traces: Sequence[Trace],
-    camera: CameraSpec | None,
+    sensors: Mapping[str, SensorSpec],
     config: PracticeConfig,
     recorded_camera: str | None = None,
     section: tuple[float, float] | None = None,
@@ -32,7 +32,7 @@ def make_practice(
 
     Args:
         traces: to drive on.
-        camera: of the policy, resolved; None: the state vector is observed instead.
+        sensors: of the policy, by name.
         config: of the practice.
         recorded_camera: that views are made from.
         section: (start, end) in s of each trace that is driven.
@@ -41,14 +41,6 @@ def make_practice(
         TraceError: a trace cannot be driven.
         WorldError: a trace lacks the camera.
     """
-    observed: dict[str, Any] = {"observe": "state"}
-    if camera is not None:
-        observed = {
-            "size": camera.size,
-            "fov": camera.fov,
-            "mount": camera.mount,
-            "recorded_camera": recorded_camera,
-        }
     envs = gymnasium.make_vec(
         ENVIRONMENT,
         num_envs=config.num_envs,
@@ -64,7 +56,8 @@ def make_practice(
         endings=config.endings,
         rewards=REWARDS[config.reward],
         section=section,
-        **observed,
+        sensors=sensors,
+        recorded_camera=recorded_camera,
     )
     assert isinstance(envs, DrivingVectorEnv)
     return envs

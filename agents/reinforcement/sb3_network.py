@@ -66,6 +66,7 @@ def policy_arguments(
         "activation_fn": nn.ReLU,
         "log_std_init": log_deviation,
         "ortho_init": False,
+        "normalize_images": False,  # the encoders do
     }
     if isinstance(network.memory, RecurrentConfig):
         arguments["lstm_hidden_size"] = network.memory.size

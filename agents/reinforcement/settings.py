@@ -202,6 +202,7 @@ def for_reward(network: NetworkConfig) -> NetworkConfig:
     return dataclasses.replace(
         network,
         encoder=_steady(network.encoder),
+        further={name: _steady(one) for name, one in network.further.items()},
         memory=_steady(network.memory),
         head=dataclasses.replace(network.head, distribution="gaussian"),
     )

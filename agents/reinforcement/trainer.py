@@ -28,7 +28,7 @@ from ..folders import CHECKPOINTS, claimed, prepare_folder
 from ..imitation.drives import parse_span
 from ..networks.inputs import random_inputs
 from ..networks.network import DrivingNetwork
-from ..networks.registry import build_network, network_to_json
+from ..networks.registry import build_network
 from ..policy import NetworkPolicy, PolicySpec, save_policy
 from ..recipe import decided_by
 from ..training.errors import TrainingError
@@ -118,10 +118,10 @@ def learn_from_reward(
         recipe = dataclasses.replace(recipe, network=network)
         traces = [Trace.open(path) for path in recipe.traces]
         span = parse_span(recipe.section)
-        camera = recipe.policy_camera(traces)
+        sensors = recipe.policy_sensors(traces)
         description = describe(recipe, method, traces)
-        spec = PolicySpec(camera, network, recipe.practice.scales, method, description)
-        envs = make_practice(traces, camera, recipe.practice, recipe.camera, span)
+        spec = PolicySpec(sensors, network, recipe.practice.scales, method, description)
+        envs = make_practice(traces, sensors, recipe.practice, recipe.camera, span)
         try:
             torch.set_num_threads(recipe.threads)
             torch.manual_seed(recipe.seed)
@@ -134,7 +134,7 @@ def learn_from_reward(
 
 def describe(recipe: Reinforcement, method: str, traces: Sequence[Trace]) -> dict[str, Any]:
     """Everything that decides the weights, as JSON."""
-    values = dataclasses.asdict(recipe)
+    values = recipe.settings()
     for name in NOT_DECISIVE:
         del values[name]
     del values["practice"]["workers"]
@@ -142,7 +142,6 @@ def describe(recipe: Reinforcement, method: str, traces: Sequence[Trace]) -> dic
         "method": method,
         "traces": [trace.name for trace in traces],
         **decided_by(traces),
-        "network": network_to_json(recipe.network),
     }
     decided: dict[str, Any] = json.loads(json.dumps(values))
     return decided

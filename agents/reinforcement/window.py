@@ -19,8 +19,8 @@ THERE = "there"
 class FrameWindow(VecEnvWrapper):  # type: ignore[misc]
     """Observations become the last `frames` of them, the newest last; a reset clears them.
 
-    "camera" (H, W, 3) becomes (frames, H, W, 3), "state" (K,) (frames, K), "speed" (1,)
-    (frames,): sequences as `DrivingNetwork` takes them. Frames from before the episode are
+    Readings such as "camera" (H, W, 3) become (frames, H, W, 3), "speed" (1,) becomes (frames,):
+    sequences as `DrivingNetwork` takes them. Frames from before the episode are
     zero, and "there" is 0 for them.
 
     Args:

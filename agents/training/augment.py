@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -10,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from vista_sim.policies import CameraSpec
-from vista_sim.tasks.state_vector import STATE_NAMES
+from vista_sim.sensors.spec import StateSpec
+from vista_sim.sensors.state_vector import STATE_NAMES
 
 from ..imitation.frames import Batch
 from ..networks.heads import HeadConfig
@@ -75,6 +77,7 @@ class Augmentation:
     def __init__(self, config: AugmentConfig, spec: PolicySpec) -> None:
         self.config = config
         self.head = spec.network.head
+        self.cameras = cameras_of(spec)
         if config.augment and config.mirror:
             check_mirror(spec)
 
@@ -91,11 +94,11 @@ class Augmentation:
         if not self.config.augment:
             return batch
         if self.config.mirror:
-            batch = mirrored(batch, changes.mirror.to(device), self.head)
-        if "camera" not in batch.inputs:
-            return batch
-        camera = changed_images(batch.inputs["camera"], changes, self.config)
-        return Batch({**batch.inputs, "camera": camera}, batch.target, batch.mask)
+            batch = mirrored(batch, changes.mirror.to(device), self.head, tuple(self.cameras))
+        images = {
+            name: changed_images(batch.inputs[name], changes, self.config) for name in self.cameras
+        }
+        return Batch({**batch.inputs, **images}, batch.target, batch.mask)
 
 
 @dataclass(frozen=True)
@@ -225,17 +228,22 @@ def _shadow(shadow: Tensor, height: int, width: int) -> Tensor:
     return (1 + depth * inside)[:, None, :, :, None]
 
 
-def mirrored(batch: Batch, which: Tensor, head: HeadConfig) -> Batch:
-    """The batch with sequences `which` (n,) bool as a mirror at the car's middle shows them."""
+def mirrored(
+    batch: Batch, which: Tensor, head: HeadConfig, cameras: Sequence[str] = (CameraSpec.kind,)
+) -> Batch:
+    """The batch with sequences `which` (n,) bool as a mirror at the car's middle shows them;
+    inputs of these names are images.
+    """
     inputs = dict(batch.inputs)
     target = torch.where(
         which[:, None, None],
         batch.target * batch.target.new_tensor(target_signs(head)),
         batch.target,
     )
-    if "camera" in inputs:
-        inputs["camera"] = inputs["camera"].clone()
-        inputs["camera"][which] = inputs["camera"][which].flip(3)
+    for name in cameras:
+        if name in inputs:
+            inputs[name] = inputs[name].clone()
+            inputs[name][which] = inputs[name][which].flip(3)
     if "command" in inputs:
         swapped = torch.tensor(COMMAND_IN_MIRROR, device=which.device)[inputs["command"]]
         inputs["command"] = torch.where(which[:, None], swapped, inputs["command"])
@@ -256,11 +264,23 @@ def target_signs(head: HeadConfig) -> list[float]:
 
 def check_mirror(spec: PolicySpec) -> None:
     """Raise TrainingError where a mirror image is nothing that the policy could ever meet."""
-    if spec.camera is not None and not looks_the_same_mirrored(spec.camera):
-        raise TrainingError(
-            "mirror: the camera does not sit in the car's middle looking straight ahead; its "
-            "mirror image is of another camera"
-        )
+    cameras = cameras_of(spec)
+    for name, camera in cameras.items():
+        if not looks_the_same_mirrored(camera):
+            raise TrainingError(
+                f"mirror: the camera {name!r} does not sit in the car's middle looking straight "
+                "ahead; its mirror image is of another camera"
+            )
+    for name, other in spec.sensors.items():
+        if name not in cameras and not isinstance(other, StateSpec):
+            raise TrainingError(
+                f"mirror: what {name!r} ({other.kind}) would read of a mirrored road is not known"
+            )
+
+
+def cameras_of(spec: PolicySpec) -> dict[str, CameraSpec]:
+    """The cameras of a policy, by name."""
+    return {n: one for n, one in spec.sensors.items() if isinstance(one, CameraSpec)}
 
 
 def looks_the_same_mirrored(camera: CameraSpec) -> bool:

@@ -8,18 +8,19 @@ from architectures import SMALL, build, with_head
 from small_networks import VIEW
 from vista_agents.networks.cnn import PilotNetConfig, ResNetConfig
 from vista_agents.networks.network import NetworkConfig
+from vista_agents.networks.sensors import own_sensors
 from vista_agents.networks.spatial import SpatialAttention, SpatialAttentionConfig
 from vista_agents.policy import NetworkPolicy, PolicySpec
 
 from vista_sim.errors import PolicyNotFiniteError
-from vista_sim.policies import CameraSpec, SalientPolicy
+from vista_sim.policies import SalientPolicy
 
 SEEING = [name for name, config in SMALL.items() if config.camera_size is not None]
 
 
 def policy_of(config, seed=0):
     network = build(config, seed)
-    return NetworkPolicy(PolicySpec(CameraSpec(config.camera_size), config), network)
+    return NetworkPolicy(PolicySpec(own_sensors(config), config), network)
 
 
 def view(seed, size=VIEW):
@@ -49,7 +50,7 @@ def test_every_architecture_with_a_camera_gives_a_map_of_its_size(name):
 
 def test_a_policy_of_the_state_vector_has_none():
     network = build(SMALL["mlp"])
-    policy = NetworkPolicy(PolicySpec(None, SMALL["mlp"]), network)
+    policy = NetworkPolicy(PolicySpec(own_sensors(SMALL["mlp"]), SMALL["mlp"]), network)
     assert policy.saliency() is None
 
 

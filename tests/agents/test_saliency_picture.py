@@ -8,10 +8,9 @@ import pytest
 from small_networks import VIEW, small
 from vista_agents.cli import main
 from vista_agents.networks.registry import build_network
+from vista_agents.networks.sensors import own_sensors
 from vista_agents.policy import NetworkPolicy, PolicySpec
 from vista_agents.saliency_picture import overlay
-
-from vista_sim.policies import CameraSpec
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +19,10 @@ def folders(tmp_path_factory):
     made = {}
     for name in ("lstm", "mlp"):
         config = small(name)
-        camera = None if config.camera_size is None else CameraSpec(VIEW)
         made[name] = tmp_path_factory.mktemp("policies") / name
-        NetworkPolicy(PolicySpec(camera, config), build_network(config)).save(made[name])
+        NetworkPolicy(PolicySpec(own_sensors(config), config), build_network(config)).save(
+            made[name]
+        )
     return made
 
 

@@ -118,7 +118,7 @@ def write_policy(folder: Path) -> None:
     write_small_drive(folder)
     for name in ("cnn", "gru"):
         config = SMALL[name]
-        spec = PolicySpec(CameraSpec(config.camera_size, 1.1), config, name=name)
+        spec = PolicySpec({"camera": CameraSpec(config.camera_size, 1.1)}, config, name=name)
         save_policy(folder / name, spec, build(config, 1).state_dict())
 
 

@@ -1,7 +1,7 @@
 """Moves cars and finds them on the recorded path, row by row of their table (see `state`).
 
 Compiled by Numba without fast-math: a row's numbers do not depend on the other rows. Cars of
-one call drive in one trace, whose arrays come in the order of `Surroundings.arrays`.
+one call drive in one trace, along its path.
 """
 
 from __future__ import annotations
@@ -14,41 +14,29 @@ from numpy.typing import NDArray
 from vista_sim.compiled import compiler
 from vista_sim.dynamics import kinematics
 from vista_sim.dynamics import state as c
-from vista_sim.traces import curve, projection
+from vista_sim.traces import curve, path, projection
+from vista_sim.traces.path import PathArrays
 from vista_sim.traces.projection import REACH
 
 Floats = NDArray[np.float64]
 
 
-_compiled = compiler(c, kinematics, curve, projection)
+_compiled = compiler(c, kinematics, curve, path, projection)
 
 
 @_compiled
-def _speed_at(s: float, t: Floats, row_s: Floats, speeds: Floats) -> float:
+def _speed_at(s: float, path: PathArrays) -> float:
     """Recorded speed at arc length s (m), m/s."""
-    inside = min(max(s, 0.0), row_s[-1])
-    return curve.interpolate(curve.interpolate(inside, row_s, t), t, speeds)
+    inside = min(max(s, 0.0), path.row_s[-1])
+    return curve.interpolate(curve.interpolate(inside, path.row_s, path.t), path.t, path.speeds)
 
 
 @_compiled
-def _locate(
-    row: Floats,
-    wheelbase: float,
-    knots: Floats,
-    points: Floats,
-    pieces: Floats,
-    directions: Floats,
-    t: Floats,
-    row_s: Floats,
-    speeds: Floats,
-    positions: Floats,
-    quaternions: Floats,
-    edges: Floats,
-) -> None:
+def _locate(row: Floats, wheelbase: float, path: PathArrays, edges: Floats) -> None:
     """Find a car on the path, and the recorded pose that its view is made from."""
     x, y, yaw = row[c.X], row[c.Y], row[c.YAW]
     s, lateral, heading, distance = curve.project(
-        x, y, yaw, row[c.S], row_s[-1], knots, points, pieces, directions
+        x, y, yaw, row[c.S], path.row_s[-1], path.knots, path.points, path.pieces, path.directions
     )
     # Where the path is out of reach, s, lateral and heading stay as they are.
     row[c.IN_REACH] = 1.0 if distance <= REACH else 0.0
@@ -56,10 +44,10 @@ def _locate(
         row[c.PROGRESS] = s - row[c.S]
         row[c.S], row[c.LATERAL], row[c.HEADING_ERROR] = s, lateral, heading
     inside = min(max(row[c.S], row[c.START_S]), row[c.END_S])
-    inside = min(max(inside, 0.0), row_s[-1])
-    time = curve.interpolate(inside, row_s, t)
+    inside = min(max(inside, 0.0), path.row_s[-1])
+    time = curve.interpolate(inside, path.row_s, path.t)
     row[c.SCENE_TIME] = time = min(max(time, row[c.START]), row[c.END])
-    px, py, _, qx, qy, qz, qw = curve.pose_at(time, t, positions, quaternions)
+    px, py, _, qx, qy, qz, qw = curve.pose_at(time, path.t, path.positions, path.quaternions)
     recorded = math.atan2(2 * (qx * qy + qz * qw), 1 - 2 * (qy * qy + qz * qz))
     dx, dy = x - px, y - py
     cosine, sine = math.cos(recorded), math.sin(recorded)
@@ -68,7 +56,7 @@ def _locate(
     row[c.OFFSET_YAW] = curve.wrap_angle(yaw - recorded)
     row[c.DISTANCE] = math.hypot(dx, dy)
     row[c.CURVATURE] = math.tan(row[c.TIRE_ANGLE]) / wheelbase
-    row[c.RECORDED_SPEED] = _speed_at(inside, t, row_s, speeds)
+    row[c.RECORDED_SPEED] = _speed_at(inside, path)
     row[c.ROAD_LEFT] = row[c.ROAD_RIGHT] = math.nan
     if edges.shape[1] > 0:
         row[c.ROAD_LEFT] = curve.interpolate(row[c.S], edges[0], edges[1])
@@ -83,16 +71,7 @@ def begin(
     lateral: float,
     heading: float,
     limits: Floats,
-    knots: Floats,
-    points: Floats,
-    pieces: Floats,
-    directions: Floats,
-    bends: Floats,
-    t: Floats,
-    row_s: Floats,
-    speeds: Floats,
-    positions: Floats,
-    quaternions: Floats,
+    path: PathArrays,
     edges: Floats,
 ) -> None:
     """Put car i at an offset from the path, at the recorded speed, its tires as the path bends.
@@ -102,19 +81,23 @@ def begin(
             SPEED_FACTOR and SPEED_LIMIT unless they are NaN: as recorded.
         s, lateral, heading: m along the path, m and rad to its left.
         limits: (5,) of the vehicle, as `KinematicBicycle.limits`.
+        path: that it drives along.
+        edges: (3, m) arc length of points and distances to the road's edges there, m; m may be 0.
     """
     row = table[i]
-    length = row_s[-1]
-    row[c.X], row[c.Y], row[c.YAW] = curve.place(s, lateral, heading, length, knots, pieces)
+    length = path.row_s[-1]
+    row[c.X], row[c.Y], row[c.YAW] = curve.place(
+        s, lateral, heading, length, path.knots, path.pieces
+    )
     inside = min(max(s, 0.0), length)
     if math.isnan(row[c.SPEED_FACTOR]):
         row[c.SPEED_FACTOR] = 1.0
     if math.isnan(row[c.SPEED_LIMIT]):
         row[c.SPEED_LIMIT] = math.inf
     row[c.HELD] = math.nan
-    recorded = max(0.0, _speed_at(inside, t, row_s, speeds))
+    recorded = max(0.0, _speed_at(inside, path))
     row[c.SPEED] = min(row[c.SPEED_FACTOR] * recorded, row[c.SPEED_LIMIT])
-    bend = curve.curvature_at(inside, knots, bends)
+    bend = curve.curvature_at(inside, path.knots, path.bends)
     row[c.TIRE_ANGLE] = kinematics.tire_angle(bend, limits)
     row[c.STEPS] = row[c.TIME] = row[c.TIRE_RATE] = 0.0
     row[c.TARGET_CURVATURE] = row[c.TARGET_ACCELERATION] = math.nan
@@ -123,20 +106,7 @@ def begin(
     row[c.MAX_TIRE_RATE] = limits[kinematics.MAX_TIRE_RATE]
     row[c.MAX_ACCELERATION] = limits[kinematics.MAX_ACCELERATION]
     row[c.MAX_DECELERATION] = limits[kinematics.MAX_DECELERATION]
-    _locate(
-        row,
-        limits[kinematics.WHEELBASE],
-        knots,
-        points,
-        pieces,
-        directions,
-        t,
-        row_s,
-        speeds,
-        positions,
-        quaternions,
-        edges,
-    )
+    _locate(row, limits[kinematics.WHEELBASE], path, edges)
     row[c.PROGRESS] = 0.0
 
 
@@ -178,16 +148,7 @@ def drive(
     rows: NDArray[np.int64],
     dt: float,
     limits: Floats,
-    knots: Floats,
-    points: Floats,
-    pieces: Floats,
-    directions: Floats,
-    bends: Floats,
-    t: Floats,
-    row_s: Floats,
-    speeds: Floats,
-    positions: Floats,
-    quaternions: Floats,
+    path: PathArrays,
     edges: Floats,
 ) -> None:
     """Move the cars of `rows` by one step of dt (s).
@@ -199,7 +160,7 @@ def drive(
         row = table[i]
         # The speed the recording has `dt` after it was where the car is now.
         later = min(row[c.SCENE_TIME] + row[c.SPEED_FACTOR] * dt, row[c.END])
-        ahead = _speed_at(curve.interpolate(later, t, row_s), t, row_s, speeds)
+        ahead = _speed_at(curve.interpolate(later, path.t, path.row_s), path)
         ahead *= row[c.SPEED_FACTOR]
         before = row[c.TIRE_ANGLE]
         held = row[c.HELD]
@@ -215,17 +176,4 @@ def drive(
         row[c.STEPS] += 1.0
         row[c.TIME] = row[c.STEPS] * dt
         row[c.TIRE_RATE] = (row[c.TIRE_ANGLE] - before) / dt
-        _locate(
-            row,
-            limits[kinematics.WHEELBASE],
-            knots,
-            points,
-            pieces,
-            directions,
-            t,
-            row_s,
-            speeds,
-            positions,
-            quaternions,
-            edges,
-        )
+        _locate(row, limits[kinematics.WHEELBASE], path, edges)

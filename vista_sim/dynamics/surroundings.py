@@ -24,7 +24,7 @@ class Surroundings:
 
     Attributes:
         bicycle: of the vehicle.
-        arrays: what `driving` takes: the vehicle's limits, `PathArrays`, the road's edges.
+        arrays: what `driving` takes: the vehicle's limits, the path, the road's edges.
     """
 
     def __init__(self, trace: Trace, vehicle: Vehicle | None = None) -> None:
@@ -34,7 +34,7 @@ class Surroundings:
         self.bicycle = KinematicBicycle(vehicle or trace.vehicle)
         road = trace.road
         edges = np.array([road[name] for name in ("s", "left", "right")]) if road else _NO_EDGES
-        self.arrays = (self.bicycle.limits, *trace.path.arrays, np.array(edges, dtype=np.float64))
+        self.arrays = self.bicycle.limits, trace.path.arrays, np.array(edges, dtype=np.float64)
         self._begin, self._drive = driving.begin, driving.drive
 
     def __reduce__(self) -> tuple[Any, ...]:

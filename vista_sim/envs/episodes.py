@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -25,147 +25,89 @@ from vista_sim.world import World
 CASE = "case"
 
 
-class Episodes(Protocol):
-    """The episodes of one environment, one after the other.
-
-    Attributes:
-        sensors: of the cars, by name.
-        dt: s.
-        terms: names of the reward terms.
-    """
-
-    sensors: Mapping[str, SensorSpec]
-    dt: float
-    terms: tuple[str, ...]
-
-    @property
-    def shared(self) -> World | None:
-        """The world of this environment and of all beside it; None: each has its own."""
-
-    @property
-    def backend(self) -> str | None:
-        """Of the cameras; None where they have none."""
-
-    @property
-    def device(self) -> str:
-        """That makes the views."""
-
-    @property
-    def car(self) -> Car:
-        """That drives. Raises WorldError where there is none before the first start."""
-
-    @property
-    def endings(self) -> tuple[Ending, ...]:
-        """Why an episode may be over."""
-
-    @property
-    def ending(self) -> str | None:
-        """Why it is over; None while it goes on."""
-
-    def start(self, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
-        """Begin an episode, without observing; what is drawn is drawn from `rng`."""
-
-    def move(self, action: Action) -> None:
-        """Drive one step, without observing."""
-
-    def numbers(self) -> dict[str, Any]:
-        """What is told beside what is told of every car."""
-
-    def texts(self) -> dict[str, str]:
-        """The same, of texts."""
-
-    def beside(self) -> Self:
-        """Those of a further environment; both share what they can."""
-
-    def join(self, seat: Seat) -> None:
-        """Have the car read with those of other environments, from its next start on."""
-
-    def traces(self) -> list[Trace]:
-        """That may be driven in."""
-
-    def labels(self) -> dict[str, Any]:
-        """Columns of the episode's row in a run; "trace" is an index of `traces`."""
-
-    def outcome(self) -> dict[str, Any]:
-        """More of them, once it is over."""
-
-
-class WorldEpisodes:
-    """A car in a scene of a world of its own making, put at drawn starts.
+class Episodes:
+    """The episodes of one environment: of a car in a scene of a world, put at drawn starts.
 
     Args:
         world: that is driven in.
-        sensors: of the cars, by name.
+        sensors: of the car, by name.
+
+    Attributes:
+        sensors: as given.
+        car: that drives.
+        shared: the world of this environment and of all beside it; None: each has its own.
+        dt, terms: length of a step, s, and names of the reward terms.
+        backend, device: of the cameras; None: they have none.
     """
+
+    car: Car
+    shared: World | None
 
     def __init__(self, world: World, sensors: Mapping[str, SensorSpec]) -> None:
         self.sensors, self.shared = sensors, world
         self.dt, self.terms = world.dt, world.task.terms
+        self.backend: str | None = getattr(world.cameras, "backend", None)
+        self.device: str = getattr(world.cameras, "device", "cpu")
         self.scene = world.spawn_scene()
         self.car = self.scene.spawn_agent()
         for name, spec in sensors.items():
             self.car.spawn_sensor(name, spec)
-
-    @property
-    def backend(self) -> str | None:
-        """See `Episodes`."""
-        return getattr(self.shared.cameras, "backend", None)
-
-    @property
-    def device(self) -> str:
-        """See `Episodes`."""
-        device: str = getattr(self.shared.cameras, "device", "cpu")
-        return device
+        self._world = world
 
     @property
     def endings(self) -> tuple[Ending, ...]:
-        """See `Episodes`."""
-        return self.shared.task.endings
+        """Why an episode may be over."""
+        return self._world.task.endings
 
     @property
     def ending(self) -> str | None:
-        """See `Episodes`."""
+        """Why it is over; None while it goes on."""
         return self.car.ending
 
     def start(self, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
-        """See `Episodes`; options are those of `Car.start`."""
+        """Begin an episode, without observing.
+
+        Args:
+            rng: what is drawn until the next start, is drawn from it.
+            options: of `reset`. Raises WorldError on some that cannot be.
+        """
         self.scene.rng = rng
         self.car.start(**start_options(options))
 
     def move(self, action: Action) -> None:
-        """See `Episodes`."""
+        """Drive one step, without observing."""
         self.car.move(action)
 
-    def numbers(self) -> dict[str, Any]:
-        """See `Episodes`."""
-        return {}
-
-    def texts(self) -> dict[str, str]:
-        """See `Episodes`."""
-        return {}
-
-    def beside(self) -> WorldEpisodes:
-        """See `Episodes`: in a scene of its own."""
-        return WorldEpisodes(self.shared, self.sensors)
+    def beside(self) -> Episodes:
+        """Those of a further environment; both share what they can."""
+        return Episodes(self._world, self.sensors)
 
     def join(self, seat: Seat) -> None:
-        """See `Episodes`."""
+        """Have the car read with those of other environments, from its next start on."""
         self.car.join(seat)
 
     def traces(self) -> list[Trace]:
-        """See `Episodes`."""
-        return list(self.shared.traces)
+        """That may be driven in."""
+        return list(self._world.traces)
+
+    def numbers(self) -> dict[str, Any]:
+        """What `info` tells beside what it tells of every car."""
+        return {}
+
+    def texts(self) -> dict[str, str]:
+        """The same, of texts."""
+        return {}
 
     def labels(self) -> dict[str, Any]:
-        """See `Episodes`."""
+        """Columns of the episode's row in a run; "trace" is an index of `traces`."""
         return {}
 
     def outcome(self) -> dict[str, Any]:
-        """See `Episodes`."""
+        """More of them, once it is over."""
         return {}
 
 
-class CaseEpisodes:
+class CaseEpisodes(Episodes):
     """The cases of a suite, each in a world of its own.
 
     Args:
@@ -190,7 +132,7 @@ class CaseEpisodes:
     ) -> None:
         self.suite, self.cases = suite, suite.cases()
         self.backend, self.device = backend, device
-        self.sensors: Mapping[str, SensorSpec] = beside(sensors, further)
+        self.sensors = beside(sensors, further)
         self.dt, self.terms = self.cases[0].settings.dt, terms_of(self.cases)
         self._stager = Stager(sensors, backend, device=device, further=further)
         self._places = {case.case: index for index, case in enumerate(self.cases)}
@@ -215,7 +157,7 @@ class CaseEpisodes:
         return any(case.settings.speed.mode == FREE for case in self.cases)
 
     @property
-    def car(self) -> Car:
+    def car(self) -> Car:  # type: ignore[override]  # made anew for each case
         """See `Episodes`."""
         return self.stage.car
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,38 +39,72 @@ class Outcome(NamedTuple):
     cut: NDArray[np.bool_]
 
 
-class Fleet(Protocol):
-    """The cars of environments, which `rows` (n,) are indices of."""
+def fleet_of(envs: Sequence[DrivingEnv], add_info: Any) -> Fleet:
+    """The fleet of environments that were made beside each other; see `Fleet`."""
+    world = envs[0].episodes.shared
+    return Fleet(envs, add_info) if world is None else _OneWorld(envs, world)
+
+
+class Fleet:
+    """The cars of environments, which `rows` (n,) are indices of: moved one after the other.
+
+    Only what costs most, the sensors, are read for all together, trace by trace.
+
+    Args:
+        envs: of the cars.
+        add_info: Gymnasium's way to put the info of one environment into those of all.
+    """
+
+    def __init__(self, envs: Sequence[DrivingEnv], add_info: Any) -> None:
+        self._envs, self._add_info = envs, add_info
 
     def drive(self, rows: Rows, actions: NDArray[np.float64]) -> Outcome:
         """Move cars by one step; actions (n, 1 or 2) are within [-1, 1]."""
+        envs = [self._envs[i] for i in rows.tolist()]
+        for env, action in zip(envs, actions, strict=True):
+            env.move(action)
+        kinds = [env.ending_kind for env in envs]
+        return Outcome(
+            np.array([env.car.reward for env in envs], dtype=np.float64),
+            np.array([kind is not None for kind in kinds], dtype=np.bool_),
+            np.array([kind == CUT for kind in kinds], dtype=np.bool_),
+        )
 
     def groups(self, rows: Rows) -> list[Group]:
-        """The cars of some environments, to be read together."""
+        """The cars of some environments, those whose views come from the same cameras together."""
+        found: dict[tuple[int, int], list[int]] = {}
+        for i in rows.tolist():
+            car = self._envs[i].car
+            found.setdefault((id(car.world.cameras), car.trace_index), []).append(i)
+        groups: list[Group] = []
+        for own in found.values():
+            views = [self._envs[i].car.view() for i in own]
+            groups.append((merged(views), np.array(own)))
+        return groups
 
     def note(self, rows: Rows, shares: NDArray[np.float64], seconds: float) -> NDArray[np.float64]:
-        """Note what was read in the states of some cars.
+        """Note in the states of some cars what was read; their speeds (n,), m/s.
 
         Args:
             rows: (n,) of the environments.
             shares: (n,) of what they saw, see `Car.share_seen`.
             seconds: that reading one took.
-
-        Returns:
-            (n,) their speed, m/s.
         """
+        states = [self._envs[i].car.state for i in rows.tolist()]
+        for state, share in zip(states, shares.tolist(), strict=True):
+            state[0, c.VALIDITY], state[0, c.VIEW_SECONDS] = share, seconds
+        return np.array([state[0, c.SPEED] for state in states])
 
     def infos(self, told: NDArray[np.bool_]) -> dict[str, Any]:
         """Infos of the environments in the mask `told`, numbers alone, with Gymnasium's masks."""
+        infos: dict[str, Any] = {}
+        for i in np.flatnonzero(told).tolist():
+            infos = self._add_info(infos, self._envs[i].numbers(), i)
+        return infos
 
 
-class OneWorld:
-    """Cars that are all in one world: moved, judged and told of as arrays.
-
-    Args:
-        envs: of the cars.
-        world: that they are in.
-    """
+class _OneWorld(Fleet):
+    """Cars that are all in one world: moved, judged and told of as arrays."""
 
     def __init__(self, envs: Sequence[DrivingEnv], world: World) -> None:
         self._envs, self._world = envs, world
@@ -84,7 +118,6 @@ class OneWorld:
         self._cuts = np.array([False, *(one.kind == CUT for one in world.task.endings)])
 
     def drive(self, rows: Rows, actions: NDArray[np.float64]) -> Outcome:
-        """See `Fleet`."""
         world, own = self._world, self._cars[rows]
         table = world.table
         limits = np.array([self._envs[i].curvature_limit for i in rows.tolist()])
@@ -103,7 +136,6 @@ class OneWorld:
         return Outcome(rewards, codes != 0, self._cuts[codes])
 
     def groups(self, rows: Rows) -> list[Group]:
-        """See `Fleet`."""
         world = self._world
         groups: list[Group] = []
         for trace, own in world.by_trace(self._cars[rows]):
@@ -113,13 +145,11 @@ class OneWorld:
         return groups
 
     def note(self, rows: Rows, shares: NDArray[np.float64], seconds: float) -> NDArray[np.float64]:
-        """See `Fleet`."""
         table, own = self._world.table, self._cars[rows]
         table[own, c.VALIDITY], table[own, c.VIEW_SECONDS] = shares, seconds
         return table[own, c.SPEED]
 
     def infos(self, told: NDArray[np.bool_]) -> dict[str, Any]:
-        """See `Fleet`; of environments that are not told, zeros."""
         world, cars = self._world, self._cars
         infos: dict[str, Any] = {
             name: np.where(told, world.table[cars, column], 0.0)
@@ -133,58 +163,6 @@ class OneWorld:
         }
         infos["reward_terms"] = terms | {f"_{name}": told.copy() for name in terms}
         return infos | {f"_{name}": told.copy() for name in infos}
-
-
-class OwnWorlds:
-    """Cars that are each in a world of its own: moved and judged one after the other.
-
-    Only what costs most, the sensors, are read for all together, trace by trace.
-
-    Args:
-        envs: of the cars.
-        add_info: Gymnasium's way to put the info of one environment into those of all.
-    """
-
-    def __init__(self, envs: Sequence[DrivingEnv], add_info: Any) -> None:
-        self._envs, self._add_info = envs, add_info
-
-    def drive(self, rows: Rows, actions: NDArray[np.float64]) -> Outcome:
-        """See `Fleet`."""
-        envs = [self._envs[i] for i in rows.tolist()]
-        for env, action in zip(envs, actions, strict=True):
-            env.move(action)
-        kinds = [env.ending_kind for env in envs]
-        return Outcome(
-            np.array([env.car.reward for env in envs], dtype=np.float64),
-            np.array([kind is not None for kind in kinds], dtype=np.bool_),
-            np.array([kind == CUT for kind in kinds], dtype=np.bool_),
-        )
-
-    def groups(self, rows: Rows) -> list[Group]:
-        """See `Fleet`; cars whose views come from the same cameras are read together."""
-        found: dict[tuple[int, int], list[int]] = {}
-        for i in rows.tolist():
-            car = self._envs[i].car
-            found.setdefault((id(car.world.cameras), car.trace_index), []).append(i)
-        groups: list[Group] = []
-        for own in found.values():
-            views = [self._envs[i].car.view() for i in own]
-            groups.append((merged(views), np.array(own)))
-        return groups
-
-    def note(self, rows: Rows, shares: NDArray[np.float64], seconds: float) -> NDArray[np.float64]:
-        """See `Fleet`."""
-        states = [self._envs[i].car.state for i in rows.tolist()]
-        for state, share in zip(states, shares.tolist(), strict=True):
-            state[0, c.VALIDITY], state[0, c.VIEW_SECONDS] = share, seconds
-        return np.array([state[0, c.SPEED] for state in states])
-
-    def infos(self, told: NDArray[np.bool_]) -> dict[str, Any]:
-        """See `Fleet`."""
-        infos: dict[str, Any] = {}
-        for i in np.flatnonzero(told).tolist():
-            infos = self._add_info(infos, self._envs[i].numbers(), i)
-        return infos
 
 
 def merged(views: Sequence[SceneView]) -> SceneView:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from vista_sim.arguments import check_count, check_flag
 from vista_sim.envs.arguments import DEFAULT_SIZE, chosen_sensors, refuse_without_camera
 from vista_sim.envs.driving import DrivingEnv, Observed
-from vista_sim.envs.episodes import WorldEpisodes
+from vista_sim.envs.episodes import Episodes
 from vista_sim.envs.vector import VECTOR_OPTIONS, DrivingVectorEnv
 from vista_sim.errors import MissingDependencyError, WorldError
 from vista_sim.files import shown
@@ -105,7 +105,7 @@ def lane_following_env(
         randomization=randomization,
         **_world_options(world_options),
     )
-    episodes = WorldEpisodes(world, specs)
+    episodes = Episodes(world, specs)
     return DrivingEnv(episodes, speed, size, curvature_limit, render_mode, text_infos)
 
 

@@ -16,7 +16,6 @@ from vista_sim.car import ALONE, Car, Place
 from vista_sim.envs import interface
 from vista_sim.envs.arguments import CAMERA, START_OPTIONS
 from vista_sim.envs.driving import DrivingEnv
-from vista_sim.envs.episodes import WorldEpisodes
 from vista_sim.envs.interface import Observation
 from vista_sim.errors import WorldError
 from vista_sim.files import shown
@@ -55,7 +54,6 @@ class DrivingParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):  #
             raise WorldError(f"agents is {count}; at most {MOST_AGENTS} drive in one scene")
         if not 0 < check_number("gap", gap, "m") < 1000:
             raise WorldError(f"gap is {gap} m; it must be above 0, and below 1000")
-        assert isinstance(first.episodes, WorldEpisodes)
         self._first, self._scene, self._gap = first, first.episodes.scene, gap
         self.metadata = {**first.metadata, "name": "vista_sim", "is_parallelizable": True}
         self.render_mode = first.render_mode

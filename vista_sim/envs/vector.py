@@ -16,7 +16,7 @@ from vista_sim.arguments import check_count, check_flag
 from vista_sim.car import ALONE
 from vista_sim.envs import arguments
 from vista_sim.envs.driving import DrivingEnv
-from vista_sim.envs.fleet import Fleet, OneWorld, OwnWorlds
+from vista_sim.envs.fleet import fleet_of
 from vista_sim.envs.interface import Observation
 from vista_sim.errors import WorldError
 from vista_sim.sensors.rig import Rig, Seat
@@ -96,10 +96,7 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         self._seen: Observation = {**read, "speed": np.zeros((n, 1), dtype=np.float32)}
         for row, env in enumerate(self.envs):
             env.episodes.join(Seat(self._rig, row, self._readings))
-        world = episodes.shared
-        self._fleet: Fleet = (
-            OwnWorlds(self.envs, self._add_info) if world is None else OneWorld(self.envs, world)
-        )
+        self._fleet = fleet_of(self.envs, self._add_info)
         self._everyone = np.arange(n)
         self._begun, self._ended, self._cut = np.zeros(
             (3, n), dtype=np.bool_

@@ -173,6 +173,8 @@ class RenderedCamera:
         if out is None:
             out = np.empty((len(ts), *size, 3), np.uint8), np.empty((len(ts), *size), np.bool_)
         images, valids = out
+        if bodies is not None:
+            bodies.check_views(len(ts))
         places = range(len(ts)) if rows is None else rows
         for i, (place, t, offset) in enumerate(zip(places, ts, offsets, strict=True)):
             view = self.view(float(t), offset, None if bodies is None else bodies.only(i))
@@ -194,6 +196,8 @@ class RenderedCamera:
         self, t: float, offset: ArrayLike = (0.0, 0.0, 0.0), bodies: Bodies | None = None
     ) -> RenderedView:
         """Draw one image, with its depth and which pixels show bodies. See `render`."""
+        if bodies is not None:
+            bodies.check_views(1)
         worlds = self._worlds
         with worlds.lock:
             truth = worlds.truth(self.trace)

@@ -75,8 +75,9 @@ class Reader:
         name = values["task"].get("name") if isinstance(values.get("task"), dict) else None
         try:
             self._kinds = tables_of_task(LANE_FOLLOWING if name is None else name)
-        except WorldError:  # is told where the name is read
+        except WorldError:  # is told where the name is read; its tables cannot be
             self._kinds = tables_of_task(LANE_FOLLOWING)
+            values = {**values, "endings": {}, "task": {"name": name}}
         read = self.table(Settings, values, (), *others)
         limit = read.endings.time_limit if read.time_limit is None else read.time_limit
         endings = dataclasses.replace(read.endings, time_limit=None)

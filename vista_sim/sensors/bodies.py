@@ -9,16 +9,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vista_sim.traces.calibration import Vehicle
-from vista_sim.transforms import Matrix
-
 
 @dataclass(frozen=True, eq=False)
 class Bodies:
     """Boxes that n views may see, each of one view.
 
     The frame of a body is that of tracks (`tracks.parquet`): x forward, y left, z up, its origin
-    on the ground below its middle. A car's own frame lies below its rear axle: see `middle_of`.
+    on the ground below its middle. A car's own frame lies below its rear axle: see `scene.box.Box`.
 
     Args:
         starts: (n + 1,), view i may see the bodies from starts[i] up to, not with, starts[i + 1].
@@ -92,6 +89,11 @@ class Bodies:
     def __len__(self) -> int:
         return len(self.pose)
 
+    def check_views(self, n: int) -> None:
+        """Raise ValueError unless they are of n views."""
+        if self.views != n:
+            raise ValueError(f"bodies are of {self.views} views, not of {n}")
+
     def of_view(self, i: int) -> slice:
         """Which rows view i may see."""
         return slice(int(self.starts[i]), int(self.starts[i + 1]))
@@ -117,15 +119,3 @@ def joined(parts: Sequence[Bodies | None]) -> Bodies | None:
         np.concatenate([part.size for part in some]),
         np.concatenate([part.colour for part in some]),
     )
-
-
-def middle_of(vehicle: Vehicle) -> Matrix:
-    """T_vehicle_body (4, 4): where the frame of a vehicle's box lies in the vehicle's own."""
-    pose = np.eye(4)
-    pose[0, 3] = 0.5 * vehicle.length - vehicle.rear_overhang
-    return pose
-
-
-def size_of(vehicle: Vehicle) -> tuple[float, float, float]:
-    """Length, width and height of a vehicle's box, m."""
-    return vehicle.length, vehicle.width, vehicle.height

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.sensors.boxes import ALONG, GROUND, NEARER, NEARER_BY, Boxes
+from vista_sim.sensors.boxes import ALONG, GROUND, GROUND_SHARE, NEARER, NEARER_BY, Boxes
 from vista_sim.sensors.warp import BODY
 
 Array = NDArray[np.floating]
@@ -53,7 +53,8 @@ def cast(pose: Array, size: Array, rays: Array) -> tuple[NDArray[np.float32], ND
             low, high = (0.0, size[2]) if axis == 2 else (-0.5 * size[axis], 0.5 * size[axis])
             way = pose[axis, 0] * x + pose[axis, 1] * y + pose[axis, 2]
             way = np.where(np.abs(way) < ALONG, ALONG, way)
-            to_low, to_high = (low - pose[axis, 3]) / way, (high - pose[axis, 3]) / way
+            inverse = 1.0 / way
+            to_low, to_high = (low - pose[axis, 3]) * inverse, (high - pose[axis, 3]) * inverse
             near, far = np.minimum(to_low, to_high), np.maximum(to_low, to_high)
             face = np.where(near > enter, 2 * axis + (way > 0), face)
             enter, leave = np.maximum(enter, near), np.minimum(leave, far)
@@ -68,5 +69,5 @@ def hidden(pose: Array, rays: Array, found: Array, depth: Array) -> NDArray[np.b
     eye = pose[2, 3]
     # Height of what is seen, times its inverse depth: that of the sky is 0.
     height = eye * scene + (pose[2, 0] * x + pose[2, 1] * y + pose[2, 2])
-    is_ground = (eye > GROUND) & (height < GROUND * scene)
+    is_ground = (eye > GROUND) & (height < GROUND * scene + GROUND_SHARE)
     return (scene > box * (1.0 + NEARER) + NEARER_BY) & ~is_ground

@@ -29,8 +29,10 @@ Floats = NDArray[np.float64]
 #: By how much a nearer thing must be nearer to hide a box: a share of inverse depth, and 1/m.
 NEARER = 0.06
 NEARER_BY = 0.001
-#: m above the plane that a box stands on, below which all is taken for ground.
-GROUND = 0.2
+#: What is lower above the plane that a box stands on is taken for ground: m, and m for every m of
+#: its distance, since recorded depth is the less certain the farther it is.
+GROUND = 0.1
+GROUND_SHARE = 0.01
 #: Light on the faces: front, rear, left, right, top, bottom.
 LIGHT = np.array([0.75, 0.75, 0.55, 0.55, 1.0, 0.3])
 NEAREST = 0.05  # m along the optical axis; a box that begins nearer may cover all of the view

@@ -286,8 +286,7 @@ class Camera:
         plans = self._planner.plan(ts, offsets)
         if bodies is None:
             return plans
-        if bodies.views != len(ts):
-            raise ValueError(f"bodies are of {bodies.views} views, not of {len(ts)}")
+        bodies.check_views(len(ts))
         displaced = planar_poses(offsets) if offsets.ndim == 2 else offsets
         spans = shared_spans(self.lens)
         boxes = place_bodies(bodies, displaced, self.T_vehicle_camera, spans)

@@ -1,7 +1,8 @@
 """Drawing boxes into views on the device: `box_reference.py` as PyTorch operations.
 
 Single precision here, double there. The boxes and their bounds come from the host; nothing here
-waits for the device or looks at a value of a tensor.
+waits for the device or looks at a value of a tensor. Each operation rounds once: what it gives of a
+ray does not depend on where in a list of rays that stands.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vista_sim.sensors.boxes import ALONG, GROUND, NEARER, NEARER_BY, Boxes
+from vista_sim.sensors.boxes import ALONG, GROUND, GROUND_SHARE, NEARER, NEARER_BY, Boxes
 from vista_sim.sensors.torch_frames import send
 from vista_sim.sensors.warp import BODY
 
@@ -52,14 +53,15 @@ class Painter:
         starts = boxes.starts[views.start : views.stop + 1]
         if starts[0] == starts[-1]:
             return
-        device = depth.device
-        pose = send(boxes.pose.astype(np.float32), device)
-        size, paint = send(boxes.size.astype(np.float32), device), send(boxes.paint, device)
+        rows, starts = slice(starts[0], starts[-1]), starts - starts[0]
+        pose = send(boxes.pose[rows].astype(np.float32), depth.device)
+        size = send(boxes.size[rows].astype(np.float32), depth.device)
+        paint = send(boxes.paint[rows], depth.device)
         image, source, depth = image.view(-1, 3), source.view(-1), depth.view(-1)
         nearest, owner = torch.zeros_like(depth), torch.zeros_like(depth, dtype=torch.int64)
         found = []
         for nth in range(int(np.diff(starts).max())):
-            rays = self._rays_of(boxes, starts, nth, pose)
+            rays = self._rays_of(boxes.bounds[rows], starts, nth, pose)
             if rays is None:
                 continue
             inverse, face = _cast(rays, pose, size)
@@ -76,12 +78,12 @@ class Painter:
             depth[pixel] = torch.where(seen, inverse, scene)
 
     def _rays_of(
-        self, boxes: Boxes, starts: NDArray[np.int64], nth: int, pose: Tensor
+        self, bounds: NDArray[np.int64], starts: NDArray[np.int64], nth: int, pose: Tensor
     ) -> _Rays | None:
         """Of the n-th box of every view that has so many; None if all of them are out of sight."""
         view = np.flatnonzero(np.diff(starts) > nth)
         box = starts[view] + nth
-        top, bottom, left, right = boxes.bounds[box].T
+        top, bottom, left, right = bounds[box].T
         area = (bottom - top) * (right - left)
         total = int(area.sum())
         if total == 0:
@@ -101,7 +103,7 @@ class Painter:
         there = row * self._width + column
         x, y = self._rays[:, there, None]
         turn = pose[of, :, :3]
-        direction = turn[..., 2].addcmul(turn[..., 0], x).addcmul_(turn[..., 1], y)
+        direction = turn[..., 0] * x + turn[..., 1] * y + turn[..., 2]
         return _Rays(in_view * self._rays.shape[1] + there, of, direction)
 
 
@@ -125,5 +127,6 @@ def _cast(rays: _Rays, pose: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
 def _hidden(rays: _Rays, pose: Tensor, inverse: Tensor, scene: Tensor) -> Tensor:
     """Whether (m,) what a view shows hides a box; see `box_reference.hidden`."""
     eye = pose[rays.box, 2, 3]
-    is_ground = (eye > GROUND) & (eye * scene + rays.direction[:, 2] < GROUND * scene)
+    height = eye * scene + rays.direction[:, 2]
+    is_ground = (eye > GROUND) & (height < GROUND * scene + GROUND_SHARE)
     return (scene > inverse * (1.0 + NEARER) + NEARER_BY) & ~is_ground

@@ -24,7 +24,7 @@ from vista_sim.policies.onnx.tensors import (
     read_state,
 )
 from vista_sim.sensors.registry import read_camera, read_sensors
-from vista_sim.sensors.spec import CameraSpec
+from vista_sim.sensors.spec import CameraSpec, SensorSpec, StateSpec
 
 FIELDS = (
     "format",
@@ -44,6 +44,7 @@ INPUTS = {
     "camera": images.FIELDS,
     "speed": numbers.SPEED_FIELDS,
     "state_vector": numbers.STATE_VECTOR_FIELDS,
+    "reading": numbers.READING_FIELDS,
     "command": numbers.COMMAND_FIELDS,
     "constant": numbers.CONSTANT_FIELDS,
 }
@@ -51,6 +52,7 @@ Input = (
     CameraInput
     | numbers.SpeedInput
     | numbers.StateVectorInput
+    | numbers.ReadingInput
     | numbers.CommandInput
     | numbers.ConstantInput
 )
@@ -62,14 +64,14 @@ class Description:
 
     Args:
         name: for tables.
-        cameras: of the policy, by name.
+        sensors: of the policy, by name.
         inputs: of the model, apart from what is recurrent.
         states: what is recurrent.
         reader: makes actions of the outputs.
     """
 
     name: str
-    cameras: dict[str, CameraSpec]
+    sensors: dict[str, SensorSpec]
     inputs: tuple[Input, ...]
     states: tuple[RecurrentState, ...]
     reader: ActionReader
@@ -108,19 +110,20 @@ def read(
         PolicyError: a field is missing, unknown or wrong, or does not fit the model.
     """
     fields = Fields(values, file, "", FIELDS)
-    cameras = _read_cameras(fields)
+    sensors = _read_sensors(fields)
     history = read_history(fields, History())
     listed = fields.listed("inputs", "a list of objects, one for each input of the model", True)
-    described = tuple(_read_input(fields, *entry, inputs, cameras, history) for entry in listed)
+    described = tuple(_read_input(fields, *entry, inputs, sensors, history) for entry in listed)
     recurrent = fields.listed("recurrent_state", "a list of objects", True, [])
     states = tuple(
         read_state(Fields(entry, file, path, STATE_FIELDS), inputs, outputs)
         for entry, path in recurrent
     )
     _check_complete(file, inputs, [i.tensor.name for i in described] + [s.input for s in states])
+    _check_used(fields, sensors, described)
     return Description(
         name=fields.text("name", default=file.stem),
-        cameras={name: _with_used(name, cameras[name], described) for name in cameras},
+        sensors={name: _with_used(name, spec, described) for name, spec in sensors.items()},
         inputs=described,
         states=states,
         reader=read_outputs(fields, outputs),
@@ -132,7 +135,7 @@ def _read_input(
     values: Any,
     path: str,
     tensors: dict[str, TensorInfo],
-    cameras: Mapping[str, CameraSpec],
+    sensors: Mapping[str, SensorSpec],
     history: History,
 ) -> Input:
     every = tuple(dict.fromkeys(name for names in INPUTS.values() for name in names))
@@ -140,32 +143,31 @@ def _read_input(
     entry = Fields(values, fields.file, path, INPUTS[what])
     tensor = named_tensor(entry, "name", tensors, "input")
     if what == "camera":
+        cameras = {name: spec for name, spec in sensors.items() if isinstance(spec, CameraSpec)}
         return read_camera_input(entry, tensor, cameras, history)
     if what == "speed":
         return numbers.read_speed_input(entry, tensor, history)
     if what == "state_vector":
         return numbers.read_state_input(entry, tensor, history)
+    if what == "reading":
+        return numbers.read_reading_input(entry, tensor, sensors, history)
     if what == "command":
         return numbers.read_command_input(entry, tensor, history)
     return numbers.read_constant_input(entry, tensor)
 
 
-def _read_cameras(fields: Fields) -> dict[str, CameraSpec]:
-    """The cameras of `sensors` by name, or of `camera` the one."""
+def _read_sensors(fields: Fields) -> dict[str, SensorSpec]:
+    """Those of `sensors` by name, or of `camera` the one."""
     if "sensors" not in fields.values:
         camera = _read_camera(fields)
         return {} if camera is None else {CameraSpec.kind: camera}
     if "camera" in fields.values:
         raise fields.wrong("camera", "left out where there is a field sensors")
-    found: dict[str, CameraSpec] = {}
     sensors = read_sensors(fields.values["sensors"], fields.place("sensors"), PolicyError)
     for name, spec in sensors.items():
-        place = fields.place(f"sensors.{name}")
-        if not isinstance(spec, CameraSpec):
-            raise PolicyError(f"{place} is of kind {spec.kind!r}; a model takes images of cameras")
-        _check_mount(spec, place)
-        found[name] = spec
-    return found
+        if isinstance(spec, CameraSpec):
+            _check_mount(spec, fields.place(f"sensors.{name}"))
+    return sensors
 
 
 def _check_mount(spec: CameraSpec, place: str) -> None:
@@ -195,10 +197,10 @@ def _read_camera(fields: Fields) -> CameraSpec | None:
     return spec
 
 
-def _with_used(name: str, camera: CameraSpec, inputs: Sequence[Input]) -> CameraSpec:
-    """The camera with the smallest box around what the inputs keep of its image."""
+def _with_used(name: str, camera: SensorSpec, inputs: Sequence[Input]) -> SensorSpec:
+    """A camera with the smallest box around what the inputs keep of its image."""
     kept = [entry for entry in inputs if isinstance(entry, CameraInput) and entry.sensor == name]
-    if not kept:
+    if not kept or not isinstance(camera, CameraSpec):
         return camera
     rows, columns = [entry.rows for entry in kept], [entry.columns for entry in kept]
     box = (
@@ -210,6 +212,16 @@ def _with_used(name: str, camera: CameraSpec, inputs: Sequence[Input]) -> Camera
     if box == (0, camera.size[0], 0, camera.size[1]):
         return camera
     return dataclasses.replace(camera, used=box)
+
+
+def _check_used(fields: Fields, sensors: Mapping[str, SensorSpec], inputs: Sequence[Input]) -> None:
+    """Every sensor but cameras is what some input is made from."""
+    used = {entry.sensor for entry in inputs if isinstance(entry, numbers.ReadingInput)}
+    if any(isinstance(entry, numbers.StateVectorInput) for entry in inputs):
+        used.add(StateSpec.kind)
+    for name, spec in sensors.items():
+        if name not in used and not isinstance(spec, CameraSpec):
+            raise PolicyError(f"{fields.place(f'sensors.{name}')} is read by no input")
 
 
 def _check_complete(file: Path, inputs: dict[str, TensorInfo], described: Sequence[str]) -> None:

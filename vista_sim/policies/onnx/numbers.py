@@ -1,4 +1,4 @@
-"""Inputs that are a few numbers: speed, state vector, navigation command, constants."""
+"""Inputs that are numbers: speed, state vector, other readings, navigation command, constants."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from vista_sim.errors import PolicyError
@@ -16,6 +17,7 @@ from vista_sim.policies.onnx.fields import Fields, as_number
 from vista_sim.policies.onnx.history import History, check_kept, read_history
 from vista_sim.policies.onnx.tensors import TensorInfo, check_size
 from vista_sim.policies.policy import place_of_command
+from vista_sim.sensors.spec import CameraSpec, SensorSpec
 from vista_sim.sensors.state_vector import STATE_NAMES, STATE_UNITS
 from vista_sim.traces.sections import COMMAND
 from vista_sim.units import UNITS
@@ -27,6 +29,7 @@ _COMMON = ("name", "what", "dtype", "shape")
 _SCALED = ("scale", "mean", "std", "history")
 SPEED_FIELDS = (*_COMMON, "unit", *_SCALED)
 STATE_VECTOR_FIELDS = (*_COMMON, "entries", *_SCALED)
+READING_FIELDS = (*_COMMON, "sensor", *_SCALED)
 COMMAND_FIELDS = (*_COMMON, "values", "default", "encoding", "history")
 CONSTANT_FIELDS = (*_COMMON, "value")
 ENCODINGS = ("index", "one-hot")
@@ -94,6 +97,28 @@ class StateVectorInput(NumbersInput):
 
 
 @dataclass(frozen=True, eq=False)
+class ReadingInput(NumbersInput):
+    """All numbers that a sensor reads, in the order of its array: (number * scale - mean) / std."""
+
+    file: str
+    sensor: str
+    count: int
+    scale: np.float32
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+
+    def frame(self, observation: Mapping[str, Any], car: Car | None = None) -> NDArray[Any]:
+        """(K,). Raises PolicyError."""
+        reading = np.asarray(observation[self.sensor], np.float32).reshape(-1)
+        if reading.size != self.count:
+            raise PolicyError(
+                f"{self.file}: {self.sensor!r} reads {reading.size} numbers; the policy takes "
+                f"{self.count}"
+            )
+        return np.asarray((reading * self.scale - self.mean) / self.std)
+
+
+@dataclass(frozen=True, eq=False)
 class CommandInput(NumbersInput):
     """The navigation command, as its place among `values` or one-hot."""
 
@@ -150,6 +175,31 @@ def read_state_input(fields: Fields, tensor: TensorInfo, history: History) -> St
         str(fields.file),
         np.array(places, np.int64),
         np.array(units, np.float32),
+        np.float32(fields.number("scale", 1.0)),
+        mean,
+        std,
+    )
+
+
+def read_reading_input(
+    fields: Fields, tensor: TensorInfo, sensors: Mapping[str, SensorSpec], history: History
+) -> ReadingInput:
+    """Read an entry of `inputs` that is what a sensor reads, of `sensors`. Raises PolicyError."""
+    numbers = {name: spec for name, spec in sensors.items() if not isinstance(spec, CameraSpec)}
+    if not numbers:
+        raise PolicyError(f"{fields.where} takes a reading, but {fields.file}: sensors has none")
+    sensor = fields.choice("sensor", tuple(numbers))
+    space = numbers[sensor].space()
+    if not isinstance(space, spaces.Box):
+        raise fields.wrong("sensor", f"one that reads an array, not a {type(space).__name__}")
+    count = math.prod(space.shape)
+    mean, std = read_normalization(fields, count, "number")
+    return ReadingInput(
+        tensor,
+        _history(fields, tensor, history, count),
+        str(fields.file),
+        sensor,
+        count,
         np.float32(fields.number("scale", 1.0)),
         mean,
         std,

@@ -18,7 +18,7 @@ from vista_sim.onnx_session import open_session
 from vista_sim.policies.onnx.camera import CameraInput
 from vista_sim.policies.onnx.description import Input, check_model, read
 from vista_sim.policies.onnx.files import description_path, read_description
-from vista_sim.policies.onnx.numbers import SpeedInput
+from vista_sim.policies.onnx.numbers import ReadingInput, SpeedInput
 from vista_sim.policies.onnx.tensors import tensor_infos
 from vista_sim.sensors.spec import CameraSpec
 
@@ -49,8 +49,9 @@ class OnnxPolicy:
             tensor_infos(self._session.get_inputs()),
             tensor_infos(self._session.get_outputs()),
         )
-        self.sensors = self.description.cameras
-        self.camera: CameraSpec | None = self.sensors.get(CameraSpec.kind)
+        self.sensors = self.description.sensors
+        camera = self.sensors.get(CameraSpec.kind)
+        self.camera = camera if isinstance(camera, CameraSpec) else None
         states = self.description.states
         names = [*self.description.reader.names, *(state.output for state in states)]
         self._wanted = list(dict.fromkeys(names))
@@ -67,7 +68,7 @@ class OnnxPolicy:
         """What the model answers, as an action.
 
         Args:
-            observation: of the cameras by name, "speed" and "command", as far as the model takes
+            observation: of the sensors by name, "speed" and "command", as far as the model takes
                 them.
             car: gives the vehicle, where the description does not, and the state vector.
 
@@ -108,7 +109,7 @@ class OnnxPolicy:
         observation: Mapping[str, Any],
         car: Car | None,
     ) -> NDArray[Any]:
-        if isinstance(entry, CameraInput):
+        if isinstance(entry, CameraInput | ReadingInput):
             self._observed(observation, entry.sensor)
         elif isinstance(entry, SpeedInput):
             self._observed(observation, "speed")
