@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import Any, Literal, Self, cast
 
 import gymnasium
 import numpy as np
@@ -22,9 +22,7 @@ from vista_sim.replay.display import Display
 from vista_sim.sensors.sensor import on_host
 from vista_sim.sensors.spec import CameraSpec
 from vista_sim.tasks.endings import CUT, Ending, Kind, code_of, kind_of
-
-if TYPE_CHECKING:
-    from vista_sim.world import World
+from vista_sim.world import World
 
 Observed = Literal["camera", "state"]
 
