@@ -168,6 +168,10 @@ class CameraSpec(SensorSpec):
 
         A mount may also be said by x, y, z, roll, pitch and yaw, see `transforms.camera_mount`.
         """
+        known = [member.name for member in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                raise ValueError(f"there is no {shown(name)}; known are {', '.join(known)}")
         if "size" not in values:
             raise ValueError("size is missing; give [height, width] in pixels")
         height, width = (check_whole(v, "size", 1, MAX_SIDE) for v in values["size"])
