@@ -19,7 +19,7 @@ from same_bytes import assert_same
 from vista_sim import CameraSpec, World
 from vista_sim.dynamics.action import Action
 from vista_sim.envs.lane_following import lane_following_env, lane_following_vector_env
-from vista_sim.errors import PolicyError
+from vista_sim.errors import PolicyError, WorldError
 from vista_sim.sensors.faults import Faults
 from vista_sim.sensors.randomization import Randomization
 from vista_sim.sensors.registry import (
@@ -303,10 +303,11 @@ def test_many_cars_read_what_each_would_alone(spec, traces, randomization):
         "endings": {"time_limit": 4 * DT},
         "text_infos": False,
     }
-    if not spec.privileged:
-        settings["randomization"] = randomization
-    elif randomization is not None:
-        pytest.skip("its environment takes no randomization")
+    if spec.privileged and randomization is not None:
+        with pytest.raises(WorldError, match="randomization"):
+            lane_following_env(randomization=randomization, **settings)
+        return
+    settings["randomization"] = randomization
     ours = lane_following_vector_env(CARS, workers=2, **settings)
     theirs = SyncVectorEnv([lambda: lane_following_env(**settings)] * CARS)
     assert ours.single_observation_space[spec.kind] == spec.space()
