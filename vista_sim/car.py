@@ -42,12 +42,10 @@ class CarScene(Protocol):
     """What a car asks of its scene; see `vista_sim.scene.scene.Scene`, which is one."""
 
     index: int
+    alone: bool
 
     @property
     def rng(self) -> np.random.Generator: ...
-
-    @property
-    def alone(self) -> bool: ...
 
     def begin(self, car: Car) -> bool: ...
 
