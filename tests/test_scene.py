@@ -98,6 +98,8 @@ def test_two_cars_of_a_scene_see_each_other_and_those_of_two_scenes_do_not(road_
     assert abs(rows.max() + 1 - (lens.cy + lens.fy * (1.4 / depth - 0.08))) < 3
     alone.reset(0, s=before.s, lateral=before.lateral, heading=before.heading_error)
     assert_same(before.observations["camera"], alone.observations["camera"])
+    # Pictures by other cameras show it too.
+    assert_same(behind.render(CameraSpec(SIZE))[0], behind.observations["camera"])
 
 
 def test_a_scene_steps_alike_with_a_car_and_with_what_was_recorded_of_it(road_trace):

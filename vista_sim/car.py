@@ -42,12 +42,10 @@ class CarScene(Protocol):
     """What a car asks of its scene; see `vista_sim.scene.scene.Scene`, which is one."""
 
     index: int
+    alone: bool
 
     @property
     def rng(self) -> np.random.Generator: ...
-
-    @property
-    def alone(self) -> bool: ...
 
     def begin(self, car: Car) -> bool: ...
 
@@ -443,11 +441,15 @@ class Car:
     def view(self) -> SceneView:
         """What its sensors are given to read."""
         world, trace = self.world, self.trace_index
-        bodies = None
-        if not self.scene.alone:
-            bodies = world.company(trace, np.array([self.row]))
-        recording = world.traces[trace]
-        return SceneView(self.state, c.FIRST, world.cameras, trace, recording, bodies=bodies)
+        view = SceneView(self.state, c.FIRST, world.cameras, trace, world.traces[trace])
+        view.bodies = self._company()
+        return view
+
+    def _company(self) -> Bodies | None:
+        """The other bodies of its scene."""
+        if self.scene.alone:
+            return None
+        return self.world.company(self.trace_index, np.array([self.row]))
 
     def observe(self) -> None:
         """Renew `observations`, `valid`, `validity` and `view_seconds`."""
@@ -518,7 +520,7 @@ class Car:
     def render(self, spec: CameraSpec) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """What a camera would see from here: image and valid, as `Camera.render` returns."""
         camera = self.world.cameras.camera(self.trace_index, spec)
-        return camera.render(self.scene_time, self.offset)
+        return camera.render(self.scene_time, self.offset, self._company())
 
     @property
     def steps(self) -> int:

@@ -58,6 +58,7 @@ class Scene:
     Attributes:
         index: of the scene in its world.
         cars: in the order in which they were added; the first one begins the scene.
+        alone: whether one car is all that is in it.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Scene:
         self.cars: list[Car] = []
         self._rng = rng
         self._actors: list[tuple[Behaviour, Rows]] = []
+        self.alone = True
 
     @property
     def rng(self) -> np.random.Generator:
@@ -77,11 +79,6 @@ class Scene:
     @rng.setter
     def rng(self, rng: np.random.Generator | None) -> None:
         self._rng = rng
-
-    @property
-    def alone(self) -> bool:
-        """Whether one car is all that is in it."""
-        return len(self.cars) == 1 and not self._actors
 
     @property
     def time(self) -> float:
@@ -111,13 +108,14 @@ class Scene:
         car.state[0, c.SCENE] = self.index
         car.state[0, c.ROLE] = (c.SCRIPT if driver else c.LEARNER) if role is None else role
         self.cars.append(car)
-        self._world.crowded |= not self.alone
+        if len(self.cars) > 1:
+            self._crowd()
         return car
 
     def add(self, behaviour: Behaviour) -> None:
         """Add bodies that nobody drives; they come along from the next start on."""
         self._actors.append((behaviour, np.empty(0, dtype=np.int64)))
-        self._world.crowded = True
+        self._crowd()
 
     def reset(self) -> None:
         """Put every car at a start, and have it observe."""
@@ -187,6 +185,10 @@ class Scene:
         """Bring bodies that nobody drives to where they are now."""
         for behaviour, rows in self._actors:
             behaviour.act(self.cars[0].trace, self._world.table, rows, self.time)
+
+    def _crowd(self) -> None:
+        """There is more in it than one car."""
+        self.alone, self._world.crowded = False, True
 
     def _gather(self, recording: Trace) -> None:
         """Take the bodies that come along in a recording, and bring them to where they are."""
