@@ -150,8 +150,8 @@ def test_a_copied_world_takes_its_cars_along(road_trace, clone):
     world.step({first: Action(0.0), second: Action(0.0)})
     cars = twin.cars
     twin.step({cars[0]: Action(0.0), cars[1]: Action(0.0)})
-    np.testing.assert_array_equal(twin.states[:, :VIEW_SECONDS], world.states[:, :VIEW_SECONDS])
-    assert not np.shares_memory(twin.states, world.states)
+    np.testing.assert_array_equal(twin.table[:, :VIEW_SECONDS], world.table[:, :VIEW_SECONDS])
+    assert not np.shares_memory(twin.table, world.table)
     assert [car.s for car in cars] == [first.s, second.s]
     world.reset()
     before = [car.s for car in cars]
@@ -240,10 +240,10 @@ def test_infos_have_arrays_of_their_own(road_trace):
         "VistaSim/LaneFollowing-v0", num_envs=2, traces=[road_trace], observe="state"
     )
     _, infos = envs.reset(seed=1)
-    before = envs.unwrapped.world.states.copy()
+    before = envs.unwrapped.envs[0].world.table.copy()
     for array in (a for a in infos.values() if isinstance(a, np.ndarray)):
         array[:] = 0
-    np.testing.assert_array_equal(envs.unwrapped.world.states, before)
+    np.testing.assert_array_equal(envs.unwrapped.envs[0].world.table, before)
     assert infos["reward_terms"]["_survive"].all()  # not the mask of another
 
 

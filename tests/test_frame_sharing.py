@@ -267,7 +267,7 @@ def test_worlds_and_frame_caches_survive_pickling(road_trace):
     world.reset(seed=3)  # a camera is in use now
     pool = pickle.loads(pickle.dumps(world.cameras))
     assert pool.recorded_name(0) == "front"
-    spec = car._specs["camera"]
+    spec = car.specs["camera"]
     view = pool.camera(0, spec).render(car.scene_time, car.offset)[0]
     np.testing.assert_array_equal(view, car.observations["camera"])
 

@@ -284,7 +284,7 @@ def test_the_quick_demo_trains_judges_films_and_prints_one_table(tmp_path, capsy
         json.loads((tmp_path / "demo" / name / "policy.json").read_text())
         for name in ("bc", "guided")
     ]
-    for field in ("network", "camera", "action"):
+    for field in ("network", "sensors", "action"):
         assert recipes[0][field] == recipes[1][field]
     for field in ("training", "seed", "augment", "split"):
         assert recipes[0]["training"][field] == recipes[1]["training"][field]

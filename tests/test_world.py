@@ -173,9 +173,12 @@ def test_observations_have_the_names_and_sizes_asked_for(car):
         car.spawn_camera("wide")
 
 
-def test_the_first_camera_is_called_camera(car):
-    with pytest.raises(WorldError, match="observed as 'camera'"):
-        car.spawn_camera("front")
+def test_a_camera_of_another_name_is_not_the_one_that_a_policy_sees(car):
+    car.spawn_camera("front", (20, 40))
+    car.reset(trace=0, s=10.0)
+    assert car.observations["front"].shape == (20, 40, 3)
+    assert car.valid is None
+    assert math.isnan(car.validity)
 
 
 def test_several_cars_drive_on_their_own(road_trace):

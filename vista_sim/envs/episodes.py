@@ -143,7 +143,7 @@ class CaseEpisodes(Episodes):
     def stage(self) -> Stage:
         """The case that is driven. Raises WorldError before the first start."""
         if self._stage is None:
-            raise WorldError("there is no case before the first reset")
+            raise WorldError("there is no case before the first reset: call reset first")
         return self._stage
 
     @property
