@@ -15,9 +15,9 @@ from vista_sim.evaluation.judging import judge_tables
 from vista_sim.evaluation.suites.alone import Alone
 from vista_sim.evaluation.suites.book import cases_hash, episodes_by_case, opened, resumable
 from vista_sim.evaluation.suites.cost import Cost
-from vista_sim.evaluation.suites.crew import Assignment, Crew, Driven
 from vista_sim.evaluation.suites.driving import Job
 from vista_sim.evaluation.suites.killed import killed_cases
+from vista_sim.evaluation.suites.pool import Assignment, Driven, WorkerPool
 from vista_sim.evaluation.suites.result import Score, SuiteResult
 from vista_sim.evaluation.suites.verdicts import (
     BROKE,
@@ -206,10 +206,10 @@ def _drivers(
     workers: int,
     step_timeout: float | None,
     further: tuple[FurtherSensor, ...],
-) -> Crew | Alone:
+) -> WorkerPool | Alone:
     """What drives the cases: other processes, or this one."""
     if workers and isinstance(policy, str):
-        return Crew(Assignment(policy, step_timeout, further), workers)
+        return WorkerPool(Assignment(policy, step_timeout, further), workers)
     return Alone(policy, step_timeout, further)
 
 
