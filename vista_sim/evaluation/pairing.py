@@ -10,7 +10,7 @@ from typing import Any
 from vista_sim.errors import RunError
 from vista_sim.evaluation import cases as run_cases
 from vista_sim.evaluation.cases import Case
-from vista_sim.evaluation.suites.book import read_cases
+from vista_sim.evaluation.suites.run_folder import read_cases
 from vista_sim.identity.runs import doubts, is_known, mapping
 from vista_sim.runs.kinds import DRIVING, RECOVERY
 from vista_sim.runs.run import Run, columns

@@ -5,7 +5,7 @@ driving    drives one case
 rows       what was driven of a case
 worker     a process that drives one case after the other
 pool       starts such processes, hands out cases, replaces processes that died
-book       the run folder: cases in their order, and how it is resumed
+run_folder the run folder: cases in their order, and how it is resumed
 verdicts   how each case went, and whether the suite is passed
 cost       simulated seconds per wall second, and where the time went
 junit      what it came to, for CI systems
