@@ -63,8 +63,8 @@ def step_data(sheet: Sheet, roads: dict[int, Road], traces: list[int], every: in
         values["lateral_acceleration"] = lateral_acceleration(steps)
         road = roads.get(traces[row])
         if road is not None:
-            beside = road.beside(values["s"])
-            values["recorded_curvature"], values["recorded_speed"] = beside
+            driven = road.driven_at(values["s"])
+            values["recorded_curvature"], values["recorded_speed"] = driven
         episodes[str(int(number))] = [
             changes(values[name][picked], unit) for name, unit in units.items()
         ]

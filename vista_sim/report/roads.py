@@ -35,7 +35,7 @@ class Road:
     left: Floats
     right: Floats
 
-    def beside(self, s: Floats) -> tuple[Floats, Floats]:
+    def driven_at(self, s: Floats) -> tuple[Floats, Floats]:
         """Recorded curvature and speed at arc lengths; NaN off the ends."""
         inside = (s >= self.s[0] - SAME_PLACE) & (s <= self.s[-1] + SAME_PLACE)
         found = (np.interp(s, self.s, values) for values in (self.curvature, self.speed))

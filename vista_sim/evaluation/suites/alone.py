@@ -14,7 +14,7 @@ from vista_sim.evaluation.suites.worker import Spent
 from vista_sim.policies import Policy
 from vista_sim.policies.identity import PolicyIdentity, identify_policy, load_identified
 from vista_sim.policies.policy import policy_sensors
-from vista_sim.scenarios.further import FurtherSensor, beside
+from vista_sim.scenarios.further import FurtherSensor, all_sensors
 
 if TYPE_CHECKING:
     from vista_sim.runs.filming import Films
@@ -55,7 +55,7 @@ class Alone:
             self._loaded, identity = load_identified(self._policy)
         else:
             self._loaded, identity = self._policy, identify_policy(self._policy)
-        beside(policy_sensors(self._loaded), self._further)
+        all_sensors(policy_sensors(self._loaded), self._further)
         self.start_up_s = perf_counter() - started
         return identity
 
