@@ -27,7 +27,7 @@ import numpy as np
 from vista_sim.drive.episode_trace import (
     NEEDED,
     Columns,
-    Drive,
+    DrivenEpisode,
     NothingSeenError,
     arc_lengths,
     write_episode,
@@ -121,7 +121,7 @@ def write_demonstrations(
             if progress is not None:
                 progress(before + step, max(1, total))
 
-        drive = Drive(
+        drive = DrivenEpisode(
             _trace_of(run, episode),
             steps,
             cases.get(episode["case"]),

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.replay.viewer.drives import Drive, ShownRun, Slot, ending_of, moments, went_wrong
+from vista_sim.replay.viewer.drives import (
+    ShownEpisode,
+    ShownRun,
+    Slot,
+    ending_of,
+    moments,
+    went_wrong,
+)
 from vista_sim.replay.viewer.recording import Recording
 from vista_sim.replay.viewer.roads import Road, Roads
 from vista_sim.traces.calibration import Lens, Vehicle
@@ -142,7 +149,7 @@ def poses(x: Floats, y: Floats, z: Floats, yaw: Floats) -> tuple[Floats, Floats]
 
 
 def _log_drive(
-    recording: Recording, run: ShownRun, slot: Slot, drive: Drive, roads: Roads, named: bool
+    recording: Recording, run: ShownRun, slot: Slot, drive: ShownEpisode, roads: Roads, named: bool
 ) -> None:
     rr = recording.rr
     road = roads.road(run, drive.trace)
