@@ -24,7 +24,7 @@ from vista_sim.checking.amended import Amendment, write_amended
 from vista_sim.checking.check import check
 from vista_sim.checking.drawing import Overlay
 from vista_sim.checking.mending import amendment_of
-from vista_sim.checking.report import Report
+from vista_sim.checking.report import CameraCheck
 from vista_sim.traces.importers.write import import_recording
 from vista_sim.traces.samples import samples
 from vista_sim.traces.trace import Trace
@@ -63,7 +63,7 @@ def pitched(trace: Trace, camera: str, times: float = 1.0) -> Amendment:
     return Amendment(camera_moved=moved)
 
 
-def found(report: Report, name: str) -> str:
+def found(report: CameraCheck, name: str) -> str:
     """What was found of a damage."""
     if name == "mirrored":
         return {None: "cannot tell", True: "1", False: "0"}[report.mirrored]
@@ -77,7 +77,7 @@ def row(*cells: object) -> None:
     print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
 
 
-def names(report: Report) -> str:
+def names(report: CameraCheck) -> str:
     return ", ".join(finding.name for finding in report.findings) or "none"
 
 

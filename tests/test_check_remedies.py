@@ -15,7 +15,7 @@ from vista_sim.checking.directions import Directions
 from vista_sim.checking.estimate import Estimate, unknown
 from vista_sim.checking.findings import findings_of
 from vista_sim.checking.frozen import Stills
-from vista_sim.checking.report import UNITS, Measure, Report
+from vista_sim.checking.report import UNITS, CameraCheck, Measure
 from vista_sim.checking.sheet import panels
 from vista_sim.cli import build_app
 from vista_sim.traces.importers.registry import OWN
@@ -90,7 +90,7 @@ def test_a_recording_for_rerun_holds_the_drawn_frames_and_the_findings(tmp_path,
     write_drive(tmp_path / "drive", STREET, straight(0.8 * np.arange(30)))
     trace = Trace.open(tmp_path / "drive")
     report = dataclasses.replace(check(trace), findings=findings(trace, ""))
-    assert isinstance(report, Report)
+    assert isinstance(report, CameraCheck)
     monkeypatch.setattr("vista_sim.checking.check.check", lambda *_: report)
     out = tmp_path / "check.rrd"
     result = CliRunner().invoke(build_app(), ["check", str(tmp_path / "drive"), "--rrd", str(out)])

@@ -13,14 +13,14 @@ from vista_sim.errors import RunError
 from vista_sim.evaluation.cases import split
 from vista_sim.evaluation.comparison import compare
 from vista_sim.evaluation.evaluate import evaluate
-from vista_sim.evaluation.judging import Settings
+from vista_sim.evaluation.judging import JudgingSettings
 from vista_sim.evaluation.metrics.tables import mean
 from vista_sim.policies import Action
 from vista_sim.policies.reference import ReferenceDriver
 from vista_sim.runs.run import columns, read_run
 from vista_sim.scenarios.places import RecoveryTest
 
-FAST = Settings(draws=200)
+FAST = JudgingSettings(draws=200)
 CRASH, CLEAN = ("off_road", "end_of_trace"), ("end_of_trace",)
 
 
@@ -109,7 +109,7 @@ def test_many_metrics_that_differ_by_chance_are_not_found(tmp_path):
             write(tmp_path / f"{seed}{name}", drives(rng.uniform(0.1, 0.5, 8)), 2 * seed + i)
             for i, name in enumerate("ab")
         ]
-        comparison = compare(*runs, Settings(draws=10))
+        comparison = compare(*runs, JudgingSettings(draws=10))
         alarms += any(d.significant for d in comparison.overall)
     assert alarms <= 2  # at 5 %: three or more of ten with probability 1 %
 

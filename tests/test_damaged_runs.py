@@ -12,7 +12,7 @@ from made_up_runs import Drive, Start, write
 
 from vista_sim.cli import main
 from vista_sim.errors import RunError
-from vista_sim.evaluation.judging import Settings, judge
+from vista_sim.evaluation.judging import JudgingSettings, judge
 from vista_sim.runs import videos
 from vista_sim.runs.run import FRAME_FIELDS, ROAD_FIELDS, columns, read_run
 from vista_sim.traces.video import VideoWriter
@@ -116,12 +116,12 @@ def test_tables_that_cannot_be_are_refused_when_they_are_read(run, name, column,
 
 
 def test_values_that_cannot_be_are_left_out_and_told(run, capsys):
-    before = judge(run, Settings(draws=5)).overall.metrics["max_cross_track_error_m"].value
+    before = judge(run, JudgingSettings(draws=5)).overall.metrics["max_cross_track_error_m"].value
     lateral = columns(read_run(run).steps)["lateral"].copy()
     assert before == np.abs(lateral[: 12 * 3]).max()
     lateral[int(np.argmax(np.abs(lateral[:36])))] = 1e300
     rewritten(run, "steps", lateral=pa.array(lateral))
-    after = judge(run, Settings(draws=5)).overall.metrics["max_cross_track_error_m"].value
+    after = judge(run, JudgingSettings(draws=5)).overall.metrics["max_cross_track_error_m"].value
     assert after == np.sort(np.abs(lateral[:36]))[-2]  # the largest that can be
     code, said = call(capsys, "metrics", run, "--draws", 5)
     assert code == 0

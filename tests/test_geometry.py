@@ -209,9 +209,8 @@ def test_consistent_neighbours_agree_and_a_floating_point_is_denied():
     own = truth[1].copy()
     own[30:50, 60:90] *= 3.0
     rotations, translations = projections(LENS.matrix, poses, 1, [0, 2])
-    fused, agree, deny = np.empty_like(own), *np.empty((2, *own.shape), np.uint8)
     others = np.ascontiguousarray(truth[[0, 2]])
-    fuse(own, others, rotations, translations, 0.006, 0.03, fused, agree, deny)
+    fused, agree, deny = fuse(own, others, rotations, translations, 0.006, 0.03)
     wrong = np.zeros(own.shape, dtype=bool)
     wrong[30:50, 60:90] = True
     assert (agree[wrong] == 0).all()

@@ -12,11 +12,11 @@ from scipy import stats
 from vista_sim.cli import main
 from vista_sim.errors import RunError
 from vista_sim.evaluation.cases import split
-from vista_sim.evaluation.judging import Settings, judge
+from vista_sim.evaluation.judging import JudgingSettings, judge
 from vista_sim.evaluation.metrics.composite import CLOSED_LOOP_SCORE, DRIVING_SCORE
 from vista_sim.runs.run import columns, read_run
 
-FAST = Settings(draws=200)
+FAST = JudgingSettings(draws=200)
 
 
 def call(capsys, *arguments):
@@ -152,7 +152,7 @@ def test_the_same_seed_gives_the_same_intervals(tmp_path):
     folder = write(tmp_path / "run", [Drive(trace=i, lateral=0.1 * i) for i in range(8)])
     first, again = (judge(folder, FAST).to_json() for _ in range(2))
     assert first == again
-    assert judge(folder, Settings(draws=200, seed=1)).to_json() != first
+    assert judge(folder, JudgingSettings(draws=200, seed=1)).to_json() != first
 
 
 def test_what_a_judgement_cannot_be_made_of_is_refused(tmp_path):
@@ -160,7 +160,7 @@ def test_what_a_judgement_cannot_be_made_of_is_refused(tmp_path):
         judge(write(tmp_path / "run", []))
     for wrong in ({"valid": 1.5}, {"level": 1.0}, {"draws": 0}):
         with pytest.raises(RunError, match=next(iter(wrong))):
-            Settings(**wrong)
+            JudgingSettings(**wrong)
 
 
 def test_the_command_prints_a_table_and_what_is_not_applicable(tmp_path, capsys):

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_up_runs import Drive, Start, rows_of, write
 
-from vista_sim.evaluation.judging import Settings, judge, judge_tables
+from vista_sim.evaluation.judging import JudgingSettings, judge, judge_tables
 from vista_sim.evaluation.metrics import select
 from vista_sim.runs.run import EPISODE_FIELDS, STEP_FIELDS, columns, read_run
 
-FAST = Settings(draws=20)
+FAST = JudgingSettings(draws=20)
 FLIPPED_STEPS = ("lateral", "heading_error", "y", "yaw", "tire_angle", "curvature")
 FLIPPED_EPISODES = ("start_lateral", "start_heading")
 

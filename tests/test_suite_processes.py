@@ -19,8 +19,8 @@ from suite_policies import Balance
 
 from vista_sim.errors import PolicyDiedError, PolicyError, RunError
 from vista_sim.evaluation.evaluate import evaluate
-from vista_sim.evaluation.suites.crew import _how_it_ended
 from vista_sim.evaluation.suites.driving import CaseDriver, unstarted
+from vista_sim.evaluation.suites.pool import _how_it_ended
 from vista_sim.evaluation.suites.rows import KILLED, CaseRows, was_killed
 from vista_sim.evaluation.suites.worker import ROWS, Stream
 from vista_sim.policies import PolicyServer, load_policy

@@ -20,7 +20,7 @@ from vista_sim.traces.importers import visual_odometry
 from vista_sim.traces.importers.image_folder import ImageFolder
 from vista_sim.traces.importers.visual.car import motion_of, mount_of
 from vista_sim.traces.importers.visual.drive import Stretch, drive_of, scaled
-from vista_sim.traces.importers.visual.ground import Road, View, evened, smoothed
+from vista_sim.traces.importers.visual.ground import RoadRegion, View, evened, smoothed
 from vista_sim.traces.importers.visual.odometer import metres, way_of
 from vista_sim.traces.importers.visual.reconstruction import (
     CHUNK,
@@ -147,7 +147,7 @@ def test_the_road_between_two_pictures_tells_height_and_tilt(street):
     ahead = poses[0, :3, :3].T @ pose_at(0.0)[:3, 0]
     off = math.radians(0.4)
     up = math.cos(off) * true_up - math.sin(off) * ahead
-    road = Road(LENS.fx, LENS.cx, LENS.cy, SIZE, up, np.cross(np.cross(up, ahead), up))
+    road = RoadRegion(LENS.fx, LENS.cx, LENS.cy, SIZE, up, np.cross(np.cross(up, ahead), up))
     views = [View(evened(pictures[i]), poses[i], 0) for i in (0, 2)]
     height, pitch, roll, alike = road.fit(road.rays(), views[0], views[1:], 1.1 * HEIGHT)
     assert height == pytest.approx(HEIGHT, rel=0.02)

@@ -417,8 +417,8 @@ def test_cars_moved_in_one_call_are_moved_as_each_alone(road_trace):
             action = Action(curvature[i], None if i % 2 else acceleration[i])
             together.cars[i].ask(action)
             alone.cars[i].ask(action)
-            alone.surroundings(0).drive(alone.cars[i].state, np.zeros(1, dtype=np.int64), 0.1)
-        together.surroundings(0).drive(together.table[:7], rows, 0.1)
+            alone.dynamics(0).step(alone.cars[i].state, np.zeros(1, dtype=np.int64), 0.1)
+        together.dynamics(0).step(together.table[:7], rows, 0.1)
         moved = slice(X, VALIDITY)  # not the time that views took
         assert together.table[:7][:, moved].tobytes() == alone.table[:7][:, moved].tobytes()
     assert (np.hypot(*(together.table[:7][:, X : Y + 1] - start[:, X : Y + 1]).T) > 5.0).all()

@@ -16,7 +16,7 @@ from vista_sim.dynamics import state as c
 from vista_sim.dynamics.action import Action
 from vista_sim.dynamics.actuation import ActuationDelay, Controls
 from vista_sim.dynamics.state import Table
-from vista_sim.dynamics.surroundings import Surroundings
+from vista_sim.dynamics.trace_dynamics import TraceDynamics
 from vista_sim.errors import WorldError
 from vista_sim.sensors.bodies import Bodies
 from vista_sim.sensors.faults import Faults
@@ -68,7 +68,7 @@ class CarWorld(Protocol):
     terms: NDArray[np.float64]
     codes: NDArray[np.int64]
 
-    def surroundings(self, trace: int) -> Surroundings: ...
+    def dynamics(self, trace: int) -> TraceDynamics: ...
 
     def section_at(self, trace: int, s: float) -> Section: ...
 
@@ -229,9 +229,9 @@ class Car:
         return self.world.vehicles[self.trace_index]
 
     @property
-    def surroundings(self) -> Surroundings:
+    def dynamics(self) -> TraceDynamics:
         """What moves it."""
-        return self.world.surroundings(self.trace_index)
+        return self.world.dynamics(self.trace_index)
 
     @property
     def reward_terms(self) -> dict[str, float]:
@@ -383,7 +383,7 @@ class Car:
         state[0, c.TRACE] = start.trace
         state[0, c.SPEED_FACTOR] = self.controls.speed_factor
         state[0, c.SPEED_LIMIT] = self.controls.speed_limit
-        self.surroundings.begin(state, 0, start.s, start.lateral, start.heading)
+        self.dynamics.begin(state, 0, start.s, start.lateral, start.heading)
         self._conclude()
 
     def carry_on(self) -> None:
@@ -428,7 +428,7 @@ class Car:
         self.ask(action)
         if self._delay is not None:
             self._delay.send(self.state)
-        self.surroundings.drive(self.state, c.FIRST, self.dt)
+        self.dynamics.step(self.state, c.FIRST, self.dt)
         self._conclude()
 
     def ask(self, action: Action) -> None:
@@ -546,7 +546,7 @@ class Car:
     @property
     def max_curvature(self) -> float:
         """What the vehicle's tires can reach, 1/m."""
-        return self.surroundings.bicycle.max_curvature
+        return self.dynamics.bicycle.max_curvature
 
     def road_edges(self) -> tuple[float, float]:
         """Distances (m) from the path to the road's left and right edge, where the car is.

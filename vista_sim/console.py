@@ -18,7 +18,7 @@ MAX_SIDE = 8192  # px
 FIRST_LINE, NEXT_LINE = 10.0, 30.0  # s until a command without a terminal tells how far it is
 
 
-class Report(Protocol):
+class ReportProgress(Protocol):
     """Takes what is done and what there is to do, and a few words on how it goes."""
 
     def __call__(self, done: float, total: float, note: str = "") -> None: ...
@@ -100,7 +100,7 @@ class ProgressLines:
 
 
 @contextmanager
-def progress_bar(description: str, unit: str = "") -> Iterator[Report]:
+def progress_bar(description: str, unit: str = "") -> Iterator[ReportProgress]:
     """A bar on stderr, which appears with the first report; without a terminal, lines.
 
     Args:
@@ -119,7 +119,7 @@ def progress_bar(description: str, unit: str = "") -> Iterator[Report]:
 
 
 @contextmanager
-def _bar(console: Console, description: str, unit: str) -> Iterator[Report]:
+def _bar(console: Console, description: str, unit: str) -> Iterator[ReportProgress]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     counted = "{task.completed:.0f}/{task.total:.0f} " + unit if unit else "{task.percentage:.0f} %"

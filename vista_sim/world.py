@@ -15,7 +15,7 @@ from vista_sim.car import ALONE, Car
 from vista_sim.dynamics import state as c
 from vista_sim.dynamics.action import Action
 from vista_sim.dynamics.state import empty_table
-from vista_sim.dynamics.surroundings import Surroundings
+from vista_sim.dynamics.trace_dynamics import TraceDynamics
 from vista_sim.errors import WorldError
 from vista_sim.scene.behaviour import RecordedTracks, Rows
 from vista_sim.scene.box import Box
@@ -160,7 +160,7 @@ class World:
         self.cars: list[Car] = []
         self.boxes: list[Box] = []
         self._box_numbers: dict[Box, int] = {}
-        self._surroundings: dict[int, Surroundings] = {}
+        self._dynamics: dict[int, TraceDynamics] = {}
         self.table = empty_table(1)
         self._used = 0  # rows of the table that are or were a body's
         self._left: list[int] = []  # of these, those that no body has now
@@ -242,13 +242,11 @@ class World:
             return None
         return company_of(self.table, self._present, rows, self.traces[trace], self.boxes)
 
-    def surroundings(self, trace: int) -> Surroundings:
+    def dynamics(self, trace: int) -> TraceDynamics:
         """What is needed of a trace (an index) to drive in it."""
-        found = self._surroundings.get(trace)
+        found = self._dynamics.get(trace)
         if found is None:
-            found = self._surroundings[trace] = Surroundings(
-                self.traces[trace], self.vehicles[trace]
-            )
+            found = self._dynamics[trace] = TraceDynamics(self.traces[trace], self.vehicles[trace])
         return found
 
     def reset(self, seed: int | None = None) -> None:
@@ -288,7 +286,7 @@ class World:
             crowd = [self.scenes[i] for i in scenes.tolist() if not self.scenes[i].alone]
         asked = [scene.decide() for scene in crowd]
         for trace, some in self.by_trace(rows):
-            self.surroundings(trace).drive(self.table, some, self.dt)
+            self.dynamics(trace).step(self.table, some, self.dt)
         self.task.judge(self.table, rows, self.dt, self.terms, self.codes)
         for actions in asked:
             for car, action in actions.items():

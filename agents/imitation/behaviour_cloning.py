@@ -23,7 +23,7 @@ from vista_sim.sensors.rig import Rig
 from vista_sim.world import World
 
 from ..networks.network import DrivingNetwork
-from .drives import Drive, command_at
+from .drives import SplitTrace, command_at
 from .frames import Batch, Frames
 from .gather import stacked
 from .labels import Labeller
@@ -143,7 +143,7 @@ class RecordedDrive:
         drive: that is read along.
     """
 
-    def __init__(self, setup: Setup, drive: Drive) -> None:
+    def __init__(self, setup: Setup, drive: SplitTrace) -> None:
         self.drive = drive
         self._car = World([drive.trace], recorded_camera=setup.recorded).spawn_agent()
         self._rig = Rig()

@@ -20,7 +20,7 @@ from .road import Interval, SplitConfig, split_road
 
 
 @dataclass(frozen=True)
-class Drive:
+class SplitTrace:
     """A trace, the recorded camera that it is seen by (None: it is not looked at), and the road to
     train and to validate on.
     """
@@ -86,7 +86,7 @@ def open_drives(
     seed: int,
     name: str | None = None,
     section: str | None = None,
-) -> list[Drive]:
+) -> list[SplitTrace]:
     """Open traces and hold out part of their road.
 
     Args:
@@ -116,5 +116,5 @@ def open_drives(
         except TraceError as error:
             raise TraceError(f"{trace.root}: {error}") from None
         recorded = pool.recorded_name(i) if sees else None
-        drives.append(Drive(trace, recorded, tuple(train), tuple(validation)))
+        drives.append(SplitTrace(trace, recorded, tuple(train), tuple(validation)))
     return drives

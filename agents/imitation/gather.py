@@ -12,7 +12,7 @@ from vista_sim.envs.lane_following import lane_following_vector_env
 from vista_sim.sensors.randomization import Randomization
 from vista_sim.tasks.starts import Start
 
-from .drives import Drive, command_at
+from .drives import SplitTrace, command_at
 from .frames import Frames
 from .road import Interval
 from .setup import Setup
@@ -49,7 +49,7 @@ class Gatherer:
     def __init__(
         self,
         setup: Setup,
-        drives: Sequence[Drive],
+        drives: Sequence[SplitTrace],
         cars: int,
         randomization: Randomization | None = None,
     ) -> None:

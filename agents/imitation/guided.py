@@ -23,7 +23,7 @@ from vista_sim.sensors.randomization import Randomization
 from vista_sim.tasks.starts import Start
 
 from ..networks.network import DrivingNetwork
-from .drives import Drive
+from .drives import SplitTrace
 from .frames import Frames
 from .gather import Array, Gatherer
 from .road import balanced_weights, places_along
@@ -197,7 +197,7 @@ class Places:
 
     def __init__(
         self,
-        drives: Sequence[Drive],
+        drives: Sequence[SplitTrace],
         roads: Sequence[Sequence[tuple[float, float]]],
         balance: float = 0.0,
     ) -> None:

@@ -36,7 +36,7 @@ from ..training import (
 from ..training.processes import join
 from .behaviour_cloning import RecordedSource, ShiftConfig
 from .dagger import DaggerConfig, DaggerSource
-from .drives import Drive
+from .drives import SplitTrace
 from .frames import Source
 from .guided import GuidedConfig, GuidedSource
 from .road import SplitConfig
@@ -240,7 +240,7 @@ def plan(recipe: Imitation) -> tuple[Setup, PolicySpec]:
     return setup, PolicySpec(sensors, recipe.network, scales, recipe.method, description)
 
 
-def describe(recipe: Imitation, setup: Setup, drives: Sequence[Drive]) -> dict[str, Any]:
+def describe(recipe: Imitation, setup: Setup, drives: Sequence[SplitTrace]) -> dict[str, Any]:
     """Everything that decides the weights, as JSON."""
     apart = (
         *("traces", "out", "resume", "overwrite", "json", "background", "minutes"),

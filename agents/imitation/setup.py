@@ -12,7 +12,7 @@ from vista_sim.traces.trace import Trace
 from ..actions import Scales
 from ..experts import ExpertName
 from ..networks.network import NetworkConfig
-from .drives import Drive, open_drives
+from .drives import SplitTrace, open_drives
 from .frames import Windows
 from .labels import Labeller
 from .road import SplitConfig
@@ -44,7 +44,7 @@ class Setup:
     expert: ExpertName
     length: int
 
-    def open(self, opened: Sequence[Trace] | None = None) -> list[Drive]:
+    def open(self, opened: Sequence[Trace] | None = None) -> list[SplitTrace]:
         """The drives; of traces that are open already, if they are given.
 
         Raises TraceError, WorldError.

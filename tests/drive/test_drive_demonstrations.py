@@ -13,7 +13,7 @@ from vista_sim.cli import main
 from vista_sim.drive.course import read_target
 from vista_sim.drive.demonstrations import Rules, write_demonstrations
 from vista_sim.errors import RunError, VistaError, WorldError
-from vista_sim.evaluation.suites.book import write_cases
+from vista_sim.evaluation.suites.run_folder import write_cases
 from vista_sim.policies import Action
 from vista_sim.runs.recorder import Recorder
 from vista_sim.runs.run import read_run

@@ -7,7 +7,7 @@ from headless import chromium, needs_chromium
 from made_up_runs import Drive, Start
 from report_runs import RATE, add_videos, gray_of, run
 
-from vista_sim.evaluation.judging import Settings
+from vista_sim.evaluation.judging import JudgingSettings
 from vista_sim.report.page import write_report
 
 HOSTILE = "</script><img src=x onerror=alert(1)>&\"'../../etc"
@@ -37,7 +37,7 @@ def report(tmp_path_factory):
         run(folder / "second", THINGS[1:], filmed=False),
     ]
     out = folder / "report.html"
-    write_report(runs, out, settings=Settings(draws=50))
+    write_report(runs, out, settings=JudgingSettings(draws=50))
     return out
 
 
@@ -268,7 +268,7 @@ def test_light_dark_and_a_telephone(browser, report, scheme):
 
 def test_linked_videos_play_from_beside_the_page(browser, tmp_path):
     out = tmp_path / "linked #1.html"
-    write_report([run(tmp_path / "run", THINGS)], out, "link", settings=Settings(draws=50))
+    write_report([run(tmp_path / "run", THINGS)], out, "link", settings=JudgingSettings(draws=50))
     watched = Watched(browser, out, "#run=0&episode=0&t=0.3")
     watched.until("document.querySelector('.view-scene video').readyState >= 2")
     assert watched.page.evaluate("document.querySelector('.view-scene video').duration") == (
@@ -289,7 +289,7 @@ def test_lost_videos_and_overlays(browser, tmp_path):
     (folder / "views" / "scene.mp4").unlink()
     (folder / "views" / "recorded.mp4").write_bytes(b"x")
     out = tmp_path / "report.html"
-    write_report([folder], out, settings=Settings(draws=50))
+    write_report([folder], out, settings=JudgingSettings(draws=50))
     watched = Watched(browser, out, "#run=0&episode=0")
     page = watched.page
     assert "video missing (scene.mp4)" in page.inner_text("#panes")
@@ -311,7 +311,7 @@ def test_what_further_cameras_saw_plays_beside_it(browser, tmp_path):
     views = ("camera", "camera.rear", "camera.left", "validity")
     add_videos(folder, [(0, view, f"{view}.mp4", range(12)) for view in views])
     out = tmp_path / "report.html"
-    write_report([folder], out, settings=Settings(draws=50))
+    write_report([folder], out, settings=JudgingSettings(draws=50))
     watched = Watched(browser, out)
     page = watched.page
     captions = page.locator("#panes figcaption")
@@ -332,7 +332,7 @@ def test_what_further_cameras_saw_plays_beside_it(browser, tmp_path):
 def test_a_run_without_anything_in_it(browser, tmp_path, finish):
     folder = run(tmp_path / "run", [], finish=finish, filmed=False)
     out = tmp_path / "report.html"
-    write_report([folder], out, settings=Settings(draws=50))
+    write_report([folder], out, settings=JudgingSettings(draws=50))
     context = browser.new_context()
     page = context.new_page()
     complaints = []

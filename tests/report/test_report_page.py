@@ -15,12 +15,12 @@ from report_runs import Page, add_videos, edit_info, run
 
 from vista_sim.cli import main
 from vista_sim.errors import MissingDependencyError, RunError
-from vista_sim.evaluation.judging import Settings
+from vista_sim.evaluation.judging import JudgingSettings
 from vista_sim.report.page import write_report
 from vista_sim.report.sheet import read_sheet
 from vista_sim.report.videos import clips_of, embed
 
-FAST = Settings(draws=50)
+FAST = JudgingSettings(draws=50)
 DRIVES = [
     Drive(("off_road", "end_of_trace")),
     Drive(lateral=0.3),

@@ -17,7 +17,7 @@ from vista_sim.checking.estimate import Estimate, median, unknown
 from vista_sim.checking.findings import findings_of
 from vista_sim.checking.frozen import look_for_stills
 from vista_sim.checking.pairs import STILL, Pair, PairReader, recorded_motion
-from vista_sim.checking.report import Measure, Report
+from vista_sim.checking.report import CameraCheck, Measure
 from vista_sim.checking.road import LEAST_BASE, RoadFit, RoadState
 from vista_sim.checking.turning import Turns, focal_length, turning
 from vista_sim.errors import TraceError
@@ -45,7 +45,7 @@ Seen = list[tuple[Pair, RoadState | None]]
 
 def check(
     trace: Trace, camera: str = "", progress: Callable[[float, float], None] | None = None
-) -> Report:
+) -> CameraCheck:
     """Check a drive by the frames of one of its cameras.
 
     Args:
@@ -86,7 +86,7 @@ def check(
     )
     by_name = {measure.name: measure for measure in measures}
     findings = findings_of(trace, recorded, by_name, turned.mirrored, ahead, stills)
-    return Report(
+    return CameraCheck(
         recorded.name,
         by_name,
         turned.mirrored,

@@ -13,7 +13,7 @@ from vista_sim.errors import VistaError
 from vista_sim.traces.atomic import check_destination
 
 if TYPE_CHECKING:
-    from vista_sim.checking.report import Report
+    from vista_sim.checking.report import CameraCheck
     from vista_sim.traces.trace import Trace
 
 
@@ -84,7 +84,7 @@ def check(
     raise typer.Exit(1 if report.findings else 0)
 
 
-def _mend(trace: Trace, report: Report, fix: Path, overwrite: bool) -> list[str]:
+def _mend(trace: Trace, report: CameraCheck, fix: Path, overwrite: bool) -> list[str]:
     """Write the mended trace, where there is something to mend; what to tell about it."""
     from vista_sim.checking.amended import write_amended
     from vista_sim.checking.mending import MENDED, amendment_of
@@ -101,7 +101,7 @@ def _mend(trace: Trace, report: Report, fix: Path, overwrite: bool) -> list[str]
     return lines
 
 
-def _print(report: Report) -> None:
+def _print(report: CameraCheck) -> None:
     for finding in report.findings:
         typer.echo(f"{finding.name}: {finding.line}")
     if not report.findings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from vista_sim.checking.amended import Amendment
-from vista_sim.checking.report import Report
+from vista_sim.checking.report import CameraCheck
 from vista_sim.traces.trace import Trace
 from vista_sim.transforms import Matrix, pose_from_euler
 
@@ -22,7 +22,7 @@ MENDED = (
 )
 
 
-def amendment_of(trace: Trace, report: Report) -> Amendment:
+def amendment_of(trace: Trace, report: CameraCheck) -> Amendment:
     """What mends the findings of a check.
 
     A tilt that the poses share with the camera is the vehicle frame's; one that they contradict is
@@ -50,7 +50,7 @@ def amendment_of(trace: Trace, report: Report) -> Amendment:
     )
 
 
-def shared_tilt(report: Report) -> bool:
+def shared_tilt(report: CameraCheck) -> bool:
     """Whether a wrong pitch is that of poses and camera together, which the frames do not deny."""
     pitch = report.measures["camera-pitch"].estimate.value
     return report.mount_pitch.told and not report.mount_pitch.beyond(0.5 * abs(pitch))

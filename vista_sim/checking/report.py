@@ -60,7 +60,7 @@ UNITS = {
 
 
 @dataclass(frozen=True)
-class Report:
+class CameraCheck:
     """The check of one camera of a drive.
 
     Args:

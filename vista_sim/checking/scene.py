@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.checking.moments import Moment
-from vista_sim.checking.report import Report
+from vista_sim.checking.report import CameraCheck
 from vista_sim.console import progress_bar
 from vista_sim.replay.viewer.serving import saving
 from vista_sim.traces.trace import Trace
@@ -17,7 +17,11 @@ Image = NDArray[np.uint8]
 
 
 def write_scene(
-    path: Path, trace: Trace, report: Report, shown: list[tuple[Moment, Image]], overwrite: bool
+    path: Path,
+    trace: Trace,
+    report: CameraCheck,
+    shown: list[tuple[Moment, Image]],
+    overwrite: bool,
 ) -> None:
     """Write what `vista-sim replay` shows of a trace, with the frames and findings of its check.
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vista_sim.checking.drawing import Overlay
 from vista_sim.checking.moments import Moment, find_moments
-from vista_sim.checking.report import Report
+from vista_sim.checking.report import CameraCheck
 from vista_sim.errors import VistaError
 from vista_sim.geometry.working import WorkingCamera
 from vista_sim.images import write_png
@@ -46,13 +46,13 @@ def panels(trace: Trace, camera: RecordedCamera) -> list[tuple[Moment, Image]]:
 
 
 def write_sheet(
-    path: Path, trace: Trace, report: Report, shown: list[tuple[Moment, Image]]
+    path: Path, trace: Trace, report: CameraCheck, shown: list[tuple[Moment, Image]]
 ) -> None:
     """Write the sheet as a PNG. Raises VistaError where the file cannot be written."""
     write_png(path, draw_sheet(trace, report, shown), VistaError)
 
 
-def draw_sheet(trace: Trace, report: Report, shown: list[tuple[Moment, Image]]) -> Image:
+def draw_sheet(trace: Trace, report: CameraCheck, shown: list[tuple[Moment, Image]]) -> Image:
     """The sheet, uint8 RGB: frames two by two, and below them what was found."""
     cells = [_titled(picture, _title(moment)) for moment, picture in shown]
     while len(cells) % COLUMNS:
@@ -71,7 +71,7 @@ def _titled(picture: Image, title: str) -> Image:
     return np.vstack([bar, picture])
 
 
-def _text(trace: Trace, report: Report, width: int) -> Image:
+def _text(trace: Trace, report: CameraCheck, width: int) -> Image:
     lines: list[tuple[str, tuple[int, int, int]]] = []
     name = f"{trace.name}, camera {report.camera}: {report.pairs} pairs of frames. Green: the "
     lines.append(

@@ -15,7 +15,7 @@ from vista_sim.car import Car
 from vista_sim.dynamics.action import Action
 from vista_sim.errors import TraceError, VistaError
 from vista_sim.scenarios.case import Case
-from vista_sim.scenarios.further import beside
+from vista_sim.scenarios.further import all_sensors
 from vista_sim.scenarios.library import find_drive
 from vista_sim.scenarios.settings import FREE, RECORDED, RESTART, Settings, SpeedSettings
 from vista_sim.scenarios.staging import Stage, Stager, prepare
@@ -131,7 +131,7 @@ class Course:
         self.target, self.size = target, size
         self.policy_sensors = dict(policy_sensors or {})
         for case in target.cases:  # now, not in the middle of a drive
-            beside(self.policy_sensors, case.settings.sensors.further)
+            all_sensors(self.policy_sensors, case.settings.sensors.further)
         self._stager = Stager(None)
         self.index = start
         self.stage = self._open(start)
@@ -212,7 +212,7 @@ class Course:
         trace = world.traces[0]
         lens = trace.cameras[world.cameras.recorded_name(0)].calibration.lens
         car.spawn_camera("camera", self.size, WIDEST_VIEW if lens.fov > WIDEST_VIEW else None)
-        for name, spec in beside(self.policy_sensors, case.settings.sensors.further).items():
+        for name, spec in all_sensors(self.policy_sensors, case.settings.sensors.further).items():
             car.spawn_sensor(POLICY_CAMERA if name == CameraSpec.kind else name, spec)
         prepare(car, case)
         return Stage(case, world, car)

@@ -27,7 +27,7 @@ import numpy as np
 from vista_sim.drive.episode_trace import (
     NEEDED,
     Columns,
-    Drive,
+    DrivenEpisode,
     NothingSeenError,
     arc_lengths,
     write_episode,
@@ -35,7 +35,7 @@ from vista_sim.drive.episode_trace import (
 from vista_sim.drive.log import HUMAN
 from vista_sim.errors import RunError
 from vista_sim.evaluation.metrics.tables import select
-from vista_sim.evaluation.suites.book import read_cases
+from vista_sim.evaluation.suites.run_folder import read_cases
 from vista_sim.geometry.identity import is_recording
 from vista_sim.runs.run import Run, columns, read_run
 from vista_sim.tasks.endings import CRASH
@@ -121,7 +121,7 @@ def write_demonstrations(
             if progress is not None:
                 progress(before + step, max(1, total))
 
-        drive = Drive(
+        drive = DrivenEpisode(
             _trace_of(run, episode),
             steps,
             cases.get(episode["case"]),

@@ -39,7 +39,7 @@ from vista_sim.errors import VistaError
 from vista_sim.evaluation.metrics import select, summarize
 from vista_sim.evaluation.plain import or_null
 from vista_sim.evaluation.readiness import make_ready, sources_of_cases
-from vista_sim.evaluation.suites.book import write_cases
+from vista_sim.evaluation.suites.run_folder import write_cases
 from vista_sim.geometry.identity import describe_traces
 from vista_sim.policies import GuardedPolicy, Policy, load_policy
 from vista_sim.policies.identity import identify_policy

@@ -36,7 +36,7 @@ class NothingSeenError(Exception):
 
 
 @dataclass(frozen=True)
-class Drive:
+class DrivenEpisode:
     """An episode that was driven.
 
     Args:
@@ -102,7 +102,7 @@ def arc_lengths(steps: Columns) -> Floats:
 
 
 def write_episode(
-    drive: Drive,
+    drive: DrivenEpisode,
     folder: Path,
     min_validity: float,
     told: Callable[[int], None] = lambda step: None,
@@ -175,7 +175,7 @@ class _Film:
         rate: frames a second: of the recording, where the drive had as many steps.
     """
 
-    def __init__(self, drive: Drive, min_validity: float) -> None:
+    def __init__(self, drive: DrivenEpisode, min_validity: float) -> None:
         from vista_sim.sensors.camera import Camera
 
         self._drive, self._min_validity = drive, min_validity
@@ -210,7 +210,7 @@ class _Film:
             yield i, image if enough else None
 
 
-def _write_road(writer: TraceWriter, drive: Drive) -> None:
+def _write_road(writer: TraceWriter, drive: DrivenEpisode) -> None:
     """How far the road's edges are from the driven path, where the recording says it."""
     road, steps = drive.trace.road, drive.steps
     if not road:
@@ -222,7 +222,7 @@ def _write_road(writer: TraceWriter, drive: Drive) -> None:
     writer.write_road(drive.arc[new], *edges)
 
 
-def _write_tracks(writer: TraceWriter, drive: Drive) -> None:
+def _write_tracks(writer: TraceWriter, drive: DrivenEpisode) -> None:
     """Other road users, when and where they are seen from the driven car.
 
     They are where the recording has them at the moment of the scene: where the driven car stands,
@@ -251,7 +251,7 @@ def _write_tracks(writer: TraceWriter, drive: Drive) -> None:
     )
 
 
-def _labels(drive: Drive) -> list[Label]:
+def _labels(drive: DrivenEpisode) -> list[Label]:
     """The recording's labels where and while they were driven by."""
     trace, t = drive.trace, drive.t
     found = []

@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 from vista_sim.compiled import compiler
 from vista_sim.dynamics import kinematics
 from vista_sim.dynamics import state as c
-from vista_sim.traces import curve, path, projection
-from vista_sim.traces.path import PathArrays
-from vista_sim.traces.projection import REACH
+from vista_sim.traces import curve, projection
+from vista_sim.traces.projection import REACH, PathArrays
 
 Floats = NDArray[np.float64]
 
 
-_compiled = compiler(c, kinematics, curve, path, projection)
+_compiled = compiler(c, kinematics, curve, projection)
 
 
 @_compiled
@@ -35,9 +34,7 @@ def _speed_at(s: float, path: PathArrays) -> float:
 def _locate(row: Floats, wheelbase: float, path: PathArrays, edges: Floats) -> None:
     """Find a car on the path, and the recorded pose that its view is made from."""
     x, y, yaw = row[c.X], row[c.Y], row[c.YAW]
-    s, lateral, heading, distance = curve.project(
-        x, y, yaw, row[c.S], path.row_s[-1], path.knots, path.points, path.pieces, path.directions
-    )
+    s, lateral, heading, distance = curve.project(x, y, yaw, row[c.S], path)
     # Where the path is out of reach, s, lateral and heading stay as they are.
     row[c.IN_REACH] = 1.0 if distance <= REACH else 0.0
     if distance <= REACH:
@@ -86,9 +83,7 @@ def begin(
     """
     row = table[i]
     length = path.row_s[-1]
-    row[c.X], row[c.Y], row[c.YAW] = curve.place(
-        s, lateral, heading, length, path.knots, path.pieces
-    )
+    row[c.X], row[c.Y], row[c.YAW] = curve.place(s, lateral, heading, path)
     inside = min(max(s, 0.0), length)
     if math.isnan(row[c.SPEED_FACTOR]):
         row[c.SPEED_FACTOR] = 1.0

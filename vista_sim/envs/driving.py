@@ -88,14 +88,14 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._display: Any = None
         self._composer: Any = None
 
-    def beside(self) -> Self:
+    def spawn_another(self) -> Self:
         """A further environment that shares what it can, with randomness of its own.
 
         Spaces are its own too: wrappers of vector environments write into them.
         """
         other: Self = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
-        other.episodes = self.episodes.beside()
+        other.episodes = self.episodes.spawn_another()
         other.observation_space = deepcopy(self.observation_space)
         other.action_space = deepcopy(self.action_space)
         other.metadata = dict(self.metadata)

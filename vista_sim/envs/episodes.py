@@ -12,7 +12,7 @@ from vista_sim.dynamics.action import Action
 from vista_sim.envs.arguments import start_options
 from vista_sim.errors import WorldError
 from vista_sim.scenarios.case import Case, terms_of
-from vista_sim.scenarios.further import FurtherSensor, beside
+from vista_sim.scenarios.further import FurtherSensor, all_sensors
 from vista_sim.scenarios.settings import FREE
 from vista_sim.scenarios.staging import Stage, Stager
 from vista_sim.scenarios.suite import Suite
@@ -78,7 +78,7 @@ class Episodes:
         """Drive one step, without observing."""
         self.car.move(action)
 
-    def beside(self) -> Episodes:
+    def spawn_another(self) -> Episodes:
         """Those of a further environment; both share what they can."""
         return Episodes(self._world, self.sensors)
 
@@ -132,7 +132,7 @@ class CaseEpisodes(Episodes):
     ) -> None:
         self.suite, self.cases = suite, suite.cases()
         self.backend, self.device = backend, device
-        self.sensors = beside(sensors, further)
+        self.sensors = all_sensors(sensors, further)
         self.dt, self.terms = self.cases[0].settings.dt, terms_of(self.cases)
         self._stager = Stager(sensors, backend, device=device, further=further)
         self._places = {case.case: index for index, case in enumerate(self.cases)}
@@ -188,7 +188,7 @@ class CaseEpisodes(Episodes):
         """See `Episodes`."""
         return {"scenario": self.case.scenario, CASE: self.case.case}
 
-    def beside(self) -> Self:
+    def spawn_another(self) -> Self:
         """See `Episodes`: of the same cases, frames and traces."""
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__ | {"_stage": None, "_seat": None})

@@ -80,7 +80,7 @@ class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]
         self.copy = check_flag("copy", copy)
         self.metadata = {**first.metadata, "render_modes": ["rgb_array"]}
         self.autoreset_mode = arguments.autoreset_mode(autoreset_mode)
-        self.envs = [first, *(first.beside() for _ in range(n - 1))]
+        self.envs = [first, *(first.spawn_another() for _ in range(n - 1))]
         # Its own objects: some wrappers write into the spaces that they are given.
         self.single_observation_space = deepcopy(first.observation_space)
         self.single_action_space = deepcopy(first.action_space)

@@ -20,7 +20,7 @@ from vista_sim.runs.kinds import DRIVING, RECOVERY
 
 
 @dataclass(frozen=True)
-class Case:
+class JudgedCase:
     """What was driven under one name.
 
     Args:
@@ -55,7 +55,7 @@ class _Key:
     unit: str
 
 
-def split(steps: Table, episodes: Table) -> tuple[Case, ...]:
+def split(steps: Table, episodes: Table) -> tuple[JudgedCase, ...]:
     """The cases of a run's tables, in the order in which they were first driven.
 
     Rows may come in any order; episodes and steps are put in order of their numbers.
@@ -77,7 +77,7 @@ def split(steps: Table, episodes: Table) -> tuple[Case, ...]:
         weight = float(weights[own[0]])
         tables = Tables(select(steps, picked), select(episodes, np.array(own)))
         cases.append(
-            Case(
+            JudgedCase(
                 key.scenario,
                 key.name,
                 key.cluster,

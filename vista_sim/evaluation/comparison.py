@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from vista_sim.errors import RunError
 from vista_sim.evaluation import cases as run_cases
-from vista_sim.evaluation.judging import Settings, case_weights, draw_counts
+from vista_sim.evaluation.judging import JudgingSettings, case_weights, draw_counts
 from vista_sim.evaluation.metrics.measures import Measure
 from vista_sim.evaluation.metrics.tables import Floats
 from vista_sim.evaluation.pairing import (
@@ -157,7 +157,7 @@ class Comparison:
 def compare(
     a: Run | str | os.PathLike[str],
     b: Run | str | os.PathLike[str],
-    settings: Settings | None = None,
+    settings: JudgingSettings | None = None,
     partial: bool = False,
 ) -> Comparison:
     """Compare two runs.
@@ -170,7 +170,7 @@ def compare(
     Raises:
         RunError: a run cannot be read, was interrupted, or they have no case in common.
     """
-    settings = settings or Settings()
+    settings = settings or JudgingSettings()
     run_a, run_b = (run if isinstance(run, Run) else read_run(run) for run in (a, b))
     cases_a, cases_b = (finished_cases(run, partial) for run in (run_a, run_b))
     pairs, only_a, only_b = pair_up(cases_a, cases_b)
@@ -217,7 +217,7 @@ def _named_suites(*runs: Run) -> bool:
 
 
 def _differences(
-    scenario: str, pairs: Sequence[Pair], weighted: bool, settings: Settings
+    scenario: str, pairs: Sequence[Pair], weighted: bool, settings: JudgingSettings
 ) -> list[Difference]:
     """Of each metric, not yet adjusted for their number."""
     found = []
@@ -243,7 +243,7 @@ def _difference(
     weights: Floats,
     counts: Floats | None,
     units: NDArray[np.int64],
-    settings: Settings,
+    settings: JudgingSettings,
 ) -> Difference:
     a = measure.pool([pair[0].tables for pair in pairs])
     b = measure.pool([pair[1].tables for pair in pairs])

@@ -23,7 +23,7 @@ import numpy as np
 
 from vista_sim.errors import RunError
 from vista_sim.evaluation import cases as run_cases
-from vista_sim.evaluation.cases import Case
+from vista_sim.evaluation.cases import JudgedCase
 from vista_sim.evaluation.metrics import composite
 from vista_sim.evaluation.metrics.measures import (
     RECOVERY_MEASURES,
@@ -52,7 +52,7 @@ from vista_sim.runs.run import Run, columns, read_run
 
 
 @dataclass(frozen=True)
-class Settings:
+class JudgingSettings:
     """How a run is judged.
 
     Args:
@@ -124,7 +124,7 @@ class Judgement:
         }
 
 
-def judge(run: Run | str | os.PathLike[str], settings: Settings | None = None) -> Judgement:
+def judge(run: Run | str | os.PathLike[str], settings: JudgingSettings | None = None) -> Judgement:
     """Judge a run by all metrics, also an old or an interrupted one.
 
     Raises:
@@ -137,12 +137,14 @@ def judge(run: Run | str | os.PathLike[str], settings: Settings | None = None) -
     return judge_tables(columns(run.steps), columns(run.episodes), settings)
 
 
-def judge_tables(steps: Table, episodes: Table, settings: Settings | None = None) -> Judgement:
+def judge_tables(
+    steps: Table, episodes: Table, settings: JudgingSettings | None = None
+) -> Judgement:
     """Judge a run's tables; see `judge`."""
-    settings = settings or Settings()
+    settings = settings or JudgingSettings()
     cases = run_cases.split(steps, episodes)
     weighted = run_cases.of_suite(episodes)
-    groups: dict[str, list[Case]] = {}
+    groups: dict[str, list[JudgedCase]] = {}
     for case in cases:
         groups.setdefault(case.scenario, []).append(case)
     scenarios = tuple(judge_cases(name, own, weighted, settings) for name, own in groups.items())
@@ -154,7 +156,7 @@ def judge_tables(steps: Table, episodes: Table, settings: Settings | None = None
     return Judgement(overall, scenarios, scores)
 
 
-def case_weights(cases: Sequence[Case], weighted: bool) -> Floats:
+def case_weights(cases: Sequence[JudgedCase], weighted: bool) -> Floats:
     """What each case counts, (n,): its scenario's weight over the number of its cases, or 1."""
     if not weighted:
         return np.ones(len(cases))
@@ -164,7 +166,7 @@ def case_weights(cases: Sequence[Case], weighted: bool) -> Floats:
     return np.array([case.weight / sizes[case.scenario] for case in cases])
 
 
-def draw_counts(cases: Sequence[Case], settings: Settings) -> Floats | None:
+def draw_counts(cases: Sequence[JudgedCase], settings: JudgingSettings) -> Floats | None:
     """How often each case counts in each draw of the bootstrap, (draws, n).
 
     None where they belong to too few units for anything to be said.
@@ -177,12 +179,14 @@ def draw_counts(cases: Sequence[Case], settings: Settings) -> Floats | None:
     return hierarchical_counts(clusters, units, settings.draws, rng)
 
 
-def of_kind(cases: Sequence[Case], kind: str) -> list[Case]:
+def of_kind(cases: Sequence[JudgedCase], kind: str) -> list[JudgedCase]:
     """Those cases that are judged by the measures of a kind."""
     return [case for case in cases if case.kind == kind]
 
 
-def judge_cases(name: str, cases: Sequence[Case], weighted: bool, settings: Settings) -> Verdict:
+def judge_cases(
+    name: str, cases: Sequence[JudgedCase], weighted: bool, settings: JudgingSettings
+) -> Verdict:
     """Judge some cases together.
 
     Args:

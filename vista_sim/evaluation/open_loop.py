@@ -132,7 +132,7 @@ def _put(car: Car, trace: int, part: Section, t: float) -> None:
 
 def _ask(policy: Policy, car: Car, t: float) -> dict[str, Any]:
     action = act(policy, car)
-    bicycle = car.surroundings.bicycle
+    bicycle = car.dynamics.bicycle
     human = bicycle.tire_angle(car.path.curvature(car.s))
     asked = bicycle.tire_angle(action.curvature)
     return {

@@ -9,13 +9,13 @@ from typing import Any
 
 from vista_sim.errors import RunError
 from vista_sim.evaluation import cases as run_cases
-from vista_sim.evaluation.cases import Case
-from vista_sim.evaluation.suites.book import read_cases
+from vista_sim.evaluation.cases import JudgedCase
+from vista_sim.evaluation.suites.run_folder import read_cases
 from vista_sim.identity.runs import doubts, is_known, mapping
 from vista_sim.runs.kinds import DRIVING, RECOVERY
 from vista_sim.runs.run import Run, columns
 
-Pair = tuple[Case, Case]
+Pair = tuple[JudgedCase, JudgedCase]
 
 #: Settings of a run without which its numbers mean something else, and what they are called.
 SETTINGS = {
@@ -26,7 +26,7 @@ SETTINGS = {
 }
 
 
-def finished_cases(run: Run, partial: bool) -> tuple[Case, ...]:
+def finished_cases(run: Run, partial: bool) -> tuple[JudgedCase, ...]:
     """The cases of a run; of an interrupted one, without that which was being driven.
 
     Raises:
@@ -49,7 +49,7 @@ def finished_cases(run: Run, partial: bool) -> tuple[Case, ...]:
 
 
 def pair_up(
-    cases_a: Sequence[Case], cases_b: Sequence[Case]
+    cases_a: Sequence[JudgedCase], cases_b: Sequence[JudgedCase]
 ) -> tuple[list[Pair], tuple[str, ...], tuple[str, ...]]:
     """Pairs in the order of a, and the names that one run alone has."""
     of_b = {(case.kind, case.scenario, case.name): case for case in cases_b}
@@ -68,7 +68,7 @@ def independent(pairs: Sequence[Pair]) -> int:
     return max(len({a.unit for a, _ in pairs if a.kind == kind}) for kind in (DRIVING, RECOVERY))
 
 
-def example(cases: Sequence[Case]) -> str:
+def example(cases: Sequence[JudgedCase]) -> str:
     """The name of one of the cases."""
     return cases[0].name if cases else "none"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vista_sim.evaluation.judging import Settings
+from vista_sim.evaluation.judging import JudgingSettings
 from vista_sim.evaluation.labels import shown
 from vista_sim.evaluation.pairing import Pair
 from vista_sim.evaluation.plain import or_null
@@ -55,7 +55,7 @@ class Regression:
         }
 
 
-def find_regressions(pairs: Sequence[Pair], settings: Settings) -> list[Regression]:
+def find_regressions(pairs: Sequence[Pair], settings: JudgingSettings) -> list[Regression]:
     """Pairs that went worse by the gravest thing that changed, the worst first.
 
     What changed by less than the last digit that is shown of it did not change: the same network

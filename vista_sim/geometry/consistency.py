@@ -23,10 +23,7 @@ def fuse(
     translations: NDArray[np.float32],
     tolerance: float,
     share: float,
-    fused: NDArray[np.float32],
-    agreeing: NDArray[np.uint8],
-    denying: NDArray[np.uint8],
-) -> None:
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint8]]:
     """Compare the inverse depth of a frame with that of its neighbours.
 
     A neighbour agrees where its own estimate, brought back, differs by less than tolerance +
@@ -35,14 +32,19 @@ def fuse(
 
     Args:
         inverse_depth: (h, w), 1/m.
-        others: (n, h, w), of the neighbours.
-        rotations, translations: as of `census.matching_cost`.
+        others: (n, h, w), 1/m, of the neighbours.
+        rotations: (n, 3, 3), K R K⁻¹ from the frame to each neighbour.
+        translations: (n, 3), K t, m.
         tolerance, share: 1/m, and of the inverse depth.
-        fused: (h, w), receives the mean of all that agree.
-        agreeing, denying: (h, w), receive how many neighbours do.
+
+    Returns:
+        (h, w) each: the mean of all that agree, 1/m; how many neighbours agree; how many deny.
     """
     height, width = inverse_depth.shape
     n = others.shape[0]
+    fused = np.empty((height, width), np.float32)
+    agreeing = np.empty((height, width), np.uint8)
+    denying = np.empty((height, width), np.uint8)
     half, zero = _F(0.5), _F(0.0)
     for v in range(height):
         for u in range(width):
@@ -71,6 +73,7 @@ def fuse(
             fused[v, u] = total / _F(1 + agree)
             agreeing[v, u] = agree
             denying[v, u] = deny
+    return fused, agreeing, denying
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

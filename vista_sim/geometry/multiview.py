@@ -131,19 +131,9 @@ class MultiView:
         if not neighbours:
             return inverse_depth, np.zeros(inverse_depth.shape, np.uint8)
         rotations, translations = projections(self.matrix, self.poses, index, neighbours)
-        fused = np.empty_like(inverse_depth)
-        agreeing, denying = np.empty((2, *inverse_depth.shape), np.uint8)
         tolerance, share = self.settings.agreement
-        fuse(
-            inverse_depth,
-            np.stack(list(others)),
-            rotations,
-            translations,
-            tolerance,
-            share,
-            fused,
-            agreeing,
-            denying,
+        fused, agreeing, denying = fuse(
+            inverse_depth, np.stack(list(others)), rotations, translations, tolerance, share
         )
         reliable = (agreeing > 0) & (agreeing >= denying)
         agree, deny = agreeing.astype(np.float32), denying.astype(np.float32)

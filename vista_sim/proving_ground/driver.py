@@ -36,7 +36,7 @@ def manners_on(road: Road) -> Manners:
 
 
 @dataclass(frozen=True, eq=False)
-class Drive:
+class Trajectory:
     """What the expert drove, every 10 ms: plan view of the rear axle over the terrain.
 
     Attributes:
@@ -115,7 +115,7 @@ def drive(
     seconds: float,
     vehicle: Vehicle | None = None,
     manners: Manners | None = None,
-) -> Drive:
+) -> Trajectory:
     """Drive along the recorder's lane of the road from s = 0.
 
     Raises:
@@ -171,7 +171,7 @@ def drive(
     t = TIME_STEP * np.arange(count, dtype=np.float64)
     positions = np.column_stack([columns[2], columns[3]])
     along, side = road.project(positions)
-    return Drive(
+    return Trajectory(
         road, vehicle, t, along, side, positions, columns[4], columns[5], columns[6], columns[7]
     )
 

@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
 from vista_sim.errors import VistaError
-from vista_sim.proving_ground.driver import Drive, drive
+from vista_sim.proving_ground.driver import Trajectory, drive
 from vista_sim.proving_ground.renderer import import_pybullet
 from vista_sim.proving_ground.road import Road, RoadShape
 from vista_sim.proving_ground.scene import Scene, drawn_lens
@@ -151,7 +151,7 @@ class Motion:
         position, quaternion: (n, 3) and (n, 4) x y z w as recorded, trace's world frame.
     """
 
-    drive: Drive
+    drive: Trajectory
     traffic: tuple[TrafficCar, ...]
     t: Array
     T_trace_scene: Array

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from vista_sim.proving_ground.driver import (
-    Drive,
+    Trajectory,
     ground_poses,
     lane_curvature,
     manners_on,
@@ -106,7 +106,7 @@ def track_rows(
     }
 
 
-def simulate_traffic(count: int, seed: int, drive: Drive) -> tuple[TrafficCar, ...]:
+def simulate_traffic(count: int, seed: int, drive: Trajectory) -> tuple[TrafficCar, ...]:
     """`count` cars around the recorder's drive: a quarter, at most three, lead; the rest come.
 
     Leading cars keep a time gap of 0.9 to 2.3 s from the recorder's front to the first one's
@@ -141,7 +141,7 @@ def simulate_traffic(count: int, seed: int, drive: Drive) -> tuple[TrafficCar, .
     return tuple(cars)
 
 
-def _leading(rng: np.random.Generator, drive: Drive, t: Array, count: int) -> list[Array]:
+def _leading(rng: np.random.Generator, drive: Trajectory, t: Array, count: int) -> list[Array]:
     """Arc lengths (n,) of cars ahead in the recorder's lane, the nearest first."""
     road = drive.road
     # What the recorder would go on to drive after its last row.
@@ -167,7 +167,7 @@ def _leading(rng: np.random.Generator, drive: Drive, t: Array, count: int) -> li
 
 
 def _oncoming(
-    rng: np.random.Generator, drive: Drive, t: Array, count: int, seed: int
+    rng: np.random.Generator, drive: Trajectory, t: Array, count: int, seed: int
 ) -> list[Array]:
     """Arc lengths (n,) of cars in the other lane, in the order in which they pass."""
     if count == 0:

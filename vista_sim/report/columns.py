@@ -9,7 +9,7 @@ import numpy as np
 
 from vista_sim.evaluation.metrics.comfort import lateral_acceleration
 from vista_sim.evaluation.metrics.tables import Floats, floats, rows
-from vista_sim.report.roads import Road
+from vista_sim.report.roads import RecordedRoad
 from vista_sim.report.sheet import Sheet
 
 MOST_STEPS = 300_000  # of all runs of a page; of more, one of several is shown
@@ -43,7 +43,7 @@ def reward_names(sheet: Sheet) -> list[str]:
     return ["reward", *terms] if terms or "reward" in sheet.steps else []
 
 
-def step_data(sheet: Sheet, roads: dict[int, Road], traces: list[int], every: int) -> Any:
+def step_data(sheet: Sheet, roads: dict[int, RecordedRoad], traces: list[int], every: int) -> Any:
     """Columns of the steps, and for each episode of each column its changes.
 
     Returns:
@@ -63,8 +63,8 @@ def step_data(sheet: Sheet, roads: dict[int, Road], traces: list[int], every: in
         values["lateral_acceleration"] = lateral_acceleration(steps)
         road = roads.get(traces[row])
         if road is not None:
-            beside = road.beside(values["s"])
-            values["recorded_curvature"], values["recorded_speed"] = beside
+            driven = road.driven_at(values["s"])
+            values["recorded_curvature"], values["recorded_speed"] = driven
         episodes[str(int(number))] = [
             changes(values[name][picked], unit) for name, unit in units.items()
         ]

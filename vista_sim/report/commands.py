@@ -55,7 +55,7 @@ def report(
     from vista_sim.report.page import write_report
 
     require_within("--max-size", max_size, 1.0, 2000.0)
-    out = beside(runs[0]) if out is None else out
+    out = default_page(runs[0]) if out is None else out
     settings = settings_of(valid, draws, seed)
     with progress_bar("report") as progress:
         notes = write_report(runs, out, videos, max_size, settings, overwrite, progress)
@@ -66,7 +66,7 @@ def report(
         webbrowser.open(out.absolute().as_uri())
 
 
-def beside(run: Path) -> Path:
+def default_page(run: Path) -> Path:
     """The page of a run for which no name is given."""
     name = run.name if run.name not in ("", "..") else run.resolve().name
     folder = run.parent if name == run.name else run.resolve().parent

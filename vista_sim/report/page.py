@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vista_sim.atomic import WholeFolder, why_not, write_whole
 from vista_sim.errors import MissingDependencyError, RunError
-from vista_sim.evaluation.judging import Settings
+from vista_sim.evaluation.judging import JudgingSettings
 from vista_sim.evaluation.judging_report import scenario_rows
 from vista_sim.report import tables, videos
 from vista_sim.report.columns import step_data, thinning
@@ -41,7 +41,7 @@ def write_report(
     out: str | os.PathLike[str],
     choice: VideoChoice = "embed",
     max_size: float = MAX_SIZE,
-    settings: Settings | None = None,
+    settings: JudgingSettings | None = None,
     overwrite: bool = False,
     told: Told | None = None,
 ) -> list[str]:
@@ -77,7 +77,7 @@ def write_report(
         sheets.append(read_sheet(run, index))
     work = float(len(runs))
     told(work, work + 5, "judging")
-    page = _contents(sheets, settings or Settings(), plotly)
+    page = _contents(sheets, settings or JudgingSettings(), plotly)
     told(work + 2, work + 5, "videos")
     clips = [clip for sheet in sheets for clip in videos.clips_of(sheet)]
     for sheet, data in zip(sheets, page["step_data"], strict=True):
@@ -111,7 +111,7 @@ def write_report(
     return notes
 
 
-def _contents(sheets: list[Sheet], settings: Settings, plotly: str) -> dict[str, Any]:
+def _contents(sheets: list[Sheet], settings: JudgingSettings, plotly: str) -> dict[str, Any]:
     """What the template shows, and the data of the page's own code."""
     judgements = [tables.judged(sheet, settings) for sheet in sheets]
     pairings = tables.pairings(sheets, settings)

@@ -16,7 +16,7 @@ SAME_PLACE = 0.5  # m by which a car may seem off where its path says it is
 
 
 @dataclass(frozen=True)
-class Road:
+class RecordedRoad:
     """The recorded path of a trace.
 
     Args:
@@ -35,7 +35,7 @@ class Road:
     left: Floats
     right: Floats
 
-    def beside(self, s: Floats) -> tuple[Floats, Floats]:
+    def driven_at(self, s: Floats) -> tuple[Floats, Floats]:
         """Recorded curvature and speed at arc lengths; NaN off the ends."""
         inside = (s >= self.s[0] - SAME_PLACE) & (s <= self.s[-1] + SAME_PLACE)
         found = (np.interp(s, self.s, values) for values in (self.curvature, self.speed))
@@ -62,18 +62,20 @@ class Road:
         return {name: _centimetres(values) for name, values in outline.items()}
 
 
-def roads_of(sheet: Sheet) -> dict[int, Road]:
+def roads_of(sheet: Sheet) -> dict[int, RecordedRoad]:
     """The roads of a run by the index of their trace."""
     found = {}
     for trace in np.unique(sheet.roads["trace"]) if rows(sheet.roads) else ():
         own = select(sheet.roads, sheet.roads["trace"] == trace)
         own = select(own, np.argsort(own["s"], kind="stable"))
         if rows(own) >= 2:
-            found[int(trace)] = Road(*(floats(own, name) for name in Road.__dataclass_fields__))
+            found[int(trace)] = RecordedRoad(
+                *(floats(own, name) for name in RecordedRoad.__dataclass_fields__)
+            )
     return found
 
 
-def trace_of_each(sheet: Sheet, roads: dict[int, Road]) -> list[int]:
+def trace_of_each(sheet: Sheet, roads: dict[int, RecordedRoad]) -> list[int]:
     """Index of the trace that each episode is on; -1 where it is not known.
 
     That of an episode that was cut off is looked for by where the car was.
@@ -94,7 +96,7 @@ def trace_of_each(sheet: Sheet, roads: dict[int, Road]) -> list[int]:
     return found
 
 
-def maps(roads: dict[int, Road]) -> dict[str, Any]:
+def maps(roads: dict[int, RecordedRoad]) -> dict[str, Any]:
     """The roads for the map, by trace, thinned out where there are very many points."""
     points = sum(len(road.s) for road in roads.values())
     every = max(1, -(-points // MOST_POINTS))

@@ -10,7 +10,7 @@ from typing import Any
 from vista_sim.errors import RunError
 from vista_sim.evaluation.comparison import Comparison, compare
 from vista_sim.evaluation.comparison_report import closing, heading, overall_rows, what_got_worse
-from vista_sim.evaluation.judging import Judgement, Settings, judge_tables
+from vista_sim.evaluation.judging import Judgement, JudgingSettings, judge_tables
 from vista_sim.evaluation.judging_report import interval, not_applicable
 from vista_sim.evaluation.labels import BY_SCENARIO, number, shown
 from vista_sim.evaluation.metrics.tables import select
@@ -147,7 +147,7 @@ class Pairing:
         ]
 
 
-def judged(sheet: Sheet, settings: Settings) -> Judgement | None:
+def judged(sheet: Sheet, settings: JudgingSettings) -> Judgement | None:
     """A run judged as far as it came; None where it holds no finished episode."""
     if not sheet.finished.any():
         return None
@@ -273,7 +273,7 @@ def _criteria(found: Any) -> list[Criterion]:
     return criteria
 
 
-def pairings(sheets: Sequence[Sheet], settings: Settings) -> list[Pairing]:
+def pairings(sheets: Sequence[Sheet], settings: JudgingSettings) -> list[Pairing]:
     """The first run compared with each of the others, as far as they came."""
     found = []
     for other in sheets[1:]:

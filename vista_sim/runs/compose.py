@@ -24,7 +24,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 @dataclass(frozen=True)
-class Layout:
+class PictureLayout:
     """Sizes of a composed picture, px."""
 
     view_width: int = 640
@@ -39,8 +39,8 @@ class Layout:
 class Composer:
     """Composes pictures of a car and remembers the track it drove."""
 
-    def __init__(self, layout: Layout | None = None) -> None:
-        self.layout = layout or Layout()
+    def __init__(self, layout: PictureLayout | None = None) -> None:
+        self.layout = layout or PictureLayout()
         self._track: deque[tuple[float, float]] = deque(maxlen=self.layout.track_points)
 
     def restart(self, car: Car) -> None:

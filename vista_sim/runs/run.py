@@ -8,7 +8,7 @@
     roads.parquet     the recorded roads that were driven (see `roads`)
     frames.parquet    which frame of which video shows a step
     views/*.mp4       videos of the views that were filmed (see `runs.filming`)
-    cases.json        of a suite, judged or driven: what each case fixes (see `suites.book`)
+    cases.json        of a suite, judged or driven: what each case fixes (see `suites.run_folder`)
 
 roads and frames are missing in older runs.
 

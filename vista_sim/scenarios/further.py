@@ -38,7 +38,7 @@ class FurtherSensor:
     origin: str = field(default="", compare=False)
 
 
-def beside(
+def all_sensors(
     own: Mapping[str, SensorSpec], further: Iterable[FurtherSensor]
 ) -> dict[str, SensorSpec]:
     """All sensors of a car, by name, its policy's first.

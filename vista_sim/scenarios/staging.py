@@ -15,7 +15,7 @@ from vista_sim.dynamics.action import Action
 from vista_sim.dynamics.actuation import Controls
 from vista_sim.errors import WorldError
 from vista_sim.scenarios.case import Case
-from vista_sim.scenarios.further import FurtherSensor, beside
+from vista_sim.scenarios.further import FurtherSensor, all_sensors
 from vista_sim.scenarios.images import image_changes
 from vista_sim.scenarios.settings import FREE, RECOVERY, RESTART, Settings
 from vista_sim.sensors.faults import Faults
@@ -213,7 +213,7 @@ class Stager:
             TraceError, WorldError: its trace is not what it was when the case was made.
         """
         own = case.settings.sensors.further
-        sensors = beside(self.sensors, own if self._further is None else self._further)
+        sensors = all_sensors(self.sensors, own if self._further is None else self._further)
         world = self.world(case)
         car = world.spawn_agent()
         for name, spec in sensors.items():

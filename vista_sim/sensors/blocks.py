@@ -61,7 +61,7 @@ Key = tuple[str, int]  # what the frames are, number of the block
 
 
 @dataclass(frozen=True)
-class Layout:
+class BlockLayout:
     """The arrays that are kept of each frame, and how many frames a block has."""
 
     frames: int
@@ -71,7 +71,7 @@ class Layout:
     @classmethod
     def of(
         cls, arrays: Sequence[tuple[Any, tuple[int, ...]]], frame_bytes: int, capacity: int
-    ) -> Layout:
+    ) -> BlockLayout:
         """The layout for a cache of `capacity` bytes, of which a frame takes `frame_bytes`."""
         fields = tuple((np.dtype(dtype), shape) for dtype, shape in arrays)
         frames = max(1, _BLOCK_BYTES // frame_bytes)
@@ -104,7 +104,7 @@ class Block(Generic[T]):
         count: how many these are.
     """
 
-    def __init__(self, key: Key, layout: Layout) -> None:
+    def __init__(self, key: Key, layout: BlockLayout) -> None:
         self.layout = layout
         self.frames: list[T | None] = [None] * layout.frames
         self.count = 0
@@ -174,7 +174,7 @@ class FrameBudget:
             self._blocks[key] = found
         return found[0]
 
-    def take(self, key: Key, layout: Layout, frame_bytes: int) -> Block[Any]:
+    def take(self, key: Key, layout: BlockLayout, frame_bytes: int) -> Block[Any]:
         """The block of a key, this process's one if there is one, else a new one."""
         block = self.find(key)
         if block is None:
@@ -204,7 +204,7 @@ _registry: weakref.WeakValueDictionary[tuple[Key, int], Block[Any]] = weakref.We
 class _BlockFile:
     """The mapped file of a block, held by a lock as long as its arrays are in use."""
 
-    def __init__(self, path: Path, file: int, layout: Layout) -> None:
+    def __init__(self, path: Path, file: int, layout: BlockLayout) -> None:
         self.path = path
         self._layout = layout
         self._inode = os.fstat(file).st_ino
@@ -214,7 +214,7 @@ class _BlockFile:
         weakref.finalize(self._map, _remove_unused, path).atexit = False
 
     @classmethod
-    def open(cls, key: Key, layout: Layout) -> _BlockFile | None:
+    def open(cls, key: Key, layout: BlockLayout) -> _BlockFile | None:
         """Map the file of a block, made if need be; None where that cannot be."""
         if len(_open_files) >= _most_files():
             return None
@@ -303,7 +303,7 @@ def _checksum(arrays: Sequence[NDArray[Any]]) -> int:
     return total % 2**64
 
 
-def _header(key: Key, layout: Layout) -> bytes:
+def _header(key: Key, layout: BlockLayout) -> bytes:
     about = f"{key[0]} {key[1]} {layout.frames} {layout.slot_bytes}".encode()
     return _MAGIC + struct.pack("<I", zlib.crc32(about)) + about[:100].ljust(100, b"\0")
 

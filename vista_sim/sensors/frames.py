@@ -22,7 +22,7 @@ from vista_sim.errors import GeometryError, TraceError
 from vista_sim.geometry.ground import ground_inverse_depth
 from vista_sim.geometry.store import ARRAYS, DESCRIPTION, INVERSE_DEPTH, GeometryStore, remedied
 from vista_sim.identity.files import State, state_of
-from vista_sim.sensors.blocks import Block, FrameBudget, Layout
+from vista_sim.sensors.blocks import Block, BlockLayout, FrameBudget
 from vista_sim.sensors.prefetch import prefetcher
 from vista_sim.sensors.shrink import shrink
 from vista_sim.sensors.warp import NO_CODE, SAME_SURFACE, SourceFrame
@@ -92,7 +92,7 @@ class FrameCache:
             arrays += [(np.uint16, coarse)]
         self._frame_bytes = size[0] * size[1] * 5 + 2 * coarse[0] * coarse[1]
         self._budget = capacity if isinstance(capacity, FrameBudget) else FrameBudget(capacity)
-        self._layout = Layout.of(arrays, self._frame_bytes, self._budget.capacity)
+        self._layout = BlockLayout.of(arrays, self._frame_bytes, self._budget.capacity)
         self._name = _identity(trace, name, size, None if geometry is None else geometry.path)
         self._recent: OrderedDict[int, None] = OrderedDict()
 

@@ -71,13 +71,13 @@ def _slope(before: Any, here: Any, after: Any) -> Any:
 
 @_compiled
 def splat(
-    rays: NDArray[np.float32],
-    codes: NDArray[np.uint16],
-    scale: np.float32,
-    pose: NDArray[np.float32],
-    lens: NDArray[np.float32],
+    rays: NDArray[np.float32],  # (2, h, w)
+    codes: NDArray[np.uint16],  # (h, w)
+    scale: np.float32,  # 1/m
+    pose: NDArray[np.float32],  # (4, 4) T_view_frame
+    lens: NDArray[np.float32],  # (10,) of the view, px
     ratio: np.float32,
-    out: NDArray[np.float32],
+    out: NDArray[np.float32],  # (H, W) 1/m
 ) -> None:
     """See `reference.splat`."""
     height, width = codes.shape
@@ -148,7 +148,7 @@ def _bridge(value: Any, a: Any, b: Any) -> Any:
 
 @_compiled
 def close_cracks(depth: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-    """See `reference.close_cracks`."""
+    """See `reference.close_cracks`: (H, W) both, 1/m."""
     height, width = depth.shape
     for v in range(height):
         # Beyond the border lies what lies inside of it.
@@ -184,14 +184,14 @@ def _close(value: Any, across: Any, along: Any, down: Any, up: Any) -> Any:
 
 @_compiled
 def locate(
-    rays: NDArray[np.float32],
-    depth: NDArray[np.float32],
-    pose: NDArray[np.float32],
-    lens: NDArray[np.float32],
-    size: tuple[int, int],
-    map_u: NDArray[np.float32],
-    map_v: NDArray[np.float32],
-    source: NDArray[np.uint8],
+    rays: NDArray[np.float32],  # (2, H, W)
+    depth: NDArray[np.float32],  # (H, W) 1/m
+    pose: NDArray[np.float32],  # (4, 4) T_frame_view
+    lens: NDArray[np.float32],  # (10,) of the frame, px
+    size: tuple[int, int],  # (h, w)
+    map_u: NDArray[np.float32],  # (H, W) px
+    map_v: NDArray[np.float32],  # (H, W) px
+    source: NDArray[np.uint8],  # (H, W)
 ) -> None:
     """See `reference.locate`."""
     height = depth.shape[0]
@@ -228,21 +228,21 @@ def list_unseen(source: NDArray[np.uint8], holes: NDArray[np.int32]) -> int:
 
 @_compiled
 def warp(
-    source_rays: NDArray[np.float32],
-    codes: NDArray[np.uint16],
-    scale: np.float32,
-    forth: NDArray[np.float32],
-    lens: NDArray[np.float32],
+    source_rays: NDArray[np.float32],  # (2, h, w)
+    codes: NDArray[np.uint16],  # (h, w)
+    scale: np.float32,  # 1/m
+    forth: NDArray[np.float32],  # (4, 4) T_view_frame
+    lens: NDArray[np.float32],  # (10,) of the view, px
     ratio: np.float32,
-    rays: NDArray[np.float32],
-    back: NDArray[np.float32],
-    source_lens: NDArray[np.float32],
-    depth: NDArray[np.float32],
-    scratch: NDArray[np.float32],
-    map_u: NDArray[np.float32],
-    map_v: NDArray[np.float32],
-    source: NDArray[np.uint8],
-    holes: NDArray[np.int32],
+    rays: NDArray[np.float32],  # (2, H, W)
+    back: NDArray[np.float32],  # (4, 4) T_frame_view
+    source_lens: NDArray[np.float32],  # (10,) of the frame, px
+    depth: NDArray[np.float32],  # (H, W) 1/m
+    scratch: NDArray[np.float32],  # (H, W)
+    map_u: NDArray[np.float32],  # (H, W) px
+    map_v: NDArray[np.float32],  # (H, W) px
+    source: NDArray[np.uint8],  # (H, W)
+    holes: NDArray[np.int32],  # (H * W,)
 ) -> int:
     """See `reference.warp`."""
     splat(source_rays, codes, scale, forth, lens, ratio, depth)
@@ -254,23 +254,23 @@ def warp(
 
 @_compiled
 def complete(
-    frame: NDArray[np.uint8],
-    gain: NDArray[np.float32],
-    source_rays: NDArray[np.float32],
-    codes: NDArray[np.uint16],
-    scale: np.float32,
-    forth: NDArray[np.float32],
-    lens: NDArray[np.float32],
+    frame: NDArray[np.uint8],  # (h, w, 3)
+    gain: NDArray[np.float32],  # (3,)
+    source_rays: NDArray[np.float32],  # (2, h / 2, w / 2), rounded up
+    codes: NDArray[np.uint16],  # (h / 2, w / 2), rounded up
+    scale: np.float32,  # 1/m
+    forth: NDArray[np.float32],  # (4, 4) T_view_frame
+    lens: NDArray[np.float32],  # (10,) of the view at half its size, px
     ratio: np.float32,
-    rays: NDArray[np.float32],
-    back: NDArray[np.float32],
-    source_lens: NDArray[np.float32],
-    coarse: NDArray[np.float32],
-    scratch: NDArray[np.float32],
-    image: NDArray[np.uint8],
-    source: NDArray[np.uint8],
-    depth: NDArray[np.float32],
-    holes: NDArray[np.int32],
+    rays: NDArray[np.float32],  # (2, H, W)
+    back: NDArray[np.float32],  # (4, 4) T_frame_view
+    source_lens: NDArray[np.float32],  # (10,) of the frame, px
+    coarse: NDArray[np.float32],  # (H / 2, W / 2), rounded up, 1/m
+    scratch: NDArray[np.float32],  # as coarse
+    image: NDArray[np.uint8],  # (H, W, 3)
+    source: NDArray[np.uint8],  # (H, W)
+    depth: NDArray[np.float32],  # (H, W) 1/m
+    holes: NDArray[np.int32],  # (H * W,)
     count: int,
 ) -> int:
     """See `reference.complete`."""
@@ -333,7 +333,7 @@ def complete(
 
 @_compiled
 def close_gaps(depth: NDArray[np.float32]) -> None:
-    """See `reference.close_gaps`; here in place."""
+    """See `reference.close_gaps`; here in place, of (H, W), 1/m."""
     height, width = depth.shape
     for v in range(2, height):
         row, above = depth[v], depth[v - 1]
@@ -418,10 +418,10 @@ def _join(a: Any, b: Any) -> Any:
 
 @_compiled
 def inpaint(
-    image: NDArray[np.uint8],
-    source: NDArray[np.uint8],
-    depth: NDArray[np.float32],
-    holes: NDArray[np.int32],
+    image: NDArray[np.uint8],  # (H, W, 3)
+    source: NDArray[np.uint8],  # (H, W)
+    depth: NDArray[np.float32],  # (H, W) 1/m
+    holes: NDArray[np.int32],  # (H * W,)
     count: int,
 ) -> None:
     """See `reference.inpaint`."""

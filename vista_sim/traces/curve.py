@@ -1,7 +1,7 @@
 """Look-ups in a path and in the motion along it, compiled by Numba.
 
 Scalar code without fast-math, called for one pose or in a loop over many: the same numbers
-either way. The arrays are those of `path.PathArrays`, under the same names.
+either way. Single arrays are those of `PathArrays`, under the same names.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vista_sim.compiled import compiler
 from vista_sim.traces import projection
-from vista_sim.traces.projection import HEADING_WEIGHT, SPACING, WINDOW
+from vista_sim.traces.projection import HEADING_WEIGHT, SPACING, WINDOW, PathArrays
 
 Floats = NDArray[np.float64]
 
@@ -85,12 +85,10 @@ def curvature_at(s: float, knots: Floats, bends: Floats) -> float:
 
 
 @_compiled
-def place(
-    s: float, lateral: float, heading: float, length: float, knots: Floats, pieces: Floats
-) -> Any:
+def place(s: float, lateral: float, heading: float, path: PathArrays) -> Any:
     """Pose (x, y, yaw) at an offset from the path; see `TracePath.place`."""
-    inside = min(max(s, 0.0), length)
-    x, y, dx, dy, _, _ = evaluate(inside, knots, pieces)
+    inside = min(max(s, 0.0), path.row_s[-1])
+    x, y, dx, dy, _, _ = evaluate(inside, path.knots, path.pieces)
     norm = math.hypot(dx, dy)
     dx, dy = dx / norm, dy / norm
     along = s - inside
@@ -147,27 +145,18 @@ def _nearest_of_all(
 
 
 @_compiled
-def project(
-    x: float,
-    y: float,
-    yaw: float,
-    near: float,
-    length: float,
-    knots: Floats,
-    points: Floats,
-    pieces: Floats,
-    directions: Floats,
-) -> Any:
+def project(x: float, y: float, yaw: float, near: float, path: PathArrays) -> Any:
     """(s, lateral, heading error, distance) of a pose; see `TracePath.project`.
 
     Args:
         near: arc length to search around, m; NaN: the whole path.
     """
+    length, knots, points, pieces = path.row_s[-1], path.knots, path.points, path.pieces
     i = -1
     if not math.isnan(near):
         i = _nearest_around(x, y, near, knots, points)
     if i < 0:
-        i = _nearest_of_all(x, y, yaw, near, knots, points, directions)
+        i = _nearest_of_all(x, y, yaw, near, knots, points, path.directions)
     s = knots[i]
     px = py = dx = dy = 0.0
     for _ in range(12):

@@ -14,14 +14,14 @@ from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vista_sim.errors import OffPathError, TraceError
 from vista_sim.traces.ego import EgoMotion
-from vista_sim.traces.projection import REACH, SPACING
+from vista_sim.traces.projection import REACH, SPACING, PathArrays
 from vista_sim.traces.smoothing import arc_of_rows, local_fit, thin
 from vista_sim.transforms import Matrix
 
@@ -38,21 +38,6 @@ class PathPoint:
     s: float  # m
     lateral: float  # m, left of the path is positive
     heading_error: float  # rad, in (-pi, pi], left of the path's direction is positive
-
-
-class PathArrays(NamedTuple):
-    """A path and the recording along it for `curve`: contiguous float64, not to be changed."""
-
-    knots: Floats  # (m,) arc length of the points, m
-    points: Floats  # (m, 2) xy, world frame, m
-    pieces: Floats  # (m - 1, 8) cubic coefficients, highest first, of x and then y
-    directions: Floats  # (m, 2) cosine and sine of the path's heading at the points
-    bends: Floats  # (m,) curvature at the points, 1/m
-    t: Floats  # (n,) time of the recording's rows, s
-    row_s: Floats  # (n,) their arc length, m
-    speeds: Floats  # (n,) their speed, m/s
-    positions: Floats  # (n, 3) m, world frame
-    quaternions: Floats  # (n, 4) x y z w
 
 
 class TracePath:
@@ -167,10 +152,7 @@ class TracePath:
             lateral: m to the left of the path.
             heading: rad to the left of the path's direction.
         """
-        arrays = self.arrays
-        return self._curve.place(
-            float(s), float(lateral), float(heading), self.length, arrays.knots, arrays.pieces
-        )
+        return self._curve.place(float(s), float(lateral), float(heading), self.arrays)
 
     def project(
         self, x: float, y: float, yaw: float, near: float | None = None, reach: float = REACH
@@ -192,10 +174,9 @@ class TracePath:
             OffPathError: the pose is farther than `reach` from every point searched.
         """
         x, y = float(x), float(y)
-        arrays = self.arrays
         around = math.nan if near is None else float(near)
         s, lateral, heading_error, distance = self._curve.project(
-            x, y, float(yaw), around, self.length, *arrays[:4]
+            x, y, float(yaw), around, self.arrays
         )
         if not distance <= reach:
             raise OffPathError(

@@ -13,12 +13,12 @@ from typing import Any
 from vista_sim.errors import RunError, TraceError
 from vista_sim.evaluation.judging import judge_tables
 from vista_sim.evaluation.suites.alone import Alone
-from vista_sim.evaluation.suites.book import cases_hash, episodes_by_case, opened, resumable
 from vista_sim.evaluation.suites.cost import Cost
-from vista_sim.evaluation.suites.crew import Assignment, Crew, Driven
 from vista_sim.evaluation.suites.driving import Job
 from vista_sim.evaluation.suites.killed import killed_cases
+from vista_sim.evaluation.suites.pool import Assignment, Driven, WorkerPool
 from vista_sim.evaluation.suites.result import Score, SuiteResult
+from vista_sim.evaluation.suites.run_folder import cases_hash, episodes_by_case, opened, resumable
 from vista_sim.evaluation.suites.verdicts import (
     BROKE,
     CLEAN,
@@ -122,37 +122,37 @@ def evaluate_suite(
         # What cannot be loaded leaves no folder behind.
         drivers.get_ready(len(cases), films)
         roads = road_table(traces) if out is not None and before is None else None
-        with opened(out, info, cases, before, overwrite, roads) as book:
-            found = {index: case_outcome(rows) for index, rows in book.found.items()}
+        with opened(out, info, cases, before, overwrite, roads) as writer:
+            found = {index: case_outcome(rows) for index, rows in writer.found.items()}
             resumed = len(found)
-            if book.killed:
+            if writer.killed:
                 logger.warning(
                     "%s: the process of %s was killed before (out of memory?); driven again",
                     out,
-                    _listed(book.killed),
+                    _listed(writer.killed),
                 )
             tally = _Tally(cases, found.values(), watch)
             left = [job for job in jobs if job.index not in found]
-            with book.kept(), closing(drivers.drive(left)) as events:
+            with writer.kept(), closing(drivers.drive(left)) as events:
                 for event in events:
                     if isinstance(event, Driven):
                         _check_unchanged(traces[event.job.trace], identities)
                         outcome = found[event.job.index] = case_outcome(event.rows.episodes)
                         cost.add(event.rows, event.spent)
-                        book.add(event.job.index, event.rows)
+                        writer.add(event.job.index, event.rows)
                         tally.over(outcome)
                     else:
                         tally.tell(sum(event.values()))
-            cost.writing = book.writing_s
+            cost.writing = writer.writing_s
             cost.start_up = drivers.start_up_s
-            tables = columns(book.writer.steps.table()), columns(book.writer.episodes.table())
+            tables = columns(writer.run.steps.table()), columns(writer.run.episodes.table())
             result = _result(suite, name, found, tables, cost, resumed, started)
-            book.writer.info |= {
+            writer.run.info |= {
                 "cost": dict(result.cost),
                 "resumed_cases": resumed,
-                "retried_cases": book.killed,
+                "retried_cases": writer.killed,
             }
-            book.finish(result.to_json())
+            writer.finish(result.to_json())
     return replace(result, unknown=identity.unknown)
 
 
@@ -206,10 +206,10 @@ def _drivers(
     workers: int,
     step_timeout: float | None,
     further: tuple[FurtherSensor, ...],
-) -> Crew | Alone:
+) -> WorkerPool | Alone:
     """What drives the cases: other processes, or this one."""
     if workers and isinstance(policy, str):
-        return Crew(Assignment(policy, step_timeout, further), workers)
+        return WorkerPool(Assignment(policy, step_timeout, further), workers)
     return Alone(policy, step_timeout, further)
 
 

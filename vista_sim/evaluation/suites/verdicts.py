@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from vista_sim.errors import ScenarioError
 from vista_sim.evaluation import cases as run_cases
-from vista_sim.evaluation.cases import Case
-from vista_sim.evaluation.judging import Judgement, Settings, judge_cases
+from vista_sim.evaluation.cases import JudgedCase
+from vista_sim.evaluation.judging import Judgement, JudgingSettings, judge_cases
 from vista_sim.evaluation.metrics.recovery import EXPERT
 from vista_sim.evaluation.metrics.tables import Table
 from vista_sim.evaluation.statistics import Interval
@@ -115,15 +115,15 @@ def rule(
     steps: Table,
     episodes: Table,
     judgement: Judgement,
-    settings: Settings | None = None,
+    settings: JudgingSettings | None = None,
 ) -> tuple[Ruling, ...]:
     """Hold a run's tables against all requirements of a suite, in the order of its files.
 
     Args:
         judgement: of these tables, with these settings.
     """
-    settings = settings or Settings()
-    cases: Sequence[Case] | None = None
+    settings = settings or JudgingSettings()
+    cases: Sequence[JudgedCase] | None = None
     judged: dict[tuple[str, ...], Mapping[str, Interval]] = {
         (verdict.name,): verdict.metrics for verdict in judgement.scenarios
     }
@@ -146,7 +146,7 @@ def check_requirements(suite: Suite) -> None:
         ScenarioError: there is no such metric, or the scenarios' mode does not give it.
     """
     known = {
-        kind: [measure.name for measure in Settings().measures(kind)]
+        kind: [measure.name for measure in JudgingSettings().measures(kind)]
         for kind in (DRIVING, RECOVERY)
     }
     kinds = {

@@ -25,7 +25,7 @@ from vista_sim.failures import explained, summary
 from vista_sim.policies import StepClock
 from vista_sim.policies.identity import load_identified
 from vista_sim.policies.policy import policy_sensors
-from vista_sim.scenarios.further import FurtherSensor, beside
+from vista_sim.scenarios.further import FurtherSensor, all_sensors
 
 if TYPE_CHECKING:
     from vista_sim.evaluation.suites.driving import Job
@@ -127,7 +127,7 @@ def _work(
 
     cv2.setNumThreads(1)
     loaded, identity = load_identified(policy)
-    beside(policy_sensors(loaded), further)
+    all_sensors(policy_sensors(loaded), further)
     connection.send((READY, identity))
     films: Films | None = connection.recv()
     driver = CaseDriver(loaded, step_timeout, clock, films)

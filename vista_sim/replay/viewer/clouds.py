@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.console import Report
+from vista_sim.console import ReportProgress
 from vista_sim.errors import VistaError
 from vista_sim.geometry.store import GeometryStore
 from vista_sim.replay.viewer.drives import ShownRun, Slot
@@ -70,7 +70,11 @@ def joined(clouds: Sequence[Cloud]) -> Cloud:
 
 
 def log_clouds(
-    recording: Recording, runs: list[ShownRun], slots: list[Slot], roads: Roads, report: Report
+    recording: Recording,
+    runs: list[ShownRun],
+    slots: list[Slot],
+    roads: Roads,
+    report: ReportProgress,
 ) -> None:
     """Synthesize views along what was driven, and log their points for each trace.
 

@@ -38,7 +38,7 @@ NEEDED = ("episode", "step", "t", "x", "y", "yaw")
 
 
 @dataclass(frozen=True, eq=False)
-class Drive:
+class ShownEpisode:
     """An episode of a run: rows of the run's steps, in order."""
 
     run: int
@@ -63,7 +63,7 @@ class Slot:
     duration: float
     first_step: int
     steps: int
-    drives: tuple[Drive, ...]
+    drives: tuple[ShownEpisode, ...]
     title: str
 
 
@@ -76,9 +76,9 @@ class ShownRun:
     label: str
     color: Color
     steps: dict[str, NDArray[Any]]
-    drives: list[Drive] = field(default_factory=list)
+    drives: list[ShownEpisode] = field(default_factory=list)
 
-    def numbers(self, name: str, drive: Drive) -> Floats:
+    def numbers(self, name: str, drive: ShownEpisode) -> Floats:
         """A column of a drive as float64 (n,); NaN where the run has none."""
         column = self.steps.get(name)
         if column is None or column.dtype.kind not in "fiub":
@@ -134,7 +134,7 @@ def arrange(runs: Sequence[ShownRun], wanted: str, notes: list[str]) -> list[Slo
     Raises:
         RunError: no such episode.
     """
-    groups: dict[tuple[Any, ...], list[Drive]] = {}
+    groups: dict[tuple[Any, ...], list[ShownEpisode]] = {}
     for run in runs:
         seen: Counter[tuple[Any, ...]] = Counter()
         for drive in _wanted(run, wanted, notes):
@@ -160,18 +160,18 @@ def arrange(runs: Sequence[ShownRun], wanted: str, notes: list[str]) -> list[Slo
     return slots
 
 
-def moments(run: ShownRun, slot: Slot, drive: Drive) -> tuple[Floats, NDArray[np.int64]]:
+def moments(run: ShownRun, slot: Slot, drive: ShownEpisode) -> tuple[Floats, NDArray[np.int64]]:
     """When the steps of a drive are shown: (n,) s and (n,) steps."""
     steps = np.asarray(run.steps["step"][drive.rows], dtype=np.int64)
     return slot.start + _times(run, drive), slot.first_step + steps
 
 
-def went_wrong(drive: Drive) -> bool:
+def went_wrong(drive: ShownEpisode) -> bool:
     """Whether a drive ended in a crash, or because the policy failed."""
     return bool(drive.about.get("failure")) or drive.about.get("ending_kind") == CRASH
 
 
-def ending_of(drive: Drive) -> str:
+def ending_of(drive: ShownEpisode) -> str:
     """How a drive ended, in words."""
     failure, ending = drive.about.get("failure"), drive.about.get("ending")
     if failure:
@@ -180,7 +180,7 @@ def ending_of(drive: Drive) -> str:
     return crash + shown(ending).replace("_", " ") if ending else "cut off"
 
 
-def _times(run: ShownRun, drive: Drive) -> Floats:
+def _times(run: ShownRun, drive: ShownEpisode) -> Floats:
     return np.asarray(run.steps["t"][drive.rows], dtype=np.float64)
 
 
@@ -201,22 +201,22 @@ def _steps(run: Run) -> dict[str, NDArray[Any]]:
     return {name: values[order] for name, values in table.items()}
 
 
-def _drives(run: ShownRun) -> list[Drive]:
+def _drives(run: ShownRun) -> list[ShownEpisode]:
     known = {row["episode"]: row for row in run.run.episodes.to_pylist()}
     episodes = run.steps["episode"]
     bounds = np.flatnonzero(np.diff(episodes, prepend=episodes[:1] - 1))
-    drives: list[Drive] = []
+    drives: list[ShownEpisode] = []
     for first, last in zip(bounds, np.append(bounds, len(episodes))[1:], strict=True):
         episode = int(episodes[first])
         # The episode that a kill cut off has no row; it went on where the last one was.
         about = known.get(episode) or {"trace": drives[-1].trace if drives else 0}
         trace = about.get("trace")
         number = trace if isinstance(trace, int) and trace >= 0 else 0
-        drives.append(Drive(run.index, episode, slice(int(first), int(last)), number, about))
+        drives.append(ShownEpisode(run.index, episode, slice(int(first), int(last)), number, about))
     return drives
 
 
-def _wanted(run: ShownRun, wanted: str, notes: list[str]) -> Iterable[Drive]:
+def _wanted(run: ShownRun, wanted: str, notes: list[str]) -> Iterable[ShownEpisode]:
     if wanted == "all":
         return run.drives
     if wanted:
@@ -249,7 +249,7 @@ def _range(text: str) -> tuple[int, int]:
     return first, last
 
 
-def _kind_of(run: ShownRun, drive: Drive) -> tuple[Any, ...]:
+def _kind_of(run: ShownRun, drive: ShownEpisode) -> tuple[Any, ...]:
     """What drives of different runs must share to be shown at the same time."""
     about = drive.about
     kind = about.get("kind") or DRIVING
@@ -266,7 +266,7 @@ def _kind_of(run: ShownRun, drive: Drive) -> tuple[Any, ...]:
     )
 
 
-def _title(runs: Sequence[ShownRun], drive: Drive) -> str:
+def _title(runs: Sequence[ShownRun], drive: ShownEpisode) -> str:
     about = drive.about
     words = [f"episode {drive.episode}"]
     if about.get("case") or about.get("scenario"):

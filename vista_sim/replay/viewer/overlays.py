@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.console import Report
+from vista_sim.console import ReportProgress
 from vista_sim.errors import RunError
 from vista_sim.replay.viewer.drives import ShownRun
 from vista_sim.replay.viewer.recording import Recording
@@ -42,7 +42,7 @@ def log_overlays(
     run: ShownRun,
     shots: dict[str, list[Shots]],
     sizes: dict[str, tuple[int, int]],
-    report: Report,
+    report: ReportProgress,
 ) -> None:
     """Log the overlays of a run; `report` is told how far it is. See `overlays_of`."""
     painters: dict[str, Callable[[Image], Image]] = {VALIDITY: unseen, SALIENCY: looked_at}

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from vista_sim.replay.viewer.drives import (
     Color,
-    Drive,
+    ShownEpisode,
     ShownRun,
     Slot,
     color_of,
@@ -164,7 +164,7 @@ def log_about(recording: Recording, runs: list[ShownRun], slots: list[Slot]) -> 
     recording.log(recording.path("about"), recording.rr.TextDocument(text, media_type="text/plain"))
 
 
-def _reward_terms(run: ShownRun, drive: Drive) -> list[tuple[str, Floats]]:
+def _reward_terms(run: ShownRun, drive: ShownEpisode) -> list[tuple[str, Floats]]:
     names = [n for n in run.steps if n.startswith(REWARD_PREFIX)][:MAX_TERMS]
     found = [(n[len(REWARD_PREFIX) :], run.numbers(n, drive)) for n in names]
     if len(found) != 1:

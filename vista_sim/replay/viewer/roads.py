@@ -27,7 +27,7 @@ COLUMNS = (*FIELDS, "section")
 
 
 @dataclass(frozen=True, eq=False)
-class Road:
+class ShownRoad:
     """A recorded path and the edges of its road, (n,) each, in order of s.
 
     section: which of the trace's sections. s, x, y, z: m. yaw: rad. curvature: 1/m. speed: m/s.
@@ -67,7 +67,7 @@ class Road:
         return [points[part] for part in parts if len(part) > 1 and known[part[0]]]
 
 
-def road_from(table: Mapping[str, NDArray[Any]]) -> Road | None:
+def road_from(table: Mapping[str, NDArray[Any]]) -> ShownRoad | None:
     """A road from columns; None if there is nothing of it, or a column is missing or no numbers."""
     if any(name not in table or table[name].dtype.kind not in "fiu" for name in COLUMNS):
         return None
@@ -79,10 +79,10 @@ def road_from(table: Mapping[str, NDArray[Any]]) -> Road | None:
     if len(order) < 2:
         return None
     section = np.nan_to_num(np.asarray(table["section"], dtype=np.float64), nan=-1.0)[order]
-    return Road(section.astype(np.int64), **{n: v[order] for n, v in values.items()})
+    return ShownRoad(section.astype(np.int64), **{n: v[order] for n, v in values.items()})
 
 
-def road_of(trace: Trace) -> Road | None:
+def road_of(trace: Trace) -> ShownRoad | None:
     """The road of an open trace."""
     return road_from(columns(road_table([trace])))
 
@@ -96,7 +96,7 @@ class Roads:
 
     def __init__(self, note: Callable[[str], None]) -> None:
         self._note = note
-        self._roads: dict[tuple[int, int], Road | None] = {}
+        self._roads: dict[tuple[int, int], ShownRoad | None] = {}
         self._traces: dict[tuple[int, str], Trace | None] = {}
 
     def trace(self, run: ShownRun, index: int) -> Trace | None:
@@ -110,7 +110,7 @@ class Roads:
             self._traces[key] = self._open(run, place, told)
         return self._traces[key]
 
-    def road(self, run: ShownRun, index: int) -> Road | None:
+    def road(self, run: ShownRun, index: int) -> ShownRoad | None:
         """The road of a trace of a run: as the run kept it, else as the trace says."""
         key = (run.index, index)
         if key not in self._roads:
@@ -120,7 +120,7 @@ class Roads:
             self._roads[key] = road
         return self._roads[key]
 
-    def _kept(self, run: ShownRun, index: int) -> Road | None:
+    def _kept(self, run: ShownRun, index: int) -> ShownRoad | None:
         try:
             table = columns(run.run.roads)
         except RunError as error:

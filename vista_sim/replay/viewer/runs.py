@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vista_sim.console import Report
+from vista_sim.console import ReportProgress
 from vista_sim.replay.viewer.clouds import log_clouds
 from vista_sim.replay.viewer.drives import ShownRun, arrange, open_runs
 from vista_sim.replay.viewer.layout import run_layout
@@ -60,7 +60,7 @@ class RunReplay:
         recording.stream.send_blueprint(blueprint, make_active=True, make_default=True)
         recording.stream.flush()
 
-    def log_rest(self, report: Report) -> None:
+    def log_rest(self, report: ReportProgress) -> None:
         """Log what takes longer: points and overlays."""
         recording, runs = self.recording, self.runs
         if self.points:

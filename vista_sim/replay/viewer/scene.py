@@ -5,9 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.replay.viewer.drives import Drive, ShownRun, Slot, ending_of, moments, went_wrong
+from vista_sim.replay.viewer.drives import (
+    ShownEpisode,
+    ShownRun,
+    Slot,
+    ending_of,
+    moments,
+    went_wrong,
+)
 from vista_sim.replay.viewer.recording import Recording
-from vista_sim.replay.viewer.roads import Road, Roads
+from vista_sim.replay.viewer.roads import Roads, ShownRoad
 from vista_sim.traces.calibration import Lens, Vehicle
 from vista_sim.transforms import Matrix, camera_mount
 
@@ -46,7 +53,7 @@ def log_scene(recording: Recording, runs: list[ShownRun], slots: list[Slot], roa
     """Log everything in 3D but the point clouds."""
     rr = recording.rr
     recording.log(recording.path(WORLD), rr.ViewCoordinates.RIGHT_HAND_Z_UP)
-    shown_road: Road | None = None
+    shown_road: ShownRoad | None = None
     for slot in slots:
         moment = (slot.start, slot.first_step)
         road = _road(runs, slot, roads)
@@ -63,7 +70,9 @@ def log_scene(recording: Recording, runs: list[ShownRun], slots: list[Slot], roa
                 _log_drive(recording, run, slot, drive, roads, named=len(runs) > 1)
 
 
-def log_road(recording: Recording, moment: tuple[float, int] | None, road: Road | None) -> None:
+def log_road(
+    recording: Recording, moment: tuple[float, int] | None, road: ShownRoad | None
+) -> None:
     """Log surface, edges and recorded path of a road, in place of another one.
 
     Args:
@@ -142,7 +151,7 @@ def poses(x: Floats, y: Floats, z: Floats, yaw: Floats) -> tuple[Floats, Floats]
 
 
 def _log_drive(
-    recording: Recording, run: ShownRun, slot: Slot, drive: Drive, roads: Roads, named: bool
+    recording: Recording, run: ShownRun, slot: Slot, drive: ShownEpisode, roads: Roads, named: bool
 ) -> None:
     rr = recording.rr
     road = roads.road(run, drive.trace)
@@ -184,7 +193,7 @@ def _traces_of(recording: Recording, run: ShownRun) -> tuple[str, str]:
     )
 
 
-def _road(runs: list[ShownRun], slot: Slot, roads: Roads) -> Road | None:
+def _road(runs: list[ShownRun], slot: Slot, roads: Roads) -> ShownRoad | None:
     for drive in slot.drives:
         if (road := roads.road(runs[drive.run], drive.trace)) is not None:
             return road
@@ -201,7 +210,7 @@ def _strips(
     )
 
 
-def _surface(road: Road) -> tuple[Floats, NDArray[np.uint32]]:
+def _surface(road: ShownRoad) -> tuple[Floats, NDArray[np.uint32]]:
     """Vertices (2n, 3) and triangles (m, 3) of the road where both edges are known."""
     normal = np.column_stack([-np.sin(road.yaw), np.cos(road.yaw), 0 * road.yaw])
     middle = np.column_stack([road.x, road.y, road.z - 0.02])

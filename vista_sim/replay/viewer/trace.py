@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vista_sim.console import Report
+from vista_sim.console import ReportProgress
 from vista_sim.errors import VistaError
 from vista_sim.geometry.store import GeometryStore
 from vista_sim.replay.viewer.clouds import RADIUS, SPACING, cloud_path, joined, points_of
@@ -80,7 +80,7 @@ class TraceReplay:
         )
         recording.stream.flush()
 
-    def log_rest(self, report: Report) -> None:
+    def log_rest(self, report: ReportProgress) -> None:
         """Log what takes longer: geometry, points, lidar sweeps and tracks."""
         recording = self.recording
         for name, store in list(self.stores.items())[:1]:
@@ -172,7 +172,7 @@ class TraceReplay:
                 found.append(rrb.Spatial2DView(origin=origin, name=title))
         return found
 
-    def _log_geometry(self, name: str, store: GeometryStore, report: Report) -> None:
+    def _log_geometry(self, name: str, store: GeometryStore, report: ReportProgress) -> None:
         rr, camera = self.recording.rr, self.trace.cameras[name]
         chosen = _thinned(store.frame_count)
         depths, confidences = [], []
@@ -187,7 +187,7 @@ class TraceReplay:
             columns = rr.EncodedImage.columns(blob=blobs, media_type=["image/jpeg"] * len(blobs))
             self.recording.send(self._path("geometry", name, kind), t, steps, columns)
 
-    def _log_points(self, name: str, store: GeometryStore, report: Report) -> None:
+    def _log_points(self, name: str, store: GeometryStore, report: ReportProgress) -> None:
         """Points of recorded frames, SPACING apart along the path."""
         trace, camera = self.trace, self.trace.cameras[name]
         s = np.array([trace.path.arc_length(float(t)) for t in camera.t])
@@ -208,7 +208,7 @@ class TraceReplay:
             self.recording.rr.Points3D(points, colors=colors, radii=[RADIUS]),
         )
 
-    def _log_lidar(self, lidar: RecordedLidar, car: str, report: Report) -> None:
+    def _log_lidar(self, lidar: RecordedLidar, car: str, report: ReportProgress) -> None:
         rr = self.recording.rr
         place = f"{car}/{self._path(lidar.name)[1:]}"
         mount = lidar.calibration.T_vehicle_lidar

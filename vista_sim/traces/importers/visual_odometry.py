@@ -31,7 +31,7 @@ from vista_sim.traces.importers.posed_video import PosedVideo
 from vista_sim.traces.importers.video_file import VideoFile
 from vista_sim.traces.importers.video_options import VideoOptions, given_lens
 from vista_sim.traces.importers.visual.car import motion_of, mount_of
-from vista_sim.traces.importers.visual.drive import Drive, drive_of
+from vista_sim.traces.importers.visual.drive import CameraMotion, drive_of
 from vista_sim.traces.importers.visual.odometer import way_of
 from vista_sim.traces.importers.work import Work
 from vista_sim.traces.known import ESTIMATED, GIVEN
@@ -148,7 +148,9 @@ def _tell_lost(video: Video, posed: NDArray[np.float64], t: NDArray[np.float64])
         )
 
 
-def _tell_unsure(video: Video, drive: Drive, t: NDArray[np.float64], given: Lens | None) -> None:
+def _tell_unsure(
+    video: Video, drive: CameraMotion, t: NDArray[np.float64], given: Lens | None
+) -> None:
     """Say in the log what is not sure; t are the times of the frames, s."""
     if given is None:
         lens = drive.lens

@@ -38,7 +38,7 @@ class PointTime:
 
 
 @dataclass(frozen=True)
-class Layout:
+class PointFields:
     """Which fields hold what; empty: none."""
 
     names: tuple[str, ...]
@@ -47,7 +47,7 @@ class Layout:
     time: str
 
 
-def layout(message: Any, where: str) -> Layout:
+def layout(message: Any, where: str) -> PointFields:
     """The fields of a cloud. Raises TraceError where it has not x, y and z."""
     names = tuple(str(field.name) for field in message.fields)
     for name in "xyz":
@@ -59,7 +59,7 @@ def layout(message: Any, where: str) -> Layout:
     def first(known: tuple[str, ...]) -> str:
         return next((name for name in known if name in names), "")
 
-    return Layout(names, first(_INTENSITY), first(_RING), first(_TIME))
+    return PointFields(names, first(_INTENSITY), first(_RING), first(_TIME))
 
 
 def read_fields(message: Any, wanted: tuple[str, ...], where: str) -> dict[str, NDArray[Any]]:
@@ -134,7 +134,7 @@ def _least(unit: str) -> float:
 @np.errstate(invalid="ignore", over="ignore")
 def points_of(
     message: Any,
-    about: Layout,
+    about: PointFields,
     time: PointTime | None,
     at_ns: int,
     late_ns: int,

@@ -22,7 +22,7 @@ from vista_sim.traces.importers.ros.images import (
     used_bits,
 )
 from vista_sim.traces.importers.ros.points import (
-    Layout,
+    PointFields,
     PointTime,
     layout,
     point_time,
@@ -204,11 +204,11 @@ def _looked_at(
     header_ns: NDArray[np.int64],
     kept: Kept,
     where: str,
-) -> tuple[Layout, PointTime | None, int]:
+) -> tuple[PointFields, PointTime | None, int]:
     """Fields, and times of points, by the first cloud that has some, and by how many ns its first
     point is before the header's time: of some drivers that is the last one's.
     """
-    about: Layout | None = None
+    about: PointFields | None = None
     numbers = kept.numbers[:20].tolist()
     for number, message in zip(numbers, bag.numbered(topic, log_ns, numbers), strict=True):
         read: Any = bag.read(topic, message)

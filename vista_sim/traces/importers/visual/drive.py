@@ -53,7 +53,7 @@ class Stretch:
 
 
 @dataclass(frozen=True, eq=False)
-class Drive:
+class CameraMotion:
     """What the pictures tell.
 
     Args:
@@ -97,7 +97,7 @@ def drive_of(
     lens: Lens | None = None,
     way: Floats | None = None,
     step: Step = lambda *_: None,
-) -> Drive:
+) -> CameraMotion:
     """The drive of a camera, from its pictures alone.
 
     Args:
@@ -157,7 +157,7 @@ def drive_of(
         stretches.append(Stretch(path.frames, metric, up, ahead, road))
     if not stretches:
         raise problem or TraceError("the pictures could not be reconstructed; the way is not known")
-    return Drive(lens, spread, stretches)
+    return CameraMotion(lens, spread, stretches)
 
 
 def _chains(store: TrackStore, lens: Lens, folder: Path, step: Step) -> list[list[Piece]]:

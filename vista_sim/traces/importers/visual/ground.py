@@ -59,7 +59,7 @@ def evened(gray: NDArray[np.uint8]) -> Gray:
 
 
 @dataclass(frozen=True, eq=False)
-class Road:
+class RoadRegion:
     """Where road is looked for, through a pinhole camera (fx = fy = focal).
 
     Args:

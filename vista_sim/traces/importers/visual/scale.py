@@ -15,7 +15,7 @@ from vista_sim.traces.importers.visual.ground import (
     ANY_ROLL,
     BASELINE,
     TILT,
-    Road,
+    RoadRegion,
     View,
     evened,
     level_and_ahead,
@@ -146,8 +146,8 @@ class _Views:
         there = self._lens.resized(self.size).project(rays).astype(np.float32)
         return there[..., 0], there[..., 1]
 
-    def road(self, up: Floats, ahead: Floats) -> Road:
-        return Road(self.focal, *self.middle, self.size, up, ahead)
+    def road(self, up: Floats, ahead: Floats) -> RoadRegion:
+        return RoadRegion(self.focal, *self.middle, self.size, up, ahead)
 
     def run(self, rows: Sequence[int], top: int) -> Iterator[View]:
         """Views of frames (increasing rows), one after the other, from one of their rows on."""
@@ -159,7 +159,7 @@ class _Views:
             yield View(evened(small[top:]), self.poses[row], top)
 
 
-def _scanned(views: _Views, road: Road, arc: Floats) -> float:
+def _scanned(views: _Views, road: RoadRegion, arc: Floats) -> float:
     """The height at which the road of pictures close to each other is most alike, all in all."""
     rays = road.rays()[::_SKIPPED]
     if not len(rays):
@@ -185,7 +185,7 @@ def _scanned(views: _Views, road: Road, arc: Floats) -> float:
 
 def _fits(
     views: _Views,
-    road: Road,
+    road: RoadRegion,
     arc: Floats,
     rows: NDArray[np.int64],
     guess: float,

@@ -36,11 +36,11 @@ CASES = "cases.json"
 WAITING = ".waiting"
 
 
-class Book:
+class SuiteWriter:
     """Writes cases into a run in their order.
 
     Args:
-        writer: of the run; also an attribute.
+        run: its writer; also an attribute.
         before: the run that is gone on with; None: it is new.
         killed: names of its cases that are driven again.
 
@@ -51,11 +51,11 @@ class Book:
     """
 
     def __init__(
-        self, writer: RunWriter, before: Run | None = None, killed: Sequence[str] = ()
+        self, run: RunWriter, before: Run | None = None, killed: Sequence[str] = ()
     ) -> None:
-        self.writer, self.killed = writer, list(killed)
+        self.run, self.killed = run, list(killed)
         self.writing_s = 0.0
-        self._folder = None if writer.folder is None else writer.folder / WAITING
+        self._folder = None if run.folder is None else run.folder / WAITING
         self._waiting: dict[int, CaseRows] = {}  # for an earlier case
         self._kept: set[int] = set()  # of those, which are on disk
         self._flushed = monotonic()
@@ -70,7 +70,7 @@ class Book:
             if not path.stem.isdecimal():
                 continue
             index = int(path.stem)
-            rows = CaseRows.read(path, self.writer.steps.schema)
+            rows = CaseRows.read(path, self.run.steps.schema)
             if rows is None or was_killed(rows.episodes):  # damaged, or killed: driven again
                 path.unlink()
                 if rows is not None and rows.case not in self.killed:
@@ -93,7 +93,7 @@ class Book:
 
     def flush(self) -> None:
         """Write what has come since the last time."""
-        self.writer.flush()
+        self.run.flush()
         if self._folder is not None:
             for index in set(self._waiting) - self._kept:
                 keep_waiting(self._folder, index, self._waiting[index])
@@ -118,16 +118,16 @@ class Book:
         self.flush()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
-        self.writer.finish(results)
+        self.run.finish(results)
 
     def _enter(self) -> None:
         while self._entered in self._waiting:
             rows = self._waiting.pop(self._entered).numbered(self._episodes)
             for table, new in (
-                (self.writer.steps, rows.steps),
-                (self.writer.timings, rows.timings),
-                (self.writer.episodes, rows.episodes),
-                (self.writer.frames, rows.frames),
+                (self.run.steps, rows.steps),
+                (self.run.timings, rows.timings),
+                (self.run.episodes, rows.episodes),
+                (self.run.frames, rows.frames),
             ):
                 for row in new:
                     table.append(row)
@@ -159,8 +159,8 @@ def opened(
     before: Run | None,
     overwrite: bool,
     roads: pa.Table | None,
-) -> Iterator[Book]:
-    """The book of a run, while nobody else may write it.
+) -> Iterator[SuiteWriter]:
+    """Writes a run, while nobody else may.
 
     Args:
         out: run folder; None keeps everything in memory.
@@ -175,18 +175,18 @@ def opened(
     """
     terms = terms_of(cases)
     if before is None:
-        with RunWriter(out, info, terms, overwrite, roads) as writer:
+        with RunWriter(out, info, terms, overwrite, roads) as run:
             if out is not None:
                 write_cases(out, cases)
-            yield Book(writer)
+            yield SuiteWriter(run)
         return
     with run_lock(before.folder):
         aside = set_aside(read_run(before.folder))  # as it is now that nobody else writes it
         for index, rows in aside.waiting.items():  # before they leave the tables
             keep_waiting(before.folder / WAITING, index, rows)
-        with RunWriter(before.folder, info, terms, resumed=aside.run) as writer:
+        with RunWriter(before.folder, info, terms, resumed=aside.run) as run:
             write_cases(before.folder, cases)  # the traces may lie elsewhere now
-            yield Book(writer, aside.run, aside.killed)
+            yield SuiteWriter(run, aside.run, aside.killed)
 
 
 def episodes_by_case(run: Run) -> dict[int, list[Row]]:

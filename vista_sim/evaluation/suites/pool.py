@@ -18,10 +18,9 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from vista_sim.errors import PolicyDiedError, PolicyError
-from vista_sim.evaluation.suites import worker
 from vista_sim.evaluation.suites.driving import Job, unstarted
 from vista_sim.evaluation.suites.rows import KILLED, CaseRows
-from vista_sim.evaluation.suites.worker import Spent
+from vista_sim.evaluation.suites.worker import BEGUN, BUG, DONE, READY, ROWS, USER, Spent, work
 from vista_sim.policies import StepClock, Watchdog
 from vista_sim.policies.identity import PolicyIdentity
 from vista_sim.scenarios.further import FurtherSensor
@@ -64,8 +63,8 @@ class Driven:
     spent: Spent
 
 
-class _Hand:
-    """A process of the crew, and what it is at: the first of its jobs."""
+class _Worker:
+    """A process of the pool, and what it is at: the first of its jobs."""
 
     def __init__(
         self, process: BaseProcess, connection: Connection, clock: StepClock, started: float
@@ -100,7 +99,7 @@ class _Hand:
         return bool(self._poll.poll(0))
 
 
-class Crew:
+class WorkerPool:
     """Drives cases in processes; a context manager that leaves none of them behind.
 
     Args:
@@ -114,10 +113,10 @@ class Crew:
 
     def __init__(self, assignment: Assignment, workers: int) -> None:
         self._assignment = assignment
-        self._workers = workers
+        self._size = workers
         self._context = multiprocessing.get_context("spawn")
         self._watchdog = Watchdog()
-        self._hands: list[_Hand] = []
+        self._workers: list[_Worker] = []
         self._leaving: list[BaseProcess] = []
         self._films: Films | None = None
         self._identity: PolicyIdentity | None = None
@@ -127,7 +126,7 @@ class Crew:
         """Start the first process; it loads the policy while the caller prepares the cases."""
         self._watchdog.__enter__()
         try:
-            self._hands.append(self._start())
+            self._workers.append(self._start())
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
@@ -155,11 +154,11 @@ class Crew:
         Raises:
             PolicyError: it cannot be loaded.
         """
-        self._workers, self._films = min(self._workers, cases), films
-        for hand in self._hands:
-            hand.tell(films)
+        self._size, self._films = min(self._size, cases), films
+        for worker in self._workers:
+            worker.tell(films)
         self._fill_up()
-        while not any(hand.ready for hand in self._hands):
+        while not any(worker.ready for worker in self._workers):
             for _ in self._look(deque()):
                 pass
 
@@ -179,12 +178,12 @@ class Crew:
 
     def _dismiss(self, at_once: bool = False) -> None:
         """Have the processes end, without waiting until they have."""
-        for hand in self._hands:
-            if at_once or hand.jobs or not hand.ready:
-                hand.process.kill()
-            hand.connection.close()  # which also ends the ones that wait for a job
-            self._leaving.append(hand.process)
-        self._hands.clear()
+        for worker in self._workers:
+            if at_once or worker.jobs or not worker.ready:
+                worker.process.kill()
+            worker.connection.close()  # which also ends the ones that wait for a job
+            self._leaving.append(worker.process)
+        self._workers.clear()
 
     def drive(self, jobs: Sequence[Job]) -> Generator[Driven | Mapping[int, float], None, None]:
         """Drive cases, handed out in their order; the processes end after the last one.
@@ -207,24 +206,28 @@ class Crew:
                 yield driven
             if monotonic() - told >= LOOK_EVERY:
                 told = monotonic()
-                yield {hand.jobs[0].index: hand.rows.seconds for hand in self._hands if hand.jobs}
-            if all(len(hand.jobs) == AHEAD for hand in self._hands):
+                yield {
+                    worker.jobs[0].index: worker.rows.seconds
+                    for worker in self._workers
+                    if worker.jobs
+                }
+            if all(len(worker.jobs) == AHEAD for worker in self._workers):
                 sleep(GATHER)
         self._dismiss()
 
     def _look(self, waiting: deque[Job]) -> Iterator[Driven]:
         """Wait for messages and hand out cases; the cases that are over."""
-        for connection in wait([hand.connection for hand in self._hands], LOOK_EVERY):
-            hand = next(hand for hand in self._hands if hand.connection is connection)
+        for connection in wait([worker.connection for worker in self._workers], LOOK_EVERY):
+            worker = next(worker for worker in self._workers if worker.connection is connection)
             try:
-                while hand.has_said:
-                    driven = self._take(hand, hand.connection.recv())
+                while worker.has_said:
+                    driven = self._take(worker, worker.connection.recv())
                     if driven is not None:
                         yield driven
             except (EOFError, ConnectionError):
-                hand.gone = True
-        for hand in [hand for hand in self._hands if hand.gone]:
-            broken = self._bury(hand, waiting)
+                worker.gone = True
+        for worker in [worker for worker in self._workers if worker.gone]:
+            broken = self._reap(worker, waiting)
             if broken is not None:
                 yield broken
         if waiting:
@@ -232,38 +235,38 @@ class Crew:
         self._hand_out(waiting)
 
     def _fill_up(self) -> None:
-        while len(self._hands) < self._workers:
-            self._hands.append(self._start())
-            self._hands[-1].tell(self._films)
+        while len(self._workers) < self._size:
+            self._workers.append(self._start())
+            self._workers[-1].tell(self._films)
 
     def _hand_out(self, waiting: deque[Job]) -> None:
-        for hand in self._hands:
-            if hand.ready and not hand.jobs and waiting:
-                hand.give(waiting.popleft())
-            elif not hand.ready and monotonic() - hand.started > LOADING_LIMIT:
+        for worker in self._workers:
+            if worker.ready and not worker.jobs and waiting:
+                worker.give(waiting.popleft())
+            elif not worker.ready and monotonic() - worker.started > LOADING_LIMIT:
                 raise PolicyError(
                     f"{self._assignment.policy}: did not load within {LOADING_LIMIT:g} s"
                 )
-        for hand in self._hands:  # the last cases go to whoever is free for them first
-            if hand.ready and len(hand.jobs) < AHEAD and len(waiting) > self._workers:
-                hand.give(waiting.popleft())
+        for worker in self._workers:  # the last cases go to whoever is free for them first
+            if worker.ready and len(worker.jobs) < AHEAD and len(waiting) > self._size:
+                worker.give(waiting.popleft())
 
-    def _take(self, hand: _Hand, message: tuple[Any, ...]) -> Driven | None:
+    def _take(self, worker: _Worker, message: tuple[Any, ...]) -> Driven | None:
         """A message of a process; the case if that is over."""
         kind, *content = message
-        if kind == worker.ROWS:
-            hand.rows.take(*content)
-        elif kind == worker.BEGUN:
-            hand.rows.start = content[0]
-        elif kind == worker.READY:
-            hand.ready = True
+        if kind == ROWS:
+            worker.rows.take(*content)
+        elif kind == BEGUN:
+            worker.rows.start = content[0]
+        elif kind == READY:
+            worker.ready = True
             self._compare(content[0])
-            self.start_up_s += monotonic() - hand.started
-        elif kind == worker.DONE:
-            return Driven(*hand.end_case(), content[0])
-        elif kind == worker.USER:
+            self.start_up_s += monotonic() - worker.started
+        elif kind == DONE:
+            return Driven(*worker.end_case(), content[0])
+        elif kind == USER:
             raise content[0]
-        elif kind == worker.BUG:
+        elif kind == BUG:
             failed = RuntimeError(f"a process that drives cases failed: {content[0]}")
             failed.add_note(content[1])
             raise failed
@@ -279,12 +282,12 @@ class Crew:
                 "--overwrite, or put back what it was and go on with --resume"
             )
 
-    def _start(self) -> _Hand:
+    def _start(self) -> _Worker:
         here, there = self._context.Pipe()
         clock = StepClock(self._context)
         told = self._assignment
         process = self._context.Process(
-            target=worker.work,
+            target=work,
             args=(there, clock, told.policy, told.step_timeout, told.further),
             daemon=True,
             name="vista-sim-worker",
@@ -294,27 +297,27 @@ class Crew:
             process.start()
         there.close()
         self._watchdog.watch(process, clock)
-        return _Hand(process, here, clock, started)
+        return _Worker(process, here, clock, started)
 
-    def _bury(self, hand: _Hand, waiting: deque[Job]) -> Driven | None:
+    def _reap(self, worker: _Worker, waiting: deque[Job]) -> Driven | None:
         """A process has ended without being told to; its case, if it had one.
 
         Those that it had not begun go back to the others that wait.
         """
-        hand.connection.close()
-        hand.process.join()
-        self._hands.remove(hand)
-        how = _how_it_ended(hand.process.exitcode)
-        reason = self._watchdog.reason(hand.process) or PolicyDiedError(how).reason
-        if not hand.jobs:
-            if hand.ready:
+        worker.connection.close()
+        worker.process.join()
+        self._workers.remove(worker)
+        how = _how_it_ended(worker.process.exitcode)
+        reason = self._watchdog.reason(worker.process) or PolicyDiedError(how).reason
+        if not worker.jobs:
+            if worker.ready:
                 return None
             raise PolicyError(
                 f"{self._assignment.policy}: its process ended while it was being loaded ({how})"
             )
-        spent = Spent(monotonic() - hand.began)
-        job, rows = hand.end_case()
-        waiting.extendleft(reversed(hand.jobs))
+        spent = Spent(monotonic() - worker.began)
+        job, rows = worker.end_case()
+        waiting.extendleft(reversed(worker.jobs))
         rows.break_off(unstarted(job), reason)
         return Driven(job, rows, spent)
 

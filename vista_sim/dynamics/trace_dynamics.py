@@ -1,4 +1,4 @@
-"""What the compiled code needs of a trace to drive in it."""
+"""The dynamics of cars in one trace: what the compiled code needs of it, and that code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vista_sim.traces.trace import Trace
 
 
-class Surroundings:
+class TraceDynamics:
     """A trace's path, recording, road and vehicle as arrays, and the code that moves cars in it.
 
     Args:
@@ -35,19 +35,19 @@ class Surroundings:
         road = trace.road
         edges = np.array([road[name] for name in ("s", "left", "right")]) if road else _NO_EDGES
         self.arrays = self.bicycle.limits, trace.path.arrays, np.array(edges, dtype=np.float64)
-        self._begin, self._drive = driving.begin, driving.drive
+        self._begin, self._step = driving.begin, driving.drive
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Numba would pickle its functions, and compile each anew where it is read.
-        return Surroundings, self._made_of
+        return TraceDynamics, self._made_of
 
     def begin(self, table: Table, row: int, s: float, lateral: float, heading: float) -> None:
         """Put a car (a row of its table) at an offset from the path; see `driving.begin`."""
         self._begin(table, row, s, lateral, heading, *self.arrays)
 
-    def drive(self, table: Table, rows: NDArray[np.int64], dt: float) -> None:
+    def step(self, table: Table, rows: NDArray[np.int64], dt: float) -> None:
         """Move cars (rows of their table) by one step; see `driving.drive`."""
-        self._drive(table, rows, dt, *self.arrays)
+        self._step(table, rows, dt, *self.arrays)
 
 
 _NO_EDGES = np.empty((3, 0))
