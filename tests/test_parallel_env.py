@@ -6,7 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-from pettingzoo.test import parallel_api_test, parallel_seed_test
 from range_sensor import RangeSpec
 from same_bytes import assert_same
 
@@ -15,6 +14,8 @@ from vista_sim import CameraSpec
 from vista_sim.envs.lane_following import lane_following_env
 from vista_sim.errors import MissingDependencyError, WorldError
 from vista_sim.sensors.spec import StateSpec
+
+tests = pytest.importorskip("pettingzoo.test")
 
 SIZE = (24, 48)
 MORE = {"sensors": {"camera": CameraSpec(SIZE), "range": RangeSpec(), "state": StateSpec()}}
@@ -37,8 +38,8 @@ def make(trace, agents=2, **settings):
     ],
 )
 def test_it_passes_the_tests_of_pettingzoo(road_trace, settings):
-    parallel_api_test(make(road_trace, **settings), num_cycles=60)
-    parallel_seed_test(lambda: make(road_trace, **settings), num_cycles=8)
+    tests.parallel_api_test(make(road_trace, **settings), num_cycles=60)
+    tests.parallel_seed_test(lambda: make(road_trace, **settings), num_cycles=8)
 
 
 def test_one_agent_drives_as_the_environment_of_one_car_does(road_trace):
