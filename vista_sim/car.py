@@ -442,7 +442,8 @@ class Car:
         """What its sensors are given to read."""
         world, trace = self.world, self.trace_index
         view = SceneView(self.state, c.FIRST, world.cameras, trace, world.traces[trace])
-        view.bodies = self._company()
+        if not self.scene.alone:
+            view.bodies = self._company()
         return view
 
     def _company(self) -> Bodies | None:
@@ -482,7 +483,7 @@ class Car:
 
     def share_seen(self, valid: NDArray[np.bool_] | None) -> float:
         """Share of the pixels of "camera", of those that its policy uses; NaN without one."""
-        camera = self.specs.get(CameraSpec.kind)
+        camera = None if valid is None else self.specs.get(CameraSpec.kind)
         if valid is None or not isinstance(camera, CameraSpec):
             return math.nan
         return camera.share_seen(valid)

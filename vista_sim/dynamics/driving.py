@@ -143,14 +143,30 @@ def drive(
     rows: NDArray[np.int64],
     dt: float,
     limits: Floats,
-    path: PathArrays,
     edges: Floats,
+    knots: Floats,
+    points: Floats,
+    pieces: Floats,
+    directions: Floats,
+    bends: Floats,
+    t: Floats,
+    row_s: Floats,
+    speeds: Floats,
+    positions: Floats,
+    quaternions: Floats,
 ) -> None:
     """Move the cars of `rows` by one step of dt (s).
 
     TARGET_CURVATURE and TARGET_ACCELERATION of their rows say what is asked of them, or HELD_*
     and LATER_* where that is delayed.
+
+    Args:
+        limits, edges: as of `begin`.
+        knots and on: of `PathArrays`, one by one: whole, they take 3 µs a call to hand over.
     """
+    path = PathArrays(
+        knots, points, pieces, directions, bends, t, row_s, speeds, positions, quaternions
+    )
     for i in rows:
         row = table[i]
         # The speed the recording has `dt` after it was where the car is now.

@@ -24,7 +24,6 @@ class TraceDynamics:
 
     Attributes:
         bicycle: of the vehicle.
-        arrays: what `driving` takes: the vehicle's limits, the path, the road's edges.
     """
 
     def __init__(self, trace: Trace, vehicle: Vehicle | None = None) -> None:
@@ -34,7 +33,8 @@ class TraceDynamics:
         self.bicycle = KinematicBicycle(vehicle or trace.vehicle)
         road = trace.road
         edges = np.array([road[name] for name in ("s", "left", "right")]) if road else _NO_EDGES
-        self.arrays = self.bicycle.limits, trace.path.arrays, np.array(edges, dtype=np.float64)
+        self._limits, self._path = self.bicycle.limits, trace.path.arrays
+        self._edges = np.array(edges, dtype=np.float64)
         self._begin, self._step = driving.begin, driving.drive
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -43,11 +43,11 @@ class TraceDynamics:
 
     def begin(self, table: Table, row: int, s: float, lateral: float, heading: float) -> None:
         """Put a car (a row of its table) at an offset from the path; see `driving.begin`."""
-        self._begin(table, row, s, lateral, heading, *self.arrays)
+        self._begin(table, row, s, lateral, heading, self._limits, self._path, self._edges)
 
     def step(self, table: Table, rows: NDArray[np.int64], dt: float) -> None:
         """Move cars (rows of their table) by one step; see `driving.drive`."""
-        self._step(table, rows, dt, *self.arrays)
+        self._step(table, rows, dt, self._limits, self._edges, *self._path)
 
 
 _NO_EDGES = np.empty((3, 0))

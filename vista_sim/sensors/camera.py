@@ -223,22 +223,24 @@ class Camera:
         n: int,
     ) -> None:
         """Raise ValueError unless n views may be written to these places of these arrays."""
-        given: list[tuple[str, Any, np.dtype[Any], tuple[int, ...]]] = [
-            ("images", images, _BYTE, (*self.size, 3)),
-            ("valids", valids, _BOOL, self.size),
-        ]
+        height, width = self.size
+        self._check_array("images", images, _BYTE, (height, width, 3))
+        self._check_array("valids", valids, _BOOL, (height, width))
+        most = min(len(images), len(valids))
         if depths is not None:
-            given.append(("inverse_depth", depths, _FLOAT, self.size))
-        for name, array, kind, shape in given:
-            right = isinstance(array, np.ndarray) and array.dtype == kind
-            if not (right and array.shape[1:] == shape and array.flags.c_contiguous):
-                raise ValueError(
-                    f"out: {name} must be a C contiguous {kind} array (m, "
-                    f"{', '.join(map(str, shape))})"
-                )
-        most = min(len(array) for _, array, _, _ in given)
+            self._check_array("inverse_depth", depths, _FLOAT, (height, width))
+            most = min(most, len(depths))
         if len(places) != n or not all(0 <= place < most for place in places):
             raise ValueError(f"rows must be {n} places below {most}, as many as out has")
+
+    def _check_array(
+        self, name: str, array: Any, kind: np.dtype[Any], shape: tuple[int, ...]
+    ) -> None:
+        right = isinstance(array, np.ndarray) and array.dtype == kind
+        if not (right and array.shape[1:] == shape and array.flags.c_contiguous):
+            raise ValueError(
+                f"out: {name} must be a C contiguous {kind} array (m, {', '.join(map(str, shape))})"
+            )
 
     def render_tensors(
         self,

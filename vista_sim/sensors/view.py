@@ -63,6 +63,8 @@ class SceneView:
     @property
     def scene_time(self) -> NDArray[np.float64]:
         """(n,) moment of the recording that is seen, s of the trace."""
+        if self.rows is c.FIRST:  # a slice takes a tenth of the time
+            return self.table[:1, c.SCENE_TIME]
         return self.table[self.rows, c.SCENE_TIME]
 
     @property
@@ -78,7 +80,8 @@ class SceneView:
         """
         if self.displaced is not None:
             return self.displaced
-        return self.table[self.rows, c.OFFSET_X : c.OFFSET_YAW + 1]
+        rows = slice(1) if self.rows is c.FIRST else self.rows
+        return self.table[rows, c.OFFSET_X : c.OFFSET_YAW + 1]
 
     def camera(self, spec: CameraSpec) -> WorldCamera:
         """The camera of a spec in this trace."""
