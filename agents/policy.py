@@ -23,7 +23,7 @@ from vista_sim.policies import (
 )
 from vista_sim.policies.policy import place_of_command
 from vista_sim.sensors.registry import spec_to_json
-from vista_sim.sensors.spec import SensorSpec, StateSpec
+from vista_sim.sensors.spec import SensorSpec, StateSpec, first_camera
 
 from .actions import Scales, steering, to_action
 from .networks.encoders import reading_shape
@@ -68,8 +68,7 @@ class PolicySpec:
     @property
     def camera(self) -> CameraSpec | None:
         """The first camera; None for a policy that sees none."""
-        camera = self.sensors.get(CameraSpec.kind)
-        return camera if isinstance(camera, CameraSpec) else None
+        return first_camera(self.sensors)
 
     def to_json(self) -> dict[str, Any]:
         return {

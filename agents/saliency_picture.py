@@ -97,8 +97,7 @@ def look(recipe: Saliency) -> list[Look]:
         raise PolicyError(f"{recipe.policy}: this policy gives no saliency maps")
     world = World([Trace.open(recipe.trace)], dt=_DT)
     car = world.spawn_agent()
-    for name, spec in policy_sensors(policy).items():
-        car.spawn_sensor(name, spec)
+    car.spawn_sensors(policy_sensors(policy))
     looks = []
     for moment in recipe.t:
         policy.reset()

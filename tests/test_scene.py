@@ -257,6 +257,12 @@ def test_a_car_whose_episode_is_over_is_there_no_longer(road_trace):
     assert drawn(behind.observations["camera"], PAINTS[1]) == 0
 
 
+@pytest.mark.parametrize("wrong", [{"ahead": math.nan}, {"ahead": 5.0, "heading": "left"}])
+def test_a_place_that_is_no_number_is_refused_and_not_taken_for_the_end_of_the_road(wrong):
+    with pytest.raises(WorldError, match=r"place (ahead|heading) is"):
+        Place(**wrong)
+
+
 def test_drawn_starts_keep_clear_of_other_bodies(road_trace):
     world = World(road_trace, section=(2.0, 8.0))
     scene = world.spawn_scene(np.random.default_rng(0))

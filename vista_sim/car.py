@@ -24,7 +24,7 @@ from vista_sim.sensors.pool import WorldCameras
 from vista_sim.sensors.randomization import Randomization
 from vista_sim.sensors.rig import Rig, Seat
 from vista_sim.sensors.sensor import Readings
-from vista_sim.sensors.spec import CameraSpec, SensorSpec, StateSpec, check_sensor
+from vista_sim.sensors.spec import CameraSpec, SensorSpec, StateSpec, cameras_of, check_sensor
 from vista_sim.sensors.state import state_vectors
 from vista_sim.sensors.view import SceneView
 from vista_sim.tasks.endings import Kind, kind_of
@@ -86,11 +86,19 @@ class Place:
     Args:
         ahead: m along the path, negative: behind.
         lateral, heading: from the path, m and rad, positive to the left.
+
+    Raises:
+        WorldError: one of them is no finite number.
     """
 
     ahead: float
     lateral: float = 0.0
     heading: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not math.isfinite(check_number(f"place {name}", value)):
+                raise WorldError(f"place {name} is {value}; it must be finite")
 
 
 #: Of copies that would go on to drive, or draw from, what the original drives and draws from.
@@ -300,6 +308,11 @@ class Car:
                 self.world.cameras.check(trace, camera)
         self._rig.add(name, spec)
 
+    def spawn_sensors(self, sensors: Mapping[str, SensorSpec]) -> None:
+        """Add several, by name; see `spawn_sensor`."""
+        for name, spec in sensors.items():
+            self.spawn_sensor(name, spec)
+
     def join(self, seat: Seat) -> None:
         """Be read with others, in place of by sensors of its own."""
         self._rig, self._seat, self._shared = seat.rig, np.array([seat.row]), seat.readings
@@ -441,10 +454,8 @@ class Car:
     def view(self) -> SceneView:
         """What its sensors are given to read."""
         world, trace = self.world, self.trace_index
-        view = SceneView(self.state, c.FIRST, world.cameras, trace, world.traces[trace])
-        if not self.scene.alone:
-            view.bodies = self._company()
-        return view
+        bodies, recording = self._company(), world.traces[trace]
+        return SceneView(self.state, c.FIRST, world.cameras, trace, recording, bodies=bodies)
 
     def _company(self) -> Bodies | None:
         """The other bodies of its scene."""
@@ -516,7 +527,7 @@ class Car:
     @property
     def cameras(self) -> Mapping[str, CameraSpec]:
         """Its cameras by name."""
-        return {n: spec for n, spec in self.specs.items() if isinstance(spec, CameraSpec)}
+        return cameras_of(self.specs)
 
     def render(self, spec: CameraSpec) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """What a camera would see from here: image and valid, as `Camera.render` returns."""

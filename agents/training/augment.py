@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vista_sim.policies import CameraSpec
-from vista_sim.sensors.spec import StateSpec
+from vista_sim.sensors.spec import StateSpec, cameras_of
 from vista_sim.sensors.state_vector import STATE_NAMES
 
 from ..imitation.frames import Batch
@@ -77,7 +77,7 @@ class Augmentation:
     def __init__(self, config: AugmentConfig, spec: PolicySpec) -> None:
         self.config = config
         self.head = spec.network.head
-        self.cameras = cameras_of(spec)
+        self.cameras = cameras_of(spec.sensors)
         if config.augment and config.mirror:
             check_mirror(spec)
 
@@ -264,7 +264,7 @@ def target_signs(head: HeadConfig) -> list[float]:
 
 def check_mirror(spec: PolicySpec) -> None:
     """Raise TrainingError where a mirror image is nothing that the policy could ever meet."""
-    cameras = cameras_of(spec)
+    cameras = cameras_of(spec.sensors)
     for name, camera in cameras.items():
         if not looks_the_same_mirrored(camera):
             raise TrainingError(
@@ -276,11 +276,6 @@ def check_mirror(spec: PolicySpec) -> None:
             raise TrainingError(
                 f"mirror: what {name!r} ({other.kind}) would read of a mirrored road is not known"
             )
-
-
-def cameras_of(spec: PolicySpec) -> dict[str, CameraSpec]:
-    """The cameras of a policy, by name."""
-    return {n: one for n, one in spec.sensors.items() if isinstance(one, CameraSpec)}
 
 
 def looks_the_same_mirrored(camera: CameraSpec) -> bool:

@@ -117,8 +117,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     @property
     def world(self) -> World:
         """That it drives in."""
-        world: Any = self.car.world
-        return cast("World", world)
+        return cast(World, self.car.world)
 
     @property
     def ending(self) -> str | None:
@@ -219,6 +218,7 @@ class DrivingEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def numbers(self) -> dict[str, Any]:
         """What of `info` is numbers, and dicts of them."""
         ending = self.ending
+        # Endings are asked for only where there is one: a step has none but the last.
         code = 0 if ending is None else code_of(self.endings, ending)
         told = interface.numbers_of(self.car, code, CAMERA in self.sensors)
         return told | self.episodes.numbers()

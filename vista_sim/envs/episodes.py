@@ -50,8 +50,7 @@ class Episodes:
         self.device: str = getattr(world.cameras, "device", "cpu")
         self.scene = world.spawn_scene()
         self.car = self.scene.spawn_agent()
-        for name, spec in sensors.items():
-            self.car.spawn_sensor(name, spec)
+        self.car.spawn_sensors(sensors)
         self._world = world
 
     @property

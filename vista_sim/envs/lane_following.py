@@ -12,7 +12,7 @@ from vista_sim.arguments import check_count, check_flag
 from vista_sim.envs.arguments import DEFAULT_SIZE, chosen_sensors, refuse_without_camera
 from vista_sim.envs.driving import DrivingEnv, Observed
 from vista_sim.envs.episodes import Episodes
-from vista_sim.envs.vector import VECTOR_OPTIONS, DrivingVectorEnv
+from vista_sim.envs.vector import DrivingVectorEnv, take_vector_options
 from vista_sim.errors import MissingDependencyError, WorldError
 from vista_sim.files import shown
 from vista_sim.sensors.randomization import Randomization
@@ -116,7 +116,7 @@ def lane_following_vector_env(num_envs: int = 1, **settings: Any) -> DrivingVect
         num_envs: how many.
         settings: of `DrivingVectorEnv` and of `lane_following_env`.
     """
-    many = {name: settings.pop(name) for name in VECTOR_OPTIONS if name in settings}
+    many = take_vector_options(settings)
     # Cars in as many traces must not throw each other's cameras out.
     kept = {"cameras_kept": check_count("num_envs", num_envs) + _CAMERAS_TO_SPARE}
     options = settings.get("world_options")

@@ -61,8 +61,7 @@ class DrivingParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):  #
         self.agents: list[str] = []
         for i in range(1, count):
             car = self._scene.spawn_agent(place=Place(-gap * i))
-            for name, spec in first.sensors.items():
-                car.spawn_sensor(name, spec)
+            car.spawn_sensors(first.sensors)
         self.cars: dict[str, Car] = dict(zip(self.possible_agents, self._scene.cars, strict=True))
         # One object each, as PettingZoo asks for, and their own generators.
         self._spaces = {
@@ -171,6 +170,6 @@ class DrivingParallelEnv(ParallelEnv[str, Observation, NDArray[np.float32]]):  #
 
     def _info(self, agent: str) -> dict[str, Any]:
         car = self.cars[agent]
-        code = 0 if car.ending is None else code_of(self._endings, car.ending)
+        code = code_of(self._endings, car.ending)
         told = interface.numbers_of(car, code, CAMERA in self._first.sensors)
         return told if car.ending is None else told | {"ending": car.ending}

@@ -12,7 +12,7 @@ from vista_sim.arguments import check_count
 from vista_sim.envs.arguments import DEFAULT_SIZE, chosen_sensors
 from vista_sim.envs.driving import DrivingEnv, Observed
 from vista_sim.envs.episodes import CaseEpisodes
-from vista_sim.envs.vector import VECTOR_OPTIONS, DrivingVectorEnv
+from vista_sim.envs.vector import DrivingVectorEnv, take_vector_options
 from vista_sim.errors import WorldError
 from vista_sim.scenarios.suite import Suite, load_suite
 from vista_sim.sensors.backends import BACKENDS
@@ -74,7 +74,7 @@ def scenario_vector_env(num_envs: int = 1, **settings: Any) -> DrivingVectorEnv:
         num_envs: how many.
         settings: of `DrivingVectorEnv` and of `scenario_env`.
     """
-    many = {name: settings.pop(name) for name in VECTOR_OPTIONS if name in settings}
+    many = take_vector_options(settings)
     first = scenario_env(**settings)
     assert isinstance(first.episodes, CaseEpisodes)
     first.episodes.keep(check_count("num_envs", num_envs))

@@ -31,6 +31,11 @@ Step = tuple[Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.boo
 VECTOR_OPTIONS = ("autoreset_mode", "copy", "workers", "max_episode_steps", "tensors")
 
 
+def take_vector_options(settings: dict[str, Any]) -> dict[str, Any]:
+    """Those that are among some settings, which are then those of each environment alone."""
+    return {name: settings.pop(name) for name in VECTOR_OPTIONS if name in settings}
+
+
 class DrivingVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
     """Many `DrivingEnv` whose cars are moved together, where they are in one world, and observed
     together in any case.

@@ -95,8 +95,7 @@ def open_loop(
 
     world = World(traces, dt=dt, section=section, recorded_camera=recorded_camera, cameras=cameras)
     car = world.spawn_agent()
-    for name, spec in policy_sensors(policy).items():
-        car.spawn_sensor(name, spec)
+    car.spawn_sensors(policy_sensors(policy))
     plan = [
         (trace, index, part, _moments(part, dt))
         for trace, parts in enumerate(world.sections)

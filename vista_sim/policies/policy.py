@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vista_sim.dynamics.action import Action
 from vista_sim.errors import PolicyError, WorldError
 from vista_sim.files import shown
-from vista_sim.sensors.spec import CameraSpec, SensorSpec, check_sensors
+from vista_sim.sensors.spec import CameraSpec, SensorSpec, check_sensors, first_camera
 
 if TYPE_CHECKING:
     from vista_sim.world import Car
@@ -87,8 +87,7 @@ def policy_sensors(policy: Any) -> dict[str, SensorSpec]:
 
 def policy_camera(policy: Any) -> CameraSpec | None:
     """The first camera of a policy, None without one. Raises PolicyError as `policy_sensors`."""
-    camera = policy_sensors(policy).get(CameraSpec.kind)
-    return camera if isinstance(camera, CameraSpec) else None
+    return first_camera(policy_sensors(policy))
 
 
 def place_of_command(command: Any, known: Sequence[str], default: str) -> int:

@@ -216,8 +216,7 @@ class Stager:
         sensors = all_sensors(self.sensors, own if self._further is None else self._further)
         world = self.world(case)
         car = world.spawn_agent()
-        for name, spec in sensors.items():
-            car.spawn_sensor(name, spec)
+        car.spawn_sensors(sensors)
         if seat is not None:
             car.join(seat)
         prepare(car, case)

@@ -255,6 +255,17 @@ def check_sensor(name: Any, spec: Any) -> None:
             )
 
 
+def cameras_of(sensors: Mapping[str, SensorSpec]) -> dict[str, CameraSpec]:
+    """The cameras among some sensors, by name."""
+    return {name: spec for name, spec in sensors.items() if isinstance(spec, CameraSpec)}
+
+
+def first_camera(sensors: Mapping[str, SensorSpec]) -> CameraSpec | None:
+    """The one that is called "camera"; None: there is none."""
+    camera = sensors.get(CameraSpec.kind)
+    return camera if isinstance(camera, CameraSpec) else None
+
+
 def check_sensors(sensors: Any) -> dict[str, SensorSpec]:
     """What a policy or an environment asks for, by name, the camera first.
 

@@ -50,9 +50,9 @@ def name_of(endings: Sequence[Ending], code: int) -> str | None:
     return endings[code - 1].name if code else None
 
 
-def code_of(endings: Sequence[Ending], name: str) -> int:
-    """The code of an ending by its name."""
-    return 1 + [ending.name for ending in endings].index(name)
+def code_of(endings: Sequence[Ending], name: str | None) -> int:
+    """The code of an ending by its name; 0 of None."""
+    return 0 if name is None else 1 + [ending.name for ending in endings].index(name)
 
 
 def kind_of(endings: Sequence[Ending], name: str | None) -> Kind | None:

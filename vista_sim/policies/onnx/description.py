@@ -24,7 +24,7 @@ from vista_sim.policies.onnx.tensors import (
     read_state,
 )
 from vista_sim.sensors.registry import read_camera, read_sensors
-from vista_sim.sensors.spec import CameraSpec, SensorSpec, StateSpec
+from vista_sim.sensors.spec import CameraSpec, SensorSpec, StateSpec, cameras_of
 
 FIELDS = (
     "format",
@@ -143,8 +143,7 @@ def _read_input(
     entry = Fields(values, fields.file, path, INPUTS[what])
     tensor = named_tensor(entry, "name", tensors, "input")
     if what == "camera":
-        cameras = {name: spec for name, spec in sensors.items() if isinstance(spec, CameraSpec)}
-        return read_camera_input(entry, tensor, cameras, history)
+        return read_camera_input(entry, tensor, cameras_of(sensors), history)
     if what == "speed":
         return numbers.read_speed_input(entry, tensor, history)
     if what == "state_vector":

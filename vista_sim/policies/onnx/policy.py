@@ -20,7 +20,7 @@ from vista_sim.policies.onnx.description import Input, check_model, read
 from vista_sim.policies.onnx.files import description_path, read_description
 from vista_sim.policies.onnx.numbers import ReadingInput, SpeedInput
 from vista_sim.policies.onnx.tensors import tensor_infos
-from vista_sim.sensors.spec import CameraSpec
+from vista_sim.sensors.spec import first_camera
 
 if TYPE_CHECKING:
     from vista_sim.world import Car
@@ -50,8 +50,7 @@ class OnnxPolicy:
             tensor_infos(self._session.get_outputs()),
         )
         self.sensors = self.description.sensors
-        camera = self.sensors.get(CameraSpec.kind)
-        self.camera = camera if isinstance(camera, CameraSpec) else None
+        self.camera = first_camera(self.sensors)
         states = self.description.states
         names = [*self.description.reader.names, *(state.output for state in states)]
         self._wanted = list(dict.fromkeys(names))
